@@ -1,0 +1,174 @@
+"""Bars for Backtrader, each stamped at its exact close."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+
+from feeds.bars import as_bars, to_arrays
+from feeds.errors import BadTimeframe
+from feeds.timeframes import to_backtrader, to_ms
+
+__all__ = ["BarsData", "ReplayData"]
+
+_MS_PER_DAY = 86_400_000
+_EPOCH_ORDINAL = 719_163  # Backtrader counts float days from 0001-01-01 = 1.
+_UNIT_MS = {
+    bt.TimeFrame.Seconds: 1000,
+    bt.TimeFrame.Minutes: 60_000,
+    bt.TimeFrame.Days: _MS_PER_DAY,
+    bt.TimeFrame.Weeks: 7 * _MS_PER_DAY,
+}
+
+
+class BarsData(bt.feed.DataBase):
+    """Deliver a frame of bars, validated and stamped at the close (open + bar size, exact to the second).
+
+    Resample with `feeds.resample` before the bars come here: Backtrader's own resampling knows nothing of
+    funding, the extra lines of its bars are 0.0.
+
+    Params:
+        - dataname: DataFrame of bars (see `feeds.as_bars`).
+        - symbol (""): name of the market, `frame.attrs["symbol"]` when empty; also the data's name.
+        - timeframe (None): bar size, "1h" or Backtrader's number with `compression`; None: the frame's.
+        - compression (None): see `timeframe`.
+        - gaps (None): policy for missing bars. None keeps the holes of a canonical frame, whose policy was
+          declared when it was loaded, and refuses those of any other frame.
+
+    Lines:
+        - datetime, open, high, low, close, volume, openinterest (the same as open_interest)
+        - funding_rate: sum of the rates settled in (previous open, open], a fraction; 0.0 where none.
+        - open_interest: in base units as of the open; 0.0 where unknown.
+    """
+
+    lines = ("funding_rate", "open_interest")
+    params = (("symbol", ""), ("timeframe", None), ("compression", None), ("gaps", None))
+
+    def __init__(self) -> None:
+        super().__init__()
+        frame = self.p.dataname
+        named = self.p.timeframe if isinstance(self.p.timeframe, str) else None
+        canonical = isinstance(frame, pd.DataFrame) and bool(frame.attrs.get("timeframe"))
+        bars = as_bars(
+            frame,
+            symbol=self.p.symbol or self.p.name or None,
+            timeframe=named,
+            gaps=self.p.gaps or ("keep" if canonical else "raise"),
+        )
+        self._set_timeframe(bars.attrs["timeframe"], named is None)
+        self.p.symbol = bars.attrs["symbol"]
+        self.p.name = self.p.name or bars.attrs["symbol"]
+        self._columns = _columns(bars)
+        self._row = 0
+        self._lines: list[tuple[bt.LineBuffer, array[float]]] = []
+
+    @property
+    def bar_ms(self) -> int:
+        """Return the bar size in ms (that of the delivered bars, when Backtrader resamples)."""
+        return int(_UNIT_MS[self._timeframe] * self._compression)
+
+    def close_ms(self, ago: int = 0) -> int:
+        """Return the close of the bar `ago` in UTC ms; float days round-trip to the second exactly."""
+        return round((self.datetime[ago] - _EPOCH_ORDINAL) * 86_400) * 1000
+
+    def start(self) -> None:
+        super().start()
+        self._row = 0
+        self._lines = [(getattr(self.lines, name), column) for name, column in self._columns.items()]
+
+    def preload(self) -> None:
+        """Fill the line buffers in one go where nothing has to see the bars one by one."""
+        buffers = [getattr(self.lines, name) for name in self.getlinealiases()]
+        plain = all(line.mode == line.UnBounded and not line.bindings for line in buffers)
+        if self._filters or self._tzinput or self._barstack or self._barstash or not plain:
+            super().preload()
+            return
+        stamps = self._columns["datetime"]
+        first, end = bisect_left(stamps, self.fromdate), bisect_right(stamps, self.todate)
+        absent = array("d", [float("nan")]) * (end - first)
+        for name, line in zip(self.getlinealiases(), buffers, strict=True):
+            # What the buffer holds already is room that Cerebro asked for beyond the last bar.
+            column = self._columns.get(name)
+            line.array = (absent if column is None else column[first:end]) + line.array
+        self._row = len(stamps)
+        self.home()
+
+    def qbuffer(self, savemem: int = 0, replaying: bool = False) -> None:
+        """Bound the buffers (exactbars=1), with room for one bar more than indicators need: see `rewind`."""
+        for line in self.itersize():
+            line.qbuffer(savemem=savemem, extrasize=1)
+
+    def rewind(self, size: int = 1) -> None:
+        """Step back from a bar that is later than the other datas'.
+
+        Backtrader's bounded buffers cannot step back and forth: among datas of different stamps they lose
+        bars or raise IndexError. There the bar is taken off and kept for the next load.
+        """
+        if self.datetime.mode == self.datetime.UnBounded:
+            super().rewind(size)
+            return
+        for _ in range(size):
+            self._barstack.appendleft([line[0] for line in self.itersize()])
+            self.backwards(force=True)
+
+    def _load(self) -> bool:
+        row = self._row
+        if row >= len(self._columns["datetime"]):
+            return False
+        self._row = row + 1
+        for line, column in self._lines:
+            line[0] = column[row]
+        return True
+
+    def _fromstack(self, forward: bool = False, stash: bool = False) -> bool:
+        delivered = super()._fromstack(forward=forward, stash=stash)
+        if delivered:
+            # Bars built by Backtrader's resampler leave lines that it does not know at NaN.
+            for line in (self.funding_rate, self.open_interest):
+                if line[0] != line[0]:
+                    line[0] = 0.0
+        return delivered
+
+    def _set_timeframe(self, timeframe: str, check: bool) -> None:
+        unit, compression = to_backtrader(timeframe)
+        if check and self.p.timeframe is not None:
+            asked = _UNIT_MS.get(self.p.timeframe, 0) * (self.p.compression or 1)
+            if asked != to_ms(timeframe):
+                raise BadTimeframe(
+                    f"these are {timeframe} bars; leave timeframe and compression out, or resample them first"
+                )
+        self.p.timeframe, self.p.compression = unit, compression
+
+
+class ReplayData(BarsData):
+    """Deliver stored bars one by one, as a live feed does: Cerebro neither preloads nor vectorises.
+
+    Params:
+        - as `BarsData`.
+
+    Lines:
+        - as `BarsData`.
+    """
+
+    def islive(self) -> bool:
+        """Return True: Cerebro then takes the bar-by-bar path."""
+        return True
+
+
+def _columns(bars: pd.DataFrame) -> dict[str, "array[float]"]:
+    arrays = to_arrays(bars)
+    close = arrays["timestamp"] + to_ms(bars.attrs["timeframe"])
+    # Bit-equal to backtrader.date2num for whole seconds, in one go.
+    stamps = close // _MS_PER_DAY + _EPOCH_ORDINAL + (close % _MS_PER_DAY) / _MS_PER_DAY
+    absent = np.zeros(len(stamps))
+    open_interest = arrays.get("open_interest", absent)
+    columns = {
+        "datetime": stamps,
+        **{name: arrays[name] for name in ("open", "high", "low", "close", "volume")},
+        "openinterest": open_interest,
+        "funding_rate": arrays.get("funding_rate", absent),
+        "open_interest": open_interest,
+    }
+    return {name: array("d", values.tobytes()) for name, values in columns.items()}

@@ -1,0 +1,193 @@
+"""Sources: one text names bars wherever they are.
+
+A path ending in .parquet or .csv, `bybit:BTC/USDT:USDT@1h` (the store, downloading what is missing), or
+`simulated:NAME?seed=1&bars=20000&phi=-0.2`.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pandas as pd
+
+from feeds.bars import GapPolicy, as_bars, check_gap_policy
+from feeds.errors import BadSource, BadTimeframe, MissingData
+from feeds.files import EXTENSIONS, read_bars
+from feeds.laws import OPTIONS, did_you_mean, make_law
+from feeds.simulated import simulate
+from feeds.stamps import iso, parse_time
+from feeds.timeframes import to_ms
+
+__all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "parse_source"]
+
+Time = str | int | dt.date | dt.datetime
+
+_EXCHANGES = ("bybit",)
+_SCHEMES = (*_EXCHANGES, "simulated")
+_FORMS = (
+    "a path ending in .parquet or .csv, 'bybit:BTC/USDT:USDT@1h' or 'simulated:random_walk?seed=1&bars=20000'"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource:
+    """Name a parquet or CSV file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeSource:
+    """Name a series of an exchange."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedSource:
+    """Name a simulated market; options are keyword arguments of `simulate`."""
+
+    name: str
+    options: dict[str, Any]
+
+
+def load_bars(
+    source: str | Path,
+    *,
+    since: Time | None = None,
+    until: Time | None = None,
+    warmup_bars: int = 0,
+    data_dir: str | Path = "data",
+    offline: bool = False,
+    gaps: GapPolicy = "raise",
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    base_url: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Return the canonical bars of a source that open in [since, until), and `warmup_bars` earlier ones.
+
+    Times without a zone are UTC. The gap policy judges the returned bars only. `data_dir`, `offline`,
+    `base_url` and `progress` concern exchange sources. Fewer warm-up bars come back where none exist.
+
+    Raises:
+        BadSource: the source, a time or the policy cannot be understood.
+        MissingData: the source does not exist or has no bar in the range.
+        BadBars: its bars break the contract.
+        ExchangeError: the exchange does not deliver.
+    """
+    check_gap_policy(gaps)
+    parsed = parse_source(source, timeframe=timeframe)
+    first = None if since is None else parse_time(since)
+    end = None if until is None else parse_time(until)
+    if first is not None and end is not None and first >= end:
+        raise BadSource(f"expected since < until, found since {iso(first)} and until {iso(end)}")
+    if warmup_bars < 0:
+        raise BadSource(f"expected warmup_bars >= 0, found {warmup_bars}")
+    # Holes outside the range must not stop anybody, so the policy waits until the range is cut.
+    early: GapPolicy = "ffill" if gaps == "ffill" else "keep"
+    match parsed:
+        case FileSource(path=path):
+            frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=early)
+        case SimulatedSource(name=name, options=options):
+            frame = simulate(name, **{**options, **({"symbol": symbol} if symbol else {})})
+        case ExchangeSource():
+            frame = _from_exchange(
+                parsed,
+                first,
+                end,
+                warmup_bars,
+                data_dir=Path(data_dir),
+                offline=offline,
+                base_url=base_url,
+                progress=progress,
+            )
+            frame = as_bars(frame, symbol=symbol or parsed.symbol, gaps=early)
+    return as_bars(_cut(frame, first, end, warmup_bars, str(source)), gaps=gaps)
+
+
+def parse_source(
+    source: str | Path, *, timeframe: str | None = None
+) -> FileSource | ExchangeSource | SimulatedSource:
+    """Return what a source text means; `timeframe` serves sources that do not state one.
+
+    Raises:
+        BadSource: unknown form, scheme, market or option.
+        BadTimeframe: unknown timeframe.
+    """
+    if isinstance(source, Path) or source.lower().endswith(EXTENSIONS):
+        return FileSource(path=Path(source))
+    scheme, colon, rest = source.partition(":")
+    if not colon or not rest:
+        raise BadSource(f"expected {_FORMS}, found {source!r}")
+    if scheme in _EXCHANGES:
+        return _parse_exchange(scheme, rest, timeframe)
+    if scheme == "simulated":
+        return _parse_simulated(rest, timeframe)
+    raise BadSource(f"unknown source {scheme!r}{did_you_mean(scheme, _SCHEMES)}expected {_FORMS}")
+
+
+def _parse_exchange(exchange: str, text: str, timeframe: str | None) -> ExchangeSource:
+    symbol, _, stated = text.partition("@")
+    if not symbol or not (stated or timeframe):
+        raise BadSource(
+            f"expected '{exchange}:SYMBOL@TIMEFRAME', found '{exchange}:{text}'; "
+            f"did you mean '{exchange}:{symbol or 'BTC/USDT:USDT'}@1h'?"
+        )
+    return ExchangeSource(exchange=exchange, symbol=symbol, timeframe=_one_timeframe(stated, timeframe))
+
+
+def _parse_simulated(text: str, timeframe: str | None) -> SimulatedSource:
+    name, _, query = text.partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError as error:
+        raise BadSource(f"expected options such as '?seed=1&bars=20000', found '?{query}'") from error
+    options: dict[str, Any] = dict(pairs)
+    if len(options) < len(pairs):
+        raise BadSource(f"an option is there twice in '?{query}'")
+    law = {key: value for key, value in options.items() if key not in OPTIONS}
+    make_law(name, **law)
+    if "timeframe" in options or timeframe:
+        options["timeframe"] = _one_timeframe(options.get("timeframe"), timeframe)
+    return SimulatedSource(name=name, options=options)
+
+
+def _one_timeframe(stated: str | None, given: str | None) -> str:
+    if stated and given and stated != given:
+        raise BadTimeframe(f"the source says timeframe {stated!r}, the option says {given!r}; drop one")
+    chosen = stated or given or ""
+    to_ms(chosen)
+    return chosen
+
+
+def _from_exchange(
+    source: ExchangeSource, since: int | None, until: int | None, warmup_bars: int, **options: Any
+) -> pd.DataFrame:
+    # Imported here: only an exchange source needs the exchange client.
+    from feeds.download import ensure
+
+    start = None if since is None else since - warmup_bars * to_ms(source.timeframe)
+    return ensure(source.symbol, source.timeframe, start, until, exchange=source.exchange, **options)
+
+
+def _cut(
+    frame: pd.DataFrame, since: int | None, until: int | None, warmup_bars: int, source: str
+) -> pd.DataFrame:
+    times = frame["timestamp"].to_numpy(dtype=np.int64)
+    first = 0 if since is None else int(np.searchsorted(times, since))
+    end = len(times) if until is None else int(np.searchsorted(times, until))
+    if first >= end:
+        wanted = f"[{iso(since) if since is not None else '..'}, {iso(until) if until is not None else '..'})"
+        raise MissingData(
+            f"{source} has no bar in {wanted}; its {len(times)} bars open from {iso(int(times[0]))} "
+            f"to {iso(int(times[-1]))}"
+        )
+    cut = frame.iloc[max(0, first - warmup_bars) : end].reset_index(drop=True)
+    cut.attrs = dict(frame.attrs)
+    return cut

@@ -1,0 +1,1 @@
+"""Commands and everything else with side effects: folders, reports, training and trading runs."""

@@ -1,0 +1,215 @@
+"""`scorenet backtest`: a model and bars in, a run folder with its report out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from feeds.timeframes import from_ms, to_ms
+from runs.engine import Result, benchmark, run
+from runs.manifest import manifest
+from runs.markets import LoadOptions, describe, load_markets
+from runs.report import write_report
+from runs.rundir import RunDir
+from runs.settings import Account
+from runs.statistics import compute_metrics, drawdown
+from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
+from scorenet.checkpoint import file_hash
+from scorenet.model import SIGNALS
+from strategies import Rules, ScoreStrategy
+
+__all__ = ["backtest", "check_frames", "check_params", "measure", "strategy_defaults", "trading_start"]
+
+
+def strategy_defaults() -> dict[str, Any]:
+    """Return the parameters of `ScoreStrategy` that a user may set, with their defaults."""
+    fixed = {"model", "trade_from"}
+    return {
+        name: value
+        for name, value in dict(cast(Any, ScoreStrategy).params._getitems()).items()
+        if name not in fixed
+    }
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuse impossible strategy parameters before anything is loaded.
+
+    Raises:
+        ConfigError: the message names the parameter, what it may be, and what it was.
+    """
+    rules = {name: value for name, value in params.items() if name not in ("signal", "leverage")}
+    try:
+        Rules(**rules)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if params["signal"] not in SIGNALS:
+        raise ConfigError(f"signal: expected one of {', '.join(SIGNALS)}; found {params['signal']!r}")
+    leverage = params["leverage"]
+    if isinstance(leverage, bool) or not isinstance(leverage, int | float) or not leverage > 0:
+        raise ConfigError(f"leverage: expected a positive number, found {leverage!r}")
+
+
+def backtest(
+    model_dir: str | Path,
+    sources: Sequence[str],
+    out: str | Path,
+    account: Account,
+    params: Mapping[str, Any],
+    options: LoadOptions,
+    *,
+    command: str | Sequence[str] = "scorenet backtest",
+) -> dict[str, Any]:
+    """Backtest a trained model, write the run folder and its report, return metrics.json's content.
+
+    The bars before `since` warm the features up; trading and all figures start at `since`.
+
+    Raises:
+        FeedError, ScorenetError, RunDirError: what went wrong with the bars, the model, the folder.
+    """
+    model = ScoreModel.load(model_dir)
+    frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
+    check_frames(model, frames)
+    start = trading_start(model, frames, options.since)
+    with RunDir.create(out) as folder:
+        result = run(
+            frames, account, ScoreStrategy, {**params, "model": model, "trade_from": start}, since=start
+        )
+        held = benchmark(frames, account, start)
+        metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
+        folder.write_frame("equity", equity)
+        for name in ("orders", "trades", "decisions", "funding"):
+            folder.write_frame(name, getattr(result, name))
+        config = {
+            "command": "backtest",
+            "model": str(model_dir),
+            "bars": list(sources),
+            "since": options.since,
+            "until": options.until,
+            "account": account.to_dict(),
+            "strategy": dict(params),
+        }
+        config = {name: value for name, value in config.items() if value is not None}
+        config["strategy"] = {name: value for name, value in params.items() if value is not None}
+        folder.write_config(config)
+        folder.write_metrics(metrics)
+        folder.write_manifest(
+            manifest(
+                command,
+                config,
+                [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
+                _describe_model(model, Path(model_dir)),
+                model.config.seed,
+                _warnings(model, frames, result, start),
+            )
+        )
+        write_report(folder)
+    return metrics
+
+
+def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
+    """Refuse bars that the model cannot read, before anything is run.
+
+    Raises:
+        FeatureMismatch: another bar size, or a column is missing.
+        TooFewBars: not one bar would be decided.
+    """
+    for frame in frames:
+        step, trained = to_ms(frame.attrs["timeframe"]), int(model.info["bar_ms"])
+        if step != trained:
+            raise FeatureMismatch(
+                f"the model was trained on {from_ms(trained)} bars, {frame.attrs['symbol']} has "
+                f"{frame.attrs['timeframe']}; train a model on this bar size, or load bars of the other"
+            )
+        missing = [name for name in model.features.inputs if name not in frame]
+        if missing:
+            raise FeatureMismatch(
+                f"the model needs the column(s) {', '.join(missing)}, which {frame.attrs['symbol']} lacks; "
+                "fetch them (--funding --open-interest) or train on bars without them"
+            )
+        if len(frame) < model.lookback + 2:
+            raise TooFewBars(model.lookback + 2, len(frame), f"trade {frame.attrs['symbol']} with this model")
+
+
+def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str | None) -> int:
+    """Return the close (UTC ms) of the first bar that is decided: the first in the range with enough bars before it."""
+    from feeds.stamps import parse_time
+
+    step = to_ms(frames[0].attrs["timeframe"])
+    warmed = min(int(frame["timestamp"].iloc[model.lookback]) for frame in frames)
+    first = warmed if since is None else max(warmed, parse_time(since))
+    later = [frame["timestamp"][frame["timestamp"] >= first] for frame in frames]
+    opens = [int(times.iloc[0]) for times in later if len(times)]
+    if not opens:
+        raise TooFewBars(model.lookback + 2, max(len(f) for f in frames), "reach the start of trading")
+    return min(opens) + step
+
+
+def measure(
+    result: Result, held: Result, bar_ms: int, model: ScoreModel | None
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return metrics.json's content and the finished equity table of a run beside its benchmark."""
+    equity = result.equity.copy()
+    equity["drawdown"] = drawdown(equity["equity"].to_numpy())
+    equity["benchmark"] = held.equity["equity"].to_numpy()
+    held_metrics = compute_metrics(
+        held.equity.assign(benchmark=held.equity["equity"]),
+        held.orders,
+        held.trades,
+        held.decisions,
+        held.funding,
+        bar_ms,
+    )
+    costs = {name: held_metrics[name] for name in _BENCHMARK_COSTS}
+    metrics = compute_metrics(
+        equity,
+        result.orders,
+        result.trades,
+        result.decisions,
+        result.funding,
+        bar_ms,
+        benchmark_costs=costs,
+        model=None if model is None else model.info["metrics"],
+    )
+    return metrics, equity
+
+
+_BENCHMARK_COSTS = ("fees", "funding", "slippage", "n_orders", "turnover", "exposure", "liquidations")
+
+
+def _describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
+    info = model.info
+    return {
+        "path": str(path),
+        "sha256": file_hash(path),
+        "fingerprint": model.fingerprint,
+        "features": list(model.features.names),
+        "lookback": model.lookback,
+        "horizon": model.config.forward.horizon,
+        "symbols": info["symbols"],
+        "timeframe": from_ms(int(info["bar_ms"])),
+        "training_span": info["training_span"],
+        "calibration_span": info["calibration_span"],
+    }
+
+
+def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result, start: int) -> list[str]:
+    said = []
+    seen = model.info["test_span"][1]
+    if start <= seen:
+        said.append(
+            "The backtest overlaps the bars that the model was trained, calibrated or measured on: its figures are not "
+            "out of sample."
+        )
+    for frame in frames:
+        if frame.attrs["symbol"] not in model.info["symbols"]:
+            said.append(f"The model has never seen {frame.attrs['symbol']}.")
+        if "filled" in frame and frame["filled"].any():
+            said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")
+    if not len(result.orders):
+        said.append("The strategy never traded; the decisions by reason say why.")
+    if result.insurance > 0:
+        said.append(f"Losses of {result.insurance:,.2f} beyond the account's equity were not charged to it.")
+    return said

@@ -1,0 +1,322 @@
+"""The `scorenet` command: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from runs.errors import guarded
+
+__all__ = ["main"]
+
+_SET = click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated."
+)
+_CONFIG = click.option("--config", metavar="FILE.toml", help="Settings file; --set wins over it.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+_DATA_DIR = click.option("--data-dir", default="data", show_default=True, help="Folder of the bar store.")
+_OFFLINE = click.option("--offline", is_flag=True, help="Use stored bars only; never ask the exchange.")
+_GAPS = click.option(
+    "--gaps",
+    type=click.Choice(["raise", "keep", "ffill"]),
+    default="raise",
+    show_default=True,
+    help="What to do about missing bars; forward-filled ones are marked.",
+)
+_SINCE = click.option("--since", metavar="DATE", help="First bar, inclusive, UTC.")
+_UNTIL = click.option("--until", metavar="DATE", help="Last bar, exclusive, UTC.")
+_BARS = click.option(
+    "--bars",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="SOURCE",
+    help="A parquet/CSV file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
+)
+_BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
+_QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="scorenet")
+def main(debug: bool) -> None:
+    """Learn the density of market states and trade only where the market is familiar."""
+
+
+@main.command()
+@click.argument("symbols", nargs=-1, required=True)
+@click.option("--exchange", default="bybit", show_default=True)
+@click.option("--timeframe", default="1h", show_default=True)
+@click.option("--since", required=True, metavar="DATE", help="First bar, inclusive, UTC.")
+@_UNTIL
+@click.option("--funding", is_flag=True, help="Funding rates too.")
+@click.option("--open-interest", is_flag=True, help="Open interest too.")
+@_DATA_DIR
+@_BASE_URL
+@_JSON
+@_QUIET
+@guarded
+def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
+    """Download what is missing of each SYMBOL (BTC/USDT:USDT is the perpetual, BTC/USDT is spot)."""
+    from runs.fetch import fetch_symbols, format_reports
+
+    reports = fetch_symbols(symbols, progress=_progress(quiet), **options)
+    _print(reports, as_json, format_reports(reports))
+
+
+@main.group()
+def data() -> None:
+    """Look after stored bars."""
+
+
+@data.command("list")
+@_DATA_DIR
+@_JSON
+@guarded
+def data_list(data_dir: str, as_json: bool) -> None:
+    """List the stored series."""
+    from runs.data_commands import list_store
+    from runs.tables import format_rows
+
+    rows = list_store(data_dir)
+    _print(
+        rows,
+        as_json,
+        format_rows(rows) if rows else f"no series in {data_dir}; get some with `scorenet fetch`",
+    )
+
+
+@data.command("check")
+@click.argument("source")
+@_DATA_DIR
+@_OFFLINE
+@_JSON
+@guarded
+def data_check(source: str, data_dir: str, offline: bool, as_json: bool) -> None:
+    """Validate SOURCE and report its holes."""
+    from runs.data_commands import check_source
+    from runs.tables import format_mapping
+
+    found = check_source(source, data_dir=data_dir, offline=offline)
+    _print(found, as_json, format_mapping(found))
+
+
+@data.command("import")
+@click.argument("file")
+@click.option("--symbol", required=True)
+@click.option("--timeframe", required=True)
+@_GAPS
+@_DATA_DIR
+@_JSON
+@guarded
+def data_import(file: str, symbol: str, timeframe: str, gaps: str, data_dir: str, as_json: bool) -> None:
+    """Put a parquet or CSV FILE into the store."""
+    from runs.data_commands import import_bars
+    from runs.tables import format_mapping
+
+    done = import_bars(file, symbol=symbol, timeframe=timeframe, data_dir=data_dir, gaps=gaps)
+    _print(done, as_json, format_mapping(done))
+
+
+@data.command("export")
+@click.argument("source")
+@click.argument("file")
+@_DATA_DIR
+@_OFFLINE
+@_JSON
+@guarded
+def data_export(source: str, file: str, data_dir: str, offline: bool, as_json: bool) -> None:
+    """Write the bars of SOURCE to a parquet or CSV FILE."""
+    from runs.data_commands import export_bars
+    from runs.tables import format_mapping
+
+    done = export_bars(source, file, data_dir=data_dir, offline=offline)
+    _print(done, as_json, format_mapping(done))
+
+
+@main.command()
+@_BARS
+@_CONFIG
+@_SET
+@click.option("--features", metavar="SET", help="chapter or extended (default).")
+@_SINCE
+@_UNTIL
+@_GAPS
+@_DATA_DIR
+@_OFFLINE
+@_BASE_URL
+@_JSON
+@_QUIET
+@click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
+@guarded
+def train(
+    sources: tuple[str, ...],
+    config: str | None,
+    pairs: tuple[str, ...],
+    features: str | None,
+    as_json: bool,
+    quiet: bool,
+    out: str,
+    **options: Any,
+) -> None:
+    """Learn the densities of market states and forward returns from bars."""
+    from runs.markets import LoadOptions
+    from runs.settings import model_config
+    from runs.tables import format_mapping
+    from runs.train import train as run_train
+
+    settings = model_config(config, pairs, features)
+    result = run_train(sources, out, settings, LoadOptions(progress=_progress(quiet), **options))
+    _print(result, as_json, format_mapping(result))
+
+
+@main.command()
+@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@_BARS
+@_CONFIG
+@_SET
+@click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
+@_SINCE
+@_UNTIL
+@_GAPS
+@_DATA_DIR
+@_OFFLINE
+@_BASE_URL
+@_JSON
+@_QUIET
+@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
+@guarded
+def backtest(
+    model_dir: str,
+    sources: tuple[str, ...],
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    as_json: bool,
+    quiet: bool,
+    out: str,
+    **options: Any,
+) -> None:
+    """Trade stored bars with a model; print the metrics beside buy-and-hold and write the report."""
+    from runs.backtest import backtest as run_backtest
+    from runs.markets import LoadOptions
+
+    account, params = _strategy_settings(config, pairs, signal)
+    metrics = run_backtest(
+        model_dir,
+        sources,
+        out,
+        account,
+        params,
+        LoadOptions(progress=_progress(quiet), **options),
+        command=["scorenet", *sys.argv[1:]],
+    )
+    _print_run(metrics, out, as_json)
+
+
+@main.command()
+@click.argument("run_dir")
+@_JSON
+@guarded
+def report(run_dir: str, as_json: bool) -> None:
+    """Write report.html again from the files of RUN_DIR."""
+    from runs.report import write_report
+    from runs.rundir import RunDir
+
+    path = write_report(RunDir.open(run_dir))
+    _print({"report": str(path)}, as_json, f"report  {path}")
+
+
+@main.command()
+@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@_BARS
+@_CONFIG
+@_SET
+@click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
+@click.option("--cuts", type=click.IntRange(min=1), default=20, show_default=True, help="Random cuts to try.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_SINCE
+@_UNTIL
+@_GAPS
+@_DATA_DIR
+@_OFFLINE
+@_BASE_URL
+@_JSON
+@_QUIET
+@guarded
+def lookahead(
+    model_dir: str,
+    sources: tuple[str, ...],
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    cuts: int,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Prove that no score, decision or order depends on later bars; exit 1 if one does."""
+    from runs.lookahead import prove
+    from runs.markets import LoadOptions
+
+    account, params = _strategy_settings(config, pairs, signal)
+    load = LoadOptions(progress=_progress(quiet), **options)
+    found = prove(model_dir, sources, account, params, load, cuts=cuts, seed=seed)
+    verdict = (
+        "no look-ahead"
+        if found["clean"]
+        else f"LOOK-AHEAD in {len(found['differences'])} of {found['cuts']} cuts"
+    )
+    text = f"{verdict}: {found['values']:,} values compared at {found['cuts']} cuts of {found['bars']:,} bars"
+    _print(found, as_json, "\n".join([text, *map(str, found["differences"][:5])]))
+    if not found["clean"]:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--out", default="out/demo", show_default=True, metavar="RUN_DIR")
+@click.option("--model", "model_dir", default="models/demo", show_default=True, metavar="MODEL_DIR")
+@_JSON
+@_QUIET
+@guarded
+def demo(out: str, model_dir: str, as_json: bool, quiet: bool) -> None:
+    """Run the whole job offline on a simulated market: train, backtest, report."""
+    from runs.demo import demo as run_demo
+
+    _print_run(run_demo(out, model_dir, progress=_progress(quiet)), out, as_json)
+
+
+def _strategy_settings(
+    config: str | None, pairs: tuple[str, ...], signal: str | None
+) -> tuple[Any, dict[str, Any]]:
+    from runs.backtest import check_params, strategy_defaults
+    from runs.settings import run_settings
+
+    account, params = run_settings(config, pairs, strategy_defaults())
+    if signal is not None:
+        params["signal"] = signal
+    check_params(params)
+    return account, params
+
+
+def _progress(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+def _print(value: Any, as_json: bool, text: str) -> None:
+    click.echo(json.dumps(value, allow_nan=False, default=str) if as_json else text)
+
+
+def _print_run(metrics: dict[str, Any], out: str, as_json: bool) -> None:
+    from pathlib import Path
+
+    from runs.statistics import format_table
+
+    path = Path(out) / "report.html"
+    text = "" if as_json else f"{format_table(metrics)}\n\nreport  {path}"
+    _print({**metrics, "report": str(path)}, as_json, text)

@@ -1,0 +1,128 @@
+"""The only place that builds a Cerebro: the same costs, fills and analyzers for every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+
+from feeds import BarsData
+from feeds.timeframes import to_ms
+from runs.frames import conform, empty_frame
+from runs.settings import Account
+from strategies import BuyAndHold, PerpetualBroker, PerpetualCommission
+from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
+
+__all__ = ["Modes", "Result", "benchmark", "build", "first_close", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """Backtrader's ways to walk through bars; results do not depend on them."""
+
+    runonce: bool = True
+    preload: bool = True
+    exactbars: int = 0
+    feed: type[bt.feed.DataBase] = BarsData
+
+
+@dataclass(frozen=True)
+class Result:
+    """The tables of one run, as RUN_DIR stores them, and figures that no table holds."""
+
+    equity: pd.DataFrame
+    orders: pd.DataFrame
+    trades: pd.DataFrame
+    decisions: pd.DataFrame
+    funding: pd.DataFrame
+    in_distribution: dict[str, Any]
+    insurance: float
+
+
+def build(
+    frames: Sequence[pd.DataFrame],
+    account: Account,
+    strategy: type[bt.Strategy],
+    params: Mapping[str, Any],
+    *,
+    since: int | None = None,
+    modes: Modes | None = None,
+) -> bt.Cerebro:
+    """Return a Cerebro over canonical frames; equity is recorded from the bar close `since` (UTC ms)."""
+    how = modes or Modes()
+    cerebro = bt.Cerebro(stdstats=False, runonce=how.runonce, preload=how.preload, exactbars=how.exactbars)
+    commission = PerpetualCommission(
+        taker=account.fee,
+        leverage=account.margin_leverage,
+        lot_step=account.lot_step,
+        min_notional=account.min_notional,
+        maintenance_margin=account.maintenance_margin,
+        funding=account.funding,
+    )
+    cerebro.setbroker(PerpetualBroker(cash=account.cash, slippage=account.slippage, commission=commission))
+    for frame in frames:
+        cerebro.adddata(how.feed(dataname=frame), name=str(frame.attrs["symbol"]))
+    cerebro.addstrategy(strategy, **params)
+    cerebro.addanalyzer(EquityCurve, _name="equity", trade_from=since, warmup=True)
+    for name, analyzer in (
+        ("orders", Orders),
+        ("trades", Trades),
+        ("decisions", Decisions),
+        ("funding", Funding),
+        ("in_distribution", InDistribution),
+    ):
+        cerebro.addanalyzer(analyzer, _name=name)
+    return cerebro
+
+
+def run(
+    frames: Sequence[pd.DataFrame],
+    account: Account,
+    strategy: type[bt.Strategy],
+    params: Mapping[str, Any],
+    *,
+    since: int | None = None,
+    modes: Modes | None = None,
+) -> Result:
+    """Run one strategy over the frames and return its tables; `equity` lacks drawdown and benchmark still."""
+    cerebro = build(frames, account, strategy, params, since=since, modes=modes)
+    finished = cerebro.run()[0]
+    found = {name: dict(getattr(finished.analyzers, name).get_analysis()) for name in _TABLES}
+    found["trades"] = found["trades"]["closed"]
+    # A strategy without a model records no decisions.
+    tables = {
+        name: _frame(columns, since) if columns else empty_frame(name) for name, columns in found.items()
+    }
+    return Result(
+        **{name: conform(name, table) for name, table in tables.items() if name != "equity"},
+        equity=tables["equity"],
+        in_distribution=dict(finished.analyzers.in_distribution.get_analysis()),
+        insurance=float(cerebro.broker.insurance),
+    )
+
+
+def benchmark(frames: Sequence[pd.DataFrame], account: Account, since: int) -> Result:
+    """Run buy-and-hold from the bar close `since` under the same costs."""
+    return run(frames, account, BuyAndHold, {"trade_from": since}, since=since)
+
+
+def first_close(frame: pd.DataFrame) -> int:
+    """Return the close of a frame's first bar, UTC ms."""
+    return int(frame["timestamp"].iloc[0]) + to_ms(frame.attrs["timeframe"])
+
+
+_TABLES = ("equity", "orders", "trades", "decisions", "funding")
+
+
+def _frame(columns: Mapping[str, Any], since: int | None) -> pd.DataFrame:
+    frame = pd.DataFrame({name: values for name, values in columns.items() if name != "gross"})
+    if since is not None and len(frame) and "time" in frame and "reason" in frame:
+        frame = frame[frame["time"] >= since].reset_index(drop=True)
+    for name in ("time", "decided", "opened", "closed"):
+        if name in frame:
+            frame[name] = pd.to_datetime(np.asarray(frame[name], dtype="int64"), unit="ms", utc=True)
+    return frame

@@ -1,0 +1,162 @@
+"""`scorenet lookahead`: prove that nothing up to a bar depends on the bars after it.
+
+The data is cut at random bars and the run repeated. Everything the strategy recorded up to the cut - model outputs, decisions,
+orders - must be equal to the full run bit for bit. A strategy that peeks differs at the cut, where its future has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from feeds.timeframes import to_ms
+from runs.backtest import check_frames
+from runs.engine import Modes, Result, run
+from runs.markets import LoadOptions, load_markets
+from runs.settings import Account
+from scorenet import ScoreModel, TooFewBars
+from strategies import ScoreStrategy
+
+__all__ = ["Difference", "LookaheadReport", "check_lookahead", "prove"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that the future changed: which table and column, at which bar (UTC), for which cut."""
+
+    cut: str
+    table: str
+    column: str
+    time: str
+    with_future: Any
+    without: Any
+
+
+@dataclass(frozen=True)
+class LookaheadReport:
+    """What was compared: `values` single values over `cuts` cuts; `differences` holds the first of each bad cut."""
+
+    cuts: int
+    bars: int
+    values: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether no value up to any cut depended on what came after."""
+        return not self.differences
+
+
+def check_lookahead(
+    frames: Sequence[pd.DataFrame],
+    account: Account,
+    strategy: type[bt.Strategy],
+    params: Mapping[str, Any],
+    *,
+    cuts: int = 20,
+    first: int = 1,
+    seed: int = 0,
+    modes: Modes | None = None,
+    progress: bool = True,
+) -> LookaheadReport:
+    """Compare the run on all bars with runs on `cuts` random beginnings of them, at least `first` bars long.
+
+    Raises:
+        TooFewBars: if there are no bars to cut.
+    """
+    times = np.unique(np.concatenate([frame["timestamp"].to_numpy() for frame in frames]))
+    if len(times) < first + 2:
+        raise TooFewBars(first + 2, len(times), "cut the data")
+    chosen = np.random.default_rng(seed).choice(
+        np.arange(first, len(times) - 1), size=min(cuts, len(times) - 1 - first), replace=False
+    )
+    full = run(frames, account, strategy, params, modes=modes)
+    step = to_ms(frames[0].attrs["timeframe"])
+    values, found = 0, []
+    for position in tqdm(sorted(chosen), desc="cuts", unit="cut", disable=not progress, leave=False):
+        last = int(times[position])
+        short = [frame[frame["timestamp"] <= last].reset_index(drop=True) for frame in frames]
+        kept = [_with_attrs(s, f) for s, f in zip(short, frames, strict=True) if len(s)]
+        if len(kept) < len(frames):
+            continue
+        part = run(kept, account, strategy, params, modes=modes)
+        compared, difference = _compare(full, part, pd.Timestamp(last + step, unit="ms", tz="UTC"))
+        values += compared
+        if difference is not None:
+            found.append(difference)
+    return LookaheadReport(len(chosen), len(times), values, tuple(found))
+
+
+def prove(
+    model_dir: str | Path,
+    sources: Sequence[str],
+    account: Account,
+    params: Mapping[str, Any],
+    options: LoadOptions,
+    *,
+    cuts: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Run `check_lookahead` for a model's strategy on the bars of `sources`; return plain values."""
+    model = ScoreModel.load(model_dir)
+    frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
+    check_frames(model, frames)
+    found = check_lookahead(
+        frames,
+        account,
+        ScoreStrategy,
+        {**params, "model": model},
+        cuts=cuts,
+        first=model.lookback + 1,
+        seed=seed,
+        progress=options.progress,
+    )
+    return {**asdict(found), "clean": found.clean}
+
+
+def _with_attrs(short: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    short.attrs = dict(frame.attrs)
+    return short
+
+
+def _compare(full: Result, part: Result, cut: pd.Timestamp) -> tuple[int, Difference | None]:
+    values = 0
+    for name in ("decisions", "orders", "funding", "equity"):
+        # Rows are stamped with the bar that made them; an order decided at the cut is filled, and stamped, after it.
+        whole, cut_off = getattr(full, name), getattr(part, name)
+        compared, difference = _compare_tables(name, whole[whole["time"] <= cut], cut_off, cut)
+        values += compared
+        if difference is not None:
+            return values, difference
+    return values, None
+
+
+def _compare_tables(
+    name: str, whole: pd.DataFrame, part: pd.DataFrame, cut: pd.Timestamp
+) -> tuple[int, Difference | None]:
+    rows = min(len(whole), len(part))
+    earliest: tuple[int, str] | None = None
+    for column in whole.columns:
+        left, right = whole[column].to_numpy()[:rows], part[column].to_numpy()[:rows]
+        same = (left == right) | (pd.isna(left) & pd.isna(right))
+        if not same.all():
+            row = int(np.argmin(same))
+            if earliest is None or row < earliest[0]:
+                earliest = (row, str(column))
+    if earliest is None and len(whole) != len(part):
+        longer = whole if len(whole) > len(part) else part
+        time = str(longer["time"].iloc[rows])
+        return rows, Difference(str(cut), name, "rows", time, len(whole), len(part))
+    if earliest is None:
+        return rows * len(whole.columns), None
+    row, column = earliest
+    return rows, Difference(
+        str(cut), name, column, str(whole["time"].iloc[row]), whole[column].iloc[row], part[column].iloc[row]
+    )

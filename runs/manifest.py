@@ -1,0 +1,58 @@
+"""What made a run: command, data, model, configuration, versions, seed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+__all__ = ["manifest", "versions"]
+
+_PACKAGES = ("scorenet", "torch", "numpy", "pandas", "backtrader")
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of each package that shapes a result; None where one is missing."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def manifest(
+    command: str | Sequence[str],
+    config: Mapping[str, object],
+    data: Sequence[Mapping[str, object]],
+    model: Mapping[str, object] | None,
+    seed: int | None,
+    warnings: Sequence[str] = (),
+    *,
+    created: dt.datetime | None = None,
+) -> dict[str, object]:
+    """Return the content of manifest.json.
+
+    Args:
+        command: the command line, as one string or as its words.
+        config: the resolved configuration.
+        data: one mapping a series: source, symbol, timeframe, rows, start, end, sha256.
+        model: path, sha256 and whatever else names the model; None for a run without one.
+        seed: the seed of everything random in the run.
+        warnings: sentences that the reader of the report must see.
+        created: time of the run, now when left out; an aware datetime.
+    """
+    moment = (created or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
+    return {
+        "command": command if isinstance(command, str) else shlex.join(command),
+        "created": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seed": seed,
+        "versions": versions(),
+        "data": [dict(series) for series in data],
+        "model": None if model is None else dict(model),
+        "config": dict(config),
+        "warnings": list(warnings),
+    }

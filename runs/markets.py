@@ -1,0 +1,91 @@
+"""Load the bars that a command names, and say in the manifest what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from feeds import BadSource, MissingData, load_bars
+from feeds.bars import data_hash, to_arrays
+from feeds.timeframes import to_ms
+from scorenet import Market
+
+__all__ = ["LoadOptions", "as_market", "describe", "load_markets", "stamp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What the commands that read bars have in common; times are UTC, `since` inclusive, `until` exclusive."""
+
+    since: str | None = None
+    until: str | None = None
+    data_dir: str = "data"
+    offline: bool = False
+    gaps: str = "raise"
+    base_url: str | None = None
+    progress: bool = True
+
+
+def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: int = 0) -> list[pd.DataFrame]:
+    """Load one frame a source, with `warmup_bars` before `since` where they exist.
+
+    Raises:
+        BadSource: if two sources are the same symbol, or their bar sizes differ.
+        FeedError: as `feeds.load_bars`.
+    """
+    frames = [
+        load_bars(
+            source,
+            since=options.since,
+            until=options.until,
+            warmup_bars=warmup_bars,
+            data_dir=options.data_dir,
+            offline=options.offline,
+            gaps=options.gaps,  # type: ignore[arg-type]
+            base_url=options.base_url,
+            progress=options.progress,
+        )
+        for source in sources
+    ]
+    symbols = [frame.attrs["symbol"] for frame in frames]
+    if len(set(symbols)) < len(symbols):
+        raise BadSource(f"each symbol once, found {', '.join(symbols)}")
+    timeframes = {frame.attrs["timeframe"] for frame in frames}
+    if len(timeframes) > 1:
+        raise BadSource(
+            f"bars of one size, found {', '.join(sorted(timeframes))}; resample or run them apart"
+        )
+    for frame, source in zip(frames, sources, strict=True):
+        if not len(frame):
+            raise MissingData(f"{source} has no bars in the range")
+    return frames
+
+
+def as_market(frame: pd.DataFrame) -> Market:
+    """Hand a canonical frame to scorenet as columns."""
+    bars: dict[str, Any] = to_arrays(frame)
+    bars["timestamp"] = np.asarray(frame["timestamp"], dtype=np.int64)
+    return Market(str(frame.attrs["symbol"]), bars, to_ms(frame.attrs["timeframe"]))
+
+
+def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
+    """Return the manifest's entry of a series."""
+    return {
+        "source": source,
+        "symbol": frame.attrs["symbol"],
+        "timeframe": frame.attrs["timeframe"],
+        "rows": len(frame),
+        "start": stamp(int(frame["timestamp"].iloc[0])),
+        "end": stamp(int(frame["timestamp"].iloc[-1])),
+        "columns": [name for name in frame.columns if name != "timestamp"],
+        "sha256": data_hash(frame),
+    }
+
+
+def stamp(milliseconds: int) -> str:
+    """Return UTC ms as ISO text."""
+    return pd.Timestamp(milliseconds, unit="ms", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,88 @@
+"""How each figure of metrics.json is named, written and explained; the terminal and the report agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ROWS", "MetricRow", "show"]
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """Describe one figure: its key in metrics.json, its label, how it is written, what it means."""
+
+    key: str
+    label: str
+    kind: str
+    meaning: str
+
+
+ROWS = (
+    MetricRow("total_return", "Total return", "percent", "last equity / first equity − 1, all costs paid"),
+    MetricRow(
+        "annual_return", "Annual return", "percent", "the total return compounded over a year of 365 days"
+    ),
+    MetricRow("volatility", "Volatility", "share", "standard deviation of bar returns × √(bars a year)"),
+    MetricRow(
+        "sharpe_ratio", "Sharpe ratio", "ratio", "mean / standard deviation of bar returns × √(bars a year)"
+    ),
+    MetricRow(
+        "sortino_ratio",
+        "Sortino ratio",
+        "ratio",
+        "mean / root mean square of the losing bar returns × √(bars a year)",
+    ),
+    MetricRow("max_drawdown", "Maximum drawdown", "percent", "deepest fall of equity below its earlier peak"),
+    MetricRow("calmar_ratio", "Calmar ratio", "ratio", "annual return / |maximum drawdown|"),
+    MetricRow("win_rate", "Win rate, trades", "share", "closed trades with a profit after all costs"),
+    MetricRow("bar_win_rate", "Win rate, bars", "share", "bars with a gain among the bars with a change"),
+    MetricRow(
+        "profit_factor", "Profit factor", "ratio", "net profit of winning trades / net loss of losing trades"
+    ),
+    MetricRow(
+        "in_distribution_ratio",
+        "In-distribution ratio",
+        "share",
+        "decided bars whose state the model had seen in training",
+    ),
+    MetricRow(
+        "avg_confidence",
+        "Average confidence",
+        "ratio",
+        "mean confidence of the signal over decided bars, 0 to 1",
+    ),
+    MetricRow("exposure", "Average exposure", "share", "mean |position value| / equity"),
+    MetricRow("turnover", "Turnover a year", "times", "traded value / mean equity, a year"),
+    MetricRow("n_trades", "Closed trades", "count", "positions opened and closed again"),
+    MetricRow("n_orders", "Orders filled", "count", "orders that the broker completed"),
+    MetricRow("fees", "Fees", "money", "exchange fees paid, in the quote currency"),
+    MetricRow("funding", "Funding", "money", "perpetual funding paid; negative when received"),
+    MetricRow("slippage", "Slippage", "money", "cost of filling away from the open of the bar"),
+    MetricRow("liquidations", "Liquidations", "count", "positions closed by force for want of margin"),
+)
+
+
+def show(kind: str, value: object) -> str:
+    """Return a figure as text by kind: percent (signed), share, ratio, times, money, count, number."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if kind in {"percent", "share"}:
+        return _minus(f"{value * 100:+.2f} %" if kind == "percent" else f"{value * 100:.1f} %")
+    if kind in {"ratio", "times"}:
+        return _minus(f"{value:.2f}" + (" ×" if kind == "times" else ""))
+    if kind == "money":
+        return _minus(f"{value:,.2f}" if abs(value) < 100_000 else f"{value:,.0f}")
+    if kind == "count":
+        return _minus(f"{value:,.0f}")
+    return _minus(f"{value:,}" if isinstance(value, int) else f"{value:.6g}")
+
+
+def _minus(text: str) -> str:
+    """Replace the hyphen in front by a minus sign, and drop it where the number rounds to zero."""
+    if text.startswith(("-", "+")) and not any(char in "123456789" for char in text):
+        text = text[1:]
+    return f"−{text[1:]}" if text.startswith("-") else text

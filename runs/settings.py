@@ -1,0 +1,146 @@
+"""Settings of a run: defaults, a TOML file, `--set key=value`, in that order; unknown keys are errors with a hint."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from scorenet import ConfigError, ModelConfig
+
+__all__ = ["Account", "model_config", "read_toml", "run_settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """The simulated account: what it starts with and what the exchange charges. Nothing is free by default.
+
+    Attributes:
+        cash: start equity, quote currency.
+        fee: taker fee, fraction of the traded value (Bybit linear perpetuals: 5.5 bp).
+        slippage: adverse price move of every market order, fraction of the price.
+        margin_leverage: leverage the exchange allows.
+        lot_step: base units an order size is rounded to (0: any).
+        min_notional: smallest order value, quote currency.
+        maintenance_margin: fraction of the position's value below which the account is liquidated.
+        funding: whether funding is paid and received.
+    """
+
+    cash: float = 10_000.0
+    fee: float = 0.00055
+    slippage: float = 0.0002
+    margin_leverage: float = 10.0
+    lot_step: float = 0.001
+    min_notional: float = 5.0
+    maintenance_margin: float = 0.005
+    funding: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.cash > 0:
+            raise ConfigError(f"cash: expected a positive amount, found {self.cash!r}")
+        for name in ("fee", "slippage", "lot_step", "min_notional", "maintenance_margin"):
+            if (
+                not 0
+                <= getattr(self, name)
+                < (1 if name in ("fee", "slippage", "maintenance_margin") else float("inf"))
+            ):
+                raise ConfigError(f"{name}: out of range, found {getattr(self, name)!r}")
+        if not self.margin_leverage > 0:
+            raise ConfigError(f"margin_leverage: expected a positive number, found {self.margin_leverage!r}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; integers count as floats."""
+        default = cls()
+        changes = {}
+        for name, value in values.items():
+            kind = type(getattr(default, name))
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            if not isinstance(value, kind):
+                raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+            changes[name] = value
+        return replace(default, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def read_toml(path: str | Path | None) -> dict[str, Any]:
+    """Read a settings file; no path is an empty one.
+
+    Raises:
+        ConfigError: if the file is missing or is not TOML.
+    """
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no settings file at {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+
+
+def model_config(path: str | Path | None, pairs: Iterable[str], features: str | None = None) -> ModelConfig:
+    """Resolve the settings of `scorenet train`."""
+    config = ModelConfig.from_dict(read_toml(path))
+    if features is not None:
+        config = config.with_values(features=features)
+    return config.with_values(**dict(_pair(text) for text in pairs))
+
+
+def run_settings(
+    path: str | Path | None, pairs: Iterable[str], strategy_defaults: Mapping[str, Any]
+) -> tuple[Account, dict[str, Any]]:
+    """Resolve the settings of a backtest into the account and the strategy's parameters.
+
+    A file has the tables [account] and [strategy]; `--set` takes the bare names of both.
+
+    Raises:
+        ConfigError: for an unknown key or an impossible value.
+    """
+    content = read_toml(path)
+    account_names = {item.name for item in fields(Account)}
+    known = account_names | set(strategy_defaults)
+    flat: dict[str, Any] = {}
+    for table, names in (("account", account_names), ("strategy", set(strategy_defaults))):
+        for name, value in content.pop(table, {}).items():
+            if name not in names:
+                raise ConfigError(_unknown(f"{table}.{name}", {f"{table}.{n}" for n in names}))
+            flat[name] = value
+    for name in content:
+        raise ConfigError(_unknown(name, {"account", "strategy"}))
+    for name, value in (_pair(text) for text in pairs):
+        bare = name.removeprefix("account.").removeprefix("strategy.")
+        if bare not in known:
+            raise ConfigError(_unknown(name, known))
+        flat[bare] = value
+    account = Account.from_dict({n: v for n, v in flat.items() if n in account_names})
+    return account, {**strategy_defaults, **{n: v for n, v in flat.items() if n not in account_names}}
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set: expected key=value, found {text!r}")
+    return name.strip(), _scalar(value.strip())
+
+
+def _scalar(text: str) -> Any:
+    if text.lower() in ("none", "null", "off"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown setting {name!r}; {hint}"

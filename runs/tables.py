@@ -1,0 +1,52 @@
+"""Plain-text tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["format_mapping", "format_rows"]
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return aligned columns under their names, one line a row; numbers are set to the right."""
+    names = list(rows[0])
+    cells = [[_text(row[name]) for name in names] for row in rows]
+    widths = [max(len(line[i]) for line in [names, *cells]) for i in range(len(names))]
+    right = [all(isinstance(row[name], int | float) for row in rows) for name in names]
+    lines = [names, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def format_mapping(values: Mapping[str, Any], indent: str = "") -> str:
+    """Return one aligned line a key; nested mappings are indented below theirs."""
+    width = max((len(name) for name in values), default=0)
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{name}", format_mapping(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name.ljust(width)}  {_text(value)}")
+    return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value) or "-"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_text(item)}" for name, item in value.items())
+    return str(value)

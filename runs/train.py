@@ -1,0 +1,65 @@
+"""`scorenet train`: bars in, a model folder out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runs.manifest import versions
+from runs.markets import LoadOptions, as_market, describe, load_markets, stamp
+from scorenet import CheckpointError, ModelConfig, ScoreModel, learn
+
+__all__ = ["train"]
+
+
+def train(
+    sources: Sequence[str], out: str | Path, config: ModelConfig, options: LoadOptions
+) -> dict[str, Any]:
+    """Train on the bars of one or several sources and write the model folder; return a summary for the terminal.
+
+    Raises:
+        FeedError: when the bars cannot be had.
+        ScorenetError: when they cannot be learned from; nothing is written then.
+        CheckpointError: when the folder cannot be written.
+    """
+    target = Path(out)
+    _check_writable(target)
+    frames = load_markets(sources, options)
+    data = [describe(frame, source) for frame, source in zip(frames, sources, strict=True)]
+    info = {"data": data, "timeframe": frames[0].attrs["timeframe"], "versions": versions()}
+    started = time.perf_counter()
+    model = learn([as_market(frame) for frame in frames], config, info=info, progress=options.progress)
+    seconds = time.perf_counter() - started
+    model.save(target)
+    return summary(model, target) | {"seconds": round(seconds, 1)}
+
+
+def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
+    """Return what `scorenet train` prints."""
+    info = model.info
+    return {
+        "model": str(path),
+        "fingerprint": model.fingerprint,
+        "symbols": info["symbols"],
+        "timeframe": info["timeframe"],
+        "features": list(model.features.names),
+        "rows": info["rows"],
+        "training_span": [stamp(t) for t in info["training_span"]],
+        "test_span": [stamp(t) for t in info["test_span"]],
+        "metrics": info["metrics"],
+    }
+
+
+def _check_writable(target: Path) -> None:
+    """Fail before the minutes of training, not after them."""
+    if target.is_file():
+        raise CheckpointError(f"{target} is a file; --out names the folder of the model")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = target.parent / f".{target.name}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CheckpointError(f"cannot write the model to {target}: {error.strerror or error}") from error

@@ -1,0 +1,232 @@
+"""Model folders: `model.safetensors` for weights, `model.json` for everything else. Nothing is ever unpickled.
+
+A folder is written beside its target and renamed, so a reader sees a complete model or none. Reading trusts nothing:
+sizes are capped before the bytes are read, shapes are those the settings imply, and every number must be finite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from scorenet.analytic import Mixture
+from scorenet.calibration import Calibration
+from scorenet.config import ModelConfig
+from scorenet.denoiser import Denoiser
+from scorenet.density import DensityNet
+from scorenet.errors import CheckpointError, ScorenetError
+from scorenet.features import FeatureSet, feature_set
+from scorenet.forward import ForwardNet
+from scorenet.model import ScoreModel
+from scorenet.networks import NoiseConditionalMlp
+from scorenet.scaling import Scaler
+
+__all__ = ["FORMAT", "build_nets", "file_hash", "load_model", "save_model"]
+
+FORMAT = "scorenet/1"
+_WEIGHTS, _META = "model.safetensors", "model.json"
+_MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
+_MAX_FEATURES = 512
+
+
+def build_nets(dim: int, config: ModelConfig) -> tuple[Denoiser, DensityNet, ForwardNet]:
+    """Create untrained nets of the shapes that `config` implies for `dim` features."""
+    forward = config.forward
+    return (
+        Denoiser(NoiseConditionalMlp(dim, config.state.hidden, config.state.blocks)),
+        DensityNet(dim, config.density.hidden),
+        ForwardNet(dim, forward.hidden, forward.members, forward.components),
+    )
+
+
+def save_model(model: ScoreModel, path: Path) -> Path:
+    """Write a model folder atomically.
+
+    Raises:
+        CheckpointError: if the target is a folder of something else, or cannot be written.
+    """
+    if path.exists() and not (path / _META).is_file() and (path.is_file() or any(path.iterdir())):
+        raise CheckpointError(f"{path} exists and is not a model folder; choose another --out")
+    tensors = {
+        f"{part}.{name}": value.float().contiguous()
+        for part, module in model.modules().items()
+        for name, value in module.state_dict().items()
+    }
+    meta = {
+        "format": FORMAT,
+        "features": {
+            "set": model.features.name,
+            "names": list(model.features.names),
+            "lookback": model.features.lookback,
+        },
+        "config": model.config.to_dict(),
+        "sigma_range": [model.config.noise.sigma_min, model.config.noise.sigma_max],
+        "scaler": model.scaler.to_dict(),
+        "base": {"mean": model.base.means[0].tolist(), "covariance": model.base.covariances[0].tolist()},
+        "calibration": model.calibration.to_dict(),
+        "fingerprint": model.fingerprint,
+        **model.info,
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            _write(staging / _WEIGHTS, save_tensors(tensors))
+            _write(staging / _META, json.dumps(meta, indent=1, allow_nan=False).encode())
+            _swap(staging, path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the model to {path}: {error.strerror or error}") from error
+    return path
+
+
+def load_model(path: Path) -> ScoreModel:
+    """Read a model folder; see `ScoreModel.load`."""
+    if path.suffix in {".pt", ".pth", ".pkl", ".ckpt"}:
+        raise CheckpointError(
+            f"{path}: pickled checkpoints can run code and are refused; expected a model folder"
+        )
+    meta = _read_meta(path)
+    try:
+        config = ModelConfig.from_dict(meta["config"])
+        features = _read_features(meta["features"])
+        dim = len(features.names)
+        scaler = Scaler.from_dict(meta["scaler"])
+        base = Mixture(
+            torch.ones(1, dtype=torch.float64),
+            torch.tensor([meta["base"]["mean"]], dtype=torch.float64),
+            torch.tensor([meta["base"]["covariance"]], dtype=torch.float64),
+        )
+        calibration = Calibration.from_dict(meta["calibration"])
+        _check_numbers(dim, scaler, base, calibration)
+    except (KeyError, TypeError, ValueError, ScorenetError) as error:
+        raise CheckpointError(f"{path / _META}: damaged or of another version ({error})") from error
+    nets = build_nets(dim, config)
+    _load_weights(path / _WEIGHTS, dict(zip(("state", "density", "forward"), nets, strict=True)))
+    known = {"format", "features", "config", "sigma_range", "scaler", "base", "calibration", "fingerprint"}
+    info = {key: value for key, value in meta.items() if key not in known}
+    model = ScoreModel(features, config, scaler, base, *nets, calibration, info)
+    if model.fingerprint != meta.get("fingerprint"):
+        raise CheckpointError(f"{path}: {_WEIGHTS} and {_META} do not belong together; train the model again")
+    return model
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a model folder's two files."""
+    digest = hashlib.sha256()
+    for name in (_META, _WEIGHTS):
+        digest.update((path / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _swap(staging: Path, path: Path) -> None:
+    """Put the finished folder in place; an earlier model steps aside first and is removed last."""
+    staging.chmod(0o755)
+    if not path.exists():
+        staging.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    path.rename(old / path.name)
+    staging.rename(path)
+    shutil.rmtree(old)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES[path.name]:
+            raise CheckpointError(f"{path}: {size:,} bytes, more than a model of this version can have")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent} is not a model folder: {path.name} is missing; make one with `scorenet train`"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    raw = _read_bytes(path / _META)
+    try:
+        meta = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path / _META} is not JSON; train the model again") from error
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path / _META}: expected format {FORMAT!r}, found {found!r}; train the model again"
+        )
+    return dict(meta)
+
+
+def _read_features(values: dict[str, Any]) -> FeatureSet:
+    full = feature_set(values["set"])
+    names = tuple(values["names"])
+    unknown = [name for name in names if name not in full.names]
+    if (
+        unknown
+        or len(names) > _MAX_FEATURES
+        or values["lookback"] != full.lookback
+        or len(set(names)) != len(names)
+    ):
+        raise ValueError(
+            f"features {unknown or list(names)[:4]} do not fit the set {full.name!r} of this version"
+        )
+    kinds = dict(zip(full.names, full.kinds, strict=True))
+    return FeatureSet(full.name, names, tuple(kinds[n] for n in names), full.lookback, full.volatility_window)
+
+
+def _check_numbers(dim: int, scaler: Scaler, base: Mixture, calibration: Calibration) -> None:
+    shapes = [scaler.mean.shape, scaler.std.shape, tuple(base.means.shape[1:]), (len(scaler.kinds),)]
+    if any(shape != (dim,) for shape in shapes) or tuple(base.covariances.shape) != (1, dim, dim):
+        raise ValueError(f"scaler or Gaussian base do not have {dim} features")
+    tables = [scaler.mean, scaler.std, base.means.numpy(), base.covariances.numpy(), calibration.log_density]
+    tables += list(calibration.magnitude.values())
+    if not all(table.size and np.isfinite(table).all() for table in tables) or not (scaler.std > 0).all():
+        raise ValueError("empty or non-finite tables")
+    if (
+        set(calibration.magnitude) != {"forward", "state"}
+        or not math.isfinite(scaler.clip)
+        or scaler.clip <= 0
+    ):
+        raise ValueError("incomplete calibration")
+
+
+def _load_weights(path: Path, modules: dict[str, torch.nn.Module]) -> None:
+    try:
+        tensors = load_tensors(_read_bytes(path))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    expected = {
+        f"{part}.{name}": v.shape for part, m in modules.items() for name, v in m.state_dict().items()
+    }
+    found = {name: value.shape for name, value in tensors.items()}
+    if found != expected:
+        wrong = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
+        raise CheckpointError(f"{path}: tensors do not fit the settings in {_META}: {', '.join(wrong[:4])}")
+    if not all(value.is_floating_point() and bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise CheckpointError(f"{path}: weights are not finite numbers; train the model again")
+    for part, module in modules.items():
+        module.load_state_dict({n: tensors[f"{part}.{n}"] for n in module.state_dict()})

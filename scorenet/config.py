@@ -1,0 +1,196 @@
+"""Frozen settings of a score model, one small class per part, validated when built."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+from scorenet.errors import ConfigError
+
+__all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """Noise levels in units of the scaled features (their standard deviation is about 1).
+
+    Training draws ln sigma from a normal law clipped to [sigma_min, sigma_max].
+    """
+
+    sigma_min: float = 0.05
+    sigma_max: float = 20.0
+    log_mean: float = -0.8
+    log_std: float = 1.4
+
+    def __post_init__(self) -> None:
+        _require(0 < self.sigma_min < self.sigma_max, "noise: expected 0 < sigma_min < sigma_max")
+        _require(self.log_std > 0, f"noise.log_std: expected a positive number, found {self.log_std}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateConfig:
+    """Network and optimisation of the state density p(x)."""
+
+    hidden: int = 96
+    blocks: int = 3
+    steps: int = 1200
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.3
+    signal_sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.hidden <= 4096, f"state.hidden: expected 1..4096, found {self.hidden}")
+        _require(0 <= self.blocks <= 32, f"state.blocks: expected 0..32, found {self.blocks}")
+        _require(self.steps >= 1, f"state.steps: expected at least 1, found {self.steps}")
+        _require(self.batch_size >= 2, f"state.batch_size: expected at least 2, found {self.batch_size}")
+        _require(self.learning_rate > 0, "state.learning_rate: expected a positive number")
+        _require(self.signal_sigma > 0, "state.signal_sigma: expected a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityConfig:
+    """Log-density at `sigma`: the heat-equation reference and the per-bar net that is fitted to it."""
+
+    sigma: float = 0.2
+    nodes: int = 10
+    points: int = 30_000
+    hidden: int = 128
+    steps: int = 3000
+    batch_size: int = 512
+    learning_rate: float = 2e-3
+    slope_weight: float = 5.0
+
+    def __post_init__(self) -> None:
+        _require(self.sigma > 0, f"density.sigma: expected a positive number, found {self.sigma}")
+        _require(self.nodes >= 4, f"density.nodes: expected at least 4, found {self.nodes}")
+        _require(self.points >= 16, f"density.points: expected at least 16, found {self.points}")
+        _require(1 <= self.hidden <= 4096, f"density.hidden: expected 1..4096, found {self.hidden}")
+        _require(self.steps >= 1, f"density.steps: expected at least 1, found {self.steps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardConfig:
+    """Conditional density p(y | x) of the volatility-scaled return over the next `horizon` bars.
+
+    `signal_sigma` is the noise level, in standard deviations of y, at which the score of y is read:
+    large values make it E[y | x] / sigma^2 (Tweedie).
+    """
+
+    horizon: int = 24
+    hidden: int = 64
+    members: int = 4
+    components: int = 5
+    steps: int = 1500
+    batch_size: int = 1024
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.3
+    feature_noise: float = 0.1
+    signal_sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        _require(self.horizon >= 1, f"forward.horizon: expected at least 1 bar, found {self.horizon}")
+        _require(1 <= self.hidden <= 4096, f"forward.hidden: expected 1..4096, found {self.hidden}")
+        _require(1 <= self.members <= 64, f"forward.members: expected 1..64, found {self.members}")
+        _require(1 <= self.components <= 64, f"forward.components: expected 1..64, found {self.components}")
+        _require(self.steps >= 1, f"forward.steps: expected at least 1, found {self.steps}")
+        _require(self.signal_sigma > 0, "forward.signal_sigma: expected a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that decides what `scorenet train` produces from given bars."""
+
+    features: str = "extended"
+    seed: int = 0
+    train_fraction: float = 0.70
+    validation_fraction: float = 0.15
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    state: StateConfig = field(default_factory=StateConfig)
+    density: DensityConfig = field(default_factory=DensityConfig)
+    forward: ForwardConfig = field(default_factory=ForwardConfig)
+
+    def __post_init__(self) -> None:
+        total = self.train_fraction + self.validation_fraction
+        _require(
+            self.train_fraction > 0 and self.validation_fraction > 0 and total < 1,
+            "train_fraction and validation_fraction: expected positive numbers with a sum below 1",
+        )
+        _require(
+            self.noise.sigma_min <= self.density.sigma < self.noise.sigma_max,
+            "density.sigma: expected a level between noise.sigma_min and noise.sigma_max",
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from nested plain values.
+
+        Raises:
+            ConfigError: for an unknown key (with the nearest known one) or an impossible value.
+        """
+        built: Self = _build(cls, values, "")
+        return built
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain values; `from_dict` is the inverse."""
+        return asdict(self)
+
+    def with_values(self, **changes: Any) -> Self:
+        """Return a copy with dotted keys replaced, e.g. `with_values(**{"forward.horizon": 1})`."""
+        nested = self.to_dict()
+        for key, value in changes.items():
+            *path, leaf = key.split(".")
+            target = nested
+            for part in path:
+                target = target.get(part, {}) if isinstance(target, dict) else {}
+            if not isinstance(target, dict) or leaf not in target or isinstance(target[leaf], dict):
+                raise ConfigError(_unknown(key, _dotted_keys(self.to_dict())))
+            target[leaf] = value
+        return type(self).from_dict(nested)
+
+
+def _dotted_keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in values.items():
+        keys += _dotted_keys(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+    return keys
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1) or [
+        name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
+    ]
+    hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+    return f"unknown setting {key!r}; {hint}"
+
+
+def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    known = {item.name: item for item in fields(cls)}
+    default = cls()
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(_unknown(prefix + name, _dotted_keys(ModelConfig().to_dict())))
+        current = getattr(default, name)
+        if hasattr(current, "__dataclass_fields__"):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{prefix}{name}: expected a table of settings, found {value!r}")
+            changes[name] = _build(type(current), value, f"{prefix}{name}.")
+        else:
+            changes[name] = _coerce(prefix + name, value, type(current))
+    return replace(default, **changes)
+
+
+def _coerce(name: str, value: Any, kind: type) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+    return value

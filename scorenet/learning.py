@@ -1,0 +1,210 @@
+"""Learn a ScoreModel from the bars of one market or of several pooled together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scorenet.analytic import Mixture
+from scorenet.calibration import Calibration
+from scorenet.checkpoint import build_nets
+from scorenet.config import ModelConfig
+from scorenet.denoiser import Denoiser
+from scorenet.density import fit_density_net
+from scorenet.diagnostics import held_out_metrics
+from scorenet.errors import ScorenetError, TooFewBars
+from scorenet.features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
+from scorenet.forward import fit_forward_net, forward_target
+from scorenet.model import ScoreModel
+from scorenet.objectives import FrozenNoise, MultiScaleDsm
+from scorenet.scaling import Scaler
+from scorenet.training import Recipe, TrainingLog, fit, seeded
+from scorenet.windows import Split, chronological_split
+
+__all__ = ["Market", "learn"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Market:
+    """Closed bars of one symbol: columns [T] with an int64 "timestamp" (UTC ms, bar open), `step_ms` apart."""
+
+    symbol: str
+    bars: Bars
+    step_ms: int
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """States of all markets stacked: x raw [N, F], y forward return [N] (NaN near the end), time [N] (UTC ms)."""
+
+    x: Array
+    y: Array
+    time: NDArray[np.int64]
+
+
+def learn(
+    markets: Sequence[Market],
+    config: ModelConfig,
+    *,
+    info: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> ScoreModel:
+    """Train the state density, its per-bar net and the forward-return density, and calibrate them.
+
+    The span is split in time: the first part trains, the second selects and calibrates, the third is only measured.
+
+    Raises:
+        TooFewBars: when the span is too short for the features and the split.
+        Diverged: when a loss becomes non-finite.
+        FeatureMismatch: when the markets lack a needed column.
+    """
+    features = _common_features(markets, config)
+    rows = _stack(markets, features, config.forward.horizon)
+    split = _split(rows, features, config, markets[0].step_ms)
+    scaler = Scaler.fit(rows.x[split.train], features.kinds)
+    z = torch.from_numpy(scaler.transform(rows.x)).float()
+    denoiser, state_log = _fit_state(z[split.train], z[split.validation], config, progress)
+    density_net, density_log, density_error = fit_density_net(
+        denoiser,
+        z[split.train],
+        z[split.validation],
+        config.density,
+        config.noise,
+        seed=config.seed + 11,
+        progress=progress,
+    )
+    y = torch.from_numpy(rows.y).float()
+    train, held = _with_target(split.train, rows), _with_target(split.validation, rows)
+    forward_net, forward_log = fit_forward_net(
+        z[train], y[train], z[held], y[held], config.forward, seed=config.seed + 23, progress=progress
+    )
+    base = Mixture.gaussian(z[split.train].double())
+    draft = ScoreModel(
+        features, config, scaler, base, denoiser, density_net, forward_net, _untrained_calibration()
+    )
+    calibration = _calibrate(draft, rows.x[split.validation])
+    logs = {"state": state_log, "density": density_log, "forward": forward_log}
+    model = ScoreModel(features, config, scaler, base, denoiser, density_net, forward_net, calibration)
+    metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test])
+    metrics |= {f"density_net_{name}": value for name, value in density_error.items()}
+    details = {
+        "symbols": [market.symbol for market in markets],
+        "bar_ms": markets[0].step_ms,
+        "training_span": _span(rows.time[split.train]),
+        "calibration_span": _span(rows.time[split.validation]),
+        "test_span": _span(rows.time[split.test]),
+        "rows": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+        },
+        "log": {name: log.to_dict() for name, log in logs.items()},
+        "metrics": metrics,
+        **(info or {}),
+    }
+    return ScoreModel(
+        features,
+        config,
+        scaler,
+        base,
+        denoiser,
+        density_net,
+        forward_net,
+        calibration,
+        details,
+        model.fingerprint,
+    )
+
+
+def _common_features(markets: Sequence[Market], config: ModelConfig) -> FeatureSet:
+    if not markets:
+        raise ScorenetError("no bars to learn from: give at least one market")
+    if len({market.step_ms for market in markets}) > 1:
+        raise ScorenetError("markets of different bar sizes cannot be pooled; train one model a timeframe")
+    available = tuple(name for name in OPTIONAL_INPUTS if all(_carries(m.bars, name) for m in markets))
+    return feature_set(config.features, available)
+
+
+def _carries(bars: Bars, name: str) -> bool:
+    """A column of zeros is how a feed says "not published"."""
+    return name in bars and bool(np.any(bars[name]))
+
+
+def _stack(markets: Sequence[Market], features: FeatureSet, horizon: int) -> _Rows:
+    parts: list[_Rows] = []
+    for market in markets:
+        bars = market.bars
+        x = features.compute(bars, market.step_ms)
+        y = forward_target(np.asarray(bars["close"], dtype=np.float64), features.volatility(bars), horizon)
+        time = np.asarray(bars["timestamp"], dtype=np.int64)
+        ahead = np.full(len(time), -1, dtype=np.int64)
+        ahead[: len(time) - horizon] = time[horizon:] if horizon < len(time) else 0
+        y[ahead - time != horizon * market.step_ms] = (
+            np.nan
+        )  # a hole inside the horizon: the return is another one
+        known = np.isfinite(x).all(axis=1)
+        parts.append(_Rows(x[known], y[known], time[known]))
+    joined = _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "time")))
+    if not len(joined.x):
+        longest = max(len(market.bars["close"]) for market in markets)
+        raise TooFewBars(features.lookback + 1, longest, f"compute the {features.name} features")
+    return joined
+
+
+def _split(rows: _Rows, features: FeatureSet, config: ModelConfig, step_ms: int) -> Split:
+    fractions = (config.train_fraction, config.validation_fraction)
+    return chronological_split(
+        rows.time,
+        horizon=config.forward.horizon,
+        embargo=features.lookback,
+        step_ms=step_ms,
+        fractions=fractions,
+        minimum=64,
+    )
+
+
+def _fit_state(
+    train: Tensor, held: Tensor, config: ModelConfig, progress: bool
+) -> tuple[Denoiser, TrainingLog]:
+    state = config.state
+    with seeded(config.seed) as generator:
+        denoiser, _, _ = build_nets(train.shape[1], config)
+    objective = MultiScaleDsm(config.noise)
+
+    def loss() -> Tensor:
+        pick = torch.randint(len(train), (min(state.batch_size, len(train)),), generator=generator)
+        return objective(denoiser, train[pick], generator)
+
+    validate = FrozenNoise(held, config.noise, seed=config.seed)
+    recipe = Recipe(steps=state.steps, learning_rate=state.learning_rate, weight_decay=state.weight_decay)
+    log = fit(denoiser, loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
+    return denoiser, log
+
+
+def _with_target(index: NDArray[np.int64], rows: _Rows) -> NDArray[np.int64]:
+    kept = index[np.isfinite(rows.y[index])]
+    if not len(kept):
+        raise TooFewBars(len(index) + 1, len(index), "see one full horizon ahead")
+    return kept
+
+
+def _untrained_calibration() -> Calibration:
+    zero = np.zeros(1)
+    return Calibration(zero, {"forward": zero, "state": zero}, 1)
+
+
+def _calibrate(model: ScoreModel, x: Array) -> Calibration:
+    scores = {"forward": model.forward(x).score, "state": model.score(x)[:, model.features.return_index]}
+    return Calibration.fit(model.log_density(x), scores)
+
+
+def _span(time: NDArray[np.int64]) -> list[int]:
+    return [int(time.min()), int(time.max())]

@@ -1,0 +1,243 @@
+"""ScoreModel: the one object a strategy holds. Raw features or bars in, numbers to trade on out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from scorenet.analytic import Mixture
+from scorenet.calibration import Calibration
+from scorenet.config import ModelConfig
+from scorenet.denoiser import Denoiser
+from scorenet.density import DensityNet, heat_log_density
+from scorenet.features import Bars, FeatureSet
+from scorenet.forward import ForwardNet, ForwardReturn
+from scorenet.sampling import heun
+from scorenet.scaling import Scaler
+from scorenet.training import threads
+
+__all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
+
+Array = NDArray[np.float64]
+
+SIGNALS = ("forward", "state")
+
+_BLOCK = 8192  # rows a forward pass: bounds memory on a year of minutes
+_SMALL = 64  # at or below this many rows one thread is faster than two
+_DECIMALS = 10  # batched and single-row matrix products differ in the 16th digit; no decision may hang on it
+_MEMO_SIZE = 16
+
+
+class Evaluation(NamedTuple):
+    """What the model says of every bar, float64 [T] each, NaN where the state is not defined.
+
+    score: score of the return coordinate (forward: of the coming return at 0; state: of the last return).
+    signal: sign(score) times confidence, in [-1, 1].
+    confidence: ECDF of |score| on the calibration span, in [0, 1].
+    score_std: disagreement about the score (over the ensemble, or over neighbouring noise levels).
+    log_density: log p of the scaled state, nats.
+    density_rank: conformal p-value of log_density, in (0, 1].
+    volatility: root mean square log-return per bar.
+    """
+
+    score: Array
+    signal: Array
+    confidence: Array
+    score_std: Array
+    log_density: Array
+    density_rank: Array
+    volatility: Array
+
+
+_memo: OrderedDict[str, Evaluation] = OrderedDict()
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreModel:
+    """A trained density of market states and of forward returns.
+
+    `score`, `log_density`, `denoise` and `forward` take raw features x [N, F], in the order of `features.names`; sigma is in units of
+    the scaled features. All inference is float64 and row by row: no output depends on the rest of its batch.
+
+    Attributes:
+        features: the feature set it was trained on.
+        config: the settings it was trained with.
+        info: training span, symbols, timeframe, hashes, versions, log and held-out metrics.
+    """
+
+    features: FeatureSet
+    config: ModelConfig
+    scaler: Scaler
+    base: Mixture
+    denoiser: Denoiser
+    density_net: DensityNet
+    forward_net: ForwardNet
+    calibration: Calibration
+    info: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("denoiser", "density_net", "forward_net"):
+            double = copy.deepcopy(getattr(self, name)).double().eval().requires_grad_(False)
+            object.__setattr__(self, name, double)
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", _digest(self.modules()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> ScoreModel:
+        """Load a model folder (safetensors and JSON; nothing is unpickled).
+
+        Raises:
+            CheckpointError: if the folder is missing, damaged, hostile or of another version.
+        """
+        from scorenet.checkpoint import load_model
+
+        return load_model(Path(path))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model folder in one step: it is complete or not there."""
+        from scorenet.checkpoint import save_model
+
+        return save_model(self, Path(path))
+
+    @property
+    def lookback(self) -> int:
+        """Bars before the current one that a state needs."""
+        return self.features.lookback
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the nets by name, as the checkpoint stores them."""
+        return {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
+
+    def score(self, x: Array, sigma: float | None = None) -> Array:
+        """Return the score of scaled states, [N, F], at noise level sigma (default: the state signal's)."""
+        level = self.config.state.signal_sigma if sigma is None else sigma
+        return self._rows(x, lambda z: self.denoiser.score(z, level))
+
+    def log_density(self, x: Array) -> Array:
+        """Return log p of scaled states at the density sigma, [N], nats, by the per-bar net."""
+        return self._rows(x, self.density_net)
+
+    def reference_log_density(self, x: Array, sigma: float | None = None) -> Array:
+        """Return log p of scaled states, [N], nats, by the heat equation: the slow reference of `log_density`."""
+        config, noise = self.config.density, self.config.noise
+        level = config.sigma if sigma is None else sigma
+
+        def route(z: Tensor) -> Tensor:
+            return heat_log_density(
+                self.denoiser.score, self.base, z, sigma=level, sigma_max=noise.sigma_max, nodes=config.nodes
+            )
+
+        return self._rows(x, route)
+
+    def density_rank(self, x: Array) -> Array:
+        """Return the conformal p-value of each state, [N]: 0.05 means rarer than 95 % of the calibration span."""
+        return self.calibration.density_rank(self.log_density(x))
+
+    def in_distribution(self, x: Array, density_quantile: float = 0.05) -> NDArray[np.bool_]:
+        """Return [N] whether each state's density rank is at least `density_quantile`."""
+        return self.density_rank(x) >= density_quantile
+
+    def denoise(self, x: Array, sigma: float) -> Array:
+        """Return E[clean state | x observed with noise sigma] as raw features, [N, F] (Tweedie)."""
+        return self.scaler.inverse(self._rows(x, lambda z: self.denoiser(z, sigma)))
+
+    def sample(self, n: int, seed: int = 0) -> Array:
+        """Draw n market states as raw features [n, F]."""
+        noise = self.config.noise
+        z = heun(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
+        return self.scaler.inverse(z.numpy())
+
+    def forward(self, x: Array) -> ForwardReturn:
+        """Return p(y | x) of the volatility-scaled return over `config.forward.horizon` bars."""
+        with torch.inference_mode(), threads(1 if len(x) <= _SMALL else 64):
+            return self._forward_scaled(torch.from_numpy(self.scaler.transform(x)))
+
+    def evaluate(self, bars: Bars, signal: str = "forward", step_ms: int | None = None) -> Evaluation:
+        """Evaluate every bar of a market: columns [T] in, `Evaluation` of [T] out.
+
+        A tail of `lookback + 1` bars gives the last value of the whole series. Repeated calls on the same bars are
+        answered from memory, so a sweep over thresholds evaluates the nets once.
+
+        Raises:
+            FeatureMismatch: if a column that the model was trained on is missing.
+            ValueError: for an unknown signal.
+        """
+        if signal not in SIGNALS:
+            raise ValueError(f"signal: expected one of {', '.join(SIGNALS)}; found {signal!r}")
+        if len(bars["close"]) <= self.lookback + _SMALL:
+            return self._evaluate(bars, signal, step_ms)
+        key = self._memo_key(bars, signal, step_ms)
+        if key not in _memo:
+            _memo[key] = self._evaluate(bars, signal, step_ms)
+            while len(_memo) > _MEMO_SIZE:
+                _memo.popitem(last=False)
+        _memo.move_to_end(key)
+        return _memo[key]
+
+    def _memo_key(self, bars: Bars, signal: str, step_ms: int | None) -> str:
+        digest = hashlib.sha256(f"{self.fingerprint} {signal} {step_ms}".encode())
+        for name in (*self.features.inputs, "timestamp"):
+            if name in bars:
+                digest.update(np.ascontiguousarray(bars[name]).tobytes())
+        return digest.hexdigest()
+
+    def _evaluate(self, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
+        x = self.features.compute(bars, step_ms)
+        known = np.flatnonzero(np.isfinite(x).all(axis=1))
+        out = {name: np.full(len(x), np.nan) for name in Evaluation._fields}
+        out["volatility"] = self.features.volatility(bars)
+        if len(known):
+            with torch.inference_mode(), threads(1 if len(known) <= _SMALL else 64):
+                for begin in range(0, len(known), _BLOCK):
+                    rows = known[begin : begin + _BLOCK]
+                    z = torch.from_numpy(self.scaler.transform(x[rows]))
+                    score, spread = self._signal_score(z, signal)
+                    out["score"][rows], out["score_std"][rows] = score, spread
+                    out["log_density"][rows] = self.density_net(z).numpy()
+        for name in ("score", "score_std", "log_density"):
+            out[name] = np.round(out[name], _DECIMALS)
+        score = out["score"][known]
+        out["confidence"][known] = self.calibration.confidence(signal, score)
+        out["density_rank"][known] = self.calibration.density_rank(out["log_density"][known])
+        out["signal"][known] = np.sign(score) * out["confidence"][known]
+        return Evaluation(**out)
+
+    def _signal_score(self, z: Tensor, signal: str) -> tuple[Array, Array]:
+        if signal == "forward":
+            coming = self._forward_scaled(z)
+            return coming.score, coming.score_std
+        level = self.config.state.signal_sigma
+        column = self.features.return_index
+        around = [self.denoiser.score(z, level * factor)[:, column].numpy() for factor in (0.5, 1.0, 2.0)]
+        return around[1], np.std(around, axis=0)
+
+    def _forward_scaled(self, z: Tensor) -> ForwardReturn:
+        return ForwardReturn.from_net(self.forward_net, z, self.config.forward.signal_sigma)
+
+    def _rows(self, x: Array, function: Any) -> Array:
+        z = torch.from_numpy(self.scaler.transform(x))
+        if not len(z):
+            width = () if function is self.density_net else (z.shape[1],)
+            return np.empty((0, *width))
+        with torch.no_grad(), threads(1 if len(z) <= _SMALL else 64):
+            parts = [function(z[begin : begin + _BLOCK]) for begin in range(0, len(z), _BLOCK)]
+        return np.asarray(torch.cat(parts).numpy())
+
+
+def _digest(modules: dict[str, nn.Module]) -> str:
+    digest = hashlib.sha256()
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            digest.update(f"{name}.{key}".encode())
+            digest.update(value.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

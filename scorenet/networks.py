@@ -1,0 +1,102 @@
+"""Raw networks: they see inputs and targets of unit variance and know nothing of scores or densities."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Mlp", "NoiseConditionalMlp"]
+
+
+class _NoiseEmbedding(nn.Module):
+    """Embed c_noise = ln(sigma)/4 in low Fourier frequencies; high ones would roughen the time derivative."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2.0 ** torch.linspace(-1.0, 3.0, width // 2), persistent=False)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        angles = c_noise * self.frequencies * math.pi / 2
+        return torch.nn.functional.silu(self.project(torch.cat((angles.cos(), angles.sin()), dim=-1)))
+
+
+class _Block(nn.Module):
+    """Pre-normalised residual block whose scale and shift come from the noise level."""
+
+    def __init__(self, hidden: int, embedding: int, expansion: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
+        self.modulate = nn.Linear(embedding, 2 * hidden)
+        self.up = nn.Linear(hidden, expansion * hidden)
+        self.down = nn.Linear(expansion * hidden, hidden)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, h: Tensor, embedded: Tensor) -> Tensor:
+        scale, shift = self.modulate(embedded).chunk(2, dim=-1)
+        inner = torch.nn.functional.silu(self.up(self.norm(h) * (1 + scale) + shift))
+        out: Tensor = h + self.down(inner)
+        return out
+
+
+class NoiseConditionalMlp(nn.Module):
+    """Create F(x, c_noise): [N, d], [N, 1] -> [N, d], a residual MLP conditioned on the noise level.
+
+    References:
+        FiLM: Visual Reasoning with a General Conditioning Layer (Perez et al., 2018), arXiv 1709.07871.
+    """
+
+    def __init__(self, dim: int, hidden: int = 128, blocks: int = 3, expansion: int = 2) -> None:
+        super().__init__()
+        width = 32
+        self.embed = _NoiseEmbedding(width)
+        self.enter = nn.Linear(dim, hidden)
+        self.blocks = nn.ModuleList(_Block(hidden, width, expansion) for _ in range(blocks))
+        self.norm = nn.LayerNorm(hidden)
+        self.leave = nn.Linear(hidden, dim)
+        # Zero output: before its first step the denoiser is exactly the best one for a standard normal.
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        h, embedded = self.enter(x), self.embed(c_noise)
+        for block in self.blocks:
+            h = block(h, embedded)
+        return torch.as_tensor(self.leave(torch.nn.functional.silu(self.norm(h))))
+
+
+class Mlp(nn.Module):
+    """Create `members` independent MLPs evaluated in one pass: [M, N, in] (or [N, in]) -> [M, N, out].
+
+    The output layer starts at zero, so that what it learns is a departure from the caller's baseline.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, members: int = 1, layers: int = 2) -> None:
+        super().__init__()
+        sizes = [inputs] + [hidden] * layers
+        pairs = list(zip(sizes, sizes[1:], strict=False))
+        self.weights = nn.ParameterList(
+            [nn.Parameter(torch.randn(members, a, b) / math.sqrt(a)) for a, b in pairs]
+            + [nn.Parameter(torch.zeros(members, hidden, outputs))]
+        )
+        self.biases = nn.ParameterList(
+            [nn.Parameter(torch.zeros(members, 1, b)) for _, b in pairs]
+            + [nn.Parameter(torch.zeros(members, 1, outputs))]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        members = self.weights[0].shape[0]
+        h = x if x.dim() == 3 else x.expand(members, *x.shape)
+        last = len(self.weights) - 1
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            out = torch.baddbmm(bias, h, weight)
+            if index == last:
+                return out
+            activated = torch.nn.functional.silu(out)
+            h = activated if index == 0 else h + activated
+        return h

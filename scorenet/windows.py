@@ -1,0 +1,82 @@
+"""Chronological splits whose parts share no bar.
+
+References:
+    Advances in Financial Machine Learning, ch. 7: purging and embargo (Lopez de Prado, 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorenet.errors import TooFewBars
+
+__all__ = ["Split", "chronological_split", "rolling_folds"]
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the three parts, each sorted in time."""
+
+    train: Index
+    validation: Index
+    test: Index
+
+
+def chronological_split(
+    timestamps: NDArray[np.int64],
+    *,
+    horizon: int,
+    embargo: int,
+    step_ms: int,
+    fractions: tuple[float, float] = (0.70, 0.15),
+    minimum: int = 16,
+) -> Split:
+    """Split rows in time into train, validation and test (70/15/15 by default).
+
+    Rows may come from several symbols: the cuts are instants, so no symbol's future reaches another's past.
+    The last `horizon` bars of a part are purged (their target would read the next part's prices) and the
+    first `embargo` bars of a part are dropped (their features look back into the part before).
+
+    Raises:
+        TooFewBars: when a part would hold fewer than `minimum` rows.
+    """
+    times = np.asarray(timestamps, dtype=np.int64)
+    if not len(times):
+        raise TooFewBars(minimum, 0, "split into train, validation and test")
+    begin, end = int(times.min()), int(times.max()) + step_ms
+    first_cut = begin + int((end - begin) * fractions[0]) // step_ms * step_ms
+    second_cut = begin + int((end - begin) * sum(fractions)) // step_ms * step_ms
+    purge, gap = horizon * step_ms, embargo * step_ms
+    train = np.flatnonzero(times < first_cut - purge)
+    validation = np.flatnonzero((times >= first_cut + gap) & (times < second_cut - purge))
+    test = np.flatnonzero((times >= second_cut + gap) & (times < end - purge))
+    smallest = min(len(train), len(validation), len(test))
+    if smallest < minimum:
+        need = int(np.ceil((minimum + horizon + embargo) / min(1 - sum(fractions), fractions[1])))
+        raise TooFewBars(need, len(times), f"split with an embargo of {embargo} bars")
+    return Split(*(part[np.argsort(times[part], kind="stable")] for part in (train, validation, test)))
+
+
+def rolling_folds(
+    timestamps: NDArray[np.int64], *, train: int, test: int, embargo: int, step_ms: int
+) -> Iterator[tuple[Index, Index]]:
+    """Yield (train rows, test rows) of walk-forward folds, lengths in bars; tests tile the span without overlap.
+
+    `embargo` bars lie between the end of the training span and the first test bar.
+    """
+    times = np.asarray(timestamps, dtype=np.int64)
+    start = int(times.min()) + (train + embargo) * step_ms
+    while start <= int(times.max()):
+        stop = start + test * step_ms
+        last_train = start - embargo * step_ms
+        fit = np.flatnonzero((times >= last_train - train * step_ms) & (times < last_train))
+        hold = np.flatnonzero((times >= start) & (times < stop))
+        if len(fit) and len(hold):
+            yield fit, hold
+        start = stop

@@ -1,0 +1,197 @@
+"""Strategies without a model: buy and hold, a replay of recorded orders, signals known in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+
+from strategies.datas import symbol_of, to_date, to_milliseconds
+from strategies.perpetual import PerpetualCommission
+from strategies.sizing import cap_gross, exposure_to_size, outside_band
+
+__all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
+
+_HALF_SECOND = 0.5 / 86_400.0
+
+
+def _commission_of(strategy: Any, data: Any) -> PerpetualCommission:
+    commission = strategy.broker.getcommissioninfo(data)
+    if not isinstance(commission, PerpetualCommission):
+        raise TypeError(
+            f"{type(strategy).__name__} needs fractional sizes for {symbol_of(data)}, "
+            f"found {type(commission).__name__}; call cerebro.broker.addcommissioninfo(PerpetualCommission())"
+        )
+    return commission
+
+
+class BuyAndHold(bt.Strategy):
+    """Buy each data with an equal share of `exposure` once all have a bar, and hold to the end.
+
+    An order that the account cannot margin (exposure near the leverage, once fees are paid) is sent again,
+    1 % smaller each time. Fees, slippage and funding are the broker's.
+
+    Params:
+      - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative to sell
+        short.
+      - trade_from (None): first bar close at which to buy, UTC ms.
+    """
+
+    params = (("exposure", 1.0), ("trade_from", None))
+
+    def start(self) -> None:
+        """Plan to buy everything at the first bar."""
+        self._trade_from = 0.0 if self.p.trade_from is None else to_date(self.p.trade_from) - _HALF_SECOND
+        self._commissions = {data: _commission_of(self, data) for data in self.datas}
+        self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
+
+    def next(self) -> None:
+        """Send what has not been bought."""
+        if not self._shares or self.lines.datetime[0] < self._trade_from:
+            return
+        wanted, self._shares = self._shares, {}
+        self._sent = wanted
+        equity = self.broker.getvalue()
+        for data, share in wanted.items():
+            size = exposure_to_size(share, equity, data.close[0], self._commissions[data].round_size)
+            self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
+
+    def notify_order(self, order: Any) -> None:
+        """Plan a smaller order after a margin call."""
+        if order.status == bt.Order.Margin:
+            self._shares[order.data] = 0.99 * self._sent[order.data]
+
+
+def orders_to_replay(orders: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `orders` of `ReplayOrders` that repeat a run, from what its `Orders` analyzer returned."""
+    chosen = ~np.asarray(orders["liquidation"], dtype=bool)
+    return {
+        "decided": np.asarray(orders["decided"])[chosen],
+        "symbol": np.asarray(orders["symbol"], dtype=object)[chosen].tolist(),
+        "size": np.asarray(orders["requested"])[chosen],
+    }
+
+
+class ReplayOrders(bt.Strategy):
+    """Send recorded market orders again on the bars on which they were decided.
+
+    Params:
+      - orders: mapping of columns `decided` (bar close, UTC ms), `symbol`, `size` (signed base units), each
+        [N].
+
+    Raises:
+        ValueError: an order names a symbol that Cerebro has no data for, or falls between two bars.
+    """
+
+    params = (("orders", None),)
+
+    def start(self) -> None:
+        """Sort the orders by time and find their datas."""
+        columns = self.p.orders or {"decided": [], "symbol": [], "size": []}
+        decided = np.asarray(columns["decided"], dtype=np.float64)
+        sequence = np.argsort(decided, kind="stable")
+        by_name = {symbol_of(data): data for data in self.datas}
+        unknown = sorted(set(columns["symbol"]) - set(by_name))
+        if unknown:
+            raise ValueError(f"orders name {', '.join(unknown)}, found data for {', '.join(sorted(by_name))}")
+        self._dates = [to_date(decided[i]) - _HALF_SECOND for i in sequence] + [float("inf")]
+        self._orders = [(by_name[columns["symbol"][i]], float(columns["size"][i])) for i in sequence]
+        self._at = 0
+        self._due = self._dates[0]
+
+    def prenext(self) -> None:
+        """Replay before all datas have a bar, too."""
+        self.next()
+
+    def next(self) -> None:
+        """Send the orders of this bar."""
+        now = self.lines.datetime[0]
+        while self._due <= now:
+            if now - self._due > 2.0 * _HALF_SECOND:
+                missed = to_milliseconds([self._due + _HALF_SECOND])[0]
+                raise ValueError(
+                    f"an order was decided at {missed} (UTC ms), and no bar closes then; same bars needed"
+                )
+            data, size = self._orders[self._at]
+            self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
+            self._at += 1
+            self._due = self._dates[self._at]
+
+
+class SignalStrategy(bt.Strategy):
+    """Hold target exposures that are known in advance: an oracle's, a coin's, another program's.
+
+    Params:
+      - signals: mapping of symbol to target exposure (fraction of equity in [-1, 1]): either an array [T],
+        row i for the i-th bar of that data, or a pair (bar close in UTC ms [T], exposure [T]). NaN and bars
+        without a row hold what there is.
+      - max_exposure (1.0): factor from signal to exposure, and the cap of the gross exposure over all
+        symbols.
+      - rebalance_band (0.0): smallest change of exposure that is traded; going to zero always is.
+      - trade_from (None): first bar close at which to trade, UTC ms.
+
+    Raises:
+        ValueError: a symbol has no signal.
+    """
+
+    params = (("signals", None), ("max_exposure", 1.0), ("rebalance_band", 0.0), ("trade_from", None))
+
+    def start(self) -> None:
+        """Index the signals by bar."""
+        signals = self.p.signals or {}
+        missing = sorted({symbol_of(data) for data in self.datas} - set(signals))
+        if missing:
+            raise ValueError(f"no signal for {', '.join(missing)}, found signals for {sorted(signals)}")
+        self._trade_from = 0.0 if self.p.trade_from is None else to_date(self.p.trade_from) - _HALF_SECOND
+        self._books = [
+            (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
+        ]
+        self._waiting: set[str] = set()
+
+    def next(self) -> None:
+        """Trade each data to its target."""
+        if self.lines.datetime[0] < self._trade_from:
+            return
+        equity = self.broker.getvalue()
+        if equity <= 0.0:
+            return
+        current, target = {}, {}
+        room = self.p.max_exposure
+        for data, symbol, _, lookup in self._books:
+            current[symbol] = self.getposition(data).size * data.close[0] / equity
+            signal = lookup(data)
+            if np.isnan(signal):
+                room -= abs(current[symbol])
+            else:
+                target[symbol] = signal * self.p.max_exposure
+        target = cap_gross(target, max(room, 0.0))
+        for data, symbol, commission, _ in self._books:
+            # A data without a new bar has not filled its last order yet.
+            if symbol in self._waiting or symbol not in target:
+                continue
+            if not outside_band(current[symbol], target[symbol], self.p.rebalance_band):
+                continue
+            price = data.close[0]
+            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size)
+            size = commission.order_size(wanted, self.getposition(data).size, price)
+            if size:
+                self._waiting.add(symbol)
+                self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
+
+    def notify_order(self, order: Any) -> None:
+        """Allow the next order once this one has ended."""
+        if not order.alive():
+            self._waiting.discard(symbol_of(order.data))
+
+
+def _lookup(signal: Any) -> Any:
+    if isinstance(signal, tuple):
+        times, exposures = signal
+        table = dict(
+            zip(np.asarray(times).tolist(), np.asarray(exposures, dtype=np.float64).tolist(), strict=True)
+        )
+        return lambda data: table.get(int(to_milliseconds(data.datetime[0])), np.nan)
+    row = np.asarray(signal, dtype=np.float64).tolist()
+    return lambda data: row[len(data) - 1] if len(data) <= len(row) else np.nan

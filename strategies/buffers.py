@@ -1,0 +1,56 @@
+"""The one bridge between Backtrader's line buffers and numpy columns.
+
+Reading never looks past the current bar: `tail` ends at it by construction, and `whole` is only for `once`, where a
+look-ahead is caught by the truncation check (`scorenet lookahead`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from strategies.datas import to_milliseconds
+
+__all__ = ["store", "tail", "whole"]
+
+_OWN_NAMES = {"open_interest": "openinterest"}  # Backtrader's stock feeds spell it without the underscore
+
+
+def tail(data: Any, names: tuple[str, ...], n: int) -> dict[str, np.ndarray]:
+    """Return the last n values up to the current bar of each named column, plus "timestamp" (bar close, UTC ms).
+
+    Columns that the data does not carry are left out; the model then says which one it needs.
+    """
+    columns = {name: _floats(line.get(ago=0, size=n)) for name, line in _lines(data, names)}
+    columns["timestamp"] = to_milliseconds(_floats(data.lines.datetime.get(ago=0, size=n)))
+    return columns
+
+
+def whole(data: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return each named column over all preloaded bars [T], plus "timestamp" (bar close, UTC ms)."""
+    # Copies: a view left on the buffer would make Backtrader's next growth of it fail.
+    columns = {name: _floats(line.array) for name, line in _lines(data, names)}
+    columns["timestamp"] = to_milliseconds(_floats(data.lines.datetime.array))
+    return columns
+
+
+def store(line: Any, start: int, end: int, values: np.ndarray) -> None:
+    """Write values[start:end] into a line's preallocated buffer."""
+    np.frombuffer(line.array)[start:end] = values[start:end]
+
+
+def _lines(data: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
+    found = []
+    for name in names:
+        own = _OWN_NAMES.get(name, name)
+        line = getattr(data.lines, name, None)
+        if line is None:
+            line = getattr(data.lines, own, None)
+        if line is not None:
+            found.append((name, line))
+    return found
+
+
+def _floats(values: Any) -> np.ndarray:
+    return np.array(values, dtype=np.float64)

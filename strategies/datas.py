@@ -1,0 +1,60 @@
+"""What the accounting asks of a Backtrader data: its name, its bar size and its clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+
+__all__ = ["bar_milliseconds", "periods_per_year", "symbol_of", "to_date", "to_milliseconds"]
+
+_EPOCH = 719_163.0  # Backtrader counts days; this one is 1970-01-01
+_DAY_MS = 86_400_000
+_YEAR_MS = 365 * _DAY_MS
+_FRAME_MS = {
+    bt.TimeFrame.Seconds: 1_000,
+    bt.TimeFrame.Minutes: 60_000,
+    bt.TimeFrame.Days: _DAY_MS,
+    bt.TimeFrame.Weeks: 7 * _DAY_MS,
+}
+
+
+def symbol_of(data: Any) -> str:
+    """Return the name of a data, or `data1`, `data2`, ... for one that was added without a name."""
+    return data._name or f"data{data._id}"
+
+
+def to_milliseconds(dates: Any) -> np.ndarray:
+    """Convert Backtrader's float dates [N] to UTC ms, int64 [N], rounded to the second."""
+    # Float days hold about 10 microseconds, so anything finer than a second would be noise in a join key.
+    return np.rint((np.asarray(dates, dtype=np.float64) - _EPOCH) * 86_400.0).astype(np.int64) * 1_000
+
+
+def to_date(milliseconds: float) -> float:
+    """Convert UTC ms to Backtrader's float date (days)."""
+    return milliseconds / _DAY_MS + _EPOCH
+
+
+def bar_milliseconds(data: Any) -> int:
+    """Return the bar size of a data in ms: its own `bar_ms`, else its timeframe times its compression.
+
+    Raises:
+        ValueError: the timeframe has no fixed length (ticks, months, years).
+    """
+    own = getattr(data, "bar_ms", None)
+    if own:
+        return int(own)
+    frame = _FRAME_MS.get(data._timeframe)
+    if frame is None:
+        name = bt.TimeFrame.getname(data._timeframe, data._compression)
+        raise ValueError(
+            f"{symbol_of(data)}: a figure per year needs bars of a fixed length, found timeframe {name}; "
+            "set timeframe to Seconds, Minutes, Days or Weeks on the data"
+        )
+    return frame * int(data._compression)
+
+
+def periods_per_year(bar_ms: float) -> float:
+    """Return the number of bars of `bar_ms` in 365 days of 24 hours."""
+    return _YEAR_MS / bar_ms

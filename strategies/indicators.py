@@ -1,0 +1,85 @@
+"""The market state and what the model says of it, as Backtrader lines. `once` and `next` share one definition."""
+
+from __future__ import annotations
+
+import backtrader as bt
+import numpy as np
+
+from scorenet import feature_set
+from scorenet.features import INPUTS, OPTIONAL_INPUTS
+from scorenet.model import Evaluation
+from strategies.buffers import store, tail, whole
+from strategies.datas import bar_milliseconds
+from strategies.models import check_fits, resolve_model
+
+__all__ = ["MarketScore", "MarketState"]
+
+_COLUMNS = INPUTS + OPTIONAL_INPUTS
+_STATE_LINES = tuple(dict.fromkeys(feature_set("chapter").names + feature_set("extended").names))
+
+
+class MarketState(bt.Indicator):
+    """Show the raw features of a feature set.
+
+    Params:
+      - ``features`` (def: "extended"): "chapter" or "extended".
+
+    Lines: the features of both sets by name; those of the other set, and those whose optional column
+    (funding_rate, open_interest) the data does not carry, stay NaN.
+    """
+
+    lines = _STATE_LINES
+    params = (("features", "extended"),)
+    plotinfo = {"plot": False}
+
+    def __init__(self) -> None:
+        carried = tuple(n for n in OPTIONAL_INPUTS if getattr(self.data.lines, n, None) is not None)
+        self._set = feature_set(self.p.features, carried)
+        self._step = bar_milliseconds(self.data)
+        self._outputs = [(index, getattr(self.lines, name)) for index, name in enumerate(self._set.names)]
+        self.addminperiod(self._set.lookback + 1)
+
+    def next(self) -> None:
+        state = self._set.compute(tail(self.data, _COLUMNS, self._set.lookback + 1), self._step)[-1]
+        for index, line in self._outputs:
+            line[0] = state[index]
+
+    def once(self, start: int, end: int) -> None:
+        states = self._set.compute(whole(self.data, _COLUMNS), self._step)
+        for index, line in self._outputs:
+            store(line, start, end, np.ascontiguousarray(states[:, index]))
+
+
+class MarketScore(bt.Indicator):
+    """Show what a score model says of every bar.
+
+    Params:
+      - ``model``: a model folder or a `ScoreModel`.
+      - ``signal`` (def: "forward"): "forward" (score of the coming return) or "state" (score of the last one).
+
+    Lines: ``score``, ``signal`` (-1 .. 1), ``confidence`` (0 .. 1), ``score_std``, ``log_density`` (nats),
+    ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar).
+    """
+
+    lines = Evaluation._fields
+    params = (("model", None), ("signal", "forward"))
+    plotinfo = {"subplot": True}
+
+    def __init__(self) -> None:
+        self._model = resolve_model(self.p.model)
+        self._step = check_fits(self._model, self.data)
+        self._names = self._model.features.inputs
+        self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
+        self.addminperiod(self._model.lookback + 1)
+
+    def next(self) -> None:
+        bars = tail(self.data, self._names, self._model.lookback + 1)
+        for line, values in zip(
+            self._outputs, self._model.evaluate(bars, self.p.signal, self._step), strict=True
+        ):
+            line[0] = values[-1]
+
+    def once(self, start: int, end: int) -> None:
+        evaluation = self._model.evaluate(whole(self.data, self._names), self.p.signal, self._step)
+        for line, values in zip(self._outputs, evaluation, strict=True):
+            store(line, start, end, values)

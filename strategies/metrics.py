@@ -1,0 +1,165 @@
+"""The formulas behind every printed figure: numpy in, floats out, None where a figure is not defined.
+
+Returns are simple returns per bar; the risk-free rate is 0. A ratio of 0 to 0 (a flat run) is 0.0; any other
+division by 0 is undefined. Deviations below 1e-14 are the rounding of equity ratios and count as 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "annual_return",
+    "bar_returns",
+    "bar_win_rate",
+    "calmar_ratio",
+    "daily_equity",
+    "drawdowns",
+    "max_drawdown",
+    "performance",
+    "profit_factor",
+    "sharpe_ratio",
+    "sortino_ratio",
+    "total_return",
+    "turnover",
+    "volatility",
+    "win_rate",
+]
+
+_ROUNDING = 1e-14
+_DAY_MS = 86_400_000
+
+
+def bar_returns(equity: ArrayLike) -> NDArray[np.float64]:
+    """Return the simple returns [N - 1] of equity [N]; a bar that starts without equity returns 0."""
+    values = np.asarray(equity, dtype=np.float64)
+    before = values[:-1]
+    alive = before > 0.0
+    return np.where(alive, values[1:] / np.where(alive, before, 1.0) - 1.0, 0.0)
+
+
+def total_return(equity: ArrayLike) -> float | None:
+    """Return last equity over first, minus 1 (fraction)."""
+    values = np.asarray(equity, dtype=np.float64)
+    return float(values[-1] / values[0] - 1.0) if len(values) and values[0] > 0.0 else None
+
+
+def annual_return(total: float | None, n_bars: int, periods_per_year: float) -> float | None:
+    """Return (1 + total)^(periods_per_year / n_bars) - 1, or -1.0 after ruin; `n_bars` counts returns."""
+    if total is None or n_bars < 1:
+        return None
+    if total <= -1.0:
+        return -1.0
+    exponent = math.log1p(total) * periods_per_year / n_bars
+    return math.expm1(exponent) if exponent < 700.0 else None  # beyond the largest float
+
+
+def volatility(returns: ArrayLike, periods_per_year: float) -> float | None:
+    """Return the standard deviation (ddof 1) of bar returns a year."""
+    values = np.asarray(returns, dtype=np.float64)
+    return float(values.std(ddof=1) * math.sqrt(periods_per_year)) if len(values) > 1 else None
+
+
+def sharpe_ratio(returns: ArrayLike, periods_per_year: float) -> float | None:
+    """Return mean / std (ddof 1) of bar returns, times sqrt(periods_per_year)."""
+    values = np.asarray(returns, dtype=np.float64)
+    if len(values) < 2:
+        return None
+    return _scaled_ratio(float(values.mean()), float(values.std(ddof=1)), periods_per_year)
+
+
+def sortino_ratio(returns: ArrayLike, periods_per_year: float) -> float | None:
+    """Return mean / sqrt(mean(min(r, 0)^2)) over all bars, times sqrt(periods_per_year)."""
+    values = np.asarray(returns, dtype=np.float64)
+    if len(values) < 2:
+        return None
+    downside = math.sqrt(float(np.mean(np.minimum(values, 0.0) ** 2)))
+    return _scaled_ratio(float(values.mean()), downside, periods_per_year)
+
+
+def _scaled_ratio(mean: float, deviation: float, periods_per_year: float) -> float | None:
+    if deviation < _ROUNDING:
+        return 0.0 if abs(mean) < _ROUNDING else None
+    return mean / deviation * math.sqrt(periods_per_year)
+
+
+def drawdowns(equity: ArrayLike) -> NDArray[np.float64]:
+    """Return equity over its running maximum, minus 1 (<= 0, fraction), [N]."""
+    values = np.asarray(equity, dtype=np.float64)
+    return values / np.maximum.accumulate(values) - 1.0 if len(values) else values
+
+
+def max_drawdown(equity: ArrayLike) -> float | None:
+    """Return the deepest drawdown (<= 0, fraction)."""
+    depths = drawdowns(equity)
+    return float(depths.min()) if len(depths) else None
+
+
+def calmar_ratio(annual: float | None, deepest: float | None) -> float | None:
+    """Return the annual return over the absolute value of the deepest drawdown."""
+    if annual is None or deepest is None:
+        return None
+    if deepest == 0.0:
+        return 0.0 if annual == 0.0 else None
+    return annual / abs(deepest)
+
+
+def win_rate(pnl: ArrayLike) -> float | None:
+    """Return the share of closed trades with a net profit."""
+    values = np.asarray(pnl, dtype=np.float64)
+    return float(np.mean(values > 0.0)) if len(values) else None
+
+
+def bar_win_rate(returns: ArrayLike) -> float | None:
+    """Return the share of bars that gained among the bars that moved."""
+    values = np.asarray(returns, dtype=np.float64)
+    moved = np.count_nonzero(values)
+    return float(np.count_nonzero(values > 0.0) / moved) if moved else None
+
+
+def profit_factor(pnl: ArrayLike) -> float | None:
+    """Return the sum of net wins over the absolute sum of net losses of closed trades."""
+    values = np.asarray(pnl, dtype=np.float64)
+    losses = -float(values[values < 0.0].sum())
+    return float(values[values > 0.0].sum()) / losses if losses > 0.0 else None
+
+
+def turnover(traded: ArrayLike, equity: ArrayLike, years: float) -> float | None:
+    """Return sum(|traded|) / mean equity / years; `traded` is the value of each order."""
+    values = np.asarray(equity, dtype=np.float64)
+    if not len(values) or years <= 0.0 or values.mean() <= 0.0:
+        return None
+    return float(np.abs(np.asarray(traded, dtype=np.float64)).sum() / values.mean() / years)
+
+
+def performance(equity: ArrayLike, periods_per_year: float) -> dict[str, float | None]:
+    """Return every figure that follows from equity [N] alone, under its name in metrics.json."""
+    values = np.asarray(equity, dtype=np.float64)
+    returns = bar_returns(values)
+    total, deepest = total_return(values), max_drawdown(values)
+    annual = annual_return(total, len(returns), periods_per_year)
+    return {
+        "total_return": total,
+        "annual_return": annual,
+        "volatility": volatility(returns, periods_per_year),
+        "sharpe_ratio": sharpe_ratio(returns, periods_per_year),
+        "sortino_ratio": sortino_ratio(returns, periods_per_year),
+        "max_drawdown": deepest,
+        "calmar_ratio": calmar_ratio(annual, deepest),
+        "bar_win_rate": bar_win_rate(returns),
+    }
+
+
+def daily_equity(time: ArrayLike, equity: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return (day, equity): the last equity of each UTC day, `day` its midnight in UTC ms; both [D].
+
+    Days are closed on the right: a bar stamped 00:00 is the last of the day that ends then. `time` is the bar
+    close in UTC ms, increasing, [N].
+    """
+    stamps = np.asarray(time, dtype=np.int64)
+    days = (stamps - 1) // _DAY_MS
+    last = np.flatnonzero(np.diff(days, append=days[-1:] + 1))
+    return days[last] * _DAY_MS, np.asarray(equity, dtype=np.float64)[last]

@@ -1,0 +1,51 @@
+"""Give strategies and indicators their model: a folder is read once, however many trials ask for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scorenet import FeatureMismatch, ScoreModel
+from strategies.datas import bar_milliseconds, symbol_of
+
+__all__ = ["check_fits", "resolve_model"]
+
+_loaded: dict[tuple[str, tuple[int, ...]], ScoreModel] = {}
+
+
+def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
+    """Return a model given itself or its folder.
+
+    Raises:
+        CheckpointError: if the folder cannot be used.
+        TypeError: if `model` is neither.
+    """
+    if isinstance(model, ScoreModel):
+        return model
+    if not isinstance(model, str | Path):
+        raise TypeError(
+            f"model: expected a model folder or a ScoreModel, found {model!r}; "
+            "make one with `scorenet train` and pass model='models/...'"
+        )
+    path = Path(model).resolve()
+    stamps = tuple(file.stat().st_mtime_ns for file in sorted(path.glob("model.*")))
+    key = (str(path), stamps)
+    if key not in _loaded:
+        _loaded[key] = ScoreModel.load(path)
+    return _loaded[key]
+
+
+def check_fits(model: ScoreModel, data: Any) -> int:
+    """Return the bar size of `data` in ms.
+
+    Raises:
+        FeatureMismatch: if the model was trained on bars of another size.
+    """
+    step = bar_milliseconds(data)
+    trained = model.info.get("bar_ms")
+    if trained is not None and int(trained) != step:
+        raise FeatureMismatch(
+            f"the model was trained on bars of {int(trained) // 1000} s, {symbol_of(data)} has bars of {step // 1000} s; "
+            "train a model on this bar size, or load bars of the other"
+        )
+    return step

@@ -1,0 +1,211 @@
+"""The plug-in strategy: it holds a score model, reads its lines at every bar and trades where the market is familiar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import backtrader as bt
+
+from scorenet.model import Evaluation
+from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_date
+from strategies.decision import Decision, Observation, Rules, agreement, decide
+from strategies.indicators import MarketScore
+from strategies.models import resolve_model
+from strategies.recorder import DecisionRecorder
+from strategies.sizing import exposure_to_size
+
+__all__ = ["ScoreStrategy"]
+
+_RULES = tuple((item.name, item.default) for item in fields(Rules))
+
+
+@dataclass
+class _Desk:
+    """What the strategy keeps for one symbol between bars."""
+
+    number: int
+    data: Any
+    score: Any
+    round_size: Any
+    root_year: float
+    step_days: float
+    bars: int = 0
+    last_fill: float = -math.inf
+    order: Any = None
+    signals: list[float] = field(default_factory=list)
+
+
+class ScoreStrategy(bt.Strategy):
+    """Trade by the score of the return coordinate, only where the density says the market is familiar.
+
+    Works on one data or on several in one account; several share the capital equally. Decided at a bar's close, filled at the next
+    bar's open.
+
+    Params:
+      - ``model``: a model folder or a `ScoreModel`.
+      - ``signal`` (def: "forward"): "forward" or "state".
+      - ``leverage`` (def: 1.0): cap on the sum of |exposure| over all symbols.
+      - ``trade_from`` (def: None): UTC ms; earlier bars are warm-up only.
+      - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
+        ``novelty_scaling``, ``consistency_window``, ``consistency_share``, ``score_variance_scaling``,
+        ``target_volatility``, ``max_exposure``, ``rebalance_band``, ``cooldown``, ``max_drawdown_stop``,
+        ``stale_after``.
+
+    Attributes:
+        decisions: a `DecisionRecorder`, a row per bar and symbol.
+        rejections: orders the broker refused.
+    """
+
+    params = (("model", None), ("signal", "forward"), ("leverage", 1.0), ("trade_from", None), *_RULES)
+
+    def __init__(self) -> None:
+        self.rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
+        if not self.p.leverage > 0:
+            raise ValueError(f"leverage: expected a positive number, found {self.p.leverage!r}")
+        self.model = resolve_model(self.p.model)
+        self.decisions = DecisionRecorder([symbol_of(data) for data in self.datas])
+        self.rejections = 0
+        self._from = -math.inf if self.p.trade_from is None else to_date(self.p.trade_from)
+        self._peak, self._halted = -math.inf, False
+        self._desks = [self._open_desk(number, data) for number, data in enumerate(self.datas)]
+        self._by_data = {id(desk.data): desk for desk in self._desks}
+
+    def _open_desk(self, number: int, data: Any) -> _Desk:
+        step = bar_milliseconds(data)
+        score: Any = MarketScore(data, model=self.model, signal=self.p.signal)  # type: ignore[call-arg]
+        round_size = getattr(self.broker.getcommissioninfo(data), "round_size", _any_size)
+        lines = tuple(getattr(score.lines, name) for name in Evaluation._fields)
+        return _Desk(number, data, lines, round_size, math.sqrt(periods_per_year(step)), step / 86_400_000)
+
+    def prenext(self) -> None:
+        self.next()
+
+    def next(self) -> None:
+        equity = self.broker.getvalue()
+        self._watch_drawdown(equity)
+        now = max(desk.data.datetime[0] for desk in self._desks if len(desk.data))
+        plans = []
+        for desk in self._desks:
+            if len(desk.data) > desk.bars:
+                desk.bars = len(desk.data)
+                plans.append((desk, *self._consider(desk, equity)))
+            elif desk.bars and self._silent(desk, now):
+                plans.append((desk, Decision(0.0, "stale"), _UNKNOWN, self._exposure(desk, equity)))
+        self._within_leverage(plans, equity)
+        for desk, decision, seen, held in plans:
+            self._act(desk, decision, equity, held)
+            self._record(desk, decision, seen, held, now)
+
+    def _consider(self, desk: _Desk, equity: float) -> tuple[Decision, tuple[float, ...], float]:
+        held = self._exposure(desk, equity)
+        if desk.bars <= self.model.lookback:
+            return Decision(0.0, "warmup"), _UNKNOWN, held
+        seen = tuple([line[0] for line in desk.score])
+        score, signal, confidence, score_std, _, rank, volatility = seen
+        share = 1.0
+        if self.rules.consistency_window:
+            desk.signals.append(signal)
+            del desk.signals[: -self.rules.consistency_window]
+            share = agreement(desk.signals, self.rules.consistency_window)
+        if desk.data.datetime[0] < self._from:
+            return Decision(0.0, "warmup"), seen, held
+        if self._halted:
+            return Decision(0.0, "halted"), seen, held
+        part = len(self._desks)
+        observation = Observation(
+            score,
+            signal,
+            confidence,
+            score_std,
+            rank,
+            volatility * desk.root_year,
+            share,
+            held * part,
+            desk.bars - desk.last_fill,
+        )
+        target, reason = decide(self.rules, observation)
+        return Decision(target / part, reason), seen, held
+
+    def _exposure(self, desk: _Desk, equity: float) -> float:
+        size = self.broker.getposition(desk.data).size
+        if not size or equity <= 0:
+            return 0.0
+        return size * desk.data.close[0] / equity
+
+    def _watch_drawdown(self, equity: float) -> None:
+        self._peak = max(self._peak, equity)
+        limit = self.rules.max_drawdown_stop
+        if equity <= 0 or (limit and equity <= self._peak * (1 - limit)):
+            self._halted = True
+
+    def _silent(self, desk: _Desk, now: float) -> bool:
+        limit = self.rules.stale_after
+        return bool(limit) and now - desk.data.datetime[0] > limit * desk.step_days + desk.step_days / 2
+
+    def _within_leverage(self, plans: list[Any], equity: float) -> None:
+        """Shrink the targets of this bar alike when the account's gross exposure would pass the leverage cap."""
+        if len(self._desks) == 1 and self.rules.max_exposure <= self.p.leverage:
+            return
+        planned = {id(plan[0]) for plan in plans}
+        others = sum(abs(self._exposure(d, equity)) for d in self._desks if d.bars and id(d) not in planned)
+        gross = sum(abs(plan[1].target) for plan in plans)
+        room = max(self.p.leverage - others, 0.0)
+        if gross <= room:
+            return
+        for index, (desk, decision, seen, held) in enumerate(plans):
+            plans[index] = (desk, Decision(decision.target * room / gross, decision.reason), seen, held)
+
+    def _act(self, desk: _Desk, decision: Decision, equity: float, held: float) -> None:
+        if desk.order is not None or decision.target == held or decision.reason in _KEEPS:
+            return
+        size = self.broker.getposition(desk.data).size
+        if decision.target == 0.0:
+            change = -size
+        else:
+            price = desk.data.close[0]
+            change = exposure_to_size(decision.target, equity, price, desk.round_size) - size
+            change = desk.round_size(change, price)
+        if change > 0:
+            desk.order = self.buy(data=desk.data, size=change)
+        elif change < 0:
+            desk.order = self.sell(data=desk.data, size=-change)
+
+    def _record(
+        self, desk: _Desk, decision: Decision, seen: tuple[float, ...], held: float, now: float
+    ) -> None:
+        score, signal, confidence, _, log_density, rank, _ = seen
+        familiar = 1.0 if rank >= self.rules.density_quantile else 0.0
+        values = (
+            desk.data.close[0],
+            score,
+            signal,
+            confidence,
+            log_density,
+            rank,
+            familiar,
+            decision.target,
+            held,
+        )
+        self.decisions.append(now, desk.number, decision.reason, values)
+
+    def notify_order(self, order: Any) -> None:
+        desk = self._by_data.get(id(order.data))
+        if desk is None or order.alive():
+            return
+        if order.status == order.Completed:
+            desk.last_fill = desk.bars
+        elif order.status in (order.Margin, order.Rejected):
+            # The decision is a level, not an event: the next bar asks again for whatever is still missing.
+            self.rejections += 1
+        if desk.order is not None and order.ref == desk.order.ref:
+            desk.order = None
+
+
+_UNKNOWN = (math.nan,) * 7
+_KEEPS = frozenset({"warmup", "hold", "cooldown"})
+
+
+def _any_size(size: float, price: float) -> float:
+    return size

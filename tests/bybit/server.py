@@ -1,0 +1,206 @@
+"""The loopback exchange: an aiohttp server in its own thread, with a settable clock and a request log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+from tests.bybit import faults
+from tests.bybit.faults import Fault
+from tests.bybit.market import HOUR, Listing, default_listings
+from tests.bybit.rules import ENDPOINTS, Refused
+
+__all__ = ["LoopbackBybit", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as the server saw it, with the status that it answered (0: the connection was cut)."""
+
+    path: str
+    query: Mapping[str, str]
+    status: int
+
+
+@dataclass
+class _Planned:
+    fault: Fault
+    on: str
+    skip: int
+    times: int
+
+
+@dataclass
+class LoopbackBybit:
+    """Serve Bybit v5 public REST on 127.0.0.1.
+
+    `clock` is the exchange's time in UTC ms, or None for the machine's. `limit` is (requests, seconds): one
+    more inside the window bans the address for `ban_seconds` with HTTP 403, as the exchange does. `missing`
+    holds (symbol, bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
+    """
+
+    clock: int | None = None
+    listings: list[Listing] = field(default_factory=default_listings)
+    limit: tuple[int, float] = (600, 5.0)
+    ban_seconds: float = 600.0
+    port: int = 0
+    missing: set[tuple[str, int, int]] = field(default_factory=set)
+    log: list[Request] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._planned: list[_Planned] = []
+        self._recent: deque[float] = deque()
+        self._banned_until = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="loopback-bybit", daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def now(self) -> int:
+        """Return the exchange's time in UTC ms."""
+        return time.time_ns() // 1_000_000 if self.clock is None else self.clock
+
+    def inject(self, fault: Fault, *, on: str = "/v5/market/kline", times: int = 1, skip: int = 0) -> None:
+        """Plan `fault` for the next `times` requests to the path `on`, after letting `skip` through."""
+        self._planned.append(_Planned(fault, on, skip, times))
+
+    def heal(self) -> None:
+        """Forget planned faults and lift a ban."""
+        self._planned.clear()
+        self._recent.clear()
+        self._banned_until = 0.0
+
+    def lose_bars(self, symbol: str, starts: Iterable[int], step: int = HOUR) -> None:
+        """Make the exchange have no record of the bars of `step` ms that open at `starts`."""
+        self.missing.update((symbol, step, start) for start in starts)
+
+    def requests(self, path: str = "/v5/market/kline") -> list[Request]:
+        """Return the logged requests to `path`."""
+        return [r for r in self.log if r.path == path]
+
+    def start(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(10):
+            raise RuntimeError("the loopback exchange did not start within 10 s")
+        return self
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join(10)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._run())
+        finally:
+            self._loop.close()
+
+    async def _run(self) -> None:
+        self._stopping = asyncio.Event()
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        self._ready.set()
+        await self._stopping.wait()
+        await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path, query = request.path, dict(request.query)
+        if self._over_limit():
+            self.log.append(Request(path, query, 403))
+            return web.Response(status=403, text="access too frequent")
+        fault = self._next_fault(path)
+        if isinstance(fault, faults.Hang):
+            await asyncio.sleep(fault.seconds)
+        if isinstance(fault, faults.Respond):
+            self.log.append(Request(path, query, fault.status))
+            return web.Response(
+                status=fault.status, body=fault.body, headers=fault.headers, content_type=fault.content_type
+            )
+        body = json.dumps(self._envelope(path, query, fault)).encode()
+        if isinstance(fault, faults.Corrupt):
+            body = fault.change(body)
+        if isinstance(fault, faults.Reset | faults.DieMidBody):
+            self.log.append(Request(path, query, 0))
+            return await self._cut(request, body, whole=isinstance(fault, faults.Reset))
+        self.log.append(Request(path, query, 200))
+        headers = fault.headers if isinstance(fault, faults.RetCode) else {}
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    def _envelope(self, path: str, query: dict[str, str], fault: Fault | None) -> dict[str, Any]:
+        code, message, result = 0, "OK", {}
+        try:
+            if isinstance(fault, faults.RetCode):
+                raise Refused(fault.code, fault.message)
+            if path not in ENDPOINTS:
+                raise Refused(10001, f"unknown endpoint {path}")
+            result = ENDPOINTS[path](self, query)
+        except Refused as refused:
+            code, message = refused.code, refused.message
+        if isinstance(fault, faults.Mutate):
+            result = fault.change(result)
+        return {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": self.now()}
+
+    async def _cut(self, request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client went away first")
+        if not whole:
+            response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+            await response.prepare(request)
+            await response.write(body[: len(body) // 2])
+            transport.close()
+            return response
+        linger = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+        return web.Response()
+
+    def _next_fault(self, path: str) -> Fault | None:
+        for planned in self._planned:
+            if planned.on != path:
+                continue
+            if planned.skip:
+                planned.skip -= 1
+                continue
+            if planned.times:
+                planned.times -= 1
+                return planned.fault
+        return None
+
+    def _over_limit(self) -> bool:
+        now = time.monotonic()
+        if now < self._banned_until:
+            return True
+        allowed, seconds = self.limit
+        while self._recent and self._recent[0] <= now - seconds:
+            self._recent.popleft()
+        self._recent.append(now)
+        if len(self._recent) > allowed:
+            self._banned_until = now + self.ban_seconds
+            return True
+        return False

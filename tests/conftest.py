@@ -1,0 +1,49 @@
+"""Fixtures that every package's tests share: one small trained model, seeds, one torch thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from feeds import simulate
+from runs.markets import as_market
+from scorenet import ModelConfig, ScoreModel, learn
+
+TINY = ModelConfig.from_dict(
+    {
+        "features": "chapter",
+        "state": {"hidden": 32, "blocks": 1, "steps": 60, "batch_size": 256},
+        "density": {"points": 400, "steps": 80, "hidden": 32, "batch_size": 128},
+        "forward": {
+            "horizon": 4,
+            "hidden": 16,
+            "members": 2,
+            "components": 3,
+            "steps": 60,
+            "batch_size": 256,
+        },
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def _steady() -> None:
+    torch.set_num_threads(1)
+    np.random.seed(0)  # noqa: NPY002 - libraries under test may draw from the global generator
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> ScoreModel:
+    """A chapter-feature model, trained for a second: enough to have opinions, not to be right."""
+    torch.set_num_threads(1)
+    frame = simulate("planted", seed=5, bars=3_000)
+    return learn([as_market(frame)], TINY, progress=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tiny_model: ScoreModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as a folder."""
+    return tiny_model.save(tmp_path_factory.mktemp("models") / "tiny")

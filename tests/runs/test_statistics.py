@@ -1,0 +1,195 @@
+"""metrics.json against hand-computed money and against formulas that share no code with the package."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runs.frames import conform, empty_frame
+from runs.metric_rows import ROWS, show
+from runs.rundir import RunDir
+from runs.statistics import compute_metrics, drawdown, format_table
+from tests.runs.synthetic_run import HOUR_MS, make_run
+
+KEYS = {
+    "total_return", "annual_return", "volatility", "sharpe_ratio", "sortino_ratio", "max_drawdown", "calmar_ratio",
+    "win_rate", "bar_win_rate", "profit_factor", "n_trades", "n_orders", "turnover", "exposure", "fees", "funding",
+    "slippage", "liquidations", "in_distribution_ratio", "in_distribution_ratio_by_symbol", "avg_confidence",
+    "periods_per_year", "bars", "start", "end",
+}  # fmt: skip
+
+
+def tables(equity, benchmark=None, **others):
+    times = pd.date_range("2024-07-01 01:00", periods=len(equity), freq="1h", tz="UTC")
+    columns = {"time": times, "equity": equity, "cash": equity, "exposure": 0.5, "drawdown": 0.0}
+    curve = pd.DataFrame(columns | {"benchmark": equity if benchmark is None else benchmark})
+    found = {name: empty_frame(name) for name in ("orders", "trades", "decisions", "funding")}
+    return found | {"equity": conform("equity", curve)} | others
+
+
+def metrics(equity, benchmark=None, **others):
+    return compute_metrics(**tables(equity, benchmark), bar_ms=HOUR_MS, **others)
+
+
+def test_returns_by_hand():
+    # 100 -> 110 -> 99 -> 99: returns +0.1, -0.1, 0
+    found = metrics([100.0, 110.0, 99.0, 99.0])
+    deviation = math.sqrt((0.1**2 + 0.1**2) / 2)
+    assert found["total_return"] == pytest.approx(-0.01)
+    assert found["annual_return"] == pytest.approx(0.99 ** (8760 / 3) - 1)
+    assert found["volatility"] == pytest.approx(deviation * math.sqrt(8760))
+    assert found["sharpe_ratio"] == pytest.approx(0.0, abs=1e-9)
+    assert found["max_drawdown"] == pytest.approx(-0.1)
+    assert found["bar_win_rate"] == 0.5
+    assert found["calmar_ratio"] == pytest.approx(found["annual_return"] / 0.1)
+    assert (found["bars"], found["periods_per_year"]) == (4, 8760.0)
+    assert (found["start"], found["end"]) == ("2024-07-01T01:00:00Z", "2024-07-01T04:00:00Z")
+
+
+def test_sortino_counts_every_bar_in_its_denominator():
+    found = metrics([100.0, 110.0, 99.0, 108.9])
+    mean, downside = (0.1 - 0.1 + 0.1) / 3, math.sqrt(0.1**2 / 3)
+    assert found["sortino_ratio"] == pytest.approx(mean / downside * math.sqrt(8760))
+
+
+def test_trades_orders_and_costs_by_hand():
+    trades = pd.DataFrame({"net_pnl": [30.0, -10.0, 20.0, -15.0, 0.0]})
+    orders = pd.DataFrame(
+        {
+            "status": ["completed", "completed", "margin"],
+            "size": [2.0, -2.0, 5.0],
+            "price": [50.0, 60.0, 0.0],
+            "fee": [0.5, 0.6, 0.0],
+            "slippage": [0.1, 0.2, 0.0],
+            "liquidation": [False, True, False],
+        }
+    )
+    funding = pd.DataFrame({"amount": [0.3, -0.1]})
+    decisions = pd.DataFrame(
+        {
+            "symbol": ["A", "A", "A", "B", "B"],
+            "reason": ["warmup", "trade", "out_of_distribution", "hold", "stale"],
+            "in_distribution": [False, True, False, True, False],
+            "confidence": [np.nan, 0.8, 0.4, 0.6, np.nan],
+        }
+    )
+    parts = tables([1000.0] * 11, trades=trades, orders=orders, funding=funding, decisions=decisions)
+    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    assert (found["n_trades"], found["n_orders"], found["liquidations"]) == (5, 2, 1)
+    assert found["win_rate"] == pytest.approx(2 / 5)
+    assert found["profit_factor"] == pytest.approx(50 / 25)
+    assert found["fees"] == pytest.approx(1.1)
+    assert found["funding"] == pytest.approx(0.2)
+    assert found["slippage"] == pytest.approx(0.3)
+    assert found["turnover"] == pytest.approx((100 + 120) / 1000 / (10 / 8760))
+    assert found["exposure"] == 0.5
+    assert found["in_distribution_ratio"] == 0.5
+    assert found["in_distribution_ratio_by_symbol"] == {"A": 0.5, "B": 0.5}
+    assert found["avg_confidence"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("symbols", [("BTC/USDT:USDT",), ("BTC/USDT:USDT", "ETH/USDT:USDT")])
+def test_every_figure_again_from_the_files(tmp_path, symbols):
+    made = make_run(bars=24 * 40, symbols=symbols)
+    run = RunDir.open(made.write(tmp_path / "run"))
+    found, equity, orders = run.read_metrics(), run.read_frame("equity"), run.read_frame("orders")
+    trades, decisions = run.read_frame("trades"), run.read_frame("decisions")
+    r = equity["equity"].pct_change().dropna()
+    years = len(r) / 8760
+    decided = decisions[decisions["reason"] != "warmup"]
+    won = trades["net_pnl"] > 0
+    expected = {
+        "total_return": equity["equity"].iloc[-1] / 10_000 - 1,
+        "annual_return": (equity["equity"].iloc[-1] / 10_000) ** (1 / years) - 1,
+        "volatility": r.std() * 8760**0.5,
+        "sharpe_ratio": r.mean() / r.std() * 8760**0.5,
+        "sortino_ratio": r.mean() / ((r[r < 0] ** 2).sum() / len(r)) ** 0.5 * 8760**0.5,
+        "max_drawdown": (equity["equity"] / equity["equity"].cummax() - 1).min(),
+        "win_rate": won.sum() / len(trades),
+        "bar_win_rate": (r > 0).sum() / (r != 0).sum(),
+        "profit_factor": trades["net_pnl"][won].sum() / -trades["net_pnl"][~won].sum(),
+        "n_trades": len(trades),
+        "n_orders": len(orders),
+        "turnover": (orders["size"].abs() * orders["price"]).sum() / equity["equity"].mean() / years,
+        "exposure": equity["exposure"].abs().mean(),
+        "fees": orders["fee"].sum(),
+        "funding": run.read_frame("funding")["amount"].sum(),
+        "slippage": ((orders["price"] - orders["reference_price"]) * orders["size"]).sum(),
+        "in_distribution_ratio": decided["in_distribution"].sum() / len(decided),
+        "avg_confidence": decided["confidence"].mean(),
+    }
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-9)
+    b = equity["benchmark"].pct_change().dropna()
+    assert found["benchmark"]["sharpe_ratio"] == pytest.approx(b.mean() / b.std() * 8760**0.5)
+    assert found["benchmark"]["fees"] == 5.5
+    np.testing.assert_allclose(drawdown(equity["equity"].to_numpy()), equity["drawdown"], atol=1e-15)
+
+
+def test_keys_are_the_contract_and_the_benchmark_has_the_same():
+    found = make_run(bars=60).metrics
+    assert set(found) == KEYS | {"benchmark", "model"}
+    assert set(found["benchmark"]) == KEYS
+    assert {row.key for row in ROWS} < KEYS
+
+
+def test_a_flat_run_is_zero_where_it_is_defined():
+    found = metrics([1e4] * 50)
+    assert (found["sharpe_ratio"], found["sortino_ratio"], found["max_drawdown"]) == (0.0, 0.0, 0.0)
+    assert (found["total_return"], found["calmar_ratio"]) == (0.0, 0.0)
+    assert found["bar_win_rate"] is None
+    assert found["win_rate"] is None
+    assert found["in_distribution_ratio"] is None
+
+
+def test_ruin_has_figures():
+    found = metrics([100.0, 50.0, 0.0, 0.0])
+    assert (found["total_return"], found["annual_return"], found["max_drawdown"]) == (-1.0, -1.0, -1.0)
+    assert found["sharpe_ratio"] < 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"bars": 1}, {"bars": 2}, {"bars": 10}, {"ruin": True}, {"flat": True, "trade": False}]
+)
+def test_nothing_is_nan_in_json(options):
+    found = make_run(**{"bars": 48} | options).metrics
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize(
+    ("equity", "message"), [([], "no bar"), ([1.0, np.nan], "row 1"), ([0.0, 1.0], "expected a positive")]
+)
+def test_what_cannot_be_measured_is_refused(equity, message):
+    with pytest.raises(ValueError, match=message):
+        metrics(equity)
+
+
+def test_the_table_has_strategies_beside_buy_and_hold():
+    first, second = metrics([100.0, 110.0], [100.0, 90.0]), metrics([100.0, 95.0])
+    lines = format_table({"forward": first, "state": second}).splitlines()
+    assert lines[0].split() == ["forward", "state", "buy", "&", "hold"]
+    assert lines[2].split() == ["Total", "return", "+10.00", "%", "−5.00", "%", "−10.00", "%"]
+    assert len({len(line) for line in lines}) == 1
+    assert format_table(first, name="forward").splitlines()[2].split()[2:4] == ["+10.00", "%"]
+    assert format_table({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("percent", 0.1234, "+12.34 %"),
+        ("percent", -0.5, "−50.00 %"),
+        ("percent", -0.000001, "0.00 %"),
+        ("share", 0.875, "87.5 %"),
+        ("ratio", -1.005, "−1.00"),
+        ("money", 1234.5, "1,234.50"),
+        ("money", -2_345_678.9, "−2,345,679"),
+        ("count", 1200, "1,200"),
+        ("number", 0.87123456, "0.871235"),
+        ("ratio", None, "–"),
+        ("number", "text", "text"),
+    ],
+)
+def test_numbers_are_written_for_people(kind, value, text):
+    assert show(kind, value) == text

@@ -1,0 +1,38 @@
+"""Settings: round trip, hints for typing errors, refusal of the impossible."""
+
+import pytest
+
+from scorenet import ConfigError, ModelConfig
+
+
+def test_round_trip_and_dotted_changes():
+    config = ModelConfig().with_values(**{"forward.horizon": 1, "seed": 7, "noise.sigma_max": 30})
+    assert (config.forward.horizon, config.seed, config.noise.sigma_max) == (1, 7, 30.0)
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    assert ModelConfig().forward.horizon == 24
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("forward.horizn", 1, "did you mean 'forward.horizon'"),
+        ("horizon", 1, "did you mean 'forward.horizon'"),
+        ("forward", 1, "unknown setting 'forward'"),
+        ("forward.horizon", 0, "expected at least 1 bar, found 0"),
+        ("forward.horizon", "soon", "expected int, found 'soon'"),
+        ("forward.horizon", True, "expected int, found True"),
+        ("noise.sigma_min", 50.0, "sigma_min < sigma_max"),
+        ("density.sigma", 0.001, "between noise.sigma_min and noise.sigma_max"),
+        ("train_fraction", 0.95, "sum below 1"),
+    ],
+)
+def test_mistakes_are_explained(key, value, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig().with_values(**{key: value})
+
+
+def test_an_unknown_table_key_is_named():
+    with pytest.raises(ConfigError, match=r"unknown setting 'state.hiden'; did you mean 'state.hidden'"):
+        ModelConfig.from_dict({"state": {"hiden": 3}})
+    with pytest.raises(ConfigError, match="expected a table"):
+        ModelConfig.from_dict({"state": 3})

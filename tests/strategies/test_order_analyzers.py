@@ -1,0 +1,75 @@
+"""Orders and funding as columns."""
+
+import backtrader as bt
+import numpy as np
+import pytest
+
+from strategies.analyzers import EquityCurve, Funding, Orders, Trades
+from tests.strategies.market import HOUR, START, bars, free_broker, free_commission, run, trade
+
+
+def test_an_order_row_says_when_what_and_at_which_cost():
+    market = bars([100, (102, 110, 90, 105), 105])
+    strategy = run(market, {0: [trade(-10)]}, free_broker(slippage=0.01, taker=0.001))
+    orders = strategy.analyzers.orders.get_analysis()
+    price = 102 * 0.99
+    assert {name: list(column) for name, column in orders.items()} == {
+        "time": [START + 2 * HOUR],
+        "decided": [START + HOUR],
+        "symbol": ["BTC/USDT:USDT"],
+        "side": ["sell"],
+        "size": [-10.0],
+        "requested": [-10.0],
+        "price": [pytest.approx(price)],
+        "reference_price": [102.0],
+        "fee": [pytest.approx(10 * price * 0.001)],
+        "slippage": [pytest.approx(10 * (102 - price))],
+        "status": ["completed"],
+        "liquidation": [False],
+    }
+
+
+def test_an_order_without_a_fill_has_no_price():
+    orders = run(bars([100] * 3), {0: [trade(5000)]}).analyzers.orders.get_analysis()
+    assert np.isnan(orders["price"]).all()
+    assert np.isnan(orders["reference_price"]).all()
+    assert orders["fee"].tolist() == orders["slippage"].tolist() == [0.0]
+
+
+def test_an_order_decided_on_the_last_bar_has_no_row():
+    assert run(bars([100] * 3), {2: [trade(1)]}).analyzers.orders.get_analysis()["status"] == []
+
+
+def test_the_interest_that_the_stock_broker_adds_to_fees_is_taken_out_again():
+    broker = bt.brokers.BackBroker()
+    broker.addcommissioninfo(free_commission(taker=0.001))
+    strategy = run(bars([100] * 5, {2: 0.05}), {0: [trade(10)], 2: [trade(-10)]}, broker)
+    assert strategy.analyzers.orders.get_analysis()["fee"].tolist() == pytest.approx([1.0, 1.0])
+    assert strategy.analyzers.funding.get_analysis()["amount"].tolist() == pytest.approx([50.0])
+
+
+def test_funding_of_several_symbols_and_schemes_is_in_order_of_time():
+    broker = free_broker()
+    broker.addcommissioninfo(free_commission(), name="B")
+    datas = [bars([100] * 5, {2: 0.01, 4: 0.02}, symbol="A"), bars([100] * 5, {3: 0.03}, symbol="B")]
+    strategy = run(datas, {0: [trade(10, 0), trade(-10, 1)]}, broker)
+    funding = strategy.analyzers.funding.get_analysis()
+    assert funding["symbol"] == ["A", "B", "A"]
+    assert funding["amount"].tolist() == pytest.approx([10.0, -30.0, 20.0])
+    assert np.diff(funding["time"]).tolist() == [HOUR, HOUR]
+
+
+def test_without_a_perpetual_there_is_no_funding():
+    strategy = run(bars([100] * 3, {1: 0.01}), {0: [trade(1)]}, bt.brokers.BackBroker())
+    funding = strategy.analyzers.funding.get_analysis()
+    assert {name: list(column) for name, column in funding.items()} == {
+        name: [] for name in ("time", "symbol", "rate", "position", "price", "amount")
+    }
+
+
+def test_an_empty_run_has_empty_columns_of_the_right_kind():
+    strategy = run(bars([100] * 3), {}, analyzers=[EquityCurve, Orders, Trades, Funding])
+    orders = strategy.analyzers.orders.get_analysis()
+    assert orders["time"].dtype == np.int64
+    assert orders["liquidation"].dtype == bool
+    assert all(len(column) == 0 for column in orders.values())
