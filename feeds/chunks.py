@@ -36,6 +36,7 @@ __all__ = [
 Columns = Mapping[str, NDArray[Any]]
 
 _FORMAT = 1
+_MAGIC = b"PAR1"
 _METADATA = b"scorenet"
 _LABEL = re.compile(r"(19[7-9]\d|2\d{3})(?:-(0[1-9]|1[0-2]))?")
 
@@ -115,6 +116,8 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
     Raises:
         CorruptChunk: the bytes are no chunk, another series' chunk, or not what was written.
     """
+    if content[:4] != _MAGIC or content[-4:] != _MAGIC:
+        raise CorruptChunk("not a whole parquet file")
     try:
         table = pq.read_table(pa.BufferReader(content), use_threads=False)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:

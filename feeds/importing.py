@@ -17,7 +17,8 @@ __all__ = ["store_bars"]
 def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
     """Store a canonical frame, and its funding and open-interest columns as series of their own.
 
-    Holes stay unknown, so a later fetch asks the exchange for them. Forward-filled bars are not stored: nobody traded them.
+    Holes stay unknown, so a later fetch asks the exchange for them. Forward-filled bars are not stored:
+    nobody traded them.
 
     Raises:
         StoreError: the store cannot be written.

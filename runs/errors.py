@@ -18,7 +18,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the errors that a command is expected to meet into a message and an exit code; `--debug` lets them through."""
+    """Turn expected errors into a message and an exit code; `--debug` lets them through."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

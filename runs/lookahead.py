@@ -1,7 +1,8 @@
 """`scorenet lookahead`: prove that nothing up to a bar depends on the bars after it.
 
-The data is cut at random bars and the run repeated. Everything the strategy recorded up to the cut - model outputs, decisions,
-orders - must be equal to the full run bit for bit. A strategy that peeks differs at the cut, where its future has gone.
+The data is cut at random bars and the run repeated. Everything the strategy recorded up to the cut - model
+outputs, decisions, orders - must be equal to the full run bit for bit. A strategy that peeks differs at the
+cut, where its future has gone.
 """
 
 from __future__ import annotations

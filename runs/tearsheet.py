@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,15 @@ _BESIDE = (
 )
 _ROLLING = ("rolling_beta", "rolling_vol", "rolling_sharpe", "rolling_sortino")
 _COLOURS = {"#fedd78": "#a3a9b3", "#348dc1": "#1d5bab", "#af4b64": "#bd6a1c"}
+_OPTIONS: dict[str, Any] = {
+    "rf": 0.0,
+    "title": "",
+    "periods_per_year": _DAYS_A_YEAR,
+    "match_dates": False,  # matching drops the flat days in front and moves the start of the run
+    "figfmt": "svg",
+    "strategy_title": "Strategy",
+    "benchmark_title": "Buy and hold",
+}
 _UNWANTED = (
     r"<\?xml.*?\?>",
     r"<!DOCTYPE.*?>",
@@ -133,19 +143,18 @@ def _render(returns: pd.Series, benchmark: pd.Series | None, folder: Path) -> st
     template, output = folder / "template.html", folder / "tearsheet.html"
     template.write_text(_template(len(returns), benchmark is not None), encoding="utf-8")
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scorenet"}), _headless():
-        quantstats.reports.html(  # type: ignore[no-untyped-call]
-            returns.rename("Strategy"),
-            None if benchmark is None else benchmark.rename("Buy & hold"),
-            rf=0.0,
-            title="",
-            output=str(output),
-            periods_per_year=_DAYS_A_YEAR,
-            match_dates=False,
-            figfmt="svg",
-            template_path=str(template),
-            strategy_title="Strategy",
-            benchmark_title="Buy and hold",
-        )
+        try:
+            quantstats.reports.html(  # type: ignore[no-untyped-call]
+                returns.rename("Strategy"),
+                None if benchmark is None else benchmark.rename("Buy and hold"),
+                output=str(output),
+                template_path=str(template),
+                **_OPTIONS,
+            )
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # its drawing and fitting calls meet degenerate returns in ever new ways; the run must not be lost
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise NoTearsheet(f"QuantStats failed on the returns of this run: {reason}") from error
     return output.read_text(encoding="utf-8")
 
 

@@ -31,7 +31,7 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 
 def score_and_divergence(score: Score, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Return score [N, d] and its exact divergence [N]: one backward pass an axis, three times as fast as forward mode."""
+    """Return score [N, d] and its exact divergence [N], by one backward pass an axis."""
     dim = x.shape[1]
     with torch.enable_grad():
         rows = x.detach().requires_grad_()
@@ -172,7 +172,7 @@ def _relative_error(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 def _slope_error(
     net: DensityNet, denoiser: Denoiser, x: Tensor, sigma: float, generator: torch.Generator
 ) -> Tensor:
-    """Match the net's gradient to the score around x: d numbers a row where the value gives one, and no label to pay."""
+    """Match the net's gradient to the score around x: d numbers a row, and no label to pay for."""
     near = (x + sigma * torch.randn(x.shape, generator=generator)).requires_grad_()
     (slope,) = torch.autograd.grad(net(near).sum(), near, create_graph=True)
     with torch.no_grad():
@@ -188,8 +188,8 @@ def _label(
 
 
 def _spread_rows(x: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Draw n rows where novelty has to be graded: a third on the data, a third pushed off it by noise of 0.1 to 3, and a
-    third that mixes the coordinates of two states, each plausible, together perhaps not.
+    """Draw n rows where novelty has to be graded: a third on the data, a third pushed off it by noise of 0.1
+    to 3, and a third that mixes the coordinates of two states, each plausible, together perhaps not.
     """
     pick = x[torch.randint(len(x), (n,), generator=generator)]
     other = x[torch.randint(len(x), (n,), generator=generator)]

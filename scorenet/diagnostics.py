@@ -23,8 +23,8 @@ def held_out_metrics(model: ScoreModel, x: Array, y: Array) -> dict[str, float]:
     """Measure a model on raw states x [N, F] and forward returns y [N] (NaN allowed) that it has not seen.
 
     dsm_loss: mean over noise levels of |sigma score + noise|^2 per dimension (0 is impossible: noise hides the state).
-    score_accuracy: correlation of the score with the denoising target -noise/sigma at the state signal's sigma; a lower bound
-        of the correlation with the true score.
+    score_accuracy: correlation of the score with the denoising target -noise/sigma at the state signal's
+        sigma; a lower bound of the correlation with the true score.
     density_calibration: largest gap between nominal and actual share of states below a density rank (0 is best).
     forward_*: information coefficient, hit rate, CRPS beside that of the unconditional law, and PIT distance.
     """

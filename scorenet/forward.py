@@ -1,11 +1,13 @@
 """Forward-return density p(y | x): y is the log-return over the next `horizon` bars in units of its own volatility.
 
-The net maps a state x to a Gaussian mixture over y. Noise of size sigma on y only widens each component, so the score of
-y, the denoiser, the mean, quantiles and P(y > 0) are closed forms at every sigma, and the density is normalised by
-construction. It is trained by denoising score matching on y; nothing is fitted by maximum likelihood.
+The net maps a state x to a Gaussian mixture over y. Noise of size sigma on y only widens each component, so
+the score of y, the denoiser, the mean, quantiles and P(y > 0) are closed forms at every sigma, and the
+density is normalised by construction. It is trained by denoising score matching on y; nothing is fitted by
+maximum likelihood.
 
-The score at y = 0 is the `forward` signal. By Tweedie's formula sigma^2 score(0) -> E[y | x] as sigma grows: a positive score of
-the *coming* return says that it is expected to be positive. (The score of the return already realised says the opposite.)
+The score at y = 0 is the `forward` signal. By Tweedie's formula sigma^2 score(0) -> E[y | x] as sigma grows:
+a positive score of the *coming* return says that it is expected to be positive. (The score of the return
+already realised says the opposite.)
 
 References:
     A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011).

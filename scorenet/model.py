@@ -65,8 +65,9 @@ _memo: OrderedDict[str, Evaluation] = OrderedDict()
 class ScoreModel:
     """A trained density of market states and of forward returns.
 
-    `score`, `log_density`, `denoise` and `forward` take raw features x [N, F], in the order of `features.names`; sigma is in units of
-    the scaled features. All inference is float64 and row by row: no output depends on the rest of its batch.
+    `score`, `log_density`, `denoise` and `forward` take raw features x [N, F], in the order of
+    `features.names`; sigma is in units of the scaled features. All inference is float64 and row by row: no
+    output depends on the rest of its batch.
 
     Attributes:
         features: the feature set it was trained on.

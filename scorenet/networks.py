@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -79,7 +80,7 @@ class Mlp(nn.Module):
     def __init__(self, inputs: int, hidden: int, outputs: int, *, members: int = 1, layers: int = 2) -> None:
         super().__init__()
         sizes = [inputs] + [hidden] * layers
-        pairs = list(zip(sizes, sizes[1:], strict=False))
+        pairs = list(itertools.pairwise(sizes))
         self.weights = nn.ParameterList(
             [nn.Parameter(torch.randn(members, a, b) / math.sqrt(a)) for a, b in pairs]
             + [nn.Parameter(torch.zeros(members, hidden, outputs))]

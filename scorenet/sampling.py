@@ -41,7 +41,8 @@ def heun(
     for here, there in zip(sigmas, [*sigmas[1:], None], strict=True):
         slope = -here * denoiser.score(x, here)
         if there is None:
-            return x - here * slope
+            x = x - here * slope  # Tweedie: from the last noise level straight to the clean state
+            break
         ahead = x + (there - here) * slope
         x = x + (there - here) * 0.5 * (slope - there * denoiser.score(ahead, there))
     return x

@@ -1,8 +1,8 @@
 """Put features on one scale: straighten, standardise, and bend outliers smoothly back to +-5.
 
-Statistics come from the training span only and travel with the model. The hard clip at 5 standard deviations of the usual
-recipe puts atoms of probability on the faces of a box, where no score exists; c(z) = z / sqrt(1 + (z/5)^2) has
-the same reach, is smooth and can be inverted.
+Statistics come from the training span only and travel with the model. The hard clip at 5 standard deviations
+of the usual recipe puts atoms of probability on the faces of a box, where no score exists; c(z) = z / sqrt(1
++ (z/5)^2) has the same reach, is smooth and can be inverted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From what the model says to a target exposure and the reason for it: pure functions, no Backtrader, no state.
 
-The order of the rules is the order of the checks in `decide`: the account first, then the data, then the density, then the signal, then
-the size, and last whether the step is worth its cost.
+The order of the rules is the order of the checks in `decide`: the account first, then the data, then the
+density, then the signal, then the size, and last whether the step is worth its cost.
 """
 
 from __future__ import annotations

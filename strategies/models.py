@@ -45,7 +45,8 @@ def check_fits(model: ScoreModel, data: Any) -> int:
     trained = model.info.get("bar_ms")
     if trained is not None and int(trained) != step:
         raise FeatureMismatch(
-            f"the model was trained on bars of {int(trained) // 1000} s, {symbol_of(data)} has bars of {step // 1000} s; "
+            f"the model was trained on bars of {int(trained) // 1000} s, "
+            f"{symbol_of(data)} has bars of {step // 1000} s; "
             "train a model on this bar size, or load bars of the other"
         )
     return step

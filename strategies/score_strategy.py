@@ -1,4 +1,4 @@
-"""The plug-in strategy: it holds a score model, reads its lines at every bar and trades where the market is familiar."""
+"""The plug-in strategy: it holds a score model, reads its lines and trades where the market is familiar."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class _Desk:
 class ScoreStrategy(bt.Strategy):
     """Trade by the score of the return coordinate, only where the density says the market is familiar.
 
-    Works on one data or on several in one account; several share the capital equally. Decided at a bar's close, filled at the next
-    bar's open.
+    Works on one data or on several in one account; several share the capital equally. Decided at a bar's
+    close, filled at the next bar's open.
 
     Params:
       - ``model``: a model folder or a `ScoreModel`.

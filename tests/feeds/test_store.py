@@ -1,6 +1,7 @@
 """What was stored is read back, or its loss is known: old or new, never half, never somebody else's."""
 
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -83,7 +84,7 @@ def test_a_file_is_plain_parquet(tmp_path):
     assert table.num_rows == 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(order=st.permutations(range(6)), twice=st.integers(0, 5))
 def test_pages_in_any_order_make_the_same_bytes(tmp_path_factory, order, twice):
     one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
@@ -127,7 +128,7 @@ def test_minutes_are_kept_by_month_the_rest_by_year(tmp_path, kind, label):
 @pytest.mark.parametrize("monthly", [False, True])
 def test_periods_join_without_a_seam(monthly):
     found = list(periods(YEAR_2024 - 1, YEAR_2024 + 800 * DAY, monthly=monthly))
-    assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(found))
     assert found[0].end == YEAR_2024
     assert all(parse_period(period.label) == period for period in found)
     assert parse_period("2024-13") is parse_period("x") is parse_period("2024-1") is None
@@ -191,7 +192,7 @@ def test_symbols_that_cannot_be_folders_are_refused(symbol):
         encode_symbol(symbol)
 
 
-@pytest.mark.parametrize("name", ["btc", "A=2", "A=61", "=2F", "x/y", "", "A.B", "=FF"])
+@pytest.mark.parametrize("name", ["btc", "A=2", "A=41", "=2F", "x/y", "", "A.B", "=FF"])
 def test_folders_that_the_store_did_not_make_are_no_symbols(name):
     assert decode_symbol(name) is None
 
@@ -215,6 +216,14 @@ def test_a_link_out_of_the_root_is_refused(tmp_path):
 
 
 # --- damage
+
+
+def with_header(body, **changes):
+    table = pq.read_table(pa.BufferReader(body))
+    header = {**json.loads(table.schema.metadata[b"scorenet"]), **changes}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({b"scorenet": json.dumps(header)}), sink)
+    return sink.getvalue().to_pybytes()
 
 
 def corrupt_ways():
@@ -317,7 +326,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "data").write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match="cannot create .*; use another folder"):
+    with pytest.raises(StoreError, match=r"cannot create .*; use another folder"):
         put(tmp_path / "data", YEAR_2024, 1)
 
 
@@ -328,7 +337,7 @@ def test_a_read_only_folder_is_an_error_and_can_be_read(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr("feeds.locks.os.open", denied)
-    with pytest.raises(StoreError, match="cannot open the lock .*Permission denied"):
+    with pytest.raises(StoreError, match=r"cannot open the lock .*Permission denied"):
         put(tmp_path, YEAR_2024, 3)
     assert len(stamps(tmp_path)) == 3
 
@@ -417,7 +426,7 @@ def test_ranges_are_sets_of_points(ranges, start, end):
     assert points(merge(ranges)) == points(ranges)
     assert points(clip(ranges, start, end)) == points(ranges) & points([(start, end)])
     assert points(subtract((start, end), ranges)) == points([(start, end)]) - points(ranges)
-    assert all(a[1] < b[0] for a, b in zip(merge(ranges), merge(ranges)[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(merge(ranges)))
 
 
 @given(spans, st.integers(1, 9))

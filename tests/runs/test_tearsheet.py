@@ -134,6 +134,20 @@ def test_a_missing_package_is_named(monkeypatch, package):
         tearsheet(curve(walk(24 * 30, 10)))
 
 
+def test_a_failure_inside_quantstats_is_a_reason(monkeypatch):
+    def fail(*_, **__):
+        raise np.linalg.LinAlgError("singular\nmatrix")
+
+    monkeypatch.setattr("quantstats.reports.html", fail)
+    with pytest.raises(NoTearsheet, match="of this run: singular$"):
+        tearsheet(curve(walk(24 * 30, 12)))
+
+
+def test_a_strategy_that_is_its_own_benchmark_stands_alone():
+    values = walk(24 * 20, 13)
+    assert "Buy and hold" not in tearsheet(curve(values, values))
+
+
 def test_the_process_is_left_as_it_was():
     settings, level = dict(mpl.rcParams), logging.getLogger("matplotlib.font_manager").level
     tearsheet(curve(walk(24 * 30, 11)))
