@@ -188,13 +188,12 @@ class Bybit:
         def ask() -> Table:
             result = self._client.public_get_v5_market_open_interest(query)["result"]
             rows = parse_open_interest(result, instrument.id, start, end, step)
-            while len(rows["timestamp"]) < (end - start) // step and result["list"]:
-                cursor = result.get("nextPageCursor")
-                if not cursor:
-                    break
-                result = self._client.public_get_v5_market_open_interest({**query, "cursor": cursor})[
-                    "result"
-                ]
+            known = -1
+            # A page may be cut short; a cursor that brings nothing new is the end.
+            while known < len(rows["timestamp"]) < (end - start) // step and result.get("nextPageCursor"):
+                known = len(rows["timestamp"])
+                following = {**query, "cursor": result["nextPageCursor"]}
+                result = self._client.public_get_v5_market_open_interest(following)["result"]
                 rows = unite(rows, parse_open_interest(result, instrument.id, start, end, step))
             return rows
 

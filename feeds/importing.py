@@ -7,7 +7,7 @@ import pandas as pd
 
 from feeds.bars import find_gaps
 from feeds.ranges import subtract
-from feeds.series import SeriesKey
+from feeds.series import SeriesKey, stored_kind
 from feeds.store import write_series
 from feeds.timeframes import to_ms
 
@@ -39,5 +39,6 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
             values = real[column].to_numpy()
             known = values != 0.0
             series = {"timestamp": times[known].astype(np.int64), column: values[known]}
-            with write_series(data_dir, SeriesKey(exchange, symbol, kind)) as writer:
-                writer.write(series, span)
+            with write_series(data_dir, SeriesKey(exchange, symbol, stored_kind(kind, timeframe))) as writer:
+                # A bar answers for the settlements since the open before it, so the series begins one bar early.
+                writer.write(series, (span[0] - step, span[1]))

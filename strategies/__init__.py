@@ -15,6 +15,7 @@ from strategies.baselines import BuyAndHold, ReplayOrders, SignalStrategy, order
 from strategies.broker import PerpetualBroker
 from strategies.decision import Decision, Observation, Rules, decide
 from strategies.indicators import MarketScore, MarketState
+from strategies.models import precompute
 from strategies.perpetual import PerpetualCommission
 from strategies.score_strategy import ScoreStrategy
 
@@ -41,4 +42,5 @@ __all__ = [
     "Trades",
     "decide",
     "orders_to_replay",
+    "precompute",
 ]

@@ -41,7 +41,8 @@ class PerpetualBroker(PerpetualSettings):
     closing orders carry `order.info.liquidation = True`. Partial liquidation and risk tiers are not
     modelled.
 
-    *Ruin.* With no equity left every order is Rejected.
+    *Ruin.* With no equity left every order is Rejected. Backtrader's TimeReturn, and what builds on it, divides
+    by equity and fails from there on; `EquityCurve`, `Sharpe`, `Sortino` and `Drawdown` do not.
 
     *Fund mode* is refused: it books funding as a withdrawal by the investor and hides it from returns.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scorenet import FeatureMismatch, ScoreModel
+from numpy.typing import NDArray
+
+from scorenet import Evaluation, FeatureMismatch, ScoreModel
 from strategies.datas import bar_milliseconds, symbol_of
 
-__all__ = ["check_fits", "resolve_model"]
+__all__ = ["check_fits", "precompute", "resolve_model"]
 
 _loaded: dict[tuple[str, tuple[int, ...]], ScoreModel] = {}
 
@@ -33,6 +36,20 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
     if key not in _loaded:
         _loaded[key] = ScoreModel.load(path)
     return _loaded[key]
+
+
+def precompute(
+    model: ScoreModel | str | Path, bars: Mapping[str, NDArray[Any]], signal: str = "forward"
+) -> Evaluation:
+    """Evaluate a model on bars (columns [T], "timestamp" = bar open, UTC ms) before a Cerebro runs over them.
+
+    Strategies in this process find the outputs in memory, and so do the workers that `cerebro.run(maxcpus=...)` forks: a
+    sweep over thresholds then evaluates the nets once and not once a worker.
+    """
+    resolved = resolve_model(model)
+    step = int(resolved.info["bar_ms"])
+    columns = {name: bars[name] for name in resolved.features.inputs if name in bars}
+    return resolved.evaluate({**columns, "timestamp": bars["timestamp"] + step}, signal, step)
 
 
 def check_fits(model: ScoreModel, data: Any) -> int:

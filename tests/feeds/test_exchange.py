@@ -392,6 +392,13 @@ def test_open_interest_follows_the_cursor_of_a_page_cut_short(client, btc, bybit
     assert len(bybit.requests("/v5/market/open-interest")) == 2
 
 
+def test_a_cursor_that_leads_nowhere_ends(client, btc, bybit):
+    short = Mutate(lambda result: {**result, "list": result["list"][:90], "nextPageCursor": str(NOW)})
+    bybit.inject(short, on="/v5/market/open-interest", times=99)
+    assert len(client.open_interest(btc, "1h", END - 200 * HOUR, END)["timestamp"]) == 90
+    assert len(bybit.requests("/v5/market/open-interest")) == 2
+
+
 @pytest.mark.parametrize(
     ("path", "fault"),
     [

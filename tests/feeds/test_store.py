@@ -240,10 +240,9 @@ def corrupt_ways():
         "flipped value": lambda body: body[:60] + bytes([body[60] ^ 1]) + body[61:],
         "foreign parquet": lambda body: foreign.getvalue().to_pybytes(),
         "another symbol's": lambda body: encode(Chunk(rows, [(YEAR_2024, YEAR_2024 + DAY)]), other),
-        "another version's": lambda body: body.replace(b'"format": 1', b'"format": 9'),
-        "changed coverage": lambda body: body.replace(
-            str(YEAR_2024).encode(), str(YEAR_2024 - HOUR).encode()
-        ),
+        "another version's": lambda body: with_header(body, format=9),
+        "changed coverage": lambda body: with_header(body, covered=[[0, YEAR_2024]]),
+        "no header": lambda body: with_header(body, sha256=None, format=None),
     }
 
 
@@ -409,7 +408,7 @@ def test_listing_passes_over_a_corrupt_file_and_checking_names_it(tmp_path):
     [info] = list_series(tmp_path)
     assert (info.rows, info.last) == (1, YEAR_2024 - HOUR)
     [damage] = check(tmp_path)
-    assert "not a readable parquet file" in damage.reason
+    assert "not a whole parquet file" in damage.reason
 
 
 # --- ranges

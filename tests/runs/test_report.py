@@ -26,14 +26,25 @@ VARIANTS = {
     "one": {"bars": 1},
     "ten": {"bars": 10},
     "ruin": {"ruin": True, "bars": 24 * 20},
-    "many": {"bars": 24 * 20, "symbols": tuple(f"S{i}/USDT:USDT" for i in range(9))},
-    "hostile": {"bars": 24 * 20, "symbols": ("BTC", "ETH"), "text": HOSTILE},
+    "many": {"bars": 22, "symbols": tuple(f"S{i}/USDT:USDT" for i in range(9))},
+    "hostile": {"bars": 22, "symbols": ("BTC", "ETH"), "text": HOSTILE},
     "no model": {"bars": 30, "model": False},
 }
 PANELS = [
-    "verdict", "equity", "drawdown", "costs", "prices", "in-distribution", "exposure", "decisions", "ranks",
-    "metrics", "model", "provenance", "tearsheet",
-]  # fmt: skip
+    "verdict",
+    "equity",
+    "drawdown",
+    "costs",
+    "prices",
+    "in-distribution",
+    "exposure",
+    "decisions",
+    "ranks",
+    "metrics",
+    "model",
+    "provenance",
+    "tearsheet",
+]
 VOID = {"meta", "link", "img", "br", "hr", "input", "base", "source", "embed", "area", "col", "wbr"}
 
 
@@ -180,7 +191,7 @@ def test_without_quantstats_our_panels_are_written(tmp_path, monkeypatch):
 
 
 def test_warnings_of_the_run_and_of_the_report_are_shown(tmp_path):
-    made = make_run(bars=60)
+    made = make_run(bars=22)
     refused = made.tables["orders"].head(1).assign(status="margin", size=0.0, fee=0.0, slippage=0.0)
     forced = made.tables["orders"].head(1).assign(liquidation=True)
     made.tables["orders"] = pd.concat([made.tables["orders"], refused, forced])
@@ -249,10 +260,18 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
 
 def test_the_verdict_is_in_plain_words():
     metrics = {
-        "total_return": 0.123, "max_drawdown": -0.08, "n_orders": 40, "fees": 10.0, "funding": 2.0, "slippage": 3.5,
-        "sharpe_ratio": 0.9, "periods_per_year": 8760.0, "bars": 8761, "in_distribution_ratio": 0.9,
+        "total_return": 0.123,
+        "max_drawdown": -0.08,
+        "n_orders": 40,
+        "fees": 10.0,
+        "funding": 2.0,
+        "slippage": 3.5,
+        "sharpe_ratio": 0.9,
+        "periods_per_year": 8760.0,
+        "bars": 8761,
+        "in_distribution_ratio": 0.9,
         "benchmark": {"total_return": -0.2, "max_drawdown": -0.4},
-    }  # fmt: skip
+    }
     first, costs, doubt, novelty = verdict(metrics, {})
     assert first == (
         "The strategy returned +12.30 % where buy-and-hold returned −20.00 %; "

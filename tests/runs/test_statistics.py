@@ -14,11 +14,32 @@ from runs.statistics import compute_metrics, drawdown, format_table
 from tests.runs.synthetic_run import HOUR_MS, make_run
 
 KEYS = {
-    "total_return", "annual_return", "volatility", "sharpe_ratio", "sortino_ratio", "max_drawdown", "calmar_ratio",
-    "win_rate", "bar_win_rate", "profit_factor", "n_trades", "n_orders", "turnover", "exposure", "fees", "funding",
-    "slippage", "liquidations", "in_distribution_ratio", "in_distribution_ratio_by_symbol", "avg_confidence",
-    "periods_per_year", "bars", "start", "end",
-}  # fmt: skip
+    "total_return",
+    "annual_return",
+    "volatility",
+    "sharpe_ratio",
+    "sortino_ratio",
+    "max_drawdown",
+    "calmar_ratio",
+    "win_rate",
+    "bar_win_rate",
+    "profit_factor",
+    "n_trades",
+    "n_orders",
+    "turnover",
+    "exposure",
+    "fees",
+    "funding",
+    "slippage",
+    "liquidations",
+    "in_distribution_ratio",
+    "in_distribution_ratio_by_symbol",
+    "avg_confidence",
+    "periods_per_year",
+    "bars",
+    "start",
+    "end",
+}
 
 
 def tables(equity, benchmark=None, **others):

@@ -94,7 +94,7 @@ def test_a_drawdown_from_the_first_day_on_is_not_overlooked():
     assert float(cells(page, "Max Drawdown")[1].rstrip("%")) < -30
 
 
-@pytest.mark.parametrize("days", [2, 3, 10, 60, 400])
+@pytest.mark.parametrize("days", [2, 10, 400])
 def test_short_and_long_runs_have_only_charts_that_they_can_fill(days):
     page = tearsheet(curve(walk(days * 4, 6), walk(days * 4, 7), step="6h"))
     assert "<svg" in page
@@ -139,7 +139,7 @@ def test_a_failure_inside_quantstats_is_a_reason(monkeypatch):
         raise np.linalg.LinAlgError("singular\nmatrix")
 
     monkeypatch.setattr("quantstats.reports.html", fail)
-    with pytest.raises(NoTearsheet, match="of this run: singular$"):
+    with pytest.raises(NoTearsheet, match=r"of this run: singular$"):
         tearsheet(curve(walk(24 * 30, 12)))
 
 

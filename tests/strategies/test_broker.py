@@ -124,6 +124,7 @@ def test_orders_of_lots_leave_no_dust_and_the_trade_closes():
         (10.0, 90.5, (90, 101, 89, 99), 90.5, 905 * 0.001),  # never worse than the limit
         (-10.0, 105.0, (100, 106, 99, 101), 105.0, 1050 * 0.0002),
         (-10.0, 105.0, (110, 111, 99, 101), 110 * 0.99, 1089 * 0.001),
+        (-10.0, 109.5, (110, 111, 99, 101), 109.5, 1095 * 0.001),
     ],
 )
 def test_a_limit_order_pays_maker_when_it_waits_and_taker_when_it_crosses(size, limit, bar, price, fee):
@@ -179,6 +180,19 @@ def test_brackets_protect_from_the_fill_of_their_entry():
     assert orders["status"] == ["completed", "completed", "canceled"]
     assert orders["price"][:2].tolist() == [100.0, 95.0]
     assert orders["size"].tolist() == [10.0, -10.0, 0.0]
+
+
+def test_the_exits_of_a_bracket_need_no_margin_before_its_entry():
+    # Bought 300 and sold 900 at once: 600 short. With both exits of the bracket it would be 1200.
+    class Both(bt.Strategy):
+        def next(self):
+            if len(self) == 1:
+                self.buy_bracket(size=300, exectype=bt.Order.Market, stopprice=50.0, limitprice=150.0)
+                self.sell(size=900)
+
+    orders = orders_of(Both, bars([100, 100, 100]))
+    assert orders["status"] == ["completed", "completed"]
+    assert orders["size"].tolist() == [300.0, -900.0]
 
 
 def test_a_volume_filler_fills_in_parts_and_the_order_is_one_row():

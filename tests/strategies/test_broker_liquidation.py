@@ -88,8 +88,8 @@ def test_a_gain_in_one_symbol_carries_a_loss_in_another():
 
 
 def test_a_silent_symbol_is_marked_at_its_last_close():
-    # B has no bar after the second; A alone moves: 500 x -15 leaves 2500, above 0.5 % of 67 500.
-    datas = [bars([100, 100, 85, 85], symbol="A"), bars([100, 100], symbol="B")]
+    # B has no bar after the second, whose low is past; A alone moves: 500 x -15 leaves 2500.
+    datas = [bars([100, 100, 85, 85], symbol="A"), bars([100, (100, 100, 90, 100)], symbol="B")]
     strategy = run(datas, {0: [trade(500, 0), trade(250, 1)]})
     assert equity_of(strategy)[-1] == pytest.approx(2_500.0)
 
@@ -107,6 +107,14 @@ def test_what_a_single_payment_takes_beyond_equity_is_the_insurance_funds():
     strategy = run(bars([100, 100, 100, 100], {2: 0.15}), {0: [trade(1000)]})
     assert equity_of(strategy)[-1] == 0.0
     assert strategy.broker.insurance == pytest.approx(5_000.0)
+
+
+def test_what_a_close_costs_beyond_equity_is_the_insurance_funds():
+    # 900 bought at 103 and, with 1900 of equity left at 94, sold 3 % lower: 94 x 0.03 x 900 = 2538.
+    broker = free_broker(slippage=0.03, leverage=20.0)
+    strategy = run(bars([100, 100, 94, 94, 94]), {0: [trade(900)], 2: [trade(-900)]}, broker)
+    assert equity_of(strategy) == pytest.approx([10_000, 7_300, 1_900, 0.0, 0.0])
+    assert strategy.broker.insurance == pytest.approx(638.0)
 
 
 def test_liquidation_cancels_open_orders_and_ruin_rejects_new_ones():

@@ -36,6 +36,11 @@ def test_a_gap_through_bankruptcy_costs_the_equity_and_no_more():
     assert liquidation.fees == [0.0]
 
 
+def test_what_is_bankrupt_before_it_slides_pays_no_fee():
+    liquidation = liquidate_on_slide(LONG_CASH, [Leg(1000.0, 89.0, 80.0, 0.005)])
+    assert (liquidation.prices, liquidation.fees) == ([89.0], [0.0])
+
+
 def test_two_symbols_share_one_margin():
     # From equity 10 000 to -5 000 and margin 375 to 350: they meet at 9625 / 14 975 of the way.
     legs = [Leg(500.0, 100.0, 80.0, 0.005), Leg(-250.0, 100.0, 120.0, 0.005)]

@@ -62,11 +62,14 @@ def test_partial_reductions_and_additions_are_one_trade_with_average_prices():
     assert closed["gross_pnl"].tolist() == pytest.approx([350.0])
 
 
-def test_dust_does_not_keep_a_trade_open_on_the_stock_broker():
+@pytest.mark.parametrize("sizes", [(0.1, 0.2, -0.3), (0.3, -0.1, -0.1, -0.1)])
+def test_dust_neither_keeps_a_trade_open_nor_opens_one_on_the_stock_broker(sizes):
     account = bt.brokers.BackBroker()
     account.addcommissioninfo(free_commission())
-    strategy = run(bars([100] * 5), {0: [trade(0.1)], 1: [trade(0.2)], 2: [trade(-0.3)]}, account)
-    assert strategy.analyzers.trades.get_analysis()["n_trades"] == 1
+    strategy = run(bars([100] * 6), dict(enumerate([[trade(size)] for size in sizes])), account)
+    trades = strategy.analyzers.trades.get_analysis()
+    assert trades["n_trades"] == 1
+    assert len(trades["open"]["size"]) == 0
 
 
 def test_symbols_are_matched_apart():

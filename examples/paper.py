@@ -1,0 +1,30 @@
+"""A paper run: stored bars go through the bar-by-bar path that a live feed takes, one closed bar at a time.
+
+python examples/paper.py [MODEL_DIR] [SOURCE]
+
+Backtrader treats the feed as live: no preloading, no vectorised indicators. Decisions and orders are those of the backtest.
+"""
+
+import sys
+
+import backtrader as bt
+
+from feeds import ReplayData, load_bars
+from strategies import Orders, PerpetualBroker, ScoreStrategy
+
+MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"
+SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=3000"
+
+cerebro = bt.Cerebro(stdstats=False)
+cerebro.setbroker(PerpetualBroker(cash=10_000))
+cerebro.adddata(ReplayData(dataname=load_bars(SOURCE)))
+cerebro.addstrategy(ScoreStrategy, model=MODEL)
+cerebro.addanalyzer(Orders, _name="orders")
+run = cerebro.run()[0]
+decisions = run.decisions.columns()
+for row in range(-5, 0):
+    print(
+        f"{decisions['time'][row]}  close {decisions['close'][row]:>12,.2f}  signal {decisions['signal'][row]:+.2f}  "
+        f"density_rank {decisions['density_rank'][row]:.3f}  target {decisions['target'][row]:+.3f}  {decisions['reason'][row]}"
+    )
+print(f"{len(run.analyzers.orders.get_analysis()['time'])} orders, equity {cerebro.broker.getvalue():,.2f}")
