@@ -11,12 +11,12 @@ from feeds import BarsData, load_bars
 from strategies import InDistribution, PerpetualBroker, ScoreStrategy, Sharpe
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"
-SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=26000"
+SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=40000&edge=0.15"
 
 cerebro = bt.Cerebro(stdstats=False)
 cerebro.setbroker(PerpetualBroker(cash=10_000, slippage=0.0002))
 cerebro.adddata(BarsData(dataname=load_bars(SOURCE)))
-cerebro.addstrategy(ScoreStrategy, model=MODEL, confidence_threshold=0.3, density_quantile=0.05)
+cerebro.addstrategy(ScoreStrategy, model=MODEL, confidence_threshold=0.1, density_quantile=0.05)
 cerebro.addanalyzer(Sharpe, _name="sharpe")
 cerebro.addanalyzer(InDistribution, _name="in_distribution")
 run = cerebro.run()[0]

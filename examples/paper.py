@@ -13,7 +13,7 @@ from feeds import ReplayData, load_bars
 from strategies import Orders, PerpetualBroker, ScoreStrategy
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"
-SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=3000"
+SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=3000&edge=0.15"
 
 cerebro = bt.Cerebro(stdstats=False)
 cerebro.setbroker(PerpetualBroker(cash=10_000))

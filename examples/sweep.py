@@ -14,7 +14,7 @@ from feeds import BarsData, load_bars, to_arrays
 from strategies import InDistribution, PerpetualBroker, ScoreStrategy, Sharpe, precompute
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"
-SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=26000"
+SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=40000&edge=0.15"
 CONFIDENCE = (0.0, 0.2, 0.4, 0.6)
 DENSITY = (0.0, 0.05, 0.2)
 

@@ -89,10 +89,10 @@ def backtest(
             "since": options.since,
             "until": options.until,
             "account": account.to_dict(),
-            "strategy": dict(params),
         }
         config = {name: value for name, value in config.items() if value is not None}
-        config["strategy"] = {name: value for name, value in params.items() if value is not None}
+        # TOML has no null: a rule that None switches off is written as the 0 that does the same.
+        config["strategy"] = {name: 0.0 if value is None else value for name, value in params.items()}
         folder.write_config(config)
         folder.write_metrics(metrics)
         folder.write_manifest(

@@ -65,7 +65,7 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
     from runs.fetch import fetch_symbols, format_reports
 
     reports = fetch_symbols(symbols, progress=_progress(quiet), **options)
-    _print(reports, as_json, format_reports(reports))
+    _print({"series": reports}, as_json, format_reports(reports))
 
 
 @main.group()
@@ -84,7 +84,7 @@ def data_list(data_dir: str, as_json: bool) -> None:
 
     rows = list_store(data_dir)
     _print(
-        rows,
+        {"series": rows},
         as_json,
         format_rows(rows) if rows else f"no series in {data_dir}; get some with `scorenet fetch`",
     )
@@ -308,8 +308,10 @@ def _progress(quiet: bool) -> bool:
     return not quiet and sys.stderr.isatty()
 
 
-def _print(value: Any, as_json: bool, text: str) -> None:
-    click.echo(json.dumps(value, allow_nan=False, default=str) if as_json else text)
+def _print(value: dict[str, Any], as_json: bool, text: str) -> None:
+    from runs.jsonfile import plain
+
+    click.echo(json.dumps(plain(value), allow_nan=False) if as_json else text)
 
 
 def _print_run(metrics: dict[str, Any], out: str, as_json: bool) -> None:

@@ -15,12 +15,12 @@ from scorenet import ModelConfig
 
 __all__ = ["demo"]
 
-SOURCE = "simulated:planted?seed=1&bars=26000"
+SOURCE = "simulated:planted?seed=1&bars=40000&edge=0.15"
 _TRADED = 8_760  # the last simulated year
 
 
 def demo(out: str | Path, models: str | Path, *, progress: bool = True) -> dict[str, Any]:
-    """Train on two simulated years and trade the third; return metrics.json's content.
+    """Train on three and a half simulated years, trade the year after; return metrics.json's content.
 
     The market's next return leans by a planted, known amount on its last 24 hours; everything else is noise.
     """

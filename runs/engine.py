@@ -17,7 +17,7 @@ from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, PerpetualCommission
 from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
 
-__all__ = ["Modes", "Result", "benchmark", "build", "first_close", "run"]
+__all__ = ["Modes", "Result", "benchmark", "build", "collect", "first_close", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +89,11 @@ def run(
     modes: Modes | None = None,
 ) -> Result:
     """Run one strategy over the frames and return its tables; `equity` lacks drawdown and benchmark still."""
-    cerebro = build(frames, account, strategy, params, since=since, modes=modes)
-    finished = cerebro.run()[0]
+    return collect(build(frames, account, strategy, params, since=since, modes=modes).run()[0], since)
+
+
+def collect(finished: bt.Strategy, since: int | None = None) -> Result:
+    """Return the tables of a strategy that has run in a Cerebro of `build`."""
     found = {name: dict(getattr(finished.analyzers, name).get_analysis()) for name in _TABLES}
     found["trades"] = found["trades"]["closed"]
     # A strategy without a model records no decisions.
@@ -101,7 +104,7 @@ def run(
         **{name: conform(name, table) for name, table in tables.items() if name != "equity"},
         equity=tables["equity"],
         in_distribution=dict(finished.analyzers.in_distribution.get_analysis()),
-        insurance=float(cerebro.broker.insurance),
+        insurance=float(finished.broker.insurance),
     )
 
 

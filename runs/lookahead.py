@@ -2,7 +2,7 @@
 
 The data is cut at random bars and the run repeated. Everything the strategy recorded up to the cut - model
 outputs, decisions, orders - must be equal to the full run bit for bit. A strategy that peeks differs at the
-cut, where its future has gone.
+cut, where its future has gone: what it recorded there, or the orders that it sent there.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from tqdm import tqdm
 
 from feeds.timeframes import to_ms
 from runs.backtest import check_frames
-from runs.engine import Modes, Result, run
+from runs.engine import Modes, build, collect
+from runs.jsonfile import plain
 from runs.markets import LoadOptions, load_markets
 from runs.settings import Account
 from scorenet import ScoreModel, TooFewBars
 from strategies import ScoreStrategy
+from strategies.datas import symbol_of, to_milliseconds
 
 __all__ = ["Difference", "LookaheadReport", "check_lookahead", "prove"]
 
@@ -69,25 +71,27 @@ def check_lookahead(
 ) -> LookaheadReport:
     """Compare the run on all bars with runs on `cuts` random beginnings of them, at least `first` bars long.
 
+    No cut is made before the last frame begins: with fewer symbols the account is another one.
+
     Raises:
         TooFewBars: if there are no bars to cut.
     """
     times = np.unique(np.concatenate([frame["timestamp"].to_numpy() for frame in frames]))
+    started = max(int(frame["timestamp"].iloc[0]) for frame in frames)
+    first = max(first, int(np.searchsorted(times, started)))
     if len(times) < first + 2:
         raise TooFewBars(first + 2, len(times), "cut the data")
     chosen = np.random.default_rng(seed).choice(
         np.arange(first, len(times) - 1), size=min(cuts, len(times) - 1 - first), replace=False
     )
-    full = run(frames, account, strategy, params, modes=modes)
+    full = _tables(frames, account, strategy, params, modes)
     step = to_ms(frames[0].attrs["timeframe"])
     values, found = 0, []
     for position in tqdm(sorted(chosen), desc="cuts", unit="cut", disable=not progress, leave=False):
         last = int(times[position])
         short = [frame[frame["timestamp"] <= last].reset_index(drop=True) for frame in frames]
-        kept = [_with_attrs(s, f) for s, f in zip(short, frames, strict=True) if len(s)]
-        if len(kept) < len(frames):
-            continue
-        part = run(kept, account, strategy, params, modes=modes)
+        kept = [_with_attrs(s, f) for s, f in zip(short, frames, strict=True)]
+        part = _tables(kept, account, strategy, params, modes)
         compared, difference = _compare(full, part, pd.Timestamp(last + step, unit="ms", tz="UTC"))
         values += compared
         if difference is not None:
@@ -119,7 +123,43 @@ def prove(
         seed=seed,
         progress=options.progress,
     )
-    return {**asdict(found), "clean": found.clean}
+    return dict(plain({**asdict(found), "clean": found.clean}))
+
+
+class _Requests(bt.Analyzer):  # type: ignore[misc]
+    """Record every order at the bar at which it was sent: one sent at the cut has no end, and no row in `orders`."""
+
+    def start(self) -> None:
+        self._sent: list[tuple[float, str, float, float | None]] = []
+        self._seen = 0
+
+    def prenext(self) -> None:
+        self.next()
+
+    def next(self) -> None:
+        orders, now = self.strategy.broker.orders, self.strategy.lines.datetime[0]
+        for order in orders[self._seen :]:
+            self._sent.append((now, symbol_of(order.data), order.created.size, order.created.price))
+        self._seen = len(orders)
+
+    def table(self) -> pd.DataFrame:
+        table = pd.DataFrame(self._sent, columns=["time", "symbol", "size", "price"])
+        return table.assign(time=pd.to_datetime(to_milliseconds(table["time"]), unit="ms", utc=True))
+
+
+def _tables(
+    frames: Sequence[pd.DataFrame],
+    account: Account,
+    strategy: type[bt.Strategy],
+    params: Mapping[str, Any],
+    modes: Modes | None,
+) -> dict[str, pd.DataFrame]:
+    cerebro = build(frames, account, strategy, params, modes=modes)
+    cerebro.addanalyzer(_Requests, _name="requests")
+    finished = cerebro.run()[0]
+    result = collect(finished)
+    tables = {name: getattr(result, name) for name in ("decisions", "orders", "funding", "equity")}
+    return {"decisions": tables["decisions"], "requests": finished.analyzers.requests.table(), **tables}
 
 
 def _with_attrs(short: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
@@ -127,12 +167,12 @@ def _with_attrs(short: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     return short
 
 
-def _compare(full: Result, part: Result, cut: pd.Timestamp) -> tuple[int, Difference | None]:
+def _compare(
+    full: Mapping[str, pd.DataFrame], part: Mapping[str, pd.DataFrame], cut: pd.Timestamp
+) -> tuple[int, Difference | None]:
     values = 0
-    for name in ("decisions", "orders", "funding", "equity"):
-        # Rows are stamped with the bar that made them; an order decided at the cut is filled, and stamped, after it.
-        whole, cut_off = getattr(full, name), getattr(part, name)
-        compared, difference = _compare_tables(name, whole[whole["time"] <= cut], cut_off, cut)
+    for name, whole in full.items():
+        compared, difference = _compare_tables(name, whole[whole["time"] <= cut], part[name], cut)
         values += compared
         if difference is not None:
             return values, difference

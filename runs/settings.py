@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -39,17 +40,25 @@ class Account:
     funding: bool = True
 
     def __post_init__(self) -> None:
-        if not self.cash > 0:
+        if not 0 < self.cash < math.inf:
             raise ConfigError(f"cash: expected a positive amount, found {self.cash!r}")
-        for name in ("fee", "slippage", "lot_step", "min_notional", "maintenance_margin"):
-            if (
-                not 0
-                <= getattr(self, name)
-                < (1 if name in ("fee", "slippage", "maintenance_margin") else float("inf"))
-            ):
-                raise ConfigError(f"{name}: out of range, found {getattr(self, name)!r}")
-        if not self.margin_leverage > 0:
-            raise ConfigError(f"margin_leverage: expected a positive number, found {self.margin_leverage!r}")
+        for name in ("fee", "slippage"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{name}: expected a fraction between 0 and 1 (0.00055 is 5.5 bp), found {getattr(self, name)!r}"
+                )
+        for name in ("lot_step", "min_notional"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}: expected a number, at least 0, found {getattr(self, name)!r}")
+        if not 1 <= self.margin_leverage < math.inf:
+            raise ConfigError(
+                f"margin_leverage: expected a number, at least 1, found {self.margin_leverage!r}"
+            )
+        if not 0 <= self.maintenance_margin < 1 / self.margin_leverage:
+            raise ConfigError(
+                f"maintenance_margin: expected a fraction below 1/margin_leverage = {1 / self.margin_leverage:.4g}, "
+                f"found {self.maintenance_margin!r}"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -74,7 +83,7 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
     """Read a settings file; no path is an empty one.
 
     Raises:
-        ConfigError: if the file is missing or is not TOML.
+        ConfigError: if the file is missing, cannot be read or is not TOML.
     """
     if path is None:
         return {}
@@ -84,6 +93,8 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
         raise ConfigError(f"no settings file at {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file {path}: {error.strerror or error}") from error
 
 
 def model_config(path: str | Path | None, pairs: Iterable[str], features: str | None = None) -> ModelConfig:
@@ -109,7 +120,10 @@ def run_settings(
     known = account_names | set(strategy_defaults)
     flat: dict[str, Any] = {}
     for table, names in (("account", account_names), ("strategy", set(strategy_defaults))):
-        for name, value in content.pop(table, {}).items():
+        values = content.pop(table, {})
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{table}: expected a table of settings, found {values!r}")
+        for name, value in values.items():
             if name not in names:
                 raise ConfigError(_unknown(f"{table}.{name}", {f"{table}.{n}" for n in names}))
             flat[name] = value

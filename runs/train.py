@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,9 +58,11 @@ def _check_writable(target: Path) -> None:
     if target.is_file():
         raise CheckpointError(f"{target} is a file; --out names the folder of the model")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        probe = target.parent / f".{target.name}.probe"
-        probe.touch()
-        probe.unlink()
+        if target.is_dir() and any(target.iterdir()) and not (target / "model.json").is_file():
+            raise CheckpointError(f"{target} exists and is not a model folder; choose another --out")
+        # No folder is made yet: nothing may be left behind where the training fails.
+        existing = next(folder for folder in target.absolute().parents if folder.exists())
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=existing):
+            pass
     except OSError as error:
         raise CheckpointError(f"cannot write the model to {target}: {error.strerror or error}") from error

@@ -85,14 +85,15 @@ class ForwardConfig:
     """
 
     horizon: int = 24
-    hidden: int = 64
-    members: int = 4
+    hidden: int = 32
+    members: int = 8
     components: int = 5
-    steps: int = 1500
+    steps: int = 1200
     batch_size: int = 1024
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 0.3
-    feature_noise: float = 0.1
+    feature_noise: float = 0.5
+    block_share: float = 0.5
     signal_sigma: float = 4.0
 
     def __post_init__(self) -> None:
@@ -101,6 +102,7 @@ class ForwardConfig:
         _require(1 <= self.members <= 64, f"forward.members: expected 1..64, found {self.members}")
         _require(1 <= self.components <= 64, f"forward.components: expected 1..64, found {self.components}")
         _require(self.steps >= 1, f"forward.steps: expected at least 1, found {self.steps}")
+        _require(0 < self.block_share <= 1, "forward.block_share: expected a share in (0, 1]")
         _require(self.signal_sigma > 0, "forward.signal_sigma: expected a positive number")
 
 

@@ -8,11 +8,10 @@ growing live buffer give the same bits.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from scorenet.errors import ConfigError, FeatureMismatch
@@ -51,9 +50,11 @@ class _Window:
 
     def last(self, name: str, n: int) -> Array:
         """Return [rows, n]: the n latest values of a column at each row, oldest first."""
-        column = self._column(name)
-        view = sliding_window_view(column, n)[self._skip - n + 1 : self._skip - n + 1 + self._rows]
-        return np.ascontiguousarray(view)
+        column = self._column(name)[self._skip - n + 1 : self._skip + self._rows]
+        step = column.itemsize
+        # sliding_window_view by hand: its checks cost a live bar more than all the sums below.
+        view = np.ndarray((self._rows, n), np.float64, column, 0, (step, step))
+        return view.copy()
 
     def rms(self, name: str, n: int) -> Array:
         key = (f"rms {name}", n)
@@ -224,26 +225,38 @@ class FeatureSet:
         Raises:
             FeatureMismatch: if a column is missing; the message names it.
         """
+        return self.compute_with_volatility(bars, step_ms)[0]
+
+    def compute_with_volatility(self, bars: Bars, step_ms: int | None = None) -> tuple[Array, Array]:
+        """Compute `compute` [T, F] and `volatility` [T] in one pass over the bars.
+
+        Raises:
+            FeatureMismatch: if a column is missing; the message names it.
+        """
         columns = self._columns(bars)
         total = len(columns["close"])
-        out = np.full((total, len(self.names)), np.nan)
-        for first in range(self.lookback, total, _BLOCK):
-            stop = min(first + _BLOCK, total)
-            window = _Window(columns, self.lookback, first, stop)
-            for index, item in enumerate(self._features()):
-                out[first:stop, index] = item.compute(window)
+        out, volatility = np.full((total, len(self.names)), np.nan), np.full(total, np.nan)
+        features = self._features()
+        for window, rows in self._windows(columns):
+            for index, item in enumerate(features):
+                out[rows, index] = item.compute(window)
+            volatility[rows] = _volatility(window, self.volatility_window)
         out[_rows_across_gaps(bars, self.lookback, step_ms)] = np.nan
-        return out
+        return out, volatility
 
     def volatility(self, bars: Bars) -> Array:
         """Compute the root mean square log-return per bar over `volatility_window` bars, [T] (NaN in the warm-up)."""
         columns = {"close": np.asarray(bars["close"], dtype=np.float64)}
-        total, lookback = len(columns["close"]), self.lookback
-        out = np.full(total, np.nan)
-        for first in range(lookback, total, _BLOCK):
-            stop = min(first + _BLOCK, total)
-            out[first:stop] = _volatility(_Window(columns, lookback, first, stop), self.volatility_window)
+        out = np.full(len(columns["close"]), np.nan)
+        for window, rows in self._windows(columns):
+            out[rows] = _volatility(window, self.volatility_window)
         return out
+
+    def _windows(self, columns: dict[str, Array]) -> Iterator[tuple[_Window, slice]]:
+        total = len(columns["close"])
+        for first in range(self.lookback, total, _BLOCK):
+            stop = min(first + _BLOCK, total)
+            yield _Window(columns, self.lookback, first, stop), slice(first, stop)
 
     def _features(self) -> tuple[_Feature, ...]:
         known = {item.name: item for item in _SETS[self.name][0]}

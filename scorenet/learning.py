@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from scorenet.forward import fit_forward_net, forward_target
 from scorenet.model import ScoreModel
 from scorenet.objectives import FrozenNoise, MultiScaleDsm
 from scorenet.scaling import Scaler
-from scorenet.training import Recipe, TrainingLog, fit, seeded
+from scorenet.training import Recipe, TrainingLog, fit, seeded, threads
 from scorenet.windows import Split, chronological_split
 
 __all__ = ["Market", "learn"]
@@ -59,13 +59,22 @@ def learn(
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    The span is split in time: the first part trains, the second selects and calibrates, the third is only measured.
+    Runs on one torch thread: nets this small gain little from a second one, lose much on a busy machine, and the same
+    seed gives the same weights on any number of cores. The span is split in time: the first part trains, the
+    second selects and calibrates, the third is only measured.
 
     Raises:
         TooFewBars: when the span is too short for the features and the split.
         Diverged: when a loss becomes non-finite.
         FeatureMismatch: when the markets lack a needed column.
     """
+    with threads(1):
+        return _learn(markets, config, info or {}, progress)
+
+
+def _learn(
+    markets: Sequence[Market], config: ModelConfig, info: dict[str, Any], progress: bool
+) -> ScoreModel:
     features = _common_features(markets, config)
     rows = _stack(markets, features, config.forward.horizon)
     split = _split(rows, features, config, markets[0].step_ms)
@@ -86,42 +95,40 @@ def learn(
     forward_net, forward_log = fit_forward_net(
         z[train], y[train], z[held], y[held], config.forward, seed=config.seed + 23, progress=progress
     )
-    base = Mixture.gaussian(z[split.train].double())
-    draft = ScoreModel(
-        features, config, scaler, base, denoiser, density_net, forward_net, _untrained_calibration()
+    model = ScoreModel(
+        features,
+        config,
+        scaler,
+        Mixture.gaussian(z[split.train].double()),
+        denoiser,
+        density_net,
+        forward_net,
+        _untrained_calibration(),
     )
-    calibration = _calibrate(draft, rows.x[split.validation])
+    model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))
     logs = {"state": state_log, "density": density_log, "forward": forward_log}
-    model = ScoreModel(features, config, scaler, base, denoiser, density_net, forward_net, calibration)
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test])
     metrics |= {f"density_net_{name}": value for name, value in density_error.items()}
-    details = {
+    return replace(model, info=_describe(markets, rows, split, logs, metrics) | info)
+
+
+def _describe(
+    markets: Sequence[Market],
+    rows: _Rows,
+    split: Split,
+    logs: Mapping[str, TrainingLog],
+    metrics: Mapping[str, float],
+) -> dict[str, Any]:
+    return {
         "symbols": [market.symbol for market in markets],
         "bar_ms": markets[0].step_ms,
         "training_span": _span(rows.time[split.train]),
         "calibration_span": _span(rows.time[split.validation]),
         "test_span": _span(rows.time[split.test]),
-        "rows": {
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
-        },
+        "rows": {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         "log": {name: log.to_dict() for name, log in logs.items()},
-        "metrics": metrics,
-        **(info or {}),
+        "metrics": dict(metrics),
     }
-    return ScoreModel(
-        features,
-        config,
-        scaler,
-        base,
-        denoiser,
-        density_net,
-        forward_net,
-        calibration,
-        details,
-        model.fingerprint,
-    )
 
 
 def _common_features(markets: Sequence[Market], config: ModelConfig) -> FeatureSet:

@@ -193,18 +193,16 @@ class ScoreModel:
         return digest.hexdigest()
 
     def _evaluate(self, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
-        x = self.features.compute(bars, step_ms)
+        x, volatility = self.features.compute_with_volatility(bars, step_ms)
         known = np.flatnonzero(np.isfinite(x).all(axis=1))
         out = {name: np.full(len(x), np.nan) for name in Evaluation._fields}
-        out["volatility"] = self.features.volatility(bars)
-        if len(known):
-            with torch.inference_mode(), threads(1):
-                for begin in range(0, len(known), _BLOCK):
-                    rows = known[begin : begin + _BLOCK]
-                    z = torch.from_numpy(self.scaler.transform(x[rows]))
-                    score, spread = self._signal_score(z, signal)
-                    out["score"][rows], out["score_std"][rows] = score, spread
-                    out["log_density"][rows] = self.density_net(z).numpy()
+        out["volatility"] = volatility
+        with torch.inference_mode(), threads(1):
+            for begin in range(0, len(known), _BLOCK):
+                rows = known[begin : begin + _BLOCK]
+                z = torch.from_numpy(self.scaler.transform(x[rows]))
+                out["score"][rows], out["score_std"][rows] = self._signal_score(z, signal)
+                out["log_density"][rows] = self.density_net(z).numpy()
         for name in ("score", "score_std", "log_density"):
             out[name] = np.round(out[name], _DECIMALS)
         score = out["score"][known]
@@ -215,12 +213,14 @@ class ScoreModel:
 
     def _signal_score(self, z: Tensor, signal: str) -> tuple[Array, Array]:
         if signal == "forward":
-            coming = self._forward_scaled(z)
-            return coming.score, coming.score_std
-        level = self.config.state.signal_sigma
-        column = self.features.return_index
-        around = [self.denoiser.score(z, level * factor)[:, column].numpy() for factor in (0.5, 1.0, 2.0)]
-        return around[1], np.std(around, axis=0)
+            scores = self.forward_net.scores(z, self.config.forward.signal_sigma).numpy()
+            return scores.mean(axis=0), scores.std(axis=0)
+        factors = torch.tensor([0.5, 1.0, 2.0], dtype=z.dtype)
+        # The three levels go through the net as one batch: a live bar pays for one pass and not for three.
+        levels = (self.config.state.signal_sigma * factors).repeat_interleave(len(z))[:, None]
+        column = self.denoiser.score(z.repeat(len(factors), 1), levels)[:, self.features.return_index]
+        around = column.reshape(len(factors), len(z)).numpy()
+        return around[1], around.std(axis=0)
 
     def _forward_scaled(self, z: Tensor) -> ForwardReturn:
         return ForwardReturn.from_net(self.forward_net, z, self.config.forward.signal_sigma)

@@ -7,6 +7,7 @@ density, then the signal, then the size, and last whether the step is worth its 
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,12 +40,12 @@ class Rules:
         target_volatility: annual volatility the position is scaled to.
         max_exposure: largest |exposure| of one symbol.
         rebalance_band: a smaller step of exposure is not traded.
-        cooldown: bars after a fill in which exposure is not increased or flipped.
+        cooldown: closes after a fill, from that of its own bar on, at which exposure is not increased or flipped.
         max_drawdown_stop: drawdown of equity (positive fraction) at which the account is closed for good.
         stale_after: bars without a new bar after which a symbol is closed.
     """
 
-    confidence_threshold: float = 0.3
+    confidence_threshold: float = 0.1
     density_quantile: float = 0.05
     novelty_scaling: float = 0.0
     consistency_window: int = 0
@@ -52,8 +53,8 @@ class Rules:
     score_variance_scaling: float = 0.0
     target_volatility: float | None = 0.3
     max_exposure: float = 1.0
-    rebalance_band: float = 0.1
-    cooldown: int = 0
+    rebalance_band: float = 0.25
+    cooldown: int = 24
     max_drawdown_stop: float = 0.0
     stale_after: int = 0
 
@@ -64,7 +65,7 @@ class Rules:
             _check(name, getattr(self, name), 0.0, math.inf)
         for name in ("consistency_window", "cooldown", "stale_after"):
             _check(name, getattr(self, name), 0, math.inf)
-            if getattr(self, name) != int(getattr(self, name)):
+            if not float(getattr(self, name)).is_integer():
                 raise ValueError(f"{name}: expected a whole number of bars, found {getattr(self, name)!r}")
         if self.target_volatility is not None:
             _check("target_volatility", self.target_volatility, 0.0, math.inf)
@@ -76,7 +77,7 @@ class Observation(NamedTuple):
     agreement: share of the consistency window whose sign is the present one.
     annual_volatility: of the symbol's log-returns.
     exposure: held now, signed fraction of equity.
-    bars_since_fill: of this symbol.
+    bars_since_fill: of this symbol, 0 at the close of the bar of the fill.
     """
 
     score: float
@@ -137,7 +138,7 @@ def agreement(signals: list[float], window: int) -> float:
 
 def _sized(rules: Rules, seen: Observation) -> float:
     scale = rules.max_exposure
-    if rules.target_volatility is not None:
+    if rules.target_volatility:
         if not seen.annual_volatility > 0:
             return 0.0
         scale = min(scale, rules.target_volatility / seen.annual_volatility)
@@ -145,12 +146,14 @@ def _sized(rules: Rules, seen: Observation) -> float:
     if rules.novelty_scaling:
         target *= min(1.0, (seen.density_rank - rules.density_quantile) / rules.novelty_scaling)
     if rules.score_variance_scaling and seen.score != 0.0:
-        doubt = rules.score_variance_scaling * seen.score_std**2
-        target *= seen.score**2 / (seen.score**2 + doubt)
+        # Divided first: the square of a tiny score would be 0.
+        noise = seen.score_std / seen.score
+        target /= 1.0 + rules.score_variance_scaling * noise * noise
     return target
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+    known = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not known or not low <= value <= high:
         limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
         raise ValueError(f"{name}: expected a number {limit}, found {value!r}")

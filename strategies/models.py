@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
@@ -23,6 +25,9 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
         CheckpointError: if the folder cannot be used.
         TypeError: if `model` is neither.
     """
+    if multiprocessing.parent_process() is not None:
+        # A worker forked after torch has run on several threads waits for ever for threads that it does not have.
+        torch.set_num_threads(1)
     if isinstance(model, ScoreModel):
         return model
     if not isinstance(model, str | Path):
@@ -43,8 +48,8 @@ def precompute(
 ) -> Evaluation:
     """Evaluate a model on bars (columns [T], "timestamp" = bar open, UTC ms) before a Cerebro runs over them.
 
-    Strategies in this process find the outputs in memory, and so do the workers that `cerebro.run(maxcpus=...)` forks: a
-    sweep over thresholds then evaluates the nets once and not once a worker.
+    Strategies in this process find the outputs in memory, and so do the workers that `cerebro.run(maxcpus=...)` forks:
+    a sweep over thresholds then evaluates the nets once and not once a worker.
     """
     resolved = resolve_model(model)
     step = int(resolved.info["bar_ms"])

@@ -9,6 +9,7 @@ from typing import Any
 import backtrader as bt
 
 from scorenet.model import Evaluation
+from strategies.buffers import current
 from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_date
 from strategies.decision import Decision, Observation, Rules, agreement, decide
 from strategies.indicators import MarketScore
@@ -23,12 +24,14 @@ _RULES = tuple((item.name, item.default) for item in fields(Rules))
 
 @dataclass
 class _Desk:
-    """What the strategy keeps for one symbol between bars."""
+    """What the strategy keeps for one symbol between bars; `clock`, `close` and `score` are lines, looked up once."""
 
     number: int
     data: Any
+    clock: Any
+    close: Any
     score: Any
-    round_size: Any
+    order_size: Any
     root_year: float
     step_days: float
     bars: int = 0
@@ -65,6 +68,7 @@ class ScoreStrategy(bt.Strategy):
         if not self.p.leverage > 0:
             raise ValueError(f"leverage: expected a positive number, found {self.p.leverage!r}")
         self.model = resolve_model(self.p.model)
+        self._lookback = self.model.lookback
         self.decisions = DecisionRecorder([symbol_of(data) for data in self.datas])
         self.rejections = 0
         self._from = -math.inf if self.p.trade_from is None else to_date(self.p.trade_from)
@@ -75,9 +79,11 @@ class ScoreStrategy(bt.Strategy):
     def _open_desk(self, number: int, data: Any) -> _Desk:
         step = bar_milliseconds(data)
         score: Any = MarketScore(data, model=self.model, signal=self.p.signal)  # type: ignore[call-arg]
-        round_size = getattr(self.broker.getcommissioninfo(data), "round_size", _any_size)
+        order_size = getattr(self.broker.getcommissioninfo(data), "order_size", _difference)
         lines = tuple(getattr(score.lines, name) for name in Evaluation._fields)
-        return _Desk(number, data, lines, round_size, math.sqrt(periods_per_year(step)), step / 86_400_000)
+        root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
+        clock, close = data.lines.datetime, data.lines.close
+        return _Desk(number, data, clock, close, lines, order_size, root_year, step_days)
 
     def prenext(self) -> None:
         self.next()
@@ -85,11 +91,12 @@ class ScoreStrategy(bt.Strategy):
     def next(self) -> None:
         equity = self.broker.getvalue()
         self._watch_drawdown(equity)
-        now = max(desk.data.datetime[0] for desk in self._desks if len(desk.data))
+        now = self.lines.datetime[0]
         plans = []
         for desk in self._desks:
-            if len(desk.data) > desk.bars:
-                desk.bars = len(desk.data)
+            bars = len(desk.clock)
+            if bars > desk.bars:
+                desk.bars = bars
                 plans.append((desk, *self._consider(desk, equity)))
             elif desk.bars and self._silent(desk, now):
                 plans.append((desk, Decision(0.0, "stale"), _UNKNOWN, self._exposure(desk, equity)))
@@ -100,16 +107,16 @@ class ScoreStrategy(bt.Strategy):
 
     def _consider(self, desk: _Desk, equity: float) -> tuple[Decision, tuple[float, ...], float]:
         held = self._exposure(desk, equity)
-        if desk.bars <= self.model.lookback:
+        if desk.bars <= self._lookback:
             return Decision(0.0, "warmup"), _UNKNOWN, held
-        seen = tuple([line[0] for line in desk.score])
+        seen = current(desk.score)
         score, signal, confidence, score_std, _, rank, volatility = seen
         share = 1.0
         if self.rules.consistency_window:
             desk.signals.append(signal)
             del desk.signals[: -self.rules.consistency_window]
             share = agreement(desk.signals, self.rules.consistency_window)
-        if desk.data.datetime[0] < self._from:
+        if desk.clock[0] < self._from:
             return Decision(0.0, "warmup"), seen, held
         if self._halted:
             return Decision(0.0, "halted"), seen, held
@@ -125,27 +132,35 @@ class ScoreStrategy(bt.Strategy):
             held * part,
             desk.bars - desk.last_fill,
         )
-        target, reason = decide(self.rules, observation)
-        return Decision(target / part, reason), seen, held
+        decision = decide(self.rules, observation)
+        if part > 1:
+            target = held if decision.reason in _KEEPS else decision.target / part
+            decision = Decision(target, decision.reason)
+        return decision, seen, held
 
     def _exposure(self, desk: _Desk, equity: float) -> float:
         size = self.broker.getposition(desk.data).size
         if not size or equity <= 0:
             return 0.0
-        return size * desk.data.close[0] / equity
+        return size * desk.close[0] / equity
 
     def _watch_drawdown(self, equity: float) -> None:
-        self._peak = max(self._peak, equity)
+        if equity > self._peak:
+            self._peak = equity
         limit = self.rules.max_drawdown_stop
         if equity <= 0 or (limit and equity <= self._peak * (1 - limit)):
             self._halted = True
 
     def _silent(self, desk: _Desk, now: float) -> bool:
         limit = self.rules.stale_after
-        return bool(limit) and now - desk.data.datetime[0] > limit * desk.step_days + desk.step_days / 2
+        return bool(limit) and now - desk.clock[0] > limit * desk.step_days + desk.step_days / 2
 
     def _within_leverage(self, plans: list[Any], equity: float) -> None:
-        """Shrink the targets of this bar alike when the account's gross exposure would pass the leverage cap."""
+        """Shrink the targets of this bar alike when the account's gross exposure would pass the leverage cap.
+
+        What is held shrinks with the rest, but no step inside the rebalance band is made: drift may pass the
+        cap as long as that is not worth an order.
+        """
         if len(self._desks) == 1 and self.rules.max_exposure <= self.p.leverage:
             return
         planned = {id(plan[0]) for plan in plans}
@@ -155,18 +170,28 @@ class ScoreStrategy(bt.Strategy):
         if gross <= room:
             return
         for index, (desk, decision, seen, held) in enumerate(plans):
-            plans[index] = (desk, Decision(decision.target * room / gross, decision.reason), seen, held)
+            if decision.target != 0.0:
+                plans[index] = (desk, self._capped(decision, room / gross, held), seen, held)
+
+    def _capped(self, decision: Decision, factor: float, held: float) -> Decision:
+        target = decision.target * factor
+        if target != 0.0 and abs(target - held) * len(self._desks) < self.rules.rebalance_band:
+            return Decision(held, decision.reason if decision.reason in _KEEPS else "hold")
+        return Decision(target, "trade")
 
     def _act(self, desk: _Desk, decision: Decision, equity: float, held: float) -> None:
-        if desk.order is not None or decision.target == held or decision.reason in _KEEPS:
+        # Without equity nothing counts as held, and yet there may be a position to close.
+        unchanged = decision.target == held and equity > 0
+        if decision.reason in _KEEPS or (unchanged and desk.order is None):
             return
-        size = self.broker.getposition(desk.data).size
-        if decision.target == 0.0:
-            change = -size
-        else:
-            price = desk.data.close[0]
-            change = exposure_to_size(decision.target, equity, price, desk.round_size) - size
-            change = desk.round_size(change, price)
+        size, price = self.broker.getposition(desk.data).size, desk.close[0]
+        if desk.order is not None:
+            if decision.target != 0.0 or desk.order.executed.remsize == -size:
+                return
+            # It has waited through a hole, or for volume; what it was sent for is no longer wanted.
+            self.cancel(desk.order)
+            desk.order = None
+        change = desk.order_size(exposure_to_size(decision.target, equity, price, _any_size), size, price)
         if change > 0:
             desk.order = self.buy(data=desk.data, size=change)
         elif change < 0:
@@ -178,7 +203,7 @@ class ScoreStrategy(bt.Strategy):
         score, signal, confidence, _, log_density, rank, _ = seen
         familiar = 1.0 if rank >= self.rules.density_quantile else 0.0
         values = (
-            desk.data.close[0],
+            desk.close[0],
             score,
             signal,
             confidence,
@@ -191,12 +216,14 @@ class ScoreStrategy(bt.Strategy):
         self.decisions.append(now, desk.number, decision.reason, values)
 
     def notify_order(self, order: Any) -> None:
-        desk = self._by_data.get(id(order.data))
-        if desk is None or order.alive():
+        if order.alive():
             return
-        if order.status == order.Completed:
-            desk.last_fill = desk.bars
-        elif order.status in (order.Margin, order.Rejected):
+        desk = self._by_data.get(id(order.data))
+        if desk is None:
+            return
+        if order.executed.size:
+            desk.last_fill = len(desk.clock)
+        if order.status in (order.Margin, order.Rejected):
             # The decision is a level, not an event: the next bar asks again for whatever is still missing.
             self.rejections += 1
         if desk.order is not None and order.ref == desk.order.ref:
@@ -209,3 +236,7 @@ _KEEPS = frozenset({"warmup", "hold", "cooldown"})
 
 def _any_size(size: float, price: float) -> float:
     return size
+
+
+def _difference(target: float, position: float, price: float) -> float:
+    return target - position

@@ -1,0 +1,191 @@
+"""Settings come from defaults, a file and --set, in that order; whatever is unknown or impossible is said by name."""
+
+import pytest
+
+from runs.backtest import check_params, strategy_defaults
+from runs.settings import Account, model_config, read_toml, run_settings
+from scorenet import ConfigError, ModelConfig
+from strategies import Rules
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def resolve(path=None, *pairs):
+    return run_settings(path, pairs, strategy_defaults())
+
+
+def test_without_settings_there_are_the_defaults():
+    account, params = resolve()
+    assert account == Account()
+    assert params == strategy_defaults()
+    assert params == {
+        "signal": "forward",
+        "leverage": 1.0,
+        **{name: getattr(Rules(), name) for name in Rules.__dataclass_fields__},
+    }
+    assert model_config(None, ()) == ModelConfig()
+
+
+def test_nothing_is_free_by_default():
+    account = Account()
+    assert account.fee == 0.00055
+    assert account.slippage > 0
+    assert account.funding is True
+
+
+def test_a_file_wins_over_the_defaults_and_set_over_the_file(file):
+    path = file('[account]\nfee = 0.001\ncash = 5\n[strategy]\nsignal = "state"\ncooldown = 3\n')
+    account, params = resolve(path, "cash=7", "cooldown=4", "strategy.max_exposure=2", "account.slippage=0")
+    assert (account.fee, account.cash, account.slippage) == (0.001, 7.0, 0.0)
+    assert (params["signal"], params["cooldown"], params["max_exposure"]) == ("state", 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("target_volatility=none", None),
+        ("target_volatility=off", None),
+        ("target_volatility=0.25", 0.25),
+        ("cooldown=12", 12),
+        ("signal=state", "state"),
+        ('signal="state"', "state"),
+        (" confidence_threshold = 0.5 ", 0.5),
+    ],
+)
+def test_set_reads_numbers_words_and_off(pair, value):
+    name = pair.partition("=")[0].strip()
+    assert resolve(None, pair)[1][name] == value
+
+
+@pytest.mark.parametrize("pair", ["cooldown", "=3", ""])
+def test_set_wants_a_key_and_a_value(pair):
+    with pytest.raises(ConfigError, match="expected key=value, found"):
+        resolve(None, pair)
+
+
+@pytest.mark.parametrize(
+    ("pair", "hint"),
+    [
+        ("confidence_treshold=1", "did you mean 'confidence_threshold'?"),
+        ("strategy.confidence_treshold=1", "did you mean 'confidence_threshold'?"),
+        ("cahs=1", "did you mean 'cash'?"),
+        ("xyzzy=1", "known: "),
+    ],
+)
+def test_an_unknown_name_is_answered_with_a_known_one(pair, hint):
+    with pytest.raises(ConfigError) as caught:
+        resolve(None, pair)
+    assert hint in str(caught.value)
+    assert pair.partition("=")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[strategy]\nconfidence_treshold = 1", "did you mean 'strategy.confidence_threshold'?"),
+        ("[account]\nfees = 1", "did you mean 'account.fee'?"),
+        ("[acount]\nfee = 1", "did you mean 'account'?"),
+        ("account = 3", "account: expected a table of settings, found 3"),
+        ("fee = 0.001", "unknown setting 'fee'"),
+        ("[account]\nfunding = 1", "funding: expected bool, found 1"),
+        ('[account]\ncash = "much"', "cash: expected float, found 'much'"),
+        ("[account]\ncash = true", "cash: expected float, found True"),
+        ("not toml", "is not a TOML file"),
+    ],
+)
+def test_a_wrong_file_is_explained(file, text, words):
+    with pytest.raises(ConfigError) as caught:
+        resolve(file(text))
+    assert words in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_file_is_explained(tmp_path):
+    with pytest.raises(ConfigError, match="no settings file at"):
+        read_toml(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match=r"cannot read the settings file .*directory"):
+        read_toml(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not a TOML file"):
+        read_toml(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cash", 0.0),
+        ("cash", float("inf")),
+        ("fee", -0.001),
+        ("fee", 1.0),
+        ("slippage", float("nan")),
+        ("lot_step", -1.0),
+        ("min_notional", float("inf")),
+        ("margin_leverage", 0.5),
+        ("margin_leverage", float("inf")),
+        ("maintenance_margin", 0.1),
+        ("maintenance_margin", -0.1),
+    ],
+)
+def test_an_impossible_account_is_refused_before_it_is_built(name, value):
+    with pytest.raises(ConfigError) as caught:
+        Account.from_dict({name: value})
+    assert str(caught.value).startswith(f"{name}: expected")
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"confidence_threshold": "high"},
+            "confidence_threshold: expected a number between 0 and 1, found 'high'",
+        ),
+        ({"confidence_threshold": None}, "confidence_threshold: expected a number"),
+        ({"cooldown": 1.5}, "cooldown: expected a whole number of bars, found 1.5"),
+        ({"signal": "momentum"}, "signal: expected one of forward, state; found 'momentum'"),
+        ({"leverage": 0}, "leverage: expected a positive number, found 0"),
+        ({"leverage": "2x"}, "leverage: expected a positive number, found '2x'"),
+        ({"leverage": float("nan")}, "leverage: expected a positive number, found nan"),
+        ({"leverage": True}, "leverage: expected a positive number, found True"),
+    ],
+)
+def test_impossible_parameters_of_the_strategy_are_config_errors(change, words):
+    with pytest.raises(ConfigError) as caught:
+        check_params({**strategy_defaults(), **change})
+    assert words in str(caught.value)
+
+
+def test_the_defaults_pass_the_check():
+    check_params(strategy_defaults())
+
+
+def test_model_settings_take_dotted_names(file):
+    path = file('features = "chapter"\n[forward]\nhorizon = 4\n')
+    config = model_config(path, ["forward.horizon=8", "state.learning_rate=1"], "extended")
+    assert config.features == "extended"
+    assert config.forward.horizon == 8
+    assert config.state.learning_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("forward.horizn=8", "did you mean 'forward.horizon'?"),
+        ("horizon=8", "did you mean 'forward.horizon'?"),
+        ("forward.horizon=soon", "forward.horizon: expected int, found 'soon'"),
+        ("forward.horizon=0", "forward.horizon: expected at least 1 bar, found 0"),
+        ("forward=3", "unknown setting 'forward'"),
+        ("seed=none", "seed: expected int, found None"),
+    ],
+)
+def test_wrong_model_settings_are_explained(pair, words):
+    with pytest.raises(ConfigError) as caught:
+        model_config(None, [pair])
+    assert words in str(caught.value)
