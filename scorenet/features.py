@@ -185,6 +185,7 @@ _SETS: dict[str, tuple[tuple[_Feature, ...], int, int]] = {
     "chapter": (_CHAPTER, 20, 20),
     "extended": (_EXTENDED, 720, 168),
 }
+_BY_NAME = {name: {item.name: item for item in features} for name, (features, _, _) in _SETS.items()}
 
 
 @dataclass(frozen=True)
@@ -259,17 +260,18 @@ class FeatureSet:
             yield _Window(columns, self.lookback, first, stop), slice(first, stop)
 
     def _features(self) -> tuple[_Feature, ...]:
-        known = {item.name: item for item in _SETS[self.name][0]}
-        return tuple(known[name] for name in self.names)
+        known = _BY_NAME[self.name]
+        return tuple([known[name] for name in self.names])
 
     def _columns(self, bars: Bars) -> dict[str, Array]:
-        missing = [name for name in self.inputs if name not in bars]
+        inputs = self.inputs
+        missing = [name for name in inputs if name not in bars]
         if missing:
             raise FeatureMismatch(
                 f"the feature set {self.name!r} needs the column(s) {', '.join(missing)}; found {', '.join(bars)}. "
                 "Load bars that carry them, or train a model without them."
             )
-        return {name: np.asarray(bars[name], dtype=np.float64) for name in self.inputs}
+        return {name: np.asarray(bars[name], dtype=np.float64) for name in inputs}
 
 
 def feature_set(name: str, available: tuple[str, ...] | None = None) -> FeatureSet:

@@ -194,7 +194,8 @@ class ScoreModel:
 
     def _evaluate(self, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
         x, volatility = self.features.compute_with_volatility(bars, step_ms)
-        known = np.flatnonzero(np.isfinite(x).all(axis=1))
+        warm = min(self.lookback, len(x))
+        known = warm + np.flatnonzero(np.isfinite(x[warm:]).all(axis=1))
         out = {name: np.full(len(x), np.nan) for name in Evaluation._fields}
         out["volatility"] = volatility
         with torch.inference_mode(), threads(1):

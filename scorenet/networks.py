@@ -91,10 +91,11 @@ class Mlp(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        members = self.weights[0].shape[0]
-        h = x if x.dim() == 3 else x.expand(members, *x.shape)
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+        # Read once: a ParameterList looks every item up by its printed number.
+        weights, biases = list(self.weights), list(self.biases)
+        h = x if x.dim() == 3 else x.expand(weights[0].shape[0], *x.shape)
+        last = len(weights) - 1
+        for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             out = torch.baddbmm(bias, h, weight)
             if index == last:
                 return out

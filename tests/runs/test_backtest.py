@@ -3,6 +3,7 @@
 The recomputation shares no code with the analyzers: plain Python over the parquet files and the bars.
 """
 
+import itertools
 import json
 import math
 import tomllib
@@ -118,7 +119,7 @@ PERIODS = 365 * 24
 def curve_figures(values):
     """Return the figures of an equity curve by plain loops."""
     values = list(map(float, values))
-    returns = [after / before - 1 for before, after in zip(values, values[1:], strict=False)]
+    returns = [after / before - 1 for before, after in itertools.pairwise(values)]
     mean = sum(returns) / len(returns)
     std = math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
     downside = math.sqrt(sum(min(r, 0.0) ** 2 for r in returns) / len(returns))

@@ -1,0 +1,111 @@
+"""Training writes a complete model folder, or nothing at all; what must fail fails before the minutes of work."""
+
+import json
+
+import pytest
+
+from feeds import load_bars
+from feeds.bars import data_hash
+from runs.markets import LoadOptions
+from runs.train import train
+from scorenet import CheckpointError, ConfigError, Diverged, ScoreModel, TooFewBars
+from tests.conftest import TINY
+
+SOURCE = "simulated:planted?seed=5&bars=900"
+QUIET = LoadOptions(progress=False)
+BRIEF = TINY.with_values(
+    **{"state.steps": 5, "density.steps": 5, "density.points": 64, "forward.steps": 5, "seed": 3}
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("train") / "deep" / "model"
+    sources = [SOURCE, "simulated:regimes?seed=2&bars=700"]
+    return out, train(sources, out, BRIEF, LoadOptions(until="2020-02-05", progress=False))
+
+
+def test_the_folder_holds_the_model_and_where_it_came_from(trained):
+    out, summary = trained
+    assert {path.name for path in out.iterdir()} == {"model.safetensors", "model.json"}
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+    model = ScoreModel.load(out)
+    assert model.fingerprint == summary["fingerprint"]
+    assert model.config == BRIEF
+    info = json.loads((out / "model.json").read_text())
+    assert info["symbols"] == summary["symbols"] == ["planted-5", "regimes-2"]
+    assert info["timeframe"] == "1h"
+    assert info["data"][0]["sha256"] == data_hash(load_bars(SOURCE, until="2020-02-05"))
+    assert [series["rows"] for series in info["data"]] == [840, 700]
+    assert {"python", "torch", "numpy"} <= set(info["versions"])
+
+
+def test_the_summary_is_plain_and_complete(trained):
+    summary = trained[1]
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert set(summary["rows"]) == {"train", "validation", "test"}
+    assert summary["training_span"][0] == "2020-01-01T20:00:00Z"
+    assert summary["training_span"][1] < summary["test_span"][0] < summary["test_span"][1] < "2020-02-05"
+    assert summary["seconds"] > 0
+
+
+def test_training_again_replaces_the_model(trained):
+    out, summary = trained
+    again = train([SOURCE], out, BRIEF.with_values(seed=4), QUIET)
+    assert again["fingerprint"] != summary["fingerprint"]
+    assert ScoreModel.load(out).fingerprint == again["fingerprint"]
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "config", "error", "words"),
+    [
+        (["simulated:planted?bars=100"], BRIEF, TooFewBars, "need .*, have"),
+        ([SOURCE], BRIEF.with_values(features="chapters"), ConfigError, "did you mean 'chapter'"),
+        ([SOURCE], BRIEF.with_values(**{"state.learning_rate": 1e30}), Diverged, "loss became"),
+    ],
+)
+def test_a_training_that_fails_writes_nothing(tmp_path, sources, config, error, words):
+    with pytest.raises(error, match=words):
+        train(sources, tmp_path / "models" / "new", config, QUIET)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def no_learning(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr("runs.train.learn", refuse)
+
+
+@pytest.mark.usefixtures("no_learning")
+def test_a_place_that_cannot_be_written_is_found_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="is a file; --out names the folder"):
+        train([SOURCE], tmp_path / "file", BRIEF, QUIET)
+    with pytest.raises(CheckpointError, match="cannot write the model to"):
+        train([SOURCE], tmp_path / "file" / "model", BRIEF, QUIET)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_learning")
+def test_a_folder_of_something_else_is_found_before_the_training(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(CheckpointError, match="is not a model folder; choose another --out"):
+        train([SOURCE], tmp_path, BRIEF, QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_interrupted_training_leaves_the_earlier_model(trained, monkeypatch):
+    out, _ = trained
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scorenet.learning.fit_forward_net", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train([SOURCE], out, BRIEF, QUIET)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
