@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runs.errors import guarded
+
+if TYPE_CHECKING:
+    from runs.markets import LoadOptions
 
 __all__ = ["main"]
 
@@ -36,8 +41,33 @@ _BARS = click.option(
     metavar="SOURCE",
     help="A parquet/CSV file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
 )
+_MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
+_SIGNAL = click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
 _BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
 _QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
+
+
+def _over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that reads bars; `--bars A B` and `--bars A --bars B` are the same."""
+
+    @functools.wraps(command)
+    def wrapper(
+        *, sources: tuple[str, ...], more_sources: tuple[str, ...], quiet: bool, **options: Any
+    ) -> None:
+        from runs.markets import LoadOptions
+
+        load = {name: options.pop(name) for name in _LOAD}
+        command(
+            sources=(*sources, *more_sources), load=LoadOptions(progress=_progress(quiet), **load), **options
+        )
+
+    guarded_wrapper = guarded(wrapper)
+    for option in (_QUIET, _JSON, _BASE_URL, _OFFLINE, _DATA_DIR, _GAPS, _UNTIL, _SINCE, _SET, _CONFIG):
+        guarded_wrapper = option(guarded_wrapper)
+    return _BARS(_MORE_BARS(guarded_wrapper))
+
+
+_LOAD = ("since", "until", "gaps", "data_dir", "offline", "base_url")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -139,90 +169,57 @@ def data_export(source: str, file: str, data_dir: str, offline: bool, as_json: b
 
 
 @main.command()
-@_BARS
-@_CONFIG
-@_SET
+@_over_bars
 @click.option("--features", metavar="SET", help="chapter or extended (default).")
-@_SINCE
-@_UNTIL
-@_GAPS
-@_DATA_DIR
-@_OFFLINE
-@_BASE_URL
-@_JSON
-@_QUIET
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
-@guarded
 def train(
     sources: tuple[str, ...],
+    load: LoadOptions,
     config: str | None,
     pairs: tuple[str, ...],
     features: str | None,
-    as_json: bool,
-    quiet: bool,
     out: str,
-    **options: Any,
+    as_json: bool,
 ) -> None:
     """Learn the densities of market states and forward returns from bars."""
-    from runs.markets import LoadOptions
     from runs.settings import model_config
     from runs.tables import format_mapping
     from runs.train import train as run_train
 
-    settings = model_config(config, pairs, features)
-    result = run_train(sources, out, settings, LoadOptions(progress=_progress(quiet), **options))
+    result = run_train(sources, out, model_config(config, pairs, features), load)
     _print(result, as_json, format_mapping(result))
 
 
 @main.command()
 @click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
-@_BARS
-@_CONFIG
-@_SET
-@click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
-@_SINCE
-@_UNTIL
-@_GAPS
-@_DATA_DIR
-@_OFFLINE
-@_BASE_URL
-@_JSON
-@_QUIET
+@_over_bars
+@_SIGNAL
 @click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
-@guarded
 def backtest(
     model_dir: str,
     sources: tuple[str, ...],
+    load: LoadOptions,
     config: str | None,
     pairs: tuple[str, ...],
     signal: str | None,
-    as_json: bool,
-    quiet: bool,
     out: str,
-    **options: Any,
+    as_json: bool,
 ) -> None:
     """Trade stored bars with a model; print the metrics beside buy-and-hold and write the report."""
     from runs.backtest import backtest as run_backtest
-    from runs.markets import LoadOptions
 
     account, params = _strategy_settings(config, pairs, signal)
-    metrics = run_backtest(
-        model_dir,
-        sources,
-        out,
-        account,
-        params,
-        LoadOptions(progress=_progress(quiet), **options),
-        command=["scorenet", *sys.argv[1:]],
-    )
+    command = ["scorenet", *sys.argv[1:]]
+    metrics = run_backtest(model_dir, sources, out, account, params, load, command=command)
     _print_run(metrics, out, as_json)
 
 
 @main.command()
 @click.argument("run_dir")
+@_DATA_DIR
 @_JSON
 @guarded
-def report(run_dir: str, as_json: bool) -> None:
+def report(run_dir: str, data_dir: str, as_json: bool) -> None:
     """Write report.html again from the files of RUN_DIR."""
     from runs.report import write_report
     from runs.rundir import RunDir
@@ -233,39 +230,25 @@ def report(run_dir: str, as_json: bool) -> None:
 
 @main.command()
 @click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
-@_BARS
-@_CONFIG
-@_SET
-@click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
+@_over_bars
+@_SIGNAL
 @click.option("--cuts", type=click.IntRange(min=1), default=20, show_default=True, help="Random cuts to try.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@_SINCE
-@_UNTIL
-@_GAPS
-@_DATA_DIR
-@_OFFLINE
-@_BASE_URL
-@_JSON
-@_QUIET
-@guarded
 def lookahead(
     model_dir: str,
     sources: tuple[str, ...],
+    load: LoadOptions,
     config: str | None,
     pairs: tuple[str, ...],
     signal: str | None,
     cuts: int,
     seed: int,
     as_json: bool,
-    quiet: bool,
-    **options: Any,
 ) -> None:
     """Prove that no score, decision or order depends on later bars; exit 1 if one does."""
     from runs.lookahead import prove
-    from runs.markets import LoadOptions
 
     account, params = _strategy_settings(config, pairs, signal)
-    load = LoadOptions(progress=_progress(quiet), **options)
     found = prove(model_dir, sources, account, params, load, cuts=cuts, seed=seed)
     verdict = (
         "no look-ahead"
@@ -281,10 +264,11 @@ def lookahead(
 @main.command()
 @click.option("--out", default="out/demo", show_default=True, metavar="RUN_DIR")
 @click.option("--model", "model_dir", default="models/demo", show_default=True, metavar="MODEL_DIR")
+@_DATA_DIR
 @_JSON
 @_QUIET
 @guarded
-def demo(out: str, model_dir: str, as_json: bool, quiet: bool) -> None:
+def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) -> None:
     """Run the whole job offline on a simulated market: train, backtest, report."""
     from runs.demo import demo as run_demo
 
