@@ -1,0 +1,80 @@
+"""The examples run as their docstrings say, and the sweep evaluates the nets once, not once a trial."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = "simulated:planted?seed=4&bars=700&edge=0.15"
+
+
+def run_example(name: str, model: Path, *, wrapper: str | None = None) -> str:
+    script = ROOT / "examples" / name
+    command = [sys.executable, *(["-c", wrapper] if wrapper else [str(script)]), str(model), SOURCE]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=model,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_backtest_prints_its_figures(tiny_model_dir: Path) -> None:
+    lines = dict(line.split() for line in run_example("backtest.py", tiny_model_dir).splitlines())
+    assert float(lines["equity"].replace(",", "")) > 0
+    assert -20 < float(lines["sharpe_ratio"]) < 20
+    assert 0 <= float(lines["in_distribution_ratio"]) <= 1
+
+
+def test_paper_run_ends_where_the_backtest_ends(tiny_model_dir: Path) -> None:
+    paper = run_example("paper.py", tiny_model_dir)
+    assert "density_rank" in paper
+    equity = paper.splitlines()[-1].rsplit(" ", 1)[-1]
+    assert f"equity                {equity}\n" in run_example("backtest.py", tiny_model_dir)
+
+
+COUNTING = """
+import os, runpy, sys
+from scorenet import ScoreModel
+evaluate = ScoreModel._evaluate
+def counted(*args):
+    with open("evaluations.txt", "a") as log:
+        log.write(f"{os.getpid()}\\n")
+    return evaluate(*args)
+ScoreModel._evaluate = counted
+runpy.run_path(%r, run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers inherit memory only where they are forked")
+def test_sweep_evaluates_the_nets_once_and_ranks_the_trials(tiny_model_dir: Path) -> None:
+    out = run_example("sweep.py", tiny_model_dir, wrapper=COUNTING % str(ROOT / "examples" / "sweep.py"))
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0] == ["confidence_threshold", "density_quantile", "sharpe_ratio", "in_distribution_ratio"]
+    assert len(rows) == 6
+    sharpes = [float(row[2]) for row in rows[1:]]
+    assert sharpes == sorted(sharpes, reverse=True)
+    log = tiny_model_dir / "evaluations.txt"
+    assert len(log.read_text().splitlines()) == 1
+    log.unlink()
+
+
+def test_every_example_is_tested() -> None:
+    assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == [
+        "backtest.py",
+        "paper.py",
+        "sweep.py",
+    ]
+
+
+def test_every_benchmark_explains_itself() -> None:
+    for path in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
+        assert ast.get_docstring(ast.parse(path.read_text())), path.name
