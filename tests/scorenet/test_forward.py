@@ -81,7 +81,13 @@ def learned() -> tuple[ForwardNet, torch.Tensor]:
     scale = torch.where(x[:, 1] > 0, 1.5, 0.5)
     y = 0.5 * x[:, 0] + scale * torch.randn(12_000, generator=g)
     config = ForwardConfig(
-        hidden=32, members=2, steps=600, batch_size=512, learning_rate=3e-3, weight_decay=0.01, feature_noise=0.0
+        hidden=32,
+        members=2,
+        steps=600,
+        batch_size=512,
+        learning_rate=3e-3,
+        weight_decay=0.01,
+        feature_noise=0.0,
     )
     net, _ = fit_forward_net(x[:10_000], y[:10_000], x[10_000:], y[10_000:], config, seed=0, progress=False)
     return net.double().requires_grad_(False), x[10_000:].double()

@@ -1,0 +1,29 @@
+"""Slower evidence, on markets whose law is known and that chose no setting (about 15 minutes; `make acceptance`)."""
+
+import numpy as np
+import pytest
+
+from benchmarks.recovery import FIRST_SEED, hit_rates, planted, random_walk
+from scorenet import ModelConfig
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(3_600)]
+
+BARS = 50_000
+
+
+def test_a_planted_edge_is_recovered() -> None:
+    config = ModelConfig().with_values(**{"forward.horizon": 8})
+    pairs = [planted(seed, BARS, config) for seed in range(FIRST_SEED, FIRST_SEED + 3)]
+    assert np.median([mine / oracle for mine, oracle in pairs]) >= 0.60
+    assert min(mine for mine, _ in pairs) > 0
+
+
+def test_a_random_walk_yields_its_costs_and_nothing_else() -> None:
+    for seed in range(FIRST_SEED, FIRST_SEED + 3):
+        sharpe, costs, error = random_walk(seed, BARS, ModelConfig())
+        assert abs(sharpe - costs) < 2 * error
+
+
+@pytest.mark.parametrize("phi", [0.2, -0.2])
+def test_both_signs_of_autocorrelation_are_learned(phi: float) -> None:
+    assert hit_rates(phi, FIRST_SEED, BARS // 2, ModelConfig())["forward"] >= 0.55
