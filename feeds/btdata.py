@@ -13,6 +13,7 @@ from feeds.timeframes import to_backtrader, to_ms
 
 __all__ = ["BarsData", "ReplayData"]
 
+_EXTRA_LINES = ("funding_rate", "open_interest")
 _MS_PER_DAY = 86_400_000
 _EPOCH_ORDINAL = 719_163  # Backtrader counts float days from 0001-01-01 = 1.
 _UNIT_MS = {
@@ -41,9 +42,12 @@ class BarsData(bt.feed.DataBase):
         - datetime, open, high, low, close, volume, openinterest (the same as open_interest)
         - funding_rate: sum of the rates settled in (previous open, open], a fraction; 0.0 where none.
         - open_interest: in base units as of the open; 0.0 where unknown.
+
+    Attributes:
+        absent: optional columns that the frame does not carry; their lines are 0.0.
     """
 
-    lines = ("funding_rate", "open_interest")
+    lines = _EXTRA_LINES
     params = (("symbol", ""), ("timeframe", None), ("compression", None), ("gaps", None))
 
     def __init__(self) -> None:
@@ -61,6 +65,7 @@ class BarsData(bt.feed.DataBase):
         self.p.symbol = bars.attrs["symbol"]
         self.p.name = self.p.name or bars.attrs["symbol"]
         self._columns = _columns(bars)
+        self.absent = frozenset(name for name in _EXTRA_LINES if name not in bars)
         self._row = 0
         self._lines: list[tuple[bt.LineBuffer, array[float]]] = []
 

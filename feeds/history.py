@@ -143,8 +143,8 @@ class History:
     def _needed(self, kind: str, start: int, end: int) -> Range:
         step = to_ms(self.timeframe)
         if kind == "funding":
-            # The first bar carries what was settled since the bar before, the last one what was at its open.
-            return start - step, end - step + 1
+            # The first bar carries what was settled after the open before it, the last one what was at its own.
+            return start - step + 1, end - step + 1
         if kind == "open_interest":
             every = to_ms(open_interest_timeframe(self.timeframe))
             return -(-start // every) * every, (end - step) // every * every + every

@@ -40,9 +40,5 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
             known = values != 0.0
             series = {"timestamp": times[known].astype(np.int64), column: values[known]}
             with write_series(data_dir, SeriesKey(exchange, symbol, stored_kind(kind, timeframe))) as writer:
-                # A bar answers for the settlements since the open before it, so the series begins one bar early; what
-                # is stored of that open itself belongs to the bar before, and stays.
-                before = span[0] - step
-                stored = writer.read(before, before + 1).columns
-                series = {name: np.concatenate([stored[name], series[name]]) for name in series}
-                writer.write(series, (before, span[1]))
+                # A bar answers for the settlements after the open before it, so the series begins there.
+                writer.write(series, (span[0] - step + 1, span[1]))

@@ -33,7 +33,7 @@ from scorenet.model import ScoreModel
 from scorenet.networks import NoiseConditionalMlp
 from scorenet.scaling import Scaler
 
-__all__ = ["FORMAT", "build_nets", "file_hash", "load_model", "save_model"]
+__all__ = ["FORMAT", "build_nets", "dump_model", "file_hash", "load_model", "parse_model", "save_model"]
 
 FORMAT = "scorenet/1"
 _WEIGHTS, _META = "model.safetensors", "model.json"
@@ -59,6 +59,23 @@ def save_model(model: ScoreModel, path: Path) -> Path:
     """
     if path.exists() and not (path / _META).is_file() and (path.is_file() or any(path.iterdir())):
         raise CheckpointError(f"{path} exists and is not a model folder; choose another --out")
+    meta, weights = dump_model(model)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            _write(staging / _WEIGHTS, weights)
+            _write(staging / _META, meta)
+            _swap(staging, path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the model to {path}: {error.strerror or error}") from error
+    return path
+
+
+def dump_model(model: ScoreModel) -> tuple[bytes, bytes]:
+    """Return the bytes of a model's two files, metadata and weights; `parse_model` is the inverse."""
     tensors = {
         f"{part}.{name}": value.float().contiguous()
         for part, module in model.modules().items()
@@ -79,18 +96,7 @@ def save_model(model: ScoreModel, path: Path) -> Path:
         "fingerprint": model.fingerprint,
         **model.info,
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            _write(staging / _WEIGHTS, save_tensors(tensors))
-            _write(staging / _META, json.dumps(meta, indent=1, allow_nan=False).encode())
-            _swap(staging, path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot write the model to {path}: {error.strerror or error}") from error
-    return path
+    return json.dumps(meta, indent=1, allow_nan=False).encode(), save_tensors(tensors)
 
 
 def load_model(path: Path) -> ScoreModel:
@@ -99,7 +105,16 @@ def load_model(path: Path) -> ScoreModel:
         raise CheckpointError(
             f"{path}: pickled checkpoints can run code and are refused; expected a model folder"
         )
-    meta = _read_meta(path)
+    return parse_model(_read_bytes(path / _META), _read_bytes(path / _WEIGHTS), str(path))
+
+
+def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> ScoreModel:
+    """Rebuild a model from the bytes of its two files; `where` names them in errors.
+
+    Raises:
+        CheckpointError: if the bytes are damaged, hostile or of another version.
+    """
+    meta = _parse_meta(meta_bytes, where)
     try:
         config = ModelConfig.from_dict(meta["config"])
         features = _read_features(meta["features"])
@@ -113,14 +128,16 @@ def load_model(path: Path) -> ScoreModel:
         calibration = Calibration.from_dict(meta["calibration"])
         _check_numbers(dim, scaler, base, calibration)
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
-        raise CheckpointError(f"{path / _META}: damaged or of another version ({error})") from error
+        raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
     nets = build_nets(dim, config)
-    _load_weights(path / _WEIGHTS, dict(zip(("state", "density", "forward"), nets, strict=True)))
+    _load_weights(weights, where, dict(zip(("state", "density", "forward"), nets, strict=True)))
     known = {"format", "features", "config", "sigma_range", "scaler", "base", "calibration", "fingerprint"}
     info = {key: value for key, value in meta.items() if key not in known}
     model = ScoreModel(features, config, scaler, base, *nets, calibration, info)
     if model.fingerprint != meta.get("fingerprint"):
-        raise CheckpointError(f"{path}: {_WEIGHTS} and {_META} do not belong together; train the model again")
+        raise CheckpointError(
+            f"{where}: {_WEIGHTS} and {_META} do not belong together; train the model again"
+        )
     return model
 
 
@@ -165,17 +182,14 @@ def _read_bytes(path: Path) -> bytes:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
-    raw = _read_bytes(path / _META)
+def _parse_meta(raw: bytes, where: str) -> dict[str, Any]:
     try:
         meta = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path / _META} is not JSON; train the model again") from error
+        raise CheckpointError(f"{where}: {_META} is not JSON; train the model again") from error
     found = meta.get("format") if isinstance(meta, dict) else None
     if found != FORMAT:
-        raise CheckpointError(
-            f"{path / _META}: expected format {FORMAT!r}, found {found!r}; train the model again"
-        )
+        raise CheckpointError(f"{where}: expected format {FORMAT!r}, found {found!r}; train the model again")
     return dict(meta)
 
 
@@ -212,11 +226,11 @@ def _check_numbers(dim: int, scaler: Scaler, base: Mixture, calibration: Calibra
         raise ValueError("incomplete calibration")
 
 
-def _load_weights(path: Path, modules: dict[str, torch.nn.Module]) -> None:
+def _load_weights(raw: bytes, where: str, modules: dict[str, torch.nn.Module]) -> None:
     try:
-        tensors = load_tensors(_read_bytes(path))
+        tensors = load_tensors(raw)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+        raise CheckpointError(f"{where}: {_WEIGHTS} is damaged: {error}") from error
     expected = {
         f"{part}.{name}": v.shape for part, m in modules.items() for name, v in m.state_dict().items()
     }
@@ -225,8 +239,8 @@ def _load_weights(path: Path, modules: dict[str, torch.nn.Module]) -> None:
         wrong = sorted(
             name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
         )
-        raise CheckpointError(f"{path}: tensors do not fit the settings in {_META}: {', '.join(wrong[:4])}")
+        raise CheckpointError(f"{where}: tensors do not fit the settings in {_META}: {', '.join(wrong[:4])}")
     if not all(value.is_floating_point() and bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise CheckpointError(f"{path}: weights are not finite numbers; train the model again")
+        raise CheckpointError(f"{where}: weights are not finite numbers; train the model again")
     for part, module in modules.items():
         module.load_state_dict({n: tensors[f"{part}.{n}"] for n in module.state_dict()})

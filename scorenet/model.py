@@ -93,6 +93,12 @@ class ScoreModel:
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", _digest(self.modules()))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers get the bytes of the model folder: torch would hand its tensors over in shared-memory files.
+        from scorenet.checkpoint import dump_model, parse_model
+
+        return parse_model, dump_model(self)
+
     @classmethod
     def load(cls, path: str | Path) -> ScoreModel:
         """Load a model folder (safetensors and JSON; nothing is unpickled).

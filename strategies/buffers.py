@@ -12,7 +12,7 @@ import numpy as np
 
 from strategies.datas import to_milliseconds
 
-__all__ = ["current", "store", "tail", "whole"]
+__all__ = ["carries", "current", "store", "tail", "whole"]
 
 _OWN_NAMES = {"open_interest": "openinterest"}  # Backtrader's stock feeds spell it without the underscore
 
@@ -42,21 +42,28 @@ def whole(data: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return columns
 
 
+def carries(data: Any, name: str) -> bool:
+    """Say whether a data has a line of this name with values behind it (a stock feed's `openinterest` is mostly 0)."""
+    return getattr(data.lines, name, None) is not None and name not in getattr(data, "absent", ())
+
+
 def store(line: Any, start: int, end: int, values: np.ndarray) -> None:
     """Write values[start:end] into a line's preallocated buffer."""
     np.frombuffer(line.array)[start:end] = values[start:end]
 
 
 def _lines(data: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    found = []
-    for name in names:
-        own = _OWN_NAMES.get(name, name)
-        line = getattr(data.lines, name, None)
-        if line is None:
-            line = getattr(data.lines, own, None)
-        if line is not None:
-            found.append((name, line))
-    return found
+    found = ((name, _line(data, name)) for name in names)
+    return [(name, line) for name, line in found if line is not None]
+
+
+def _line(data: Any, name: str) -> Any:
+    if name in getattr(
+        data, "absent", ()
+    ):  # a line of zeros, because the bars behind it do not carry the column
+        return None
+    line = getattr(data.lines, name, None)
+    return getattr(data.lines, _OWN_NAMES.get(name, name), None) if line is None else line
 
 
 def _floats(values: Any) -> np.ndarray:

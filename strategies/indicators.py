@@ -8,7 +8,7 @@ import numpy as np
 from scorenet import feature_set
 from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
-from strategies.buffers import store, tail, whole
+from strategies.buffers import carries, store, tail, whole
 from strategies.datas import bar_milliseconds
 from strategies.models import check_fits, resolve_model
 
@@ -33,7 +33,7 @@ class MarketState(bt.Indicator):
     plotinfo = {"plot": False}
 
     def __init__(self) -> None:
-        carried = tuple(n for n in OPTIONAL_INPUTS if getattr(self.data.lines, n, None) is not None)
+        carried = tuple(name for name in OPTIONAL_INPUTS if carries(self.data, name))
         self._set = feature_set(self.p.features, carried)
         self._step = bar_milliseconds(self.data)
         self._outputs = [(index, getattr(self.lines, name)) for index, name in enumerate(self._set.names)]

@@ -156,3 +156,11 @@ def test_an_unwritable_folder_is_one_clear_error(tiny_model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot write the model"):
         tiny_model.save(tmp_path / "file" / "model")
+
+
+def test_a_model_travels_to_another_process_as_its_files(tiny_model):
+    again = pickle.loads(pickle.dumps(tiny_model))  # noqa: S301 - what multiprocessing does
+    assert again.fingerprint == tiny_model.fingerprint
+    assert again.info == tiny_model.info
+    states = np.abs(np.random.default_rng(0).normal(size=(5, 10))) * 0.01
+    assert np.array_equal(again.log_density(states), tiny_model.log_density(states))

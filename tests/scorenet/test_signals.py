@@ -1,7 +1,8 @@
-"""What the two signals say on an AR(1) market: the forward score follows the drift, the score of the last return opposes it.
+"""On an AR(1) market the forward score follows the drift, and the score of the last return opposes it.
 
-With phi = +0.2 the best forecast of the next return is 0.2 times the last one, right in 56.4 % of bars. The score of the
-*realised* return points back to its usual value, so it sells after a rise: below 50 % on +0.2, above on -0.2.
+With phi = +0.2 the best forecast of the next return is 0.2 times the last one, right in 56.4 % of bars. The
+score of the *realised* return points back to its usual value: it sells after a rise, and is right in fewer than
+half of the bars on +0.2, in more on -0.2.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The indicators show what the feature set and the model compute on arrays, bit for bit, however Cerebro runs."""
 
 import itertools
+import math
 
 import backtrader as bt
 import numpy as np
@@ -171,3 +172,22 @@ def test_precomputed_outputs_are_those_that_a_run_finds(tiny_model, monkeypatch)
     monkeypatch.setattr(type(tiny_model), "_evaluate", None)
     found, _ = play(BarsData(dataname=frame), MarketScore, ("signal",), {}, model=tiny_model, signal="state")
     assert len(found) == 380
+
+
+def test_a_column_that_the_bars_lack_is_missing_and_not_zero() -> None:
+    frame = simulate("regimes", seed=3, bars=1_200)
+    without = frame.drop(columns=["funding_rate", "open_interest"])
+    without.attrs = frame.attrs
+    assert BarsData(dataname=without).absent == {"funding_rate", "open_interest"}
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(BarsData(dataname=without))
+    cerebro.addstrategy(StateKeeper)
+    state = cerebro.run()[0].state
+    assert math.isnan(state.lines.funding_24[0])
+    assert math.isnan(state.lines.open_interest_24[0])
+    assert math.isfinite(state.lines.return_720[0])
+
+
+class StateKeeper(bt.Strategy):
+    def __init__(self) -> None:
+        self.state = MarketState(self.data, features="extended")
