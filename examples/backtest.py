@@ -1,6 +1,8 @@
 """Ten lines: the score strategy in a Cerebro of your own.
 
-python examples/backtest.py [MODEL_DIR] [SOURCE]      (defaults: what `make demo` leaves behind)
+python examples/backtest.py [MODEL_DIR] [SOURCE]
+
+The defaults are the model that `make demo` left behind and another market of the same law.
 """
 
 import sys
@@ -11,7 +13,7 @@ from feeds import BarsData, load_bars
 from strategies import InDistribution, PerpetualBroker, ScoreStrategy, Sharpe
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"
-SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=1&bars=40000&edge=0.15"
+SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=2&bars=9500&edge=0.15"
 
 cerebro = bt.Cerebro(stdstats=False)
 cerebro.setbroker(PerpetualBroker(cash=10_000, slippage=0.0002))

@@ -87,7 +87,8 @@ class History:
             info = series_info(self.data_dir, self._key(kind))
             if kind != "bars" and not info.covered:
                 continue
-            low, high = holes[0][0], holes[-1][1]
+            # Spans of settlements begin a millisecond after a bar; people and the command line count in seconds.
+            low, high = holes[0][0] // 1000 * 1000, holes[-1][1]
             what = f"{self.timeframe} bars" if kind == "bars" else kind.replace("_", " ")
             stored = (
                 "nothing"

@@ -105,7 +105,9 @@ def load_model(path: Path) -> ScoreModel:
         raise CheckpointError(
             f"{path}: pickled checkpoints can run code and are refused; expected a model folder"
         )
-    return parse_model(_read_bytes(path / _META), _read_bytes(path / _WEIGHTS), str(path))
+    meta = _read_bytes(path / _META)
+    _parse_meta(meta, str(path))  # what is wrong with it comes before what is missing beside it
+    return parse_model(meta, _read_bytes(path / _WEIGHTS), str(path))
 
 
 def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> ScoreModel:
