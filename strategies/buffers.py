@@ -6,22 +6,37 @@ look-ahead is caught by the truncation check (`scorenet lookahead`).
 
 from __future__ import annotations
 
+from struct import unpack_from
 from typing import Any
 
 import numpy as np
 
 from strategies.datas import to_milliseconds
 
-__all__ = ["carries", "current", "store", "tail", "whole"]
+__all__ = ["Rows", "carries", "store", "tail", "whole"]
 
 _OWN_NAMES = {"open_interest": "openinterest"}  # Backtrader's stock feeds spell it without the underscore
 
 
-def current(lines: tuple[Any, ...]) -> tuple[float, ...]:
-    """Return the present values of lines of one object, which therefore stand at the same bar."""
-    # The index is looked up once: `line[0]` costs two function calls a line, and a bar reads seven.
-    at = lines[0].idx
-    return tuple([line.array[at] for line in lines])
+class Rows:
+    """Read the present values of lines of one object, which therefore stand at the same bar."""
+
+    def __init__(self, lines: tuple[Any, ...]) -> None:
+        self._lines, self._first = lines, lines[0]
+        # Not a Struct: a strategy that has run may be pickled.
+        self._format, self._width = f"{len(lines)}d", 8 * len(lines)
+        self._table, self._end = b"", 0
+
+    def current(self) -> tuple[float, ...]:
+        """Return the present values, in the order of the lines."""
+        at = self._first.idx
+        if at >= self._end:
+            if len(self._first.array) <= at + 1 or self._first.mode != self._first.UnBounded:
+                return tuple([line.array[at] for line in self._lines])
+            # A vectorised run knows all bars by now. Side by side, a bar is one place in memory and not seven.
+            self._table = np.column_stack([line.array for line in self._lines]).tobytes()
+            self._end = len(self._first.array)
+        return unpack_from(self._format, self._table, at * self._width)
 
 
 def tail(data: Any, names: tuple[str, ...], n: int) -> dict[str, np.ndarray]:

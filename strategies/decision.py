@@ -1,6 +1,6 @@
 """From what the model says to a target exposure and the reason for it: pure functions, no Backtrader, no state.
 
-The order of the rules is the order of the checks in `decide`: the account first, then the data, then the
+The order of the rules is the order of the checks in `choose`: the account first, then the data, then the
 density, then the signal, then the size, and last whether the step is worth its cost.
 """
 
@@ -11,7 +11,7 @@ import numbers
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["REASONS", "Decision", "Observation", "Rules", "agreement", "decide"]
+__all__ = ["REASONS", "Decision", "Observation", "Rules", "agreement", "choose", "decide"]
 
 REASONS = (
     "warmup",
@@ -98,33 +98,44 @@ class Decision(NamedTuple):
     reason: str
 
 
-_FLAT = {
-    name: Decision(0.0, name) for name in ("out_of_distribution", "low_confidence", "inconsistent", "stale")
-}
-
-
 def decide(rules: Rules, seen: Observation) -> Decision:
     """Decide one bar of one symbol.
 
     Leaving the market needs no permission: neither the band nor the cool-down keeps a position that a filter has
     closed.
     """
-    if math.isnan(seen.signal) or math.isnan(seen.density_rank):
-        return _FLAT["stale"]
-    if seen.density_rank < rules.density_quantile:
-        return _FLAT["out_of_distribution"]
-    if seen.confidence < rules.confidence_threshold:
-        return _FLAT["low_confidence"]
-    if rules.consistency_window and seen.agreement < rules.consistency_share:
-        return _FLAT["inconsistent"]
-    target = _sized(rules, seen)
-    held = seen.exposure
-    if target != 0.0 and abs(target - held) < rules.rebalance_band:
-        return Decision(held, "hold")
-    adds = abs(target) > abs(held) or target * held < 0
-    if rules.cooldown and adds and seen.bars_since_fill < rules.cooldown:
-        return Decision(held, "cooldown")
-    return Decision(target, "trade" if target != held else "hold")
+    return Decision(*choose(rules, *seen))
+
+
+def choose(
+    rules: Rules,
+    score: float,
+    signal: float,
+    confidence: float,
+    score_std: float,
+    density_rank: float,
+    annual_volatility: float,
+    agreement: float,
+    exposure: float,
+    bars_since_fill: float,
+) -> tuple[float, str]:
+    """Return target and reason as `decide` does, for the fields of an `Observation` in order."""
+    # Plain numbers in and a plain tuple out: a backtest asks once a bar, and naming things would cost as much.
+    if signal != signal or density_rank != density_rank:  # NaN
+        return 0.0, "stale"
+    if density_rank < rules.density_quantile:
+        return 0.0, "out_of_distribution"
+    if confidence < rules.confidence_threshold:
+        return 0.0, "low_confidence"
+    if rules.consistency_window and agreement < rules.consistency_share:
+        return 0.0, "inconsistent"
+    target = _sized(rules, score, signal, score_std, density_rank, annual_volatility)
+    if target != 0.0 and abs(target - exposure) < rules.rebalance_band:
+        return exposure, "hold"
+    adds = abs(target) > abs(exposure) or target * exposure < 0
+    if rules.cooldown and adds and bars_since_fill < rules.cooldown:
+        return exposure, "cooldown"
+    return target, "trade" if target != exposure else "hold"
 
 
 def agreement(signals: list[float], window: int) -> float:
@@ -136,18 +147,21 @@ def agreement(signals: list[float], window: int) -> float:
     return sum(1 for value in recent if value * sign > 0) / len(recent)
 
 
-def _sized(rules: Rules, seen: Observation) -> float:
+def _sized(
+    rules: Rules, score: float, signal: float, score_std: float, density_rank: float, annual_volatility: float
+) -> float:
     scale = rules.max_exposure
     if rules.target_volatility:
-        if not seen.annual_volatility > 0:
+        if not annual_volatility > 0:
             return 0.0
-        scale = min(scale, rules.target_volatility / seen.annual_volatility)
-    target = seen.signal * scale
+        calm = rules.target_volatility / annual_volatility
+        scale = calm if calm < scale else scale
+    target = signal * scale
     if rules.novelty_scaling:
-        target *= min(1.0, (seen.density_rank - rules.density_quantile) / rules.novelty_scaling)
-    if rules.score_variance_scaling and seen.score != 0.0:
+        target *= min(1.0, (density_rank - rules.density_quantile) / rules.novelty_scaling)
+    if rules.score_variance_scaling and score != 0.0:
         # Divided first: the square of a tiny score would be 0.
-        noise = seen.score_std / seen.score
+        noise = score_std / score
         target /= 1.0 + rules.score_variance_scaling * noise * noise
     return target
 

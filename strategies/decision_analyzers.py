@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import backtrader as bt
 import numpy as np
 
@@ -32,17 +34,17 @@ class InDistribution(bt.Analyzer):
         """Work the figures out of the strategy's recorder."""
         recorder: DecisionRecorder | None = getattr(self.strategy, "decisions", None)
         columns = recorder.columns() if recorder is not None else {}
-        reason = np.asarray(columns.get("reason", []), dtype=str)
-        symbol = np.asarray(columns.get("symbol", []), dtype=str)
+        # Objects: to sort a text for each bar would take longer than to count them.
+        reason = np.asarray(columns.get("reason", []), dtype=object)
+        symbol = np.asarray(columns.get("symbol", []), dtype=object)
         inside = np.asarray(columns.get("in_distribution", []), dtype=bool)
         confidence = np.asarray(columns.get("confidence", []), dtype=np.float64)
         decided = reason != "warmup"
         known = confidence[decided & np.isfinite(confidence)] if len(confidence) else confidence
-        names, counts = np.unique(reason, return_counts=True)
         self.rets = {
             "in_distribution_ratio": _share(inside[decided]),
-            "by_symbol": {str(s): _share(inside[decided & (symbol == s)]) for s in np.unique(symbol)},
-            "reasons": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+            "by_symbol": {s: _share(inside[decided & (symbol == s)]) for s in sorted(set(symbol))},
+            "reasons": dict(sorted(Counter(reason).items())),
             "avg_confidence": float(known.mean()) if len(known) else None,
         }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import repeat
+
 import backtrader as bt
 import numpy as np
 
@@ -85,9 +88,25 @@ class MarketScore(bt.Indicator):
         for line, values in zip(self._outputs, evaluation, strict=True):
             store(line, start, end, values)
 
+    def forward(self, value: float = math.nan, size: int = 1) -> None:
+        """Grow by `size` bars."""
+        if size == 1:
+            super().forward(value)
+            return
+        # A vectorised run asks for all bars at once, and Backtrader would append them one by one.
+        for line in self._outputs:
+            line.array.extend(repeat(value, size))
+        self.advance(size)
+
     def advance(self, size: int = 1) -> None:
         """Move to the next bar of a vectorised run; Backtrader asks once a bar, when the data has moved."""
         # Backtrader's own way, two properties and a call for each of the seven lines, takes as long as a decision.
+        first = self._outputs[0]
+        at, count = first._idx + size, first.lencount + size
         for line in self._outputs:
-            line._idx += size
-            line.lencount += size
+            line._idx, line.lencount = at, count
+
+    def __len__(self) -> int:
+        """Return the number of bars so far; asked once a bar as well, and Backtrader's own way is three calls."""
+        count: int = self._outputs[0].lencount
+        return count

@@ -9,9 +9,9 @@ from typing import Any
 import backtrader as bt
 
 from scorenet.model import Evaluation
-from strategies.buffers import current
+from strategies.buffers import Rows
 from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_date
-from strategies.decision import Decision, Observation, Rules, agreement, decide
+from strategies.decision import Rules, agreement, choose
 from strategies.indicators import MarketScore
 from strategies.models import resolve_model
 from strategies.recorder import DecisionRecorder
@@ -22,7 +22,7 @@ __all__ = ["ScoreStrategy"]
 _RULES = tuple((item.name, item.default) for item in fields(Rules))
 
 
-@dataclass
+@dataclass(slots=True)
 class _Desk:
     """What the strategy keeps for one symbol between bars; `clock`, `close` and `score` are lines, looked up once."""
 
@@ -30,7 +30,7 @@ class _Desk:
     data: Any
     clock: Any
     close: Any
-    score: Any
+    score: Rows
     order_size: Any
     root_year: float
     step_days: float
@@ -38,6 +38,10 @@ class _Desk:
     last_fill: float = -math.inf
     order: Any = None
     signals: list[float] = field(default_factory=list)
+
+
+# The desk, target, reason, exposure held, and the model's values: a tuple, for there is one a bar.
+_Plan = tuple[_Desk, float, str, float, tuple[float, ...]]
 
 
 class ScoreStrategy(bt.Strategy):
@@ -69,59 +73,78 @@ class ScoreStrategy(bt.Strategy):
             raise ValueError(f"leverage: expected a positive number, found {self.p.leverage!r}")
         self.model = resolve_model(self.p.model)
         self._lookback = self.model.lookback
-        self.decisions = DecisionRecorder([symbol_of(data) for data in self.datas])
+        symbols = [symbol_of(data) for data in self.datas]
+        self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
         self.rejections = 0
-        self._from = -math.inf if self.p.trade_from is None else to_date(self.p.trade_from)
-        self._peak, self._halted = -math.inf, False
+        self._from = None if self.p.trade_from is None else to_date(self.p.trade_from)
+        self._peak, self._floor, self._halted = -math.inf, 0.0, False
         self._desks = [self._open_desk(number, data) for number, data in enumerate(self.datas)]
         self._by_data = {id(desk.data): desk for desk in self._desks}
+        self._now, self._part = self.lines.datetime, len(self._desks)
+        self._may_pass_leverage = self._part > 1 or self.rules.max_exposure > self.p.leverage
 
     def _open_desk(self, number: int, data: Any) -> _Desk:
         step = bar_milliseconds(data)
         score: Any = MarketScore(data, model=self.model, signal=self.p.signal)  # type: ignore[call-arg]
         order_size = getattr(self.broker.getcommissioninfo(data), "order_size", _difference)
-        lines = tuple(getattr(score.lines, name) for name in Evaluation._fields)
+        rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
         clock, close = data.lines.datetime, data.lines.close
-        return _Desk(number, data, clock, close, lines, order_size, root_year, step_days)
+        return _Desk(number, data, clock, close, rows, order_size, root_year, step_days)
 
     def prenext(self) -> None:
         self.next()
 
     def next(self) -> None:
         equity = self.broker.getvalue()
-        self._watch_drawdown(equity)
-        now = self.lines.datetime[0]
+        if not self._floor < equity <= self._peak:
+            self._watch_drawdown(equity)
+        now = self._now[0]
         plans = []
         for desk in self._desks:
-            bars = len(desk.clock)
+            bars = desk.clock.lencount
             if bars > desk.bars:
                 desk.bars = bars
-                plans.append((desk, *self._consider(desk, equity)))
+                plans.append(self._consider(desk, equity))
             elif desk.bars and self._silent(desk, now):
-                plans.append((desk, Decision(0.0, "stale"), _UNKNOWN, self._exposure(desk, equity)))
-        self._within_leverage(plans, equity)
-        for desk, decision, seen, held in plans:
-            self._act(desk, decision, equity, held)
-            self._record(desk, decision, seen, held, now)
+                plans.append((desk, 0.0, "stale", self._exposure(desk, equity), _UNKNOWN))
+        if self._may_pass_leverage:
+            plans = self._within_leverage(plans, equity)
+        for desk, target, reason, held, seen in plans:
+            if reason not in _KEEPS:
+                self._act(desk, target, equity, held)
+            score, signal, confidence, _, log_density, rank, _ = seen
+            self.decisions.append(
+                now,
+                desk.number,
+                reason,
+                desk.close[0],
+                score,
+                signal,
+                confidence,
+                log_density,
+                rank,
+                target,
+                held,
+            )
 
-    def _consider(self, desk: _Desk, equity: float) -> tuple[Decision, tuple[float, ...], float]:
+    def _consider(self, desk: _Desk, equity: float) -> _Plan:
         held = self._exposure(desk, equity)
         if desk.bars <= self._lookback:
-            return Decision(0.0, "warmup"), _UNKNOWN, held
-        seen = current(desk.score)
+            return desk, 0.0, "warmup", held, _UNKNOWN
+        seen = desk.score.current()
         score, signal, confidence, score_std, _, rank, volatility = seen
-        share = 1.0
-        if self.rules.consistency_window:
+        rules, share, part = self.rules, 1.0, self._part
+        if rules.consistency_window:
             desk.signals.append(signal)
-            del desk.signals[: -self.rules.consistency_window]
-            share = agreement(desk.signals, self.rules.consistency_window)
-        if desk.clock[0] < self._from:
-            return Decision(0.0, "warmup"), seen, held
+            del desk.signals[: -rules.consistency_window]
+            share = agreement(desk.signals, rules.consistency_window)
+        if self._from is not None and desk.clock[0] < self._from:
+            return desk, 0.0, "warmup", held, seen
         if self._halted:
-            return Decision(0.0, "halted"), seen, held
-        part = len(self._desks)
-        observation = Observation(
+            return desk, 0.0, "halted", held, seen
+        target, reason = choose(
+            rules,
             score,
             signal,
             confidence,
@@ -132,11 +155,8 @@ class ScoreStrategy(bt.Strategy):
             held * part,
             desk.bars - desk.last_fill,
         )
-        decision = decide(self.rules, observation)
-        if part > 1:
-            target = held if decision.reason in _KEEPS else decision.target / part
-            decision = Decision(target, decision.reason)
-        return decision, seen, held
+        # What is kept is kept to the last bit: held * part / part need not be held.
+        return desk, held if reason in _KEEPS else target / part, reason, held, seen
 
     def _exposure(self, desk: _Desk, equity: float) -> float:
         size = self.broker.getposition(desk.data).size
@@ -146,74 +166,52 @@ class ScoreStrategy(bt.Strategy):
 
     def _watch_drawdown(self, equity: float) -> None:
         if equity > self._peak:
-            self._peak = equity
-        limit = self.rules.max_drawdown_stop
-        if equity <= 0 or (limit and equity <= self._peak * (1 - limit)):
+            limit, self._peak = self.rules.max_drawdown_stop, equity
+            self._floor = max(equity * (1 - limit), 0.0) if limit else 0.0
+        if equity <= self._floor:
             self._halted = True
 
     def _silent(self, desk: _Desk, now: float) -> bool:
         limit = self.rules.stale_after
         return bool(limit) and now - desk.clock[0] > limit * desk.step_days + desk.step_days / 2
 
-    def _within_leverage(self, plans: list[Any], equity: float) -> None:
+    def _within_leverage(self, plans: list[_Plan], equity: float) -> list[_Plan]:
         """Shrink the targets of this bar alike when the account's gross exposure would pass the leverage cap.
 
         What is held shrinks with the rest, but no step inside the rebalance band is made: drift may pass the
         cap as long as that is not worth an order.
         """
-        if len(self._desks) == 1 and self.rules.max_exposure <= self.p.leverage:
-            return
         planned = {id(plan[0]) for plan in plans}
         others = sum(abs(self._exposure(d, equity)) for d in self._desks if d.bars and id(d) not in planned)
-        gross = sum(abs(plan[1].target) for plan in plans)
+        gross = sum(abs(target) for _, target, *_ in plans)
         room = max(self.p.leverage - others, 0.0)
         if gross <= room:
-            return
-        for index, (desk, decision, seen, held) in enumerate(plans):
-            if decision.target != 0.0:
-                plans[index] = (desk, self._capped(decision, room / gross, held), seen, held)
+            return plans
+        return [plan if plan[1] == 0.0 else self._capped(plan, room / gross) for plan in plans]
 
-    def _capped(self, decision: Decision, factor: float, held: float) -> Decision:
-        target = decision.target * factor
-        if target != 0.0 and abs(target - held) * len(self._desks) < self.rules.rebalance_band:
-            return Decision(held, decision.reason if decision.reason in _KEEPS else "hold")
-        return Decision(target, "trade")
+    def _capped(self, plan: _Plan, factor: float) -> _Plan:
+        desk, target, reason, held, seen = plan
+        target *= factor
+        if target != 0.0 and abs(target - held) * self._part < self.rules.rebalance_band:
+            return desk, held, reason if reason in _KEEPS else "hold", held, seen
+        return desk, target, "trade", held, seen
 
-    def _act(self, desk: _Desk, decision: Decision, equity: float, held: float) -> None:
+    def _act(self, desk: _Desk, target: float, equity: float, held: float) -> None:
         # Without equity nothing counts as held, and yet there may be a position to close.
-        unchanged = decision.target == held and equity > 0
-        if decision.reason in _KEEPS or (unchanged and desk.order is None):
+        if target == held and equity > 0 and desk.order is None:
             return
         size, price = self.broker.getposition(desk.data).size, desk.close[0]
         if desk.order is not None:
-            if decision.target != 0.0 or desk.order.executed.remsize == -size:
+            if target != 0.0 or desk.order.executed.remsize == -size:
                 return
             # It has waited through a hole, or for volume; what it was sent for is no longer wanted.
             self.cancel(desk.order)
             desk.order = None
-        change = desk.order_size(exposure_to_size(decision.target, equity, price, _any_size), size, price)
+        change = desk.order_size(exposure_to_size(target, equity, price, _any_size), size, price)
         if change > 0:
             desk.order = self.buy(data=desk.data, size=change)
         elif change < 0:
             desk.order = self.sell(data=desk.data, size=-change)
-
-    def _record(
-        self, desk: _Desk, decision: Decision, seen: tuple[float, ...], held: float, now: float
-    ) -> None:
-        score, signal, confidence, _, log_density, rank, _ = seen
-        familiar = 1.0 if rank >= self.rules.density_quantile else 0.0
-        values = (
-            desk.close[0],
-            score,
-            signal,
-            confidence,
-            log_density,
-            rank,
-            familiar,
-            decision.target,
-            held,
-        )
-        self.decisions.append(now, desk.number, decision.reason, values)
 
     def notify_order(self, order: Any) -> None:
         if order.alive():
