@@ -1,7 +1,7 @@
 """Claim: on markets whose law is known, `forward` finds the edge that is there and none where there is none.
 
-planted      (edge 0.15, horizon 8) out-of-sample Sharpe of the strategy, beside that of an oracle that trades the law's exact expected
-             return through the same rules and costs; target: at least 60 % of the oracle's.
+planted      (edge 0.15, horizon 8) out-of-sample Sharpe of the strategy, beside that of an oracle that trades the
+             law's exact expected return through the same rules and costs; target: at least 60 % of the oracle's.
 random_walk  Sharpe after costs, beside the Sharpe that the costs alone explain; target: within 2 standard errors.
 ar1          hit rate of sign(score) against the next return for phi = +-0.2, `forward` and the chapter's `state`;
              target: forward at least 55 % on both signs.
@@ -48,12 +48,18 @@ def trade(model: ScoreModel, frame: pd.DataFrame) -> tuple[Result, int]:
     return run([frame], Account(), ScoreStrategy, params, since=since), since
 
 
-def oracle(model: ScoreModel, frame: pd.DataFrame, expected: np.ndarray, calibration: np.ndarray, since: int) -> Result:
-    """Trade the exact expected return as the strategy trades its score: ECDF confidence, threshold, volatility target."""
+def oracle(
+    model: ScoreModel, frame: pd.DataFrame, expected: np.ndarray, calibration: np.ndarray, since: int
+) -> Result:
+    """Trade the exact expected return as the strategy trades its score."""
     rules = Rules()
     volatility = model.features.volatility(to_arrays(frame)) * math.sqrt(YEAR)
-    confidence = np.searchsorted(np.sort(np.abs(calibration)), np.abs(expected), side="right") / len(calibration)
-    target = np.sign(expected) * confidence * np.minimum(rules.max_exposure, rules.target_volatility / volatility)
+    confidence = np.searchsorted(np.sort(np.abs(calibration)), np.abs(expected), side="right") / len(
+        calibration
+    )
+    target = (
+        np.sign(expected) * confidence * np.minimum(rules.max_exposure, rules.target_volatility / volatility)
+    )
     target[confidence < rules.confidence_threshold] = 0.0
     signals = {frame.attrs["symbol"]: np.where(np.isfinite(target), target, 0.0)}
     params = {"signals": signals, "trade_from": since, "rebalance_band": rules.rebalance_band}

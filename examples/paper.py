@@ -11,6 +11,7 @@ import sys
 import backtrader as bt
 
 from feeds import ReplayData, load_bars
+from feeds.stamps import iso
 from strategies import Orders, PerpetualBroker, ScoreStrategy
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"
@@ -26,7 +27,7 @@ decisions = run.decisions.columns()
 for row in range(-5, 0):
     bar = {name: column[row] for name, column in decisions.items()}
     print(
-        f"{bar['time']}  close {bar['close']:>10,.2f}  signal {bar['signal']:+.2f}  "
+        f"{iso(int(bar['time']))}  close {bar['close']:>10,.2f}  signal {bar['signal']:+.2f}  "
         f"density_rank {bar['density_rank']:.3f}  target {bar['target']:+.3f}  {bar['reason']}"
     )
 print(f"{len(run.analyzers.orders.get_analysis()['time'])} orders, equity {cerebro.broker.getvalue():,.2f}")
