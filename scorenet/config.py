@@ -62,10 +62,10 @@ class DensityConfig:
     sigma: float = 0.2
     nodes: int = 10
     points: int = 30_000
-    hidden: int = 128
-    steps: int = 3000
+    hidden: int = 64
+    steps: int = 6000
     batch_size: int = 512
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     slope_weight: float = 5.0
 
     def __post_init__(self) -> None:
