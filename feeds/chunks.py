@@ -120,11 +120,12 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
         raise CorruptChunk("not a whole parquet file")
     try:
         table = pq.read_table(pa.BufferReader(content), use_threads=False)
+        found = table.column_names  # decoded here, where damaged text is expected
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise CorruptChunk(f"not a readable parquet file ({_first_line(error)})") from error
     header = _header(table.schema.metadata, identity)
-    if list(names) != table.column_names or header.get("columns") != table.column_names:
-        raise CorruptChunk(f"expected columns {', '.join(names)}, found {', '.join(table.column_names)}")
+    if list(names) != found or header.get("columns") != found:
+        raise CorruptChunk(f"expected columns {', '.join(names)}, found {', '.join(found)}")
     columns = {name: _values(table.column(name), name) for name in names}
     claimed = header.pop("sha256", None)
     if claimed != _digest(header, columns):

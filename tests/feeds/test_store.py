@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -278,6 +279,23 @@ def test_whatever_bytes_are_changed_values_are_right_or_refused(data):
     assert chunk.covered == [(YEAR_2024, YEAR_2024 + DAY)]
     for name, values in rows.items():
         np.testing.assert_array_equal(chunk.columns[name], values)
+
+
+def test_column_names_that_are_no_text_are_refused():
+    rows = bars(YEAR_2024, 40)
+    identity = {"exchange": "bybit", "symbol": "X", "kind": "1h", "period": "2024"}
+    whole = encode(Chunk(rows, [(YEAR_2024, YEAR_2024 + DAY)]), identity)
+    refused = 0
+    for found in re.finditer(b"timestamp", whole):
+        try:
+            chunk = decode(
+                whole[: found.start()] + b"\xf4" + whole[found.start() + 1 :], identity, list(rows)
+            )
+        except CorruptChunk:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(chunk.columns["timestamp"], rows["timestamp"])
+    assert refused
 
 
 @given(st.binary(max_size=300))
