@@ -6,7 +6,7 @@ random_walk  Sharpe after costs, beside the Sharpe that the costs alone explain;
 ar1          hit rate of sign(score) against the next return for phi = +-0.2, `forward` and the chapter's `state`;
              target: forward at least 55 % on both signs.
 
-python benchmarks/recovery.py [--quick] [--seeds 3]
+python benchmarks/recovery.py [--quick] [--seeds 3] [--edge 0.15]
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def oracle(
     return run([frame], Account(), SignalStrategy, params, since=since)
 
 
-def planted(seed: int, bars: int, config: ModelConfig) -> tuple[float, float]:
-    frame = simulate("planted", seed=seed, bars=bars + YEAR, edge=EDGE)
+def planted(seed: int, bars: int, config: ModelConfig, edge: float = EDGE) -> tuple[float, float]:
+    frame = simulate("planted", seed=seed, bars=bars + YEAR, edge=edge)
     model = learn([as_market(part(frame, 0, bars))], config, progress=False)
     begin = bars - model.lookback - 1
     test = part(frame, begin, len(frame))
@@ -105,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run on few bars and steps")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--edge", type=float, default=EDGE, help="size of the planted edge")
     options = parser.parse_args()
     bars, config = 50_000, ModelConfig()
     if options.quick:
@@ -115,7 +116,7 @@ def main() -> None:
     print("planted: Sharpe of forward, of the oracle, ratio (target >= 0.60)", flush=True)
     ratios = []
     for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
-        mine, best = planted(seed, bars, config.with_values(**{"forward.horizon": 8}))
+        mine, best = planted(seed, bars, config.with_values(**{"forward.horizon": 8}), options.edge)
         ratios.append(mine / best)
         print(f"  seed {seed}: {mine:6.2f} {best:6.2f} {mine / best:6.2f}", flush=True)
     print(f"  median ratio {np.median(ratios):.2f}")
