@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 
 from feeds import BarsData
-from feeds.timeframes import to_ms
 from runs.frames import conform, empty_frame
 from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, PerpetualCommission
 from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
 
-__all__ = ["Modes", "Result", "benchmark", "build", "collect", "first_close", "run"]
+__all__ = ["Modes", "Result", "benchmark", "build", "collect", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +110,6 @@ def collect(finished: bt.Strategy, since: int | None = None) -> Result:
 def benchmark(frames: Sequence[pd.DataFrame], account: Account, since: int) -> Result:
     """Run buy-and-hold from the bar close `since` under the same costs."""
     return run(frames, account, BuyAndHold, {"trade_from": since}, since=since)
-
-
-def first_close(frame: pd.DataFrame) -> int:
-    """Return the close of a frame's first bar, UTC ms."""
-    return int(frame["timestamp"].iloc[0]) + to_ms(frame.attrs["timeframe"])
 
 
 _TABLES = ("equity", "orders", "trades", "decisions", "funding")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, Context, Decimal
 
-__all__ = ["cap_gross", "exposure_to_size", "outside_band", "round_to_step", "volatility_scale"]
+__all__ = ["cap_gross", "exposure_to_size", "outside_band", "round_to_step"]
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _DUST = Decimal("1e-6")
@@ -34,24 +34,6 @@ def round_to_step(size: float, step: float, *, forgive_dust: bool = False) -> fl
     if not (forgive_dust and abs(units - nearest) < _DUST):
         nearest = _EXACT.divide_int(Decimal(repr(size)), exact_step)
     return float(_EXACT.multiply(nearest, exact_step))
-
-
-def volatility_scale(
-    target_volatility: float | None, bar_volatility: float, periods_per_year: float, cap: float
-) -> float:
-    """Return the exposure, at most `cap`, whose volatility a year is `target_volatility` (fraction).
-
-    `bar_volatility` is the standard deviation of log-returns per bar. None as a target switches the scaling
-    off (`cap` is returned); an unknown volatility (NaN) gives 0, a volatility of 0 gives `cap`.
-    """
-    if target_volatility is None:
-        return cap
-    if math.isnan(bar_volatility):
-        return 0.0
-    annual = bar_volatility * math.sqrt(periods_per_year)
-    if annual * cap <= target_volatility:
-        return cap
-    return target_volatility / annual
 
 
 def exposure_to_size(

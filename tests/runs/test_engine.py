@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from feeds import simulate
-from runs.engine import benchmark, build, first_close, run
+from runs.engine import benchmark, build, run
 from runs.frames import SCHEMAS
 from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, ScoreStrategy
@@ -192,7 +192,3 @@ def test_the_account_reaches_the_broker(frames):
     assert (broker.startingcash, broker.p.slippage) == (7.0, 0.003)
     assert (commission.p.taker, commission.p.leverage, commission.p.lot_step) == (0.002, 4.0, 0.5)
     assert commission.p.maintenance_margin == 0.02
-
-
-def test_the_first_close_is_one_bar_after_the_first_open(frames):
-    assert first_close(frames[0]) == int(frames[0]["timestamp"].iloc[0]) + HOUR

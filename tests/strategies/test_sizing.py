@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.perpetual import PerpetualCommission
-from strategies.sizing import cap_gross, exposure_to_size, outside_band, round_to_step, volatility_scale
+from strategies.sizing import cap_gross, exposure_to_size, outside_band, round_to_step
 
 SIZES = st.floats(-1e9, 1e9, allow_nan=False)
 STEPS = st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.3, 1.0, 5.0, 1e-6, 1e-8])
@@ -76,15 +76,6 @@ def test_every_size_satisfies_the_filters_of_the_exchange(
         assert abs(rounded) >= min_size
         assert abs(rounded) * price >= min_notional
         assert step == 0.0 or Decimal(repr(rounded)) % Decimal(repr(step)) == 0
-
-
-def test_volatility_scale_is_the_ratio_of_the_volatilities_up_to_the_cap():
-    per_bar = 0.4 / math.sqrt(8760.0)
-    assert volatility_scale(0.2, per_bar, 8760.0, 1.0) == pytest.approx(0.5)
-    assert volatility_scale(0.2, per_bar / 10.0, 8760.0, 1.0) == 1.0
-    assert volatility_scale(0.2, 0.0, 8760.0, 1.0) == 1.0
-    assert volatility_scale(0.2, math.nan, 8760.0, 1.0) == 0.0
-    assert volatility_scale(None, per_bar, 8760.0, 0.8) == 0.8
 
 
 def test_an_exposure_is_a_share_of_equity_at_a_price():
