@@ -1,5 +1,7 @@
 """Score matching for market states: numbers in, numbers out."""
 
+from typing import TYPE_CHECKING, Any
+
 from scorenet.config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
 from scorenet.errors import (
     CheckpointError,
@@ -13,6 +15,9 @@ from scorenet.features import FeatureSet, feature_set
 from scorenet.forward import ForwardReturn
 from scorenet.learning import Market, learn
 from scorenet.model import Evaluation, ScoreModel
+
+if TYPE_CHECKING:
+    from scorenet.estimator import ScoreDensity
 
 __version__ = "0.1.0"
 
@@ -29,6 +34,7 @@ __all__ = [
     "Market",
     "ModelConfig",
     "NoiseConfig",
+    "ScoreDensity",
     "ScoreModel",
     "ScorenetError",
     "StateConfig",
@@ -36,3 +42,12 @@ __all__ = [
     "feature_set",
     "learn",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn costs a second to import, and only this class needs it.
+    if name == "ScoreDensity":
+        from scorenet.estimator import ScoreDensity
+
+        return ScoreDensity
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

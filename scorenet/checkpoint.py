@@ -23,32 +23,36 @@ from safetensors.torch import save as save_tensors
 
 from scorenet.analytic import Mixture
 from scorenet.calibration import Calibration
-from scorenet.config import ModelConfig
+from scorenet.config import ForwardConfig, ModelConfig
 from scorenet.denoiser import Denoiser
 from scorenet.density import DensityNet
 from scorenet.errors import CheckpointError, ScorenetError
 from scorenet.features import FeatureSet, feature_set
-from scorenet.forward import ForwardNet
+from scorenet.forward_net import ForwardNet
 from scorenet.model import ScoreModel
-from scorenet.networks import NoiseConditionalMlp
 from scorenet.scaling import Scaler
+from scorenet.state import build_denoiser
 
 __all__ = ["FORMAT", "build_nets", "dump_model", "file_hash", "load_model", "parse_model", "save_model"]
 
-FORMAT = "scorenet/1"
+FORMAT = "scorenet/2"
 _WEIGHTS, _META = "model.safetensors", "model.json"
 _MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
 _MAX_FEATURES = 512
 
 
-def build_nets(dim: int, config: ModelConfig) -> tuple[Denoiser, DensityNet, ForwardNet]:
+def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[Denoiser, DensityNet, ForwardNet]:
     """Create untrained nets of the shapes that `config` implies for `dim` features."""
-    forward = config.forward
     return (
-        Denoiser(NoiseConditionalMlp(dim, config.state.hidden, config.state.blocks)),
+        build_denoiser(dim, config.state, base if config.state.max_components else None),
         DensityNet(dim, config.density.hidden),
-        ForwardNet(dim, forward.hidden, forward.members, forward.components),
+        build_forward_net(dim, config.forward),
     )
+
+
+def build_forward_net(dim: int, config: ForwardConfig) -> ForwardNet:
+    """Create an untrained net of p(y | x), of the shape that `config` implies for `dim` features."""
+    return ForwardNet(dim, config.hidden, config.members, config.components, config.scale_hidden)
 
 
 def save_model(model: ScoreModel, path: Path) -> Path:
@@ -91,7 +95,7 @@ def dump_model(model: ScoreModel) -> tuple[bytes, bytes]:
         "config": model.config.to_dict(),
         "sigma_range": [model.config.noise.sigma_min, model.config.noise.sigma_max],
         "scaler": model.scaler.to_dict(),
-        "base": {"mean": model.base.means[0].tolist(), "covariance": model.base.covariances[0].tolist()},
+        "base": model.base.to_dict(),
         "calibration": model.calibration.to_dict(),
         "fingerprint": model.fingerprint,
         **model.info,
@@ -122,20 +126,18 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Scor
         features = _read_features(meta["features"])
         dim = len(features.names)
         scaler = Scaler.from_dict(meta["scaler"])
-        base = Mixture(
-            torch.ones(1, dtype=torch.float64),
-            torch.tensor([meta["base"]["mean"]], dtype=torch.float64),
-            torch.tensor([meta["base"]["covariance"]], dtype=torch.float64),
-        )
+        base = Mixture.from_dict(meta["base"])
         calibration = Calibration.from_dict(meta["calibration"])
         _check_numbers(dim, scaler, base, calibration)
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
         raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
-    nets = build_nets(dim, config)
-    _load_weights(weights, where, dict(zip(("state", "density", "forward"), nets, strict=True)))
+    nets = build_nets(dim, config, base)
+    further = {horizon: build_forward_net(dim, config.forward) for horizon in config.forward.horizons}
+    modules: dict[str, torch.nn.Module] = dict(zip(("state", "density", "forward"), nets, strict=True))
+    _load_weights(weights, where, modules | {f"forward_{horizon}": net for horizon, net in further.items()})
     known = {"format", "features", "config", "sigma_range", "scaler", "base", "calibration", "fingerprint"}
     info = {key: value for key, value in meta.items() if key not in known}
-    model = ScoreModel(features, config, scaler, base, *nets, calibration, info)
+    model = ScoreModel(features, config, scaler, base, *nets, calibration, info, further=further)
     if model.fingerprint != meta.get("fingerprint"):
         raise CheckpointError(
             f"{where}: {_WEIGHTS} and {_META} do not belong together; train the model again"
@@ -191,7 +193,9 @@ def _parse_meta(raw: bytes, where: str) -> dict[str, Any]:
         raise CheckpointError(f"{where}: {_META} is not JSON; train the model again") from error
     found = meta.get("format") if isinstance(meta, dict) else None
     if found != FORMAT:
-        raise CheckpointError(f"{where}: expected format {FORMAT!r}, found {found!r}; train the model again")
+        raise CheckpointError(
+            f"{where}: expected format {FORMAT!r}, found {found!r}; train the model again with this version"
+        )
     return dict(meta)
 
 
@@ -213,10 +217,10 @@ def _read_features(values: dict[str, Any]) -> FeatureSet:
 
 
 def _check_numbers(dim: int, scaler: Scaler, base: Mixture, calibration: Calibration) -> None:
-    shapes = [scaler.mean.shape, scaler.std.shape, tuple(base.means.shape[1:]), (len(scaler.kinds),)]
-    if any(shape != (dim,) for shape in shapes) or tuple(base.covariances.shape) != (1, dim, dim):
-        raise ValueError(f"scaler or Gaussian base do not have {dim} features")
-    tables = [scaler.mean, scaler.std, base.means.numpy(), base.covariances.numpy(), calibration.log_density]
+    shapes = [scaler.mean.shape, scaler.std.shape, (base.dim,), (len(scaler.kinds),)]
+    if any(shape != (dim,) for shape in shapes):
+        raise ValueError(f"scaler or mixture do not have {dim} features")
+    tables = [scaler.mean, scaler.std, calibration.log_density]
     tables += list(calibration.magnitude.values())
     if not all(table.size and np.isfinite(table).all() for table in tables) or not (scaler.std > 0).all():
         raise ValueError("empty or non-finite tables")

@@ -36,17 +36,25 @@ class NoiseConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StateConfig:
-    """Network and optimisation of the state density p(x)."""
+    """Network and optimisation of the state density p(x).
 
+    `max_components` bounds the mixture that the network corrects: 1 is a Gaussian, 0 the standard normal.
+    """
+
+    max_components: int = 32
     hidden: int = 96
     blocks: int = 3
-    steps: int = 1200
+    steps: int = 600
     batch_size: int = 512
     learning_rate: float = 1e-3
     weight_decay: float = 0.3
     signal_sigma: float = 0.5
 
     def __post_init__(self) -> None:
+        _require(
+            0 <= self.max_components <= 1024,
+            f"state.max_components: expected 0..1024, found {self.max_components}",
+        )
         _require(1 <= self.hidden <= 4096, f"state.hidden: expected 1..4096, found {self.hidden}")
         _require(0 <= self.blocks <= 32, f"state.blocks: expected 0..32, found {self.blocks}")
         _require(self.steps >= 1, f"state.steps: expected at least 1, found {self.steps}")
@@ -80,14 +88,19 @@ class DensityConfig:
 class ForwardConfig:
     """Conditional density p(y | x) of the volatility-scaled return over the next `horizon` bars.
 
-    `signal_sigma` is the noise level, in standard deviations of y, at which the score of y is read:
-    large values make it E[y | x] / sigma^2 (Tweedie).
+    `horizons` are further ones, each with a net of its own; signals use `horizon`. `signal_sigma` is the noise
+    level, in standard deviations of y, at which the score of y is read: large values make it E[y | x] / sigma^2
+    (Tweedie).
     """
 
     horizon: int = 24
+    horizons: tuple[int, ...] = ()
     hidden: int = 32
     members: int = 8
-    components: int = 5
+    components: int = 8
+    scale_hidden: int = 16
+    scale_steps: int = 600
+    scale_learning_rate: float = 5e-3
     steps: int = 1200
     batch_size: int = 1024
     learning_rate: float = 5e-4
@@ -102,8 +115,21 @@ class ForwardConfig:
         _require(1 <= self.members <= 64, f"forward.members: expected 1..64, found {self.members}")
         _require(1 <= self.components <= 64, f"forward.components: expected 1..64, found {self.components}")
         _require(self.steps >= 1, f"forward.steps: expected at least 1, found {self.steps}")
+        _require(
+            all(isinstance(h, int) and not isinstance(h, bool) and h >= 1 for h in self.horizons)
+            and len({self.horizon, *self.horizons}) == 1 + len(self.horizons),
+            f"forward.horizons: expected numbers of bars, all different, found {(self.horizon, *self.horizons)}",
+        )
+        _require(1 <= self.scale_hidden <= 4096, "forward.scale_hidden: expected 1..4096")
+        _require(self.scale_steps >= 1, "forward.scale_steps: expected at least 1")
+        _require(self.scale_learning_rate > 0, "forward.scale_learning_rate: expected a positive number")
         _require(0 < self.block_share <= 1, "forward.block_share: expected a share in (0, 1]")
         _require(self.signal_sigma > 0, "forward.signal_sigma: expected a positive number")
+
+    @property
+    def all_horizons(self) -> tuple[int, ...]:
+        """The main horizon and then the further ones, bars."""
+        return (self.horizon, *self.horizons)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +219,8 @@ def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
 def _coerce(name: str, value: Any, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
     return value

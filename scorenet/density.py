@@ -1,85 +1,21 @@
-"""Normalised log-density of the state: a reference by the heat equation, and a net fitted to it for every bar.
-
-The noised density obeys d log p_sigma(x) / d ln sigma = sigma^2 (div s + |s|^2) at fixed x, so
-
-    log p_a(x) = log p_b(x) - integral from ln a to ln b of sigma^2 (div s + |s|^2) d ln sigma,
-
-and at a large b the noised data is its own Gaussian fit. No path through empty space, no unknown constant.
-
-References:
-    Score-Based Generative Modeling through Stochastic Differential Equations (Song et al., 2021), arXiv 2011.13456.
-"""
+"""The log-density of every bar: a net fitted to the heat-equation reference."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from scorenet.analytic import Mixture
 from scorenet.config import DensityConfig, NoiseConfig
 from scorenet.denoiser import Denoiser
+from scorenet.divergence import denoiser_field
+from scorenet.heat import heat_log_density
 from scorenet.networks import Mlp
 from scorenet.training import Recipe, TrainingLog, fit, seeded
 
-__all__ = ["DensityNet", "fit_density_net", "heat_log_density", "score_and_divergence"]
-
-Score = Callable[[Tensor, Tensor], Tensor]
-
-
-def score_and_divergence(score: Score, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Return score [N, d] and its exact divergence [N], by one backward pass an axis."""
-    dim = x.shape[1]
-    with torch.enable_grad():
-        rows = x.detach().requires_grad_()
-        value = score(rows, sigma)
-        divergence = torch.zeros(len(x), dtype=x.dtype)
-        for axis in range(dim):
-            (slope,) = torch.autograd.grad(value[:, axis].sum(), rows, retain_graph=axis + 1 < dim)
-            divergence += slope[:, axis]
-    return value.detach(), divergence
-
-
-def heat_log_density(
-    score: Score,
-    base: Mixture,
-    x: Tensor,
-    *,
-    sigma: float,
-    sigma_max: float,
-    nodes: int = 10,
-    block: int = 512,
-    progress: bool = False,
-) -> Tensor:
-    """Return log p_sigma(x) of scaled rows x [N, d], nats, by the heat equation at fixed x.
-
-    `base` is the Gaussian fit of the data that closes the integral at `sigma_max`.
-    """
-    # Gauss-Legendre in ln sigma: the integrand is smooth, and 10 nodes are within 0.01 nat of 64.
-    points, weights = _legendre(nodes, math.log(sigma), math.log(sigma_max))
-    out = base.log_density(x.double(), sigma_max).to(x.dtype)
-    blocks = range(0, len(x), block)
-    for begin in tqdm(blocks, desc="log-density", unit="block", disable=not progress, leave=False):
-        rows = x[begin : begin + block]
-        total = torch.zeros(len(rows), dtype=x.dtype)
-        for level, weight in zip(points.exp(), weights, strict=True):
-            column = level.to(x.dtype).expand(len(rows), 1)
-            value, divergence = score_and_divergence(score, rows, column)
-            total += weight * level**2 * (divergence + value.square().sum(1))
-        out[begin : begin + block] -= total
-    return out
-
-
-def _legendre(nodes: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    # Golub & Welsch: nodes and weights from the Jacobi matrix of the Legendre polynomials.
-    k = torch.arange(1, nodes, dtype=torch.float64)
-    off = k / (4 * k**2 - 1).sqrt()
-    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    half = (high - low) / 2
-    return (low + high) / 2 + half * values, half * 2 * vectors[0] ** 2
+__all__ = ["DensityNet", "fit_density_net"]
 
 
 class DensityNet(nn.Module):
@@ -99,9 +35,9 @@ class DensityNet(nn.Module):
     def centre(self, base: Mixture, sigma: float) -> None:
         """Set the baseline to `base` noised to sigma."""
         dim = len(self.mean)
-        covariance = base.covariances[0] + sigma**2 * torch.eye(dim, dtype=base.means.dtype)
+        covariance = base.covariance + sigma**2 * torch.eye(dim, dtype=base.means.dtype)
         factor = torch.linalg.cholesky(covariance)
-        self.mean.copy_(base.means[0])
+        self.mean.copy_(base.mean)
         self.whiten.copy_(torch.linalg.inv(factor).T)
         self.log_norm.copy_(-0.5 * dim * math.log(2 * math.pi) - factor.diagonal().log().sum())
 
@@ -130,7 +66,7 @@ def fit_density_net(
     Returns the net, its log, and its error against the reference on `held_out` (`rmse` and `bias`, nats;
     `entropy` is minus the mean reference log-density).
     """
-    base = Mixture.gaussian(x.double())
+    base = denoiser.base or Mixture.gaussian(x.double())
     kwargs = {"sigma": config.sigma, "sigma_max": noise.sigma_max, "nodes": config.nodes}
     with seeded(seed) as generator, torch.no_grad():
         rows = _spread_rows(x, config.points, generator)
@@ -184,7 +120,7 @@ def _slope_error(
 def _label(
     denoiser: Denoiser, base: Mixture, x: Tensor, kwargs: dict[str, float | int], progress: bool
 ) -> Tensor:
-    return heat_log_density(denoiser.score, base, x, progress=progress, **kwargs)  # type: ignore[arg-type]
+    return heat_log_density(denoiser_field(denoiser), base, x, progress=progress, **kwargs)  # type: ignore[arg-type]
 
 
 def _spread_rows(x: Tensor, n: int, generator: torch.Generator) -> Tensor:

@@ -104,6 +104,17 @@ def _volatility(window: _Window, n: int) -> Array:
     return np.maximum(window.rms("log_return", n), _VOLATILITY_FLOOR)
 
 
+def _season(window: _Window) -> Array:
+    """Volatility of the 24 bars that followed this hour of the week, in each of the last four weeks of hourly bars.
+
+    Crypto never closes, but its weekends are quiet: the coming day is best told by what that weekday was like.
+    """
+    returns = window.last("log_return", 672)
+    coming = np.concatenate([returns[:, 504 - back : 528 - back] for back in (0, 168, 336, 504)], axis=1)
+    same_day = np.sqrt((coming**2).mean(axis=1))
+    return np.asarray(np.maximum(same_day, _VOLATILITY_FLOOR) / _volatility(window, 672))
+
+
 def _scaled_return(horizon: int) -> Callable[[_Window], Array]:
     def compute(window: _Window) -> Array:
         move = np.log(window.now("close")) - np.log(window.now("close", horizon))
@@ -169,6 +180,9 @@ _EXTENDED = (
     *(_Feature(f"return_{n}", "linear", None, _scaled_return(n)) for n in (1, 4, 24, 72, 168, 720)),
     _Feature("volatility", "log", None, lambda w: _volatility(w, 168)),
     _Feature("volatility_ratio", "log", None, lambda w: _volatility(w, 24) / _volatility(w, 168)),
+    _Feature("volatility_6", "log", None, lambda w: _volatility(w, 6) / _volatility(w, 168)),
+    _Feature("volatility_720", "log", None, lambda w: _volatility(w, 720) / _volatility(w, 168)),
+    _Feature("season_24", "log", None, _season),
     _Feature("volume_1", "linear", None, _log_volume_ratio(1, 24)),
     _Feature("volume_24", "linear", None, _log_volume_ratio(24, 168)),
     _Feature(

@@ -13,18 +13,18 @@ from torch import Tensor
 
 from scorenet.analytic import Mixture
 from scorenet.calibration import Calibration
-from scorenet.checkpoint import build_nets
 from scorenet.config import ModelConfig
-from scorenet.denoiser import Denoiser
 from scorenet.density import fit_density_net
 from scorenet.diagnostics import held_out_metrics
 from scorenet.errors import ScorenetError, TooFewBars
 from scorenet.features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
-from scorenet.forward import fit_forward_net, forward_target
+from scorenet.forward import forward_target
+from scorenet.forward_net import ForwardNet
+from scorenet.forward_training import fit_forward_net
 from scorenet.model import ScoreModel
-from scorenet.objectives import FrozenNoise, MultiScaleDsm
 from scorenet.scaling import Scaler
-from scorenet.training import Recipe, TrainingLog, fit, seeded, threads
+from scorenet.state import fit_base, fit_denoiser
+from scorenet.training import TrainingLog, threads
 from scorenet.windows import Split, chronological_split
 
 __all__ = ["Market", "learn"]
@@ -43,7 +43,7 @@ class Market:
 
 @dataclass(frozen=True)
 class _Rows:
-    """States of all markets stacked: x raw [N, F], y forward return [N] (NaN near the end), time [N] (UTC ms)."""
+    """States of all markets stacked: x raw [N, F], y forward returns [N, H] (NaN near the end), time [N] (UTC ms)."""
 
     x: Array
     y: Array
@@ -55,13 +55,15 @@ def learn(
     config: ModelConfig,
     *,
     info: dict[str, Any] | None = None,
+    device: str = "auto",
     progress: bool = True,
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
     Runs on one torch thread: nets this small gain little from a second one, lose much on a busy machine, and the same
     seed gives the same weights on any number of cores. The span is split in time: the first part trains, the
-    second selects and calibrates, the third is only measured.
+    second selects and calibrates, the third is only measured. `device` trains the state density: "auto" is the GPU
+    where there is one.
 
     Raises:
         TooFewBars: when the span is too short for the features and the split.
@@ -69,45 +71,53 @@ def learn(
         FeatureMismatch: when the markets lack a needed column.
     """
     with threads(1):
-        return _learn(markets, config, info or {}, progress)
+        return _learn(markets, config, info or {}, device, progress)
 
 
 def _learn(
-    markets: Sequence[Market], config: ModelConfig, info: dict[str, Any], progress: bool
+    markets: Sequence[Market], config: ModelConfig, info: dict[str, Any], device: str, progress: bool
 ) -> ScoreModel:
     features = _common_features(markets, config)
-    rows = _stack(markets, features, config.forward.horizon)
+    rows = _stack(markets, features, config.forward.all_horizons)
     split = _split(rows, features, config, markets[0].step_ms)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
     z = torch.from_numpy(scaler.transform(rows.x)).float()
-    denoiser, state_log = _fit_state(z[split.train], z[split.validation], config, progress)
+    train, held = z[split.train], z[split.validation]
+    base = fit_base(train, held, config.state, config.noise, seed=config.seed)
+    denoiser, state_log = fit_denoiser(
+        train,
+        held,
+        config.state,
+        config.noise,
+        base=base,
+        seed=config.seed,
+        device=device,
+        progress=progress,
+    )
     density_net, density_log, density_error = fit_density_net(
         denoiser,
-        z[split.train],
-        z[split.validation],
+        train,
+        held,
         config.density,
         config.noise,
         seed=config.seed + 11,
         progress=progress,
     )
-    y = torch.from_numpy(rows.y).float()
-    train, held = _with_target(split.train, rows), _with_target(split.validation, rows)
-    forward_net, forward_log = fit_forward_net(
-        z[train], y[train], z[held], y[held], config.forward, seed=config.seed + 23, progress=progress
-    )
+    forward_nets, forward_log = _fit_forward(z, rows, split, scaler, len(markets), config, progress)
     model = ScoreModel(
         features,
         config,
         scaler,
-        Mixture.gaussian(z[split.train].double()),
+        base or Mixture.gaussian(train.double()),
         denoiser,
         density_net,
-        forward_net,
+        forward_nets[config.forward.horizon],
         _untrained_calibration(),
+        further={horizon: forward_nets[horizon] for horizon in config.forward.horizons},
     )
     model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))
     logs = {"state": state_log, "density": density_log, "forward": forward_log}
-    metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test])
+    metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in density_error.items()}
     return replace(model, info=_describe(markets, rows, split, logs, metrics) | info)
 
@@ -145,18 +155,13 @@ def _carries(bars: Bars, name: str) -> bool:
     return name in bars and bool(np.any(bars[name]))
 
 
-def _stack(markets: Sequence[Market], features: FeatureSet, horizon: int) -> _Rows:
+def _stack(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[int]) -> _Rows:
     parts: list[_Rows] = []
     for market in markets:
-        bars = market.bars
-        x = features.compute(bars, market.step_ms)
-        y = forward_target(np.asarray(bars["close"], dtype=np.float64), features.volatility(bars), horizon)
-        time = np.asarray(bars["timestamp"], dtype=np.int64)
-        ahead = np.full(len(time), -1, dtype=np.int64)
-        ahead[: len(time) - horizon] = time[horizon:] if horizon < len(time) else 0
-        y[ahead - time != horizon * market.step_ms] = (
-            np.nan
-        )  # a hole inside the horizon: the return is another one
+        x = features.compute(market.bars, market.step_ms)
+        volatility = features.volatility(market.bars)
+        y = np.stack([_target(market, volatility, horizon) for horizon in horizons], axis=1)
+        time = np.asarray(market.bars["timestamp"], dtype=np.int64)
         known = np.isfinite(x).all(axis=1)
         parts.append(_Rows(x[known], y[known], time[known]))
     joined = _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "time")))
@@ -166,11 +171,20 @@ def _stack(markets: Sequence[Market], features: FeatureSet, horizon: int) -> _Ro
     return joined
 
 
+def _target(market: Market, volatility: Array, horizon: int) -> Array:
+    y = forward_target(np.asarray(market.bars["close"], dtype=np.float64), volatility, horizon)
+    time = np.asarray(market.bars["timestamp"], dtype=np.int64)
+    ahead = np.full(len(time), -1, dtype=np.int64)
+    ahead[: len(time) - horizon] = time[horizon:] if horizon < len(time) else 0
+    y[ahead - time != horizon * market.step_ms] = np.nan  # a hole inside: the return is another one
+    return y
+
+
 def _split(rows: _Rows, features: FeatureSet, config: ModelConfig, step_ms: int) -> Split:
     fractions = (config.train_fraction, config.validation_fraction)
     return chronological_split(
         rows.time,
-        horizon=config.forward.horizon,
+        horizon=max(config.forward.all_horizons),
         embargo=features.lookback,
         step_ms=step_ms,
         fractions=fractions,
@@ -178,26 +192,38 @@ def _split(rows: _Rows, features: FeatureSet, config: ModelConfig, step_ms: int)
     )
 
 
-def _fit_state(
-    train: Tensor, held: Tensor, config: ModelConfig, progress: bool
-) -> tuple[Denoiser, TrainingLog]:
-    state = config.state
-    with seeded(config.seed) as generator:
-        denoiser, _, _ = build_nets(train.shape[1], config)
-    objective = MultiScaleDsm(config.noise)
+def _fit_forward(
+    z: Tensor,
+    rows: _Rows,
+    split: Split,
+    scaler: Scaler,
+    markets: int,
+    config: ModelConfig,
+    progress: bool,
+) -> tuple[dict[int, ForwardNet], TrainingLog]:
+    nets, logs = {}, []
+    # Magnitudes say how much the market will move; the scaler straightens them, and them alone, by a logarithm.
+    magnitudes = torch.tensor([float(kind == "log") for kind in scaler.kinds])
+    for column, horizon in enumerate(config.forward.all_horizons):
+        y = torch.from_numpy(rows.y[:, column]).float()
+        train, held = _with_target(split.train, y), _with_target(split.validation, y)
+        nets[horizon], log = fit_forward_net(
+            z[train],
+            y[train],
+            z[held],
+            y[held],
+            replace(config.forward, horizon=horizon, horizons=()),
+            seed=config.seed + 23,
+            overlap=horizon * markets,
+            scale_columns=magnitudes,
+            progress=progress,
+        )
+        logs.append(log)
+    return nets, logs[0]
 
-    def loss() -> Tensor:
-        pick = torch.randint(len(train), (min(state.batch_size, len(train)),), generator=generator)
-        return objective(denoiser, train[pick], generator)
 
-    validate = FrozenNoise(held, config.noise, seed=config.seed)
-    recipe = Recipe(steps=state.steps, learning_rate=state.learning_rate, weight_decay=state.weight_decay)
-    log = fit(denoiser, loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
-    return denoiser, log
-
-
-def _with_target(index: NDArray[np.int64], rows: _Rows) -> NDArray[np.int64]:
-    kept = index[np.isfinite(rows.y[index])]
+def _with_target(index: NDArray[np.int64], y: Tensor) -> NDArray[np.int64]:
+    kept: NDArray[np.int64] = index[torch.isfinite(y[index]).numpy()]
     if not len(kept):
         raise TooFewBars(len(index) + 1, len(index), "see one full horizon ahead")
     return kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +19,17 @@ from scorenet.analytic import Mixture
 from scorenet.calibration import Calibration
 from scorenet.config import ModelConfig
 from scorenet.denoiser import Denoiser
-from scorenet.density import DensityNet, heat_log_density
+from scorenet.density import DensityNet
+from scorenet.divergence import denoiser_field
+from scorenet.errors import ConfigError
 from scorenet.features import Bars, FeatureSet
-from scorenet.forward import ForwardNet, ForwardReturn
+from scorenet.forward import ForwardReturn
+from scorenet.forward_net import ForwardNet
+from scorenet.heat import heat_log_density
+from scorenet.levels import LevelScore
 from scorenet.sampling import heun
 from scorenet.scaling import Scaler
-from scorenet.training import threads
+from scorenet.training import calm_worker, threads
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
@@ -72,6 +78,7 @@ class ScoreModel:
     Attributes:
         features: the feature set it was trained on.
         config: the settings it was trained with.
+        further: nets of p(y | x) for horizons beside the main one.
         info: training span, symbols, timeframe, hashes, versions, log and held-out metrics.
     """
 
@@ -85,19 +92,29 @@ class ScoreModel:
     calibration: Calibration
     info: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    further: Mapping[int, ForwardNet] = field(default_factory=dict)
+    _around: LevelScore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("denoiser", "density_net", "forward_net"):
             double = copy.deepcopy(getattr(self, name)).double().eval().requires_grad_(False)
             object.__setattr__(self, name, double)
+        sigma, column = self.config.state.signal_sigma, self.features.return_index
+        object.__setattr__(
+            self, "_around", LevelScore(self.denoiser, [0.5 * sigma, sigma, 2.0 * sigma], column)
+        )
+        further = {
+            h: copy.deepcopy(net).double().eval().requires_grad_(False) for h, net in self.further.items()
+        }
+        object.__setattr__(self, "further", further)
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", _digest(self.modules()))
+            object.__setattr__(self, "fingerprint", _digest(self.base, self.modules()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers get the bytes of the model folder: torch would hand its tensors over in shared-memory files.
-        from scorenet.checkpoint import dump_model, parse_model
+        from scorenet.checkpoint import dump_model
 
-        return parse_model, dump_model(self)
+        return _unpack, dump_model(self)
 
     @classmethod
     def load(cls, path: str | Path) -> ScoreModel:
@@ -123,7 +140,8 @@ class ScoreModel:
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the nets by name, as the checkpoint stores them."""
-        return {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
+        named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
+        return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
 
     def score(self, x: Array, sigma: float | None = None) -> Array:
         """Return the score of scaled states, [N, F], at noise level sigma (default: the state signal's)."""
@@ -138,10 +156,11 @@ class ScoreModel:
         """Return log p of scaled states, [N], nats, by the heat equation: the slow reference of `log_density`."""
         config, noise = self.config.density, self.config.noise
         level = config.sigma if sigma is None else sigma
+        field = denoiser_field(self.denoiser)
 
         def route(z: Tensor) -> Tensor:
             return heat_log_density(
-                self.denoiser.score, self.base, z, sigma=level, sigma_max=noise.sigma_max, nodes=config.nodes
+                field, self.base, z, sigma=level, sigma_max=noise.sigma_max, nodes=config.nodes
             )
 
         return self._rows(x, route)
@@ -164,10 +183,16 @@ class ScoreModel:
         z = heun(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
         return self.scaler.inverse(z.numpy())
 
-    def forward(self, x: Array) -> ForwardReturn:
-        """Return p(y | x) of the volatility-scaled return over `config.forward.horizon` bars."""
+    def forward(self, x: Array, horizon: int | None = None) -> ForwardReturn:
+        """Return p(y | x) of the volatility-scaled return over `horizon` bars (default: the main horizon).
+
+        Raises:
+            ConfigError: if the model was not trained for that horizon.
+        """
+        net = self._forward_net(horizon)
         with torch.inference_mode(), threads(1):
-            return self._forward_scaled(torch.from_numpy(self.scaler.transform(x)))
+            z = torch.from_numpy(self.scaler.transform(x))
+            return ForwardReturn.from_net(net, z, self.config.forward.signal_sigma)
 
     def evaluate(self, bars: Bars, signal: str = "forward", step_ms: int | None = None) -> Evaluation:
         """Evaluate every bar of a market: columns [T] in, `Evaluation` of [T] out.
@@ -222,15 +247,18 @@ class ScoreModel:
         if signal == "forward":
             scores = self.forward_net.scores(z, self.config.forward.signal_sigma).numpy()
             return scores.mean(axis=0), scores.std(axis=0)
-        factors = torch.tensor([0.5, 1.0, 2.0], dtype=z.dtype)
-        # The three levels go through the net as one batch: a live bar pays for one pass and not for three.
-        levels = (self.config.state.signal_sigma * factors).repeat_interleave(len(z))[:, None]
-        column = self.denoiser.score(z.repeat(len(factors), 1), levels)[:, self.features.return_index]
-        around = column.reshape(len(factors), len(z)).numpy()
+        around = self._around(z).numpy()
         return around[1], around.std(axis=0)
 
-    def _forward_scaled(self, z: Tensor) -> ForwardReturn:
-        return ForwardReturn.from_net(self.forward_net, z, self.config.forward.signal_sigma)
+    def _forward_net(self, horizon: int | None) -> ForwardNet:
+        if horizon is None or horizon == self.config.forward.horizon:
+            return self.forward_net
+        if horizon not in self.further:
+            known = ", ".join(map(str, self.config.forward.all_horizons))
+            raise ConfigError(
+                f"horizon: this model knows {known} bars, found {horizon}; train with forward.horizons"
+            )
+        return self.further[horizon]
 
     def _rows(self, x: Array, function: Any) -> Array:
         z = torch.from_numpy(self.scaler.transform(x))
@@ -242,8 +270,17 @@ class ScoreModel:
         return np.asarray(torch.cat(parts).numpy())
 
 
-def _digest(modules: dict[str, nn.Module]) -> str:
+def _unpack(meta: bytes, weights: bytes) -> ScoreModel:
+    from scorenet.checkpoint import parse_model
+
+    calm_worker()
+    return parse_model(meta, weights)
+
+
+def _digest(base: Mixture, modules: dict[str, nn.Module]) -> str:
     digest = hashlib.sha256()
+    for part in (base.weights, base.means, base.covariances):
+        digest.update(part.double().contiguous().numpy().tobytes())
     for name, module in modules.items():
         for key, value in module.state_dict().items():
             digest.update(f"{name}.{key}".encode())

@@ -38,37 +38,54 @@ class _Block(nn.Module):
         nn.init.zeros_(self.down.weight)
         nn.init.zeros_(self.down.bias)
 
-    def forward(self, h: Tensor, embedded: Tensor) -> Tensor:
+    def modulation(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
         scale, shift = self.modulate(embedded).chunk(2, dim=-1)
-        inner = torch.nn.functional.silu(self.up(self.norm(h) * (1 + scale) + shift))
+        return 1 + scale, shift
+
+    def forward(self, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        inner = torch.nn.functional.silu(self.up(self.norm(h) * scale + shift))
         out: Tensor = h + self.down(inner)
         return out
 
 
 class NoiseConditionalMlp(nn.Module):
-    """Create F(x, c_noise): [N, d], [N, 1] -> [N, d], a residual MLP conditioned on the noise level.
+    """Create F(x, c_noise, pull): [N, d], [N, 1], [N, d] -> [N, outputs] (d), a residual MLP given the noise level.
+
+    `pull` is what the caller's base would answer itself; without one it counts as zero.
 
     References:
         FiLM: Visual Reasoning with a General Conditioning Layer (Perez et al., 2018), arXiv 1709.07871.
     """
 
-    def __init__(self, dim: int, hidden: int = 128, blocks: int = 3, expansion: int = 2) -> None:
+    def __init__(
+        self, dim: int, hidden: int = 128, blocks: int = 3, expansion: int = 2, outputs: int | None = None
+    ) -> None:
         super().__init__()
         width = 32
         self.embed = _NoiseEmbedding(width)
         self.enter = nn.Linear(dim, hidden)
+        self.enter_pull = nn.Linear(dim, hidden, bias=False)
         self.blocks = nn.ModuleList(_Block(hidden, width, expansion) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
-        self.leave = nn.Linear(hidden, dim)
+        self.leave = nn.Linear(hidden, outputs or dim)
         # Zero output: before its first step the denoiser is exactly the best one for a standard normal.
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        h, embedded = self.enter(x), self.embed(c_noise)
-        for block in self.blocks:
-            h = block(h, embedded)
-        return torch.as_tensor(self.leave(torch.nn.functional.silu(self.norm(h))))
+    def forward(self, x: Tensor, c_noise: Tensor, pull: Tensor | None = None) -> Tensor:
+        h = self.enter(x) if pull is None else self.enter(x) + self.enter_pull(pull)
+        return torch.as_tensor(self.leave(self.hidden(h, self.modulations(c_noise))))
+
+    def modulations(self, c_noise: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return each block's scale and shift: all that the noise level does to it."""
+        embedded = self.embed(c_noise)
+        return [block.modulation(embedded) for block in self.blocks]  # type: ignore[operator]
+
+    def hidden(self, h: Tensor, modulations: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Return the activations that the last layer reads, from those of the first."""
+        for block, (scale, shift) in zip(self.blocks, modulations, strict=True):
+            h = block(h, scale, shift)
+        return torch.nn.functional.silu(self.norm(h))
 
 
 class Mlp(nn.Module):

@@ -29,14 +29,15 @@ def heun(
 ) -> Tensor:
     """Draw n scaled states [n, d] by Heun steps down the probability-flow ODE and a last Tweedie step.
 
-    The start is the Gaussian fit `base` widened to sigma_max, not N(0, sigma_max^2): it has the data's covariance.
+    The start is the mean and covariance of `base` widened to sigma_max, not N(0, sigma_max^2): it has the
+    data's covariance.
     2 * steps - 1 network evaluations.
     """
     dim = base.means.shape[1]
     generator = torch.Generator().manual_seed(seed)
-    noisy = base.covariances[0] + sigma_max**2 * torch.eye(dim, dtype=base.means.dtype)
+    noisy = base.covariance + sigma_max**2 * torch.eye(dim, dtype=base.means.dtype)
     start = torch.randn(n, dim, generator=generator, dtype=base.means.dtype)
-    x: Tensor = base.means[0] + start @ torch.linalg.cholesky(noisy).T
+    x: Tensor = base.mean + start @ torch.linalg.cholesky(noisy).T
     sigmas = karras_sigmas(sigma_min, sigma_max, steps).to(x.dtype)
     for here, there in zip(sigmas, [*sigmas[1:], None], strict=True):
         slope = -here * denoiser.score(x, here)

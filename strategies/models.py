@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
+from scorenet.training import calm_worker
 from strategies.datas import bar_milliseconds, symbol_of
 
 __all__ = ["check_fits", "precompute", "resolve_model"]
@@ -25,9 +24,7 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
         CheckpointError: if the folder cannot be used.
         TypeError: if `model` is neither.
     """
-    if multiprocessing.parent_process() is not None:
-        # A worker forked after torch has run on several threads waits for ever for threads that it does not have.
-        torch.set_num_threads(1)
+    calm_worker()
     if isinstance(model, ScoreModel):
         return model
     if not isinstance(model, str | Path):

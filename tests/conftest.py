@@ -15,7 +15,7 @@ from scorenet import ModelConfig, ScoreModel, learn
 TINY = ModelConfig.from_dict(
     {
         "features": "chapter",
-        "state": {"hidden": 32, "blocks": 1, "steps": 60, "batch_size": 256},
+        "state": {"hidden": 32, "blocks": 1, "steps": 60, "batch_size": 256, "max_components": 4},
         "density": {"points": 400, "steps": 80, "hidden": 32, "batch_size": 128},
         "forward": {
             "horizon": 4,

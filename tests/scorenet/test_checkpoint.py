@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 from feeds import simulate, to_arrays
 from scorenet import CheckpointError, ScoreModel
 
+ONE_FEATURE = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]]}
+
 
 @pytest.fixture
 def folder(tiny_model_dir: Path, tmp_path: Path) -> Path:
@@ -81,7 +83,10 @@ def test_a_pickled_checkpoint_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format="scorenet/0"), "expected format 'scorenet/1', found 'scorenet/0'"),
+        (
+            lambda m: m.update(format="scorenet/1"),
+            "expected format 'scorenet/2', found 'scorenet/1'; train the model again",
+        ),
         (lambda m: m.pop("scaler"), "damaged"),
         (lambda m: m["config"]["state"].update(hidden=10**9), "state.hidden"),
         (lambda m: m["config"]["state"].update(blocks=2), "tensors do not fit"),
@@ -92,7 +97,14 @@ def test_a_pickled_checkpoint_is_refused_by_name(tmp_path):
         (lambda m: m["features"].update(set="best"), "unknown feature set"),
         (lambda m: m["scaler"]["std"].__setitem__(0, 0.0), "non-finite"),
         (lambda m: m["scaler"]["mean"].pop(), "do not have 10 features"),
-        (lambda m: m["base"]["mean"].__setitem__(0, None), "damaged"),
+        (lambda m: m["base"]["means"].__setitem__(0, None), "damaged"),
+        (lambda m: m["base"]["weights"].append(0.5), "weights"),
+        (lambda m: m["base"]["weights"].__setitem__(0, -1.0), "positive weights"),
+        (lambda m: m["base"]["covariances"][0][0].__setitem__(0, -1.0), "negative eigenvalues"),
+        (lambda m: m["base"].pop("covariances"), "damaged"),
+        (lambda m: [row.pop() for row in m["base"]["means"]], r"covariances \[K, d, d\]"),
+        (lambda m: m.update(base=m["base"] | ONE_FEATURE), "do not have 10 features"),
+        (lambda m: m["base"]["means"][0].__setitem__(0, 7.0), "do not belong together"),
         (lambda m: m["calibration"].update(log_density=[]), "empty"),
         (lambda m: m["calibration"]["magnitude"].pop("state"), "incomplete"),
         (lambda m: m.update(fingerprint="0" * 64), "do not belong together"),

@@ -23,6 +23,9 @@ def test_round_trip_and_dotted_changes():
         ("forward.horizon", True, "expected int, found True"),
         ("noise.sigma_min", 50.0, "sigma_min < sigma_max"),
         ("density.sigma", 0.001, "between noise.sigma_min and noise.sigma_max"),
+        ("forward.horizons", [24], "all different, found \\(24, 24\\)"),
+        ("forward.horizons", [0], "expected numbers of bars"),
+        ("forward.horizons", 4, "expected tuple, found 4"),
         ("train_fraction", 0.95, "sum below 1"),
     ],
 )
@@ -36,3 +39,9 @@ def test_an_unknown_table_key_is_named():
         ModelConfig.from_dict({"state": {"hiden": 3}})
     with pytest.raises(ConfigError, match="expected a table"):
         ModelConfig.from_dict({"state": 3})
+
+
+def test_further_horizons_survive_a_list_as_json_and_toml_have_it():
+    config = ModelConfig().with_values(**{"forward.horizons": [1, 72]})
+    assert config.forward.all_horizons == (24, 1, 72)
+    assert ModelConfig.from_dict({"forward": {"horizons": [1, 72]}}) == config

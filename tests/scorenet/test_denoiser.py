@@ -3,17 +3,19 @@
 import pytest
 import torch
 
+from scorenet.analytic import Mixture
 from scorenet.denoiser import Denoiser, precondition
 from scorenet.networks import NoiseConditionalMlp
 
 
-@pytest.fixture
-def denoiser() -> Denoiser:
+@pytest.fixture(params=[None, 3], ids=["standard normal", "mixture"])
+def denoiser(request) -> Denoiser:
     torch.manual_seed(0)
+    base = None if request.param is None else Mixture.random(5, request.param, seed=1)
     network = NoiseConditionalMlp(5, hidden=16, blocks=2)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    return Denoiser(network).double()
+    return Denoiser(network, base).double()
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 1.0, 20.0])
@@ -30,6 +32,21 @@ def test_an_untrained_denoiser_is_the_best_one_for_a_standard_normal():
     fresh = Denoiser(NoiseConditionalMlp(3, hidden=8, blocks=1)).double()
     torch.testing.assert_close(fresh(x, 0.7), x / (1 + 0.7**2))
     torch.testing.assert_close(fresh.score(x, 0.7), -x / (1 + 0.7**2))
+
+
+def test_an_untrained_denoiser_is_exact_where_its_base_is():
+    base = Mixture.random(3, 4, seed=1)
+    x = base.sample(20, seed=2, sigma=0.7)
+    fresh = Denoiser(NoiseConditionalMlp(3, hidden=8, blocks=1), base).double()
+    torch.testing.assert_close(fresh(x, 0.7), base.denoise(x, 0.7))
+    torch.testing.assert_close(fresh.score(x, 0.7), base.score(x, 0.7))
+
+
+def test_a_base_keeps_its_digits_through_single_precision(denoiser):
+    x = torch.randn(30, 5, dtype=torch.float64)
+    before = denoiser.score(x, 0.3) - denoiser.correction(x, 0.3)
+    after = denoiser.float().double()
+    assert torch.equal(after.score(x, 0.3) - after.correction(x, 0.3), before)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.5, 10.0])

@@ -132,6 +132,22 @@ def test_the_chapter_features_are_the_chapters_formulas():
         assert row[name] == pytest.approx(value, rel=1e-12), name
 
 
+def test_season_is_the_volatility_of_the_coming_day_in_each_of_the_last_four_weeks():
+    rng = np.random.default_rng(2)
+    close = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(721)))
+    bars = dict.fromkeys(("open", "high", "low", "close"), close) | {"volume": np.ones(721)}
+    features = feature_set("extended", ())
+    row = dict(zip(features.names, features.compute(bars)[-1], strict=True))
+    r = np.diff(np.log(close))  # r[-1] is the return of the last bar
+    same_days = np.concatenate([r[-168 * week : len(r) - 168 * week + 24] for week in (1, 2, 3, 4)])
+    assert len(same_days) == 96
+    expected = np.sqrt((same_days**2).mean() / (r[-672:] ** 2).mean())
+    assert row["season_24"] == pytest.approx(expected, rel=1e-12)
+    assert row["volatility_6"] == pytest.approx(
+        np.sqrt((r[-6:] ** 2).mean() / (r[-168:] ** 2).mean()), rel=1e-12
+    )
+
+
 def test_degenerate_windows_have_stated_values():
     flat = {name: np.full(30, 10.0) for name in ("open", "high", "low", "close")} | {"volume": np.zeros(30)}
     features = feature_set("chapter", ())

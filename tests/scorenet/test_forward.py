@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from scorenet.config import ForwardConfig
-from scorenet.forward import ForwardNet, ForwardReturn, fit_forward_net, forward_target
+from scorenet.forward import ForwardReturn, forward_target
+from scorenet.forward_net import ForwardNet
+from scorenet.forward_training import fit_forward_net
 
 
 def mixture(sigma: float = 0.5) -> tuple[ForwardReturn, ForwardNet, torch.Tensor]:
     torch.manual_seed(1)
     net = ForwardNet(3, 8, 2, 4)
-    for parameter in net.net.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
     net = net.double().requires_grad_(False)
     x = torch.randn(20, 3, dtype=torch.float64)
     return ForwardReturn.from_net(net, x, sigma), net, x
@@ -48,6 +50,23 @@ def test_crps_is_the_integral_of_the_squared_distribution_gap():
     np.testing.assert_allclose(coming.crps(outcome), gap.sum(0) * (grid[1] - grid[0]), atol=5e-3)
 
 
+def test_cvar_is_the_mean_below_the_quantile():
+    coming, _, _ = mixture()
+    grid = np.linspace(-150, 150, 60_001)
+    density = np.exp(np.stack([coming.log_density(np.full(20, y)) for y in grid]))
+    for alpha in (0.01, 0.05, 0.5):
+        below = density * (grid[:, None] <= coming.quantile(alpha))
+        expected = (below * grid[:, None]).sum(0) / below.sum(0)
+        np.testing.assert_allclose(coming.cvar(alpha), expected, atol=0.02)
+    everything = coming.cvar(1 - 1e-12)
+    np.testing.assert_allclose(everything, coming.mean, atol=1e-6)
+
+
+def test_pit_is_the_distribution_function_at_the_outcome():
+    coming, _, _ = mixture()
+    np.testing.assert_array_equal(coming.pit(coming.mean), coming.cdf(coming.mean))
+
+
 def test_the_score_is_the_slope_of_the_noised_log_density_of_each_member():
     coming, net, x = mixture(sigma=0.8)
     weights, means, widths = (part.numpy() for part in net(x))
@@ -78,8 +97,7 @@ def test_target_is_the_return_ahead_in_its_own_volatility():
 def learned() -> tuple[ForwardNet, torch.Tensor]:
     g = torch.Generator().manual_seed(0)
     x = torch.randn(12_000, 3, generator=g)
-    scale = torch.where(x[:, 1] > 0, 1.5, 0.5)
-    y = 0.5 * x[:, 0] + scale * torch.randn(12_000, generator=g)
+    y = 0.5 * x[:, 0] + (0.5 * x[:, 1]).exp() * torch.randn(12_000, generator=g)
     config = ForwardConfig(
         hidden=32,
         members=2,
@@ -97,17 +115,55 @@ def test_score_matching_recovers_a_conditional_law(learned):
     net, x = learned
     coming = ForwardReturn.from_net(net, x, 4.0)
     truth = 0.5 * x[:, 0].numpy()
-    width = np.where(x[:, 1] > 0, 1.5, 0.5)
-    clear = np.abs(x[:, 1].numpy()) > 0.3
+    width = np.exp(0.5 * x[:, 1].numpy())
     assert np.sqrt(np.mean((coming.mean - truth) ** 2)) < 0.12
-    assert np.median(np.abs(coming.std[clear] / width[clear] - 1)) < 0.12
+    assert np.median(np.abs(coming.std / width - 1)) < 0.12
     assert np.corrcoef(coming.score, truth)[0, 1] > 0.97
 
 
 def test_probability_integral_transform_is_uniform_on_the_law(learned):
     net, x = learned
     g = torch.Generator().manual_seed(7)
-    y = 0.5 * x[:, 0] + torch.where(x[:, 1] > 0, 1.5, 0.5) * torch.randn(len(x), generator=g).double()
+    y = 0.5 * x[:, 0] + (0.5 * x[:, 1]).exp() * torch.randn(len(x), generator=g).double()
     pit = ForwardReturn.from_net(net, x, 4.0).cdf(y.numpy())
     histogram = np.histogram(pit, bins=10, range=(0, 1))[0] / len(pit)
-    assert np.abs(histogram - 0.1).max() < 0.025
+    assert np.abs(histogram - 0.1).max() < 0.04
+
+
+def test_a_shift_that_fails_on_held_out_rows_keeps_its_sign_and_loses_its_size():
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(6_000, 2, generator=g)
+    noise = torch.randn(6_000, generator=g)
+    known, opposite = 0.5 * x[:, 0] + noise, -0.5 * x[:, 0] + noise
+    config = ForwardConfig(
+        hidden=16, members=2, scale_steps=60, steps=150, batch_size=256, learning_rate=3e-3, feature_noise=0.0
+    )
+    beliefs = {}
+    for name, held in (("same law", known), ("opposite law", opposite)):
+        net, _ = fit_forward_net(
+            x[:4_000], known[:4_000], x[4_000:], held[4_000:], config, seed=0, overlap=1, progress=False
+        )
+        beliefs[name] = float(net.belief)
+    assert beliefs["same law"] > 0.8
+    assert beliefs["opposite law"] == pytest.approx(0.05)
+
+
+def test_only_marked_columns_set_the_scale():
+    net = ForwardNet(3, 8, 2, 4)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    net.scale_columns.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    x = torch.randn(5, 3)
+    moved = x + torch.tensor([1.0, 0.0, -2.0])
+    torch.testing.assert_close(net.log_scale(x), net.log_scale(moved))
+    assert not torch.allclose(net.log_scale(x), net.log_scale(x + torch.tensor([0.0, 1.0, 0.0])))
+
+
+def test_the_shape_starts_as_a_student_law_of_mean_zero():
+    net = ForwardNet(2, 8, 1, 8).double().requires_grad_(False)
+    start = ForwardReturn.from_net(net, torch.zeros(1, 2, dtype=torch.float64), 4.0)
+    assert start.mean == pytest.approx(0.0, abs=1e-7)
+    student = torch.distributions.StudentT(torch.tensor(4.0))
+    for y in (0.0, 2.0, 5.0):
+        truth = float(student.log_prob(torch.tensor(y)))
+        assert start.log_density(np.array([y]))[0] == pytest.approx(truth, abs=0.25)

@@ -1,5 +1,6 @@
 """Denoising score matching: what it is minimal at, and that the antithetic pair only removes noise."""
 
+import pytest
 import torch
 
 from scorenet.analytic import Mixture
@@ -37,6 +38,14 @@ def test_the_excess_loss_is_the_fisher_error():
     for (sigma, low), (_, high) in zip(exact, shifted, strict=True):
         # E|sigma (s + 0.2) + e|^2 - E|sigma s + e|^2 = (0.2 sigma)^2 when s is exact.
         assert abs((high - low) / (0.2 * sigma) ** 2 - 1) < 0.1 + 0.1 / sigma
+
+
+def test_the_loss_is_the_mean_of_its_rows():
+    mixture = Mixture.random(3, 2, seed=1)
+    held_out = FrozenNoise(mixture.sample(300, seed=2), NOISE)
+    rows = held_out.by_row(Oracle(mixture))
+    assert rows.shape == (300,)
+    assert float(rows.mean()) == pytest.approx(held_out(Oracle(mixture)))
 
 
 def test_frozen_noise_is_frozen():

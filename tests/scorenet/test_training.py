@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from scorenet import Diverged
+from scorenet import ConfigError, Diverged
 from scorenet.networks import Mlp
-from scorenet.training import Recipe, fit, seeded, threads
+from scorenet.training import Recipe, fit, pick_device, seeded, threads
 
 RECIPE = Recipe(steps=60, learning_rate=1e-2, weight_decay=0.0)
 
 
-def train(seed: int = 0, validate=None, scale: float = 1.0):
+def train(seed: int = 0, validate=None, scale: float = 1.0, recipe: Recipe = RECIPE):
     with seeded(seed) as generator:
         net = Mlp(2, 8, 1)
     x = torch.randn(64, 2, generator=torch.Generator().manual_seed(9))
@@ -23,7 +23,7 @@ def train(seed: int = 0, validate=None, scale: float = 1.0):
         with torch.no_grad():
             return float((module(x)[0, :, 0] - x.sum(1)).square().mean())
 
-    log = fit(net, loss, validate or held_out, RECIPE, name="test", progress=False)
+    log = fit(net, loss, validate or held_out, recipe, name="test", progress=False)
     return net, log, held_out
 
 
@@ -75,3 +75,40 @@ def test_threads_are_restored():
     with threads(1):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_a_net_that_only_gets_worse_is_left_as_it_was():
+    checks = iter(range(1000))
+    net, log, _ = train(validate=lambda module: float(next(checks)))
+    with seeded(0):
+        fresh = Mlp(2, 8, 1)
+    assert log.best_step == log.steps[0] == 0
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
+
+
+def test_a_time_limit_ends_training_with_the_rate_run_down(monkeypatch):
+    # A clock that gains a second a look: 10 seconds end 1,000 planned steps after ten.
+    clock = iter(range(10_000))
+    monkeypatch.setattr("scorenet.training.time.monotonic", lambda: float(next(clock)))
+    rates = []
+    original = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW,
+        "step",
+        lambda self, *a: (rates.append(self.param_groups[0]["lr"]), original(self, *a))[1],
+    )
+    _, log, _ = train(recipe=Recipe(steps=1000, learning_rate=1e-2, weight_decay=0.0, max_seconds=10.0))
+    assert log.steps[-1] == len(rates) == 10
+    assert rates[-1] < 1e-9
+    assert log.steps[0] == 0
+    assert len(log.steps) == len(log.validation) == len(log.training) == 11
+
+
+def test_a_device_that_is_not_there_is_refused():
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ConfigError, match="expected auto, cpu or cuda"):
+        pick_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="no GPU"):
+            pick_device("cuda")

@@ -7,6 +7,7 @@ import torch
 
 from feeds import BarsData, simulate
 from scorenet import ScoreModel
+from scorenet.adaptive import adaptive_gate
 from strategies import (
     Decisions,
     EquityCurve,
@@ -90,7 +91,8 @@ def test_it_runs_in_a_script_with_the_stock_broker(tiny_model_dir):
 def test_without_fees_both_brokers_keep_the_same_books(tiny_model):
     stock = bt.brokers.BackBroker()
     stock.addcommissioninfo(PerpetualCommission(**FREE, leverage=1.0))
-    one, other = (play([market(2)], tiny_model, broker, **OPEN) for broker in (stock, perpetual()))
+    rules = {**OPEN, "max_exposure": 0.8}  # the stock broker has no margin to lend when the fill costs more
+    one, other = (play([market(2)], tiny_model, broker, **rules) for broker in (stock, perpetual()))
     for name in ("target", "position"):
         np.testing.assert_allclose(rows(one, "S2", name)[0], rows(other, "S2", name)[0], atol=1e-12)
     np.testing.assert_allclose(table(one, "equitycurve")["equity"], table(other, "equitycurve")["equity"])
@@ -101,7 +103,9 @@ def test_it_needs_no_special_commission(tiny_model):
     assert (np.asarray(table(strategy, "orders")["size"]) % 1 != 0).any(), "whole units only"
 
 
-@pytest.mark.parametrize("params", [{"leverage": 0.0}, {"leverage": -1.0}, {"cooldown": -1}])
+@pytest.mark.parametrize(
+    "params", [{"leverage": 0.0}, {"leverage": -1.0}, {"cooldown": -1}, {"density_adaptation": 1.5}]
+)
 def test_impossible_parameters_stop_it_before_the_first_bar(tiny_model, params):
     with pytest.raises(ValueError, match=f"{next(iter(params))}: expected"):
         play([market(1)], tiny_model, **params)
@@ -405,7 +409,26 @@ def test_two_processes_find_what_one_finds(tiny_model, tiny_model_dir, as_path):
     model = tiny_model_dir if as_path else tiny_model
     alone = [outcome(trial) for trial in sweep(frame, model, maxcpus=1)]
     torch.set_num_threads(2)
+    busy = torch.randn(600, 600)
+    torch.linalg.cholesky(
+        busy @ busy.T + 600 * torch.eye(600)
+    )  # the pools of threads now exist, and no fork has them
     trials = sweep(frame, model, maxcpus=2)
     assert {trial.analyzers.threads.get_analysis()["threads"] for trial in trials} == {1}
     assert torch.get_num_threads() == 2, "the caller's own setting is left alone"
     assert [outcome(trial) for trial in trials] == alone
+
+
+def test_an_adaptive_gate_sees_what_the_plain_function_sees_and_rejects_its_share(tiny_model):
+    params = {**OPEN, "density_quantile": 0.2}
+    plain = play([market(1)], tiny_model, **params)
+    strategy = play([market(1)], tiny_model, **params, density_adaptation=0.05)
+    density, rank = rows(strategy, "S1", "log_density", "density_rank")
+    history = adaptive_gate(np.asarray(density, dtype=float), tiny_model.calibration, level=0.2, rate=0.05)
+    np.testing.assert_array_equal(np.asarray(rank, dtype=float), history.rank)
+    assert not np.array_equal(rows(plain, "S1", "density_rank")[0], rank)
+    decided = np.isfinite(history.rank)
+    bound = (0.8 + 0.05) / (0.05 * decided.sum())
+    assert abs((~history.in_distribution[decided]).mean() - 0.2) <= bound
+    rejected = np.asarray(rows(strategy, "S1", "reason")[0]) == "out_of_distribution"
+    np.testing.assert_array_equal(rejected[decided], ~history.in_distribution[decided])
