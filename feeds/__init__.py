@@ -23,6 +23,7 @@ from feeds.sources import load_bars
 
 if TYPE_CHECKING:
     from feeds.btdata import BarsData, ReplayData
+    from feeds.ccxtdata import CCXTData
 
 __all__ = [
     "BadBars",
@@ -31,6 +32,7 @@ __all__ = [
     "BadTimeframe",
     "BarGap",
     "BarsData",
+    "CCXTData",
     "ExchangeBanned",
     "ExchangeError",
     "ExchangeRejected",
@@ -60,4 +62,8 @@ def __getattr__(name: str) -> Any:
         from feeds import btdata
 
         return getattr(btdata, name)
+    if name == "CCXTData":
+        from feeds.ccxtdata import CCXTData
+
+        return CCXTData
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
+from typing import Any
 
 import backtrader as bt
 import numpy as np
@@ -11,7 +12,7 @@ from feeds.bars import as_bars, to_arrays
 from feeds.errors import BadTimeframe
 from feeds.timeframes import to_backtrader, to_ms
 
-__all__ = ["BarsData", "ReplayData"]
+__all__ = ["BarsData", "ReplayData", "columns_of", "float_days", "whole_ms"]
 
 _EXTRA_LINES = ("funding_rate", "open_interest")
 _MS_PER_DAY = 86_400_000
@@ -48,10 +49,18 @@ class BarsData(bt.feed.DataBase):
     """
 
     lines = _EXTRA_LINES
-    params = (("symbol", ""), ("timeframe", None), ("compression", None), ("gaps", None))
+    params: tuple[tuple[str, Any], ...] = (
+        ("symbol", ""),
+        ("timeframe", None),
+        ("compression", None),
+        ("gaps", None),
+    )
 
     def __init__(self) -> None:
         super().__init__()
+        self._begin()
+
+    def _begin(self) -> None:
         frame = self.p.dataname
         named = self.p.timeframe if isinstance(self.p.timeframe, str) else None
         canonical = isinstance(frame, pd.DataFrame) and bool(frame.attrs.get("timeframe"))
@@ -62,9 +71,13 @@ class BarsData(bt.feed.DataBase):
             gaps=self.p.gaps or ("keep" if canonical else "raise"),
         )
         self._set_timeframe(bars.attrs["timeframe"], named is None)
+        self._take(bars)
+
+    def _take(self, bars: pd.DataFrame) -> None:
+        """Take the canonical bars to deliver, and the name of their market."""
         self.p.symbol = bars.attrs["symbol"]
         self.p.name = self.p.name or bars.attrs["symbol"]
-        self._columns = _columns(bars)
+        self._columns = columns_of(bars)
         self.absent = frozenset(name for name in _EXTRA_LINES if name not in bars)
         self._row = 0
         self._lines: list[tuple[bt.LineBuffer, array[float]]] = []
@@ -76,7 +89,7 @@ class BarsData(bt.feed.DataBase):
 
     def close_ms(self, ago: int = 0) -> int:
         """Return the close of the bar `ago` in UTC ms; float days round-trip to the second exactly."""
-        return round((self.datetime[ago] - _EPOCH_ORDINAL) * 86_400) * 1000
+        return whole_ms(self.datetime[ago])
 
     def start(self) -> None:
         super().start()
@@ -118,7 +131,7 @@ class BarsData(bt.feed.DataBase):
             self._barstack.appendleft([line[0] for line in self.itersize()])
             self.backwards(force=True)
 
-    def _load(self) -> bool:
+    def _load(self) -> bool | None:
         row = self._row
         if row >= len(self._columns["datetime"]):
             return False
@@ -162,11 +175,20 @@ class ReplayData(BarsData):
         return True
 
 
-def _columns(bars: pd.DataFrame) -> dict[str, "array[float]"]:
+def float_days(ms: Any) -> Any:
+    """Return UTC ms, a number or an array, in Backtrader's float days; whole seconds as date2num has them."""
+    return ms // _MS_PER_DAY + _EPOCH_ORDINAL + (ms % _MS_PER_DAY) / _MS_PER_DAY
+
+
+def whole_ms(days: float) -> int:
+    """Return Backtrader's float days in UTC ms, to the second."""
+    return round((days - _EPOCH_ORDINAL) * 86_400) * 1000
+
+
+def columns_of(bars: pd.DataFrame) -> dict[str, "array[float]"]:
+    """Return the lines [T] of canonical bars, by name; what the frame does not carry is 0.0."""
     arrays = to_arrays(bars)
-    close = arrays["timestamp"] + to_ms(bars.attrs["timeframe"])
-    # Bit-equal to backtrader.date2num for whole seconds, in one go.
-    stamps = close // _MS_PER_DAY + _EPOCH_ORDINAL + (close % _MS_PER_DAY) / _MS_PER_DAY
+    stamps = float_days(arrays["timestamp"] + to_ms(bars.attrs["timeframe"]))
     absent = np.zeros(len(stamps))
     open_interest = arrays.get("open_interest", absent)
     columns = {

@@ -5,16 +5,23 @@ store without a new download of the rest, and an interrupted run goes on where i
 """
 
 import datetime as dt
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from feeds.downloader import Downloader, FetchReport
-from feeds.errors import BadSource
-from feeds.exchange import Bybit
+from feeds.bybit import AsyncBybit
+from feeds.crowd import run
+from feeds.downloader import Downloader, FetchReport, Wanted
+from feeds.errors import BadSource, BadSymbol
+from feeds.gate import REQUESTS_PER_SECOND
 from feeds.history import History, stored_name
+from feeds.instruments import Instrument
+from feeds.rulebook import write_instrument
+from feeds.series import series_folders
 from feeds.stamps import iso, parse_time
 from feeds.timeframes import to_ms
 
@@ -23,6 +30,8 @@ __all__ = ["FetchReport", "ensure", "fetch"]
 Time = str | int | dt.date | dt.datetime
 
 _EXCHANGES = ("bybit",)
+_SKEW_SECONDS = 1.0
+_log = logging.getLogger("feeds")
 
 
 def fetch(
@@ -35,13 +44,15 @@ def fetch(
     data_dir: str | Path = "data",
     funding: bool = False,
     open_interest: bool = False,
+    mark: bool = False,
     base_url: str | None = None,
+    requests_per_second: float | None = REQUESTS_PER_SECOND,
     progress: bool = True,
 ) -> list[FetchReport]:
     """Store the closed bars that open in [since, until) and return a report a series; `until` None is now.
 
-    Funding and open interest come with linear symbols only. Every symbol is resolved before the first
-    download.
+    All symbols are resolved before the first download, then all series are downloaded side by side. Spot has
+    bars only, not funding, open interest or mark prices. The rules of each instrument are stored too.
 
     Raises:
         BadSource: a time or the exchange cannot be understood.
@@ -57,16 +68,14 @@ def fetch(
         raise BadSource(f"expected since < until, found since {iso(start)} and until {iso(end)}")
     if isinstance(symbols, str) or not symbols:
         raise BadSource(f"expected a list of symbols such as ['BTC/USDT:USDT'], found {symbols!r}")
-    with Bybit(base_url=base_url) as client:
-        downloader = Downloader(client, data_dir, progress=progress)
-        instruments = {found.symbol: found for found in map(client.instrument, symbols)}
-        return [
-            report
-            for instrument in instruments.values()
-            for report in downloader.all(
-                instrument, timeframe, start, end, funding=funding, open_interest=open_interest
-            )
-        ]
+    kinds = _kinds(mark=mark, funding=funding, open_interest=open_interest)
+
+    async def download() -> list[FetchReport]:
+        async with AsyncBybit(base_url=base_url, requests_per_second=requests_per_second) as client:
+            instruments = await _resolve(client, symbols, Path(data_dir))
+            return await _bring(client, instruments, kinds, timeframe, start, end, Path(data_dir), progress)
+
+    return run(download())
 
 
 def ensure(
@@ -77,6 +86,7 @@ def ensure(
     *,
     exchange: str = "bybit",
     data_dir: str | Path = "data",
+    warmup_bars: int = 0,
     offline: bool = False,
     funding: bool = True,
     open_interest: bool = True,
@@ -86,8 +96,9 @@ def ensure(
     """Return the canonical bars that open in [since_ms, until_ms); get what is missing unless `offline`.
 
     None stands for the ends of what is stored, or for now when `until_ms` is None and bars may be
-    downloaded. Funding and open interest are columns when their series are stored. Holes of the exchange's
-    history stay holes.
+    downloaded. `warmup_bars` earlier bars come with them, fewer where none exist or, `offline`, are stored.
+    Funding and open interest are columns when their series are stored. Holes of the exchange's history stay
+    holes.
 
     Raises:
         MissingData: there are no such bars, or some are not stored and `offline` forbids to get them.
@@ -97,7 +108,7 @@ def ensure(
         ExchangeError: the exchange does not deliver; what came before is stored.
         StoreError: the store cannot be read or written.
     """
-    to_ms(timeframe)
+    step = to_ms(timeframe)
     _check_exchange(exchange)
     name = stored_name(data_dir, exchange, symbol)
     history = History(
@@ -108,17 +119,90 @@ def ensure(
         funding=funding,
         open_interest=open_interest,
     )
-    start, end = history.span(since_ms, until_ms)
+    first, end = history.span(since_ms, until_ms)
+    start = first if since_ms is None else first - warmup_bars * step
     if offline:
+        start = history.clip_warmup(start, first)
         history.refuse_missing(start, end)
     elif until_ms is None or history.missing(start, end):
-        with Bybit(base_url=base_url) as client:
-            instrument = client.instrument(name)
-            Downloader(client, data_dir, progress=progress).all(
-                instrument, timeframe, start, until_ms, funding=funding, open_interest=open_interest
-            )
-        history = replace(history, symbol=instrument.symbol)
+        kinds = _kinds(mark=False, funding=funding, open_interest=open_interest)
+
+        async def download() -> Instrument:
+            async with AsyncBybit(base_url=base_url) as client:
+                instruments = await _resolve(client, [name], Path(data_dir))
+                await _bring(client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress)
+                return instruments[0]
+
+        history = replace(history, symbol=run(download()).symbol)
     return history.frame(start, None if until_ms is None and not offline else end)
+
+
+def _kinds(*, mark: bool, funding: bool, open_interest: bool) -> list[str]:
+    wanted = {"bars": True, "mark": mark, "funding": funding, "open_interest": open_interest}
+    return [kind for kind, use in wanted.items() if use]
+
+
+async def _bring(
+    client: AsyncBybit,
+    instruments: Sequence[Instrument],
+    kinds: Sequence[str],
+    timeframe: str,
+    since: int,
+    until: int | None,
+    data_dir: Path,
+    progress: bool,
+) -> list[FetchReport]:
+    now = await _exchange_time(client)
+    wanted = [
+        Wanted(instrument=instrument, kind=kind, timeframe=timeframe, since=since, until=until)
+        for instrument in instruments
+        for kind in kinds
+        if kind == "bars" or instrument.category != "spot"
+    ]
+    for instrument in instruments:
+        if write_instrument(data_dir, client.name, instrument, now):
+            _log.warning("%s has new rules since the last download", instrument.symbol)
+    return await Downloader(client, data_dir, now=now, progress=progress).bring(wanted)
+
+
+async def _resolve(client: AsyncBybit, symbols: Sequence[str], data_dir: Path) -> list[Instrument]:
+    found: dict[str, Instrument] = {}
+    for name in symbols:
+        try:
+            instrument = await client.instrument(name)
+        except BadSymbol as error:
+            stored = stored_name(data_dir, client.name, name)
+            series = [
+                key.kind
+                for _, key in series_folders(data_dir)
+                if (key.exchange, key.symbol) == (client.name, stored)
+            ]
+            if not series:
+                raise
+            raise BadSymbol(
+                f"bybit no longer lists {stored!r}: it was delisted or renamed. What is stored of it "
+                f"({', '.join(series)}) can still be used with --offline"
+            ) from error
+        if not instrument.active:
+            when = "" if instrument.launch is None else f", announced for {iso(instrument.launch)}"
+            _log.warning("%s does not trade yet%s", instrument.symbol, when)
+        elif instrument.delivery is not None:
+            _log.warning("%s is going to be delisted on %s", instrument.symbol, iso(instrument.delivery))
+        found[instrument.symbol] = instrument
+    return list(found.values())
+
+
+async def _exchange_time(client: AsyncBybit) -> int:
+    """Return the exchange's time, which alone says what is closed; warn when this machine's clock is off."""
+    before = time.time()
+    now = await client.server_time()
+    after = time.time()
+    skew = max(before - now / 1000, now / 1000 - after)
+    if skew > _SKEW_SECONDS:
+        _log.warning(
+            "this machine's clock is %.1f s off the exchange's; bars are judged by the exchange's", skew
+        )
+    return now
 
 
 def _check_exchange(exchange: str) -> None:

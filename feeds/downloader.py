@@ -1,19 +1,28 @@
-"""One exchange, one store: bring the series of an instrument up to what is asked for."""
+"""One exchange, one store: bring many series up to what is asked for, side by side."""
 
-import sys
-from collections.abc import Callable
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from feeds.bars import Gap, find_gaps
-from feeds.errors import BadSource
-from feeds.exchange import FUNDING_LIMIT, KLINE_LIMIT, OPEN_INTEREST_LIMIT, Bybit
+from feeds.bybit import AsyncBybit
+from feeds.crowd import Crowd, in_thread
+from feeds.endpoints import FUNDING_LIMIT, KLINE_LIMIT, OPEN_INTEREST_LIMIT
+from feeds.errors import BadSource, ExchangeRejected
+from feeds.exchange import TALLY
 from feeds.instruments import Instrument
+from feeds.locks import Locked
 from feeds.pager import DAY_MS, Advance, GridSource, fill_backward, fill_grid
+from feeds.pages import PageWriter, Revision
+from feeds.progress import Progress
 from feeds.ranges import Range, subtract
 from feeds.rows import Table
 from feeds.series import SeriesKey, open_interest_timeframe, series_path, stored_kind
@@ -21,22 +30,42 @@ from feeds.stamps import iso
 from feeds.store import SeriesWriter, write_series
 from feeds.timeframes import to_ms
 
-__all__ = ["Downloader", "FetchReport"]
+__all__ = ["Downloader", "FetchReport", "Wanted"]
 
-Fill = Callable[[SeriesWriter, list[Range], Advance], int]
+Fill = Callable[[Crowd, PageWriter, list[Range], Advance], Awaitable[int]]
 
 _HOUR_MS = 3_600_000
 # Settlements stand on full hours; the newest one is on record a few minutes later.
 _SETTLEMENT_LAG_MS = 600_000
+_SERIES_AT_ONCE = 32
+_REQUESTS_AT_ONCE = 32
+_LOCK_SECONDS = 60.0
+_LOCK_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Ask for a series of an instrument: `kind` is "bars", "mark", "funding" or "open_interest".
+
+    `timeframe` is the size of the bars it is for; the range is [since, until) in UTC ms, `until` None is the
+    exchange's now.
+    """
+
+    instrument: Instrument
+    kind: str
+    timeframe: str
+    since: int
+    until: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchReport:
     """Say what is stored of one series in the range asked for, and what it took.
 
-    `kind` is "bars", "funding" or "open_interest", `timeframe` the size of the bars; `rows` counts what the
-    range holds, `new_rows` what this run brought with `requests` requests; `first` and `last` are UTC ms,
-    None without rows; `gaps` are the holes between bars.
+    `kind` is "bars", "mark", "funding" or "open_interest", `timeframe` the size of the bars; `rows` counts
+    what the range holds, `new_rows` what this run brought with `requests` requests; `first` and `last` are
+    UTC ms, None without rows; `gaps` are the holes between bars; `revisions` are stored values that the
+    exchange has changed since.
     """
 
     symbol: str
@@ -49,115 +78,181 @@ class FetchReport:
     last: int | None
     gaps: tuple[Gap, ...]
     path: Path
+    revisions: tuple[Revision, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a wanted series is filled: its range, the size of a row's step for the progress bar, and the pager."""
+
+    span: Range
+    step: int
+    fill: Fill
 
 
 class Downloader:
-    """Bring series of one exchange into one store; times are UTC ms, `until` None is the exchange's now."""
+    """Bring series of one exchange into one store; `now` is the exchange's time in UTC ms.
 
-    def __init__(self, client: Bybit, data_dir: str | Path, *, progress: bool = True) -> None:
+    At every download that asks for new rows, up to `recheck` stored rows before them are asked for again
+    where that costs no further request, and what the exchange has changed is reported.
+    """
+
+    def __init__(
+        self,
+        client: AsyncBybit,
+        data_dir: str | Path,
+        *,
+        now: int,
+        progress: bool = True,
+        recheck: int = 5,
+    ) -> None:
         self._client = client
         self._data_dir = Path(data_dir)
+        self._now = now
         self._progress = progress
+        self._recheck = recheck
 
-    def all(
-        self,
-        instrument: Instrument,
-        timeframe: str,
-        since: int,
-        until: int | None,
-        *,
-        funding: bool,
-        open_interest: bool,
-    ) -> list[FetchReport]:
-        """Store bars and, of a linear instrument, what else is asked for; return a report a series."""
-        reports = [self.bars(instrument, timeframe, since, until)]
-        if instrument.category == "linear" and funding:
-            # The first bar carries what was settled since the bar before it.
-            reports.append(self.funding(instrument, timeframe, since - to_ms(timeframe), until))
-        if instrument.category == "linear" and open_interest:
-            reports.append(self.open_interest(instrument, timeframe, since, until))
-        return reports
+    async def bring(self, wanted: Sequence[Wanted]) -> list[FetchReport]:
+        """Store what is missing of each series and return a report each, in the same order.
 
-    def bars(self, instrument: Instrument, timeframe: str, since: int, until: int | None) -> FetchReport:
-        """Store the closed bars that open in [since, until)."""
-        fill = self._grid_fill(partial(self._client.klines, instrument), timeframe, KLINE_LIMIT)
-        span = self._closed(timeframe, since, until)
-        return self._bring(instrument, "bars", timeframe, span, to_ms(timeframe), fill)
+        A series that the exchange rejects does not keep the others from being completed.
 
-    def open_interest(
-        self, instrument: Instrument, timeframe: str, since: int, until: int | None
-    ) -> FetchReport:
-        """Store the open interest in [since, until), as often as bars of `timeframe` need it."""
-        every = open_interest_timeframe(timeframe)
-        fill = self._grid_fill(partial(self._client.open_interest, instrument), every, OPEN_INTEREST_LIMIT)
-        span = self._closed(every, since, until)
-        return self._bring(instrument, "open_interest", timeframe, span, to_ms(every), fill)
+        Raises:
+            BadSource: a range begins in the future.
+            ExchangeError: the exchange does not deliver; what came before is stored.
+            StoreError: the store cannot be written.
+        """
+        plans = [self._plan(series) for series in wanted]
+        crowd = Crowd(asyncio.Semaphore(_REQUESTS_AT_ONCE))
+        with Progress(_title(wanted), shown=self._progress) as progress:
 
-    def funding(self, instrument: Instrument, timeframe: str, since: int, until: int | None) -> FetchReport:
-        """Store the settlements in [since, until), however far apart they are."""
-        settled = self._now // _HOUR_MS * _HOUR_MS
-        if self._now - settled >= _SETTLEMENT_LAG_MS:
-            settled = self._now
-        span = (since, settled if until is None else min(until, settled))
-        ask = partial(self._client.funding, instrument)
+            async def one(series: Wanted, plan: _Plan) -> FetchReport | ExchangeRejected:
+                try:
+                    return await self._series(crowd.part(), series, plan, progress)
+                except ExchangeRejected as error:
+                    return error
 
-        def fill(writer: SeriesWriter, missing: list[Range], advance: Advance) -> int:
-            return fill_backward(writer, ask, FUNDING_LIMIT, missing, advance)
+            jobs = [partial(one, *pair) for pair in zip(wanted, plans, strict=True)]
+            done = await crowd.each(jobs, workers=min(len(jobs), _SERIES_AT_ONCE))
+        rejected = [result for result in done if isinstance(result, ExchangeRejected)]
+        if rejected:
+            raise rejected[0]
+        return [result for result in done if isinstance(result, FetchReport)]
 
-        return self._bring(instrument, "funding", timeframe, span, DAY_MS, fill)
+    def _plan(self, series: Wanted) -> _Plan:
+        if series.since >= self._now:
+            raise BadSource(
+                f"expected since in the past, found {iso(series.since)}; "
+                f"at the exchange it is {iso(self._now)}"
+            )
+        client, instrument = self._client, series.instrument
+        if series.kind == "funding":
+            return self._funding_plan(series)
+        if series.kind == "open_interest":
+            every = open_interest_timeframe(series.timeframe)
+            return self._grid_plan(
+                series, partial(client.open_interest, instrument), every, OPEN_INTEREST_LIMIT
+            )
+        ask = client.mark_klines if series.kind == "mark" else client.klines
+        return self._grid_plan(series, partial(ask, instrument), series.timeframe, KLINE_LIMIT)
 
-    @cached_property
-    def _now(self) -> int:
-        return self._client.server_time()
-
-    def _grid_fill(self, ask: Callable[[str, int, int], Table], timeframe: str, limit: int) -> Fill:
+    def _grid_plan(
+        self, series: Wanted, ask: Callable[[str, int, int], Awaitable[Table]], timeframe: str, limit: int
+    ) -> _Plan:
         step = to_ms(timeframe)
         ask_days = partial(ask, "1d") if step < DAY_MS else None
         source = GridSource(partial(ask, timeframe), ask_days, step, limit, self._now)
 
-        def fill(writer: SeriesWriter, missing: list[Range], advance: Advance) -> int:
-            return fill_grid(writer, source, missing, advance)
+        async def fill(crowd: Crowd, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
+            return await fill_grid(crowd, pages, source, missing, advance)
 
-        return fill
-
-    def _closed(self, timeframe: str, since: int, until: int | None) -> Range:
-        """Return the range of the steps in [since, until) that are over: no open candle is asked for."""
-        if since >= self._now:
-            raise BadSource(
-                f"expected since in the past, found {iso(since)}; at the exchange it is {iso(self._now)}"
-            )
-        step = to_ms(timeframe)
+        # Only steps that are over: no open candle is asked for.
         end = self._now // step * step
-        return -(-since // step) * step, end if until is None else min(end, -(-until // step) * step)
+        until = end if series.until is None else min(end, -(-series.until // step) * step)
+        return _Plan((-(-series.since // step) * step, until), step, fill)
 
-    def _bring(
-        self, instrument: Instrument, kind: str, timeframe: str, span: Range, unit_ms: int, fill: Fill
-    ) -> FetchReport:
-        """Fill what is missing of `span` under the series' lock and report; the bar counts in `unit_ms`."""
-        key = SeriesKey(self._client.name, instrument.symbol, stored_kind(kind, timeframe))
-        before, new_rows = self._client.counts.total(), 0
-        with write_series(self._data_dir, key) as writer:
-            missing = subtract(span, writer.read(*span).covered)
+    def _funding_plan(self, series: Wanted) -> _Plan:
+        settled = self._now // _HOUR_MS * _HOUR_MS
+        if self._now - settled >= _SETTLEMENT_LAG_MS:
+            settled = self._now
+        ask = partial(self._client.funding, series.instrument)
+
+        async def fill(crowd: Crowd, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
+            return await fill_backward(crowd, pages, ask, FUNDING_LIMIT, missing, advance)
+
+        # The first bar carries what was settled since the bar before it.
+        since = series.since - to_ms(series.timeframe)
+        until = settled if series.until is None else min(series.until, settled)
+        return _Plan((since, until), 8 * _HOUR_MS, fill)
+
+    async def _series(self, crowd: Crowd, series: Wanted, plan: _Plan, progress: Progress) -> FetchReport:
+        """Fill what is missing of a series under its lock, and report."""
+        kind = stored_kind(series.kind, series.timeframe)
+        key = SeriesKey(self._client.name, series.instrument.symbol, kind)
+        counts: Counter[str] = Counter()
+        TALLY.set(counts)
+        new_rows, revisions = 0, []
+        async with self._locked(key) as writer:
+            stored = await in_thread(writer.read, *plan.span)
+            missing = subtract(plan.span, stored.covered)
             if missing:
-                with tqdm(
-                    total=sum(end - start for start, end in missing) // unit_ms,
-                    desc=f"{instrument.symbol} {timeframe if kind == 'bars' else kind.replace('_', ' ')}",
-                    unit=" days" if unit_ms == DAY_MS else " bars",
-                    file=sys.stderr,
-                    disable=not self._progress,
-                ) as bar:
-                    new_rows = fill(writer, missing, lambda done: bar.update(done // unit_ms))
-            stamps = writer.read(*span).columns["timestamp"]
-        gaps = find_gaps(pd.DataFrame({"timestamp": stamps}), timeframe) if kind == "bars" else []
+                recent = {} if series.kind == "funding" else self._recent(writer, plan.step, missing)
+                pages = PageWriter(writer, recent)
+                progress.expect(sum(end - start for start, end in missing) // plan.step)
+                try:
+                    new_rows = await plan.fill(
+                        crowd, pages, missing, lambda done: progress.advance(done // plan.step)
+                    )
+                finally:
+                    pages.finish()
+                revisions = pages.revisions
+                stored = await in_thread(writer.read, *plan.span)
+        stamps = stored.columns["timestamp"]
+        on_grid = series.kind in ("bars", "mark")
+        gaps = find_gaps(pd.DataFrame({"timestamp": stamps}), series.timeframe) if on_grid else []
         return FetchReport(
-            symbol=instrument.symbol,
-            timeframe=timeframe,
-            kind=kind,
+            symbol=series.instrument.symbol,
+            timeframe=series.timeframe,
+            kind=series.kind,
             rows=len(stamps),
             new_rows=new_rows,
-            requests=self._client.counts.total() - before,
+            requests=counts.total(),
             first=int(stamps[0]) if len(stamps) else None,
             last=int(stamps[-1]) if len(stamps) else None,
             gaps=tuple(gaps),
             path=series_path(self._data_dir, key),
+            revisions=tuple(revisions),
         )
+
+    def _recent(self, writer: SeriesWriter, step: int, missing: list[Range]) -> dict[int, Table]:
+        """Return, by the start of each missing range, the stored rows just before it, without a hole."""
+        recent = {}
+        for start, _ in missing:
+            rows = dict(writer.read(start - self._recheck * step, start).columns)
+            expected = start - step * np.arange(len(rows["timestamp"]), 0, -1)
+            unbroken = np.flatnonzero(rows["timestamp"] != expected)
+            first = int(unbroken[-1]) + 1 if len(unbroken) else 0
+            recent[start] = {name: values[first:] for name, values in rows.items()}
+        return recent
+
+    @asynccontextmanager
+    async def _locked(self, key: SeriesKey) -> AsyncIterator[SeriesWriter]:
+        """Hold the series' lock; wait for another owner without keeping the other series waiting."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                with write_series(self._data_dir, key, timeout=0.0) as writer:
+                    yield writer
+                    return
+            except Locked:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+
+def _title(wanted: Sequence[Wanted]) -> str:
+    if len(wanted) != 1:
+        return f"{len(wanted)} series"
+    [series] = wanted
+    what = series.timeframe if series.kind == "bars" else series.kind.replace("_", " ")
+    return f"{series.instrument.symbol} {what}"

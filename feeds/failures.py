@@ -5,17 +5,19 @@ ccxt's own classes are not enough: a "system error" (10016) is a plain ExchangeE
 """
 
 import enum
-import random
-import time
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Evidence", "Failure", "Retry", "classify", "malformed", "reset_delay"]
+__all__ = ["Evidence", "Failure", "Malformed", "classify", "malformed", "reset_delay"]
 
 
 class Failure(enum.Enum):
-    """What to do about a failed request."""
+    """What to do about a failed request that reads.
+
+    A request that creates an order is never asked again, whatever this says: it may have been done.
+    """
 
     TRANSIENT = "transient"
     """Ask again a little later."""
@@ -33,18 +35,53 @@ _RET_CODES = {
     10000: Failure.TRANSIENT,  # server timeout
     10001: Failure.FATAL,  # parameter error
     10002: Failure.TRANSIENT,  # clock outside the receive window
+    10003: Failure.FATAL,  # key invalid
+    10004: Failure.FATAL,  # signature wrong
+    10005: Failure.FATAL,  # key lacks the permission
     10006: Failure.THROTTLED,  # too many visits
+    10007: Failure.FATAL,  # account not authenticated
+    10008: Failure.BANNED,  # account banned
     10009: Failure.BANNED,  # address banned
     10010: Failure.FATAL,  # address not on the key's list
+    10014: Failure.FATAL,  # the same request twice
     10016: Failure.TRANSIENT,  # system error
+    10017: Failure.FATAL,  # no such path
     10018: Failure.THROTTLED,  # address over its rate
     10019: Failure.TRANSIENT,  # service restarting
     10024: Failure.FATAL,  # compliance rules
+    10027: Failure.FATAL,  # trading banned
+    10028: Failure.FATAL,  # needs a unified account
+    10029: Failure.FATAL,  # symbol not on the key's list
     10429: Failure.THROTTLED,  # system-level protection
     20003: Failure.THROTTLED,  # too frequent in one session
+    33004: Failure.FATAL,  # key expired
+    110001: Failure.FATAL,  # no such order
+    110003: Failure.FATAL,  # price outside the allowed range
+    110004: Failure.FATAL,  # wallet balance too small
+    110006: Failure.FATAL,  # assets cannot cover the margin
+    110007: Failure.FATAL,  # available balance too small
+    110008: Failure.FATAL,  # order finished or cancelled before
+    110010: Failure.FATAL,  # order cancelled before
+    110012: Failure.FATAL,  # available balance too small
+    110014: Failure.FATAL,  # balance cannot cover added margin
+    110017: Failure.FATAL,  # reduce-only rule broken
+    110020: Failure.FATAL,  # too many active orders
+    110021: Failure.FATAL,  # open-interest limit of the symbol
+    110025: Failure.FATAL,  # position mode is that already
+    110043: Failure.FATAL,  # leverage is that already
+    110045: Failure.FATAL,  # wallet balance too small
+    110072: Failure.FATAL,  # order link id used before: the order exists
+    110079: Failure.TRANSIENT,  # order being processed
+    110094: Failure.FATAL,  # notional below the minimum
     170001: Failure.TRANSIENT,  # internal error
     170007: Failure.TRANSIENT,  # timeout of the backend
     170032: Failure.TRANSIENT,  # network error
+    170124: Failure.FATAL,  # order too large
+    170131: Failure.FATAL,  # balance too small
+    170136: Failure.FATAL,  # quantity below the minimum
+    170140: Failure.FATAL,  # notional below the minimum
+    170141: Failure.FATAL,  # order link id used before: the order exists
+    170213: Failure.FATAL,  # no such order
 }
 _STATUSES = {
     403: Failure.BANNED,
@@ -68,6 +105,13 @@ _CLASSES = {
     "InvalidOrder": Failure.FATAL,
     "InvalidProxySettings": Failure.FATAL,
 }
+
+_CODE = re.compile(r"-?[0-9]{1,9}")
+_MOMENT = re.compile(r"[0-9]{1,15}")
+
+
+class Malformed(Exception):
+    """Report an answer that cannot be what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +140,8 @@ def malformed(url: str, answer: Any) -> str | None:
     if not isinstance(answer, dict):
         return f"expected a JSON object, found {type(answer).__name__}"
     code = answer.get("retCode")
-    if isinstance(code, bool) or not isinstance(code, str | int) or not str(code).lstrip("-").isdigit():
-        return f"expected a retCode, found {code!r}"
+    if isinstance(code, bool) or not isinstance(code, str | int) or not _CODE.fullmatch(str(code)):
+        return f"expected a retCode, found {str(code)[:40]!r}"
     if int(code) != 0:
         return None
     result = answer.get("result")
@@ -116,29 +160,6 @@ def reset_delay(headers: Mapping[str, str], now: float) -> float:
     """Return the seconds until the exchange's window resets as its headers say, 0.0 when they do not."""
     lowered = {name.lower(): value for name, value in headers.items()}
     reset, after = lowered.get("x-bapi-limit-reset-timestamp", ""), lowered.get("retry-after", "")
-    if reset.isdigit():
+    if _MOMENT.fullmatch(reset):
         return max(0.0, int(reset) / 1000.0 - now)
-    return float(after) if after.isdigit() else 0.0
-
-
-@dataclass(frozen=True)
-class Retry:
-    """Say how patiently to ask again: exponential back-off with jitter, at most `budget` seconds in all.
-
-    `sleep`, `clock` (UTC seconds) and `jitter` (a number in [0, 1)) are injected by tests.
-    """
-
-    attempts: int = 6
-    base: float = 0.5
-    cap: float = 20.0
-    budget: float = 120.0
-    sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.time
-    jitter: Callable[[], float] = random.random
-
-    def delay(self, attempt: int, failure: Failure, headers: Mapping[str, str]) -> float:
-        """Return the seconds to wait after failed attempt number `attempt` (from 0)."""
-        backoff = min(self.cap, self.base * 2.0**attempt) * (0.5 + 0.5 * self.jitter())
-        if failure is not Failure.THROTTLED:
-            return backoff
-        return reset_delay(headers, self.clock()) + backoff
+    return float(after) if _MOMENT.fullmatch(after) else 0.0

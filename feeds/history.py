@@ -1,5 +1,6 @@
 """What the store holds of a symbol: which ranges are missing, and the frame of the rest. No network here."""
 
+import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from feeds.timeframes import to_ms
 __all__ = ["History", "stored_name"]
 
 _FOREVER = 1 << 62
+_log = logging.getLogger("feeds")
 _DAY_MS = 86_400_000
 # What may lack at the end without harm: settlements stand on full hours, open interest holds for a day.
 _TAIL_MS = {"funding": 3_600_000, "open_interest": _DAY_MS}
@@ -77,6 +79,23 @@ class History:
                 lacking[kind] = holes
         return lacking
 
+    def clip_warmup(self, start: int, since: int) -> int:
+        """Return where in [start, since] the bars begin that are stored up to `since`; say so if it is later."""
+        if start >= since:
+            return start
+        lacking = [holes[-1][1] for kind, holes in self.missing(start, since).items() if self._kept(kind)]
+        step = to_ms(self.timeframe)
+        first = min(since, -(-max(lacking, default=start) // step) * step)
+        if first > start:
+            _log.warning(
+                "%s: %d of %d warm-up bars before %s are stored",
+                self.symbol,
+                (since - first) // step,
+                (since - start) // step,
+                iso(since),
+            )
+        return first
+
     def refuse_missing(self, start: int, end: int) -> None:
         """Make sure that [start, end) can be read without a download; a series never fetched is not missed.
 
@@ -84,9 +103,9 @@ class History:
             MissingData: says which ranges are missing and which command gets them.
         """
         for kind, holes in self.missing(start, end).items():
-            info = series_info(self.data_dir, self._key(kind))
-            if kind != "bars" and not info.covered:
+            if not self._kept(kind):
                 continue
+            info = series_info(self.data_dir, self._key(kind))
             # Spans of settlements begin a millisecond after a bar; people and the command line count in seconds.
             low, high = holes[0][0] // 1000 * 1000, holes[-1][1]
             what = f"{self.timeframe} bars" if kind == "bars" else kind.replace("_", " ")
@@ -122,19 +141,23 @@ class History:
         )
         joins = {"funding": join_funding, "open_interest": join_open_interest}
         for kind in self._kinds():
-            if kind == "bars" or not series_info(self.data_dir, self._key(kind)).covered:
+            if kind == "bars" or not self._kept(kind):
                 continue
             # A day more at the front: what held at the first bar was recorded before it.
             rows = read_series(self.data_dir, self._key(kind), start - _DAY_MS, stop).columns
             bars = joins[kind](bars, pd.DataFrame(dict(rows)))
         return bars
 
+    def _kept(self, kind: str) -> bool:
+        """Return whether the series counts: bars always, the others if something of them is stored."""
+        return kind == "bars" or bool(series_info(self.data_dir, self._key(kind)).covered)
+
     def _kinds(self) -> list[str]:
-        linear = ":" in self.symbol
+        perpetual = ":" in self.symbol
         wanted = (
             ("bars", True),
-            ("funding", self.funding and linear),
-            ("open_interest", self.open_interest and linear),
+            ("funding", self.funding and perpetual),
+            ("open_interest", self.open_interest and perpetual),
         )
         return [kind for kind, use in wanted if use]
 

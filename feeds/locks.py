@@ -9,9 +9,13 @@ from pathlib import Path
 
 from feeds.errors import StoreError
 
-__all__ = ["file_lock"]
+__all__ = ["Locked", "file_lock"]
 
 _POLL_SECONDS = 0.05
+
+
+class Locked(StoreError):
+    """Report a lock that another owner holds."""
 
 
 @contextlib.contextmanager
@@ -21,7 +25,8 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
     The file names its last owner for the message alone: a leftover file of a dead owner locks nothing.
 
     Raises:
-        StoreError: the file cannot be opened, or another owner still held it after `timeout` seconds.
+        StoreError: the file cannot be opened.
+        Locked: another owner still held it after `timeout` seconds.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -43,7 +48,7 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
     while not _try_lock(descriptor):
         if time.monotonic() >= deadline:
             owner = path.read_text("ascii", "replace").strip() or "unknown"
-            raise StoreError(
+            raise Locked(
                 f"{path.parent} is being written by another process (pid {owner}); waited {timeout:g} s. "
                 "Let it finish, or stop it, and run the same command again"
             )

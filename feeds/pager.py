@@ -1,23 +1,28 @@
-"""Fill the holes of a stored series page by page; every page is stored as it arrives.
+"""Fill the holes of a stored series page by page; every page is stored as it arrives, in whatever order.
 
 A window is never wider than what one answer can hold, and always has a start and an end: which end the
 exchange would cut off cannot matter then. A hole is believed after a second look, and never close to the
 present.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from feeds.crowd import Crowd
 from feeds.errors import ExchangeUnavailable
+from feeds.failures import Malformed
+from feeds.pages import PageWriter
 from feeds.ranges import Range, windows
-from feeds.rows import Malformed, Table, unite
-from feeds.store import SeriesWriter
+from feeds.rows import Table, unite
 
 __all__ = ["DAY_MS", "Advance", "GridSource", "fill_backward", "fill_grid"]
 
 DAY_MS = 86_400_000
 
-Ask = Callable[[int, int], Table]
+_PAGES_AT_ONCE = 32
+
+Ask = Callable[[int, int], Awaitable[Table]]
 Advance = Callable[[int], object]
 
 
@@ -36,8 +41,13 @@ class GridSource:
     now: int
 
 
-def fill_grid(writer: SeriesWriter, source: GridSource, missing: list[Range], advance: Advance) -> int:
-    """Store the rows of the missing ranges, oldest first, and return how many came; `advance` hears ms done.
+async def fill_grid(
+    crowd: Crowd, writer: PageWriter, source: GridSource, missing: list[Range], advance: Advance
+) -> int:
+    """Store the rows of the missing ranges and return how many came; `advance` hears the ms done.
+
+    Pages of a range are asked for one by one until the first that has rows, then many at a time: before a
+    listing there are no pages to be asked for in vain.
 
     Raises:
         ExchangeError: the exchange does not answer; what came before is stored.
@@ -47,21 +57,28 @@ def fill_grid(writer: SeriesWriter, source: GridSource, missing: list[Range], ad
     for start, end in missing:
         position = start
         while position < end:
-            high = min(position + source.step * source.limit, end)
-            rows = source.ask(position, high)
-            empty_until = position if len(rows["timestamp"]) else _next_day(source, position, end)
-            if empty_until >= high:
+            page = _next_page(writer, source, position, end)
+            rows = await crowd.ask(partial(source.ask, *page))
+            begun = len(rows["timestamp"]) > 0
+            empty_until = position if begun else await _next_day(crowd, source, position, end)
+            if empty_until >= page[1]:
                 # Nothing for longer than a page: before the listing, or a long halt.
-                _note_empty(writer, source, position, empty_until)
-                high = empty_until
+                await _note_empty(writer, source, position, empty_until)
+                following = empty_until
             else:
-                stored += _store_page(writer, source, position, high, rows)
-            advance(high - position)
-            position = high
+                following = page[1]
+                stored += await _store_page(crowd, writer, source, position, following, rows)
+            advance(following - position)
+            position = following
+            if begun:
+                break
+        stored += await _fill_rest(crowd, writer, source, (position, end), advance)
     return stored
 
 
-def fill_backward(writer: SeriesWriter, ask: Ask, limit: int, missing: list[Range], advance: Advance) -> int:
+async def fill_backward(
+    crowd: Crowd, writer: PageWriter, ask: Ask, limit: int, missing: list[Range], advance: Advance
+) -> int:
     """Store the rows of the missing ranges where the grid is unknown, newest first, and return how many came.
 
     `ask(start, end)` returns the newest `limit` rows in [start, end), so each page ends where the last one
@@ -75,60 +92,97 @@ def fill_backward(writer: SeriesWriter, ask: Ask, limit: int, missing: list[Rang
     for start, end in reversed(missing):
         high = end
         while high > start:
-            rows = ask(start, high)
+            request = partial(ask, start, high)
+            rows = await crowd.ask(request)
             if not len(rows["timestamp"]):
-                rows = ask(start, high)
+                rows = await crowd.ask(request)
             low = start
             if len(rows["timestamp"]):
                 oldest = int(rows["timestamp"][0])
                 # A short page reaches back to `start`, unless it stops long before: then ask for the rest.
                 low = oldest if len(rows["timestamp"]) >= limit or oldest - start > DAY_MS else start
-                writer.write(rows, (low, high))
+                await writer.write(rows, (low, high))
             else:
-                writer.note_empty(low, high)
+                await writer.note_empty(low, high)
             stored += len(rows["timestamp"])
             advance(high - low)
             high = low
     return stored
 
 
-def _store_page(writer: SeriesWriter, source: GridSource, low: int, high: int, rows: Table) -> int:
+async def _fill_rest(
+    crowd: Crowd, writer: PageWriter, source: GridSource, span: Range, advance: Advance
+) -> int:
+    async def fill(low: int, high: int) -> int:
+        rows = await crowd.ask(partial(source.ask, low, high))
+        stored = await _store_page(crowd, writer, source, low, high, rows)
+        advance(high - low)
+        return stored
+
+    def jobs() -> Iterator[Callable[[], Awaitable[int]]]:
+        return (partial(fill, *window) for window in windows([span], source.step * source.limit))
+
+    workers = min(_PAGES_AT_ONCE, -(-(span[1] - span[0]) // (source.step * source.limit)))
+    return sum(await crowd.each(jobs(), workers=workers))
+
+
+def _next_page(writer: PageWriter, source: GridSource, start: int, end: int) -> Range:
+    """Return the window of the next page: from `start`, or earlier where the page has room for old rows."""
+    spare = -(end - start) // source.step % source.limit
+    low = start - min(spare, writer.rows_before(start)) * source.step
+    return low, min(low + source.step * source.limit, end)
+
+
+async def _store_page(
+    crowd: Crowd, writer: PageWriter, source: GridSource, low: int, high: int, rows: Table
+) -> int:
+    old, rows = _split(rows, low)
     if len(rows["timestamp"]) < (high - low) // source.step:
-        rows = _second_look(source, low, high, rows)
+        rows = await _second_look(crowd, source, low, high, rows)
+    await writer.compare(old)
     if not len(rows["timestamp"]):
-        _note_empty(writer, source, low, high)
+        await _note_empty(writer, source, low, high)
         return 0
     # Rows of the last day may still be on their way: a hole at the end is not believed yet.
     after_last = int(rows["timestamp"][-1]) + source.step
-    writer.write(rows, (low, max(after_last, min(high, _settled(source)))))
+    await writer.write(rows, (low, max(after_last, min(high, _settled(source)))))
     return len(rows["timestamp"])
 
 
-def _second_look(source: GridSource, low: int, high: int, rows: Table) -> Table:
+def _split(rows: Table, at: int) -> tuple[Table, Table]:
+    before = rows["timestamp"] < at
+    return (
+        {name: values[before] for name, values in rows.items()},
+        {name: values[~before] for name, values in rows.items()},
+    )
+
+
+async def _second_look(crowd: Crowd, source: GridSource, low: int, high: int, rows: Table) -> Table:
+    again = await crowd.ask(partial(source.ask, low, high))
     try:
-        return unite(rows, source.ask(low, high))
+        return unite(rows, again)
     except Malformed as error:
         raise ExchangeUnavailable(
             f"the exchange answers the same question in two ways: {error}; run the same command again later"
         ) from error
 
 
-def _next_day(source: GridSource, start: int, end: int) -> int:
+async def _next_day(crowd: Crowd, source: GridSource, start: int, end: int) -> int:
     """Return when in [start, end) the first day with data begins: `start` if earlier, `end` if none does."""
     if source.ask_days is None:
         return start
     first, last = start // DAY_MS * DAY_MS, -(-end // DAY_MS) * DAY_MS
     for low, high in windows([(first, last)], DAY_MS * source.limit):
-        days = source.ask_days(low, high)
+        days = await crowd.ask(partial(source.ask_days, low, high))
         if len(days["timestamp"]):
             return min(end, max(start, int(days["timestamp"][0])))
     return end
 
 
-def _note_empty(writer: SeriesWriter, source: GridSource, start: int, end: int) -> None:
+async def _note_empty(writer: PageWriter, source: GridSource, start: int, end: int) -> None:
     settled = min(end, _settled(source))
     if settled > start:
-        writer.note_empty(start, settled)
+        await writer.note_empty(start, settled)
 
 
 def _settled(source: GridSource) -> int:

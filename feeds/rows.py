@@ -4,6 +4,7 @@ ccxt passes on whatever it is sent: "NaN", "", negative numbers, rows of another
 Nothing here is repaired; an answer is right or it is asked for again.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +12,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feeds.failures import Malformed
+from feeds.instruments import Instrument
 from feeds.stamps import iso
 
-__all__ = ["Malformed", "Table", "parse_funding", "parse_klines", "parse_open_interest", "unite"]
+__all__ = ["Table", "parse_funding", "parse_klines", "parse_open_interest", "unite"]
 
 Table = dict[str, NDArray[Any]]
 
 _PRICES = ("open", "high", "low", "close")
 
 
-class Malformed(Exception):
-    """Report an answer whose rows cannot be what was asked for."""
+def parse_klines(
+    result: dict[str, Any], instrument: Instrument, start: int, end: int, step: int, *, mark: bool = False
+) -> Table:
+    """Return the bars of an answer, oldest first: the columns of bars, each [N]; without volume for `mark`.
 
-
-def parse_klines(result: dict[str, Any], market: str, start: int, end: int, step: int) -> Table:
-    """Return the bars of an answer, oldest first: the columns of bars, each [N].
+    Volume is in base units everywhere: an inverse contract's own volume counts US dollars, its turnover is
+    in the base coin.
 
     Raises:
         Malformed: another market's answer, or a row outside [start, end), off the grid, or not a possible
         bar.
     """
-    _check_market(result.get("symbol"), market)
-    table = _table(result["list"], ("timestamp", *_PRICES, "volume"), range(6), start, end, step)
+    _check_market(result.get("symbol"), instrument.id)
+    names: tuple[str, ...] = ("timestamp", *_PRICES)
+    places: tuple[int, ...] = (0, 1, 2, 3, 4)
+    if not mark:
+        names, places = (*names, "volume"), (*places, 6 if instrument.category == "inverse" else 5)
+    table = _table(result["list"], names, places, start, end, step)
     _refuse(table, np.min([table[name] for name in _PRICES], axis=0) <= 0, "a price that is not positive")
-    _refuse(table, table["volume"] < 0, "a negative volume")
+    if not mark:
+        _refuse(table, table["volume"] < 0, "a negative volume")
     body = np.array([table["open"], table["close"]])
     _refuse(table, table["high"] < body.max(axis=0), "a high below open or close")
     _refuse(table, table["low"] > body.min(axis=0), "a low above open or close")
@@ -54,7 +63,9 @@ def parse_funding(result: dict[str, Any], market: str, start: int, end: int) -> 
 
 
 def parse_open_interest(result: dict[str, Any], market: str, start: int, end: int, step: int) -> Table:
-    """Return the open interest (base units) of an answer, oldest first: timestamp, open_interest, each [N].
+    """Return the open interest of an answer, oldest first: timestamp, open_interest, each [N].
+
+    It is in base units, of an inverse contract in contracts of one US dollar.
 
     Raises:
         Malformed: another market's answer, or a row outside [start, end), off the grid, negative, not finite.
@@ -78,15 +89,15 @@ def unite(first: Table, second: Table) -> Table:
 def _table(
     rows: Sequence[Any], names: Sequence[str], fields: Sequence[Any], start: int, end: int, step: int
 ) -> Table:
-    stamps = [_stamp(_field(row, fields[0]), start, end, step) for row in rows]
-    table: Table = {names[0]: np.array(stamps, dtype=np.int64)}
+    stamps = _stamps(_cells(rows, fields[0]), start, end, step)
+    table: Table = {names[0]: stamps}
     for name, place in zip(names[1:], fields[1:], strict=True):
-        texts = [_field(row, place) for row in rows]
-        values = np.array([_number(text) for text in texts], dtype=np.float64)
+        texts = _cells(rows, place)
+        values = _numbers(texts)
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
             found = f"expected a finite number, found {texts[row]!r}"
-            raise Malformed(f"row {iso(stamps[row])}, column {name!r}: {found}")
+            raise Malformed(f"row {iso(int(stamps[row]))}, column {name!r}: {found}")
         table[name] = values
     return _once(table)
 
@@ -106,17 +117,45 @@ def _once(table: Table) -> Table:
     return {name: np.delete(values, again + 1) for name, values in table.items()}
 
 
-def _field(row: Any, place: Any) -> Any:
+def _cells(rows: Sequence[Any], place: Any) -> list[Any]:
     try:
-        return row[place]
+        return [row[place] for row in rows]
     except (KeyError, IndexError, TypeError) as error:
-        raise Malformed(f"expected a row with {place!r}, found {str(row)[:80]}") from error
+        short = next(row for row in rows if not _has(row, place))
+        raise Malformed(f"expected a row with {place!r}, found {str(short)[:80]}") from error
+
+
+def _has(row: Any, place: Any) -> bool:
+    return (
+        place in row
+        if isinstance(row, dict)
+        else isinstance(row, list) and isinstance(place, int) and place < len(row)
+    )
+
+
+def _stamps(texts: list[Any], start: int, end: int, step: int) -> NDArray[np.int64]:
+    if all(type(text) is str and 0 < len(text) <= 15 for text in texts):
+        joined = "".join(texts)
+        if joined.isascii() and joined.isdigit():
+            stamps = np.array(list(map(int, texts)), dtype=np.int64)
+            if not ((stamps < start) | (stamps >= end) | (stamps % step != 0)).any():
+                return stamps
+    # One of them is strange: go through them one by one and name it.
+    return np.array([_stamp(text, start, end, step) for text in texts], dtype=np.int64)
+
+
+def _numbers(texts: list[Any]) -> NDArray[np.float64]:
+    """Return the numbers that texts spell, NaN for one that spells none."""
+    if all(type(text) is str for text in texts):
+        with contextlib.suppress(ValueError):
+            return np.array(list(map(float, texts)), dtype=np.float64)
+    return np.array([_number(text) for text in texts], dtype=np.float64)
 
 
 def _stamp(text: Any, start: int, end: int, step: int) -> int:
     digits = str(text)
-    if not digits.isascii() or not digits.isdigit():
-        raise Malformed(f"expected a timestamp in ms, found {text!r}")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+        raise Malformed(f"expected a timestamp in ms, found {digits[:40]!r}")
     stamp = int(digits)
     if not start <= stamp < end:
         raise Malformed(
@@ -131,7 +170,7 @@ def _number(text: Any) -> float:
     """Return the number that a text spells, NaN when it spells none."""
     try:
         return float(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
 
 

@@ -18,10 +18,18 @@ __all__ = [
     "series_folders",
     "series_path",
     "stored_kind",
+    "symbol_folders",
+    "symbol_path",
 ]
 
 _EXCHANGE = re.compile(r"[a-z][a-z0-9]{0,31}")
-_KINDS = frozenset((*TIMEFRAMES, "funding", *(f"open_interest_{timeframe}" for timeframe in TIMEFRAMES)))
+_KINDS = frozenset(
+    (
+        *TIMEFRAMES,
+        "funding",
+        *(f"{kind}_{timeframe}" for kind in ("open_interest", "mark") for timeframe in TIMEFRAMES),
+    )
+)
 _OPEN_INTEREST = ("5m", "15m", "30m", "1h", "4h", "1d")
 _PLAIN = {"/": "_", ":": "-"} | {c: c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"}
 _ENCODED = re.compile(r"(?:[A-Z0-9_-]|=[0-9A-F]{2})+")
@@ -30,7 +38,7 @@ _LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class SeriesKey:
-    """Name a series: `kind` is a timeframe for bars ("1h"), "funding", or e.g. "open_interest_1h"."""
+    """Name a series: `kind` is a timeframe for bars ("1h"), "funding", or e.g. "open_interest_1h", "mark_1h"."""
 
     exchange: str
     symbol: str
@@ -41,6 +49,8 @@ def series_columns(kind: str) -> tuple[str, ...]:
     """Return the columns of a kind of series, `timestamp` first."""
     if kind == "funding":
         return ("timestamp", "funding_rate")
+    if kind.startswith("mark_"):
+        return COLUMNS[:5]
     return ("timestamp", "open_interest") if kind.startswith("open_interest_") else COLUMNS
 
 
@@ -51,9 +61,11 @@ def open_interest_timeframe(timeframe: str) -> str:
 
 
 def stored_kind(kind: str, timeframe: str) -> str:
-    """Return where "bars", "funding" or "open_interest" for bars of `timeframe` are stored."""
+    """Return where "bars", "mark", "funding" or "open_interest" for bars of `timeframe` are stored."""
     if kind == "open_interest":
         return f"open_interest_{open_interest_timeframe(timeframe)}"
+    if kind == "mark":
+        return f"mark_{timeframe}"
     return timeframe if kind == "bars" else kind
 
 
@@ -88,6 +100,18 @@ def decode_symbol(name: str) -> str | None:
         return None
 
 
+def symbol_path(data_dir: str | Path, exchange: str, symbol: str) -> Path:
+    """Return the folder of a symbol's series, which need not exist.
+
+    Raises:
+        BadSymbol: the symbol cannot be a folder name.
+        StoreError: the exchange is unknown, or a link leads out of `data_dir`.
+    """
+    if not _EXCHANGE.fullmatch(exchange):
+        raise StoreError(f"expected the name of an exchange such as 'bybit', found {exchange!r}")
+    return _inside(Path(data_dir), Path(data_dir) / exchange / encode_symbol(symbol))
+
+
 def series_path(data_dir: str | Path, key: SeriesKey) -> Path:
     """Return the folder of a series, which need not exist.
 
@@ -95,15 +119,22 @@ def series_path(data_dir: str | Path, key: SeriesKey) -> Path:
         BadSymbol: the symbol cannot be a folder name.
         StoreError: the exchange or kind is unknown, or a link leads out of `data_dir`.
     """
-    if not _EXCHANGE.fullmatch(key.exchange):
-        raise StoreError(f"expected the name of an exchange such as 'bybit', found {key.exchange!r}")
     if key.kind not in _KINDS:
         raise StoreError(f"expected a kind of series such as '1h' or 'funding', found {key.kind!r}")
-    root = Path(data_dir)
-    path = root / key.exchange / encode_symbol(key.symbol) / key.kind
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise StoreError(f"{path} leads out of {root}; remove the link")
-    return path
+    return _inside(Path(data_dir), symbol_path(data_dir, key.exchange, key.symbol) / key.kind)
+
+
+def symbol_folders(data_dir: str | Path) -> Iterator[tuple[Path, str, str]]:
+    """Return the folders of symbols under `data_dir` with exchange and symbol, sorted; others are passed over.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    for folder in _folders(Path(data_dir), "*/*"):
+        exchange, name = folder.parts[-2:]
+        symbol = decode_symbol(name)
+        if symbol is not None and _EXCHANGE.fullmatch(exchange):
+            yield folder, exchange, symbol
 
 
 def series_folders(data_dir: str | Path) -> Iterator[tuple[Path, SeriesKey]]:
@@ -112,13 +143,20 @@ def series_folders(data_dir: str | Path) -> Iterator[tuple[Path, SeriesKey]]:
     Raises:
         StoreError: the folder cannot be read.
     """
-    root = Path(data_dir)
+    for parent, exchange, symbol in symbol_folders(data_dir):
+        for folder in _folders(parent, "*"):
+            if folder.name in _KINDS:
+                yield folder, SeriesKey(exchange, symbol, folder.name)
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
     try:
-        folders = sorted(path for path in root.glob("*/*/*") if path.is_dir()) if root.is_dir() else []
+        return sorted(path for path in root.glob(pattern) if path.is_dir()) if root.is_dir() else []
     except OSError as error:
         raise StoreError(f"cannot read {root}: {error.strerror or error}") from error
-    for folder in folders:
-        exchange, name, kind = folder.parts[-3:]
-        symbol = decode_symbol(name)
-        if symbol is not None and kind in _KINDS and _EXCHANGE.fullmatch(exchange):
-            yield folder, SeriesKey(exchange, symbol, kind)
+
+
+def _inside(root: Path, path: Path) -> Path:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise StoreError(f"{path} leads out of {root}; remove the link")
+    return path

@@ -172,8 +172,15 @@ def _from_exchange(
     # Imported here: only an exchange source needs the exchange client.
     from feeds.download import ensure
 
-    start = None if since is None else since - warmup_bars * to_ms(source.timeframe)
-    return ensure(source.symbol, source.timeframe, start, until, exchange=source.exchange, **options)
+    return ensure(
+        source.symbol,
+        source.timeframe,
+        since,
+        until,
+        exchange=source.exchange,
+        warmup_bars=warmup_bars,
+        **options,
+    )
 
 
 def _cut(

@@ -5,6 +5,7 @@ missing, what is a verified hole, and what a download has to ask for. Readers ne
 series' lock.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,18 +119,24 @@ class SeriesWriter:
         Raises:
             StoreError: the rows are not increasing finite values inside `covered`, or cannot be written.
         """
+        self.write_pages([(rows, covered)])
+
+    def write_pages(self, pages: Sequence[tuple[Columns, Range]]) -> None:
+        """Store several pages, each file once; of pages that overlap the later one holds.
+
+        Raises:
+            StoreError: as `write`; nothing is stored of pages that cannot be right.
+        """
         names = series_columns(self._key.kind)
-        _check_rows(rows, names, covered)
-        for period in periods(*covered, monthly=_monthly(self._key.kind)):
-            low, high = max(covered[0], period.start), min(covered[1], period.end)
-            a, b = np.searchsorted(rows["timestamp"], [low, high])
-            old = self.load(period) or Chunk({name: rows[name][:0] for name in names}, [])
-            before, after = np.searchsorted(old.columns["timestamp"], [low, high])
-            merged = {
-                name: np.concatenate([old.columns[name][:before], rows[name][a:b], old.columns[name][after:]])
-                for name in names
-            }
-            chunk = Chunk(merged, merge([*old.covered, (low, high)]))
+        touched: dict[Period, list[tuple[Columns, Range]]] = {}
+        for rows, covered in pages:
+            _check_rows(rows, names, covered)
+            for period in periods(*covered, monthly=_monthly(self._key.kind)):
+                touched.setdefault(period, []).append((rows, covered))
+        for period, parts in sorted(touched.items(), key=lambda item: item[0].start):
+            chunk = self.load(period) or Chunk({name: parts[0][0][name][:0] for name in names}, [])
+            for rows, covered in parts:
+                chunk = _merged(chunk, rows, clip([covered], period.start, period.end)[0])
             write_atomic(_chunk_path(self._folder, period), encode(chunk, _identity(self._key, period)))
 
     def load(self, period: Period) -> Chunk | None:
@@ -164,8 +171,9 @@ class SeriesWriter:
         Raises:
             StoreError: the note cannot be written.
         """
-        empty = merge([*_empty_ranges(self._folder), (start, end)])
-        write_atomic(self._folder / _NOTE, (json.dumps({"empty": empty}) + "\n").encode())
+        empty = [list(span) for span in merge([*_empty_ranges(self._folder), (start, end)])]
+        note = {"empty": empty, "sha256": _note_digest(empty)}
+        write_atomic(self._folder / _NOTE, (json.dumps(note) + "\n").encode())
 
 
 def list_series(data_dir: str | Path) -> list[SeriesInfo]:
@@ -251,9 +259,11 @@ def _stored_periods(folder: Path, start: int, end: int) -> list[Period]:
 
 
 def _empty_ranges(folder: Path) -> list[Range]:
-    """Return the noted ranges without rows; an unreadable note is none, for it only saves requests."""
+    """Return the noted ranges without rows; a damaged note is none, for it only saves requests."""
     try:
         note = json.loads((folder / _NOTE).read_text("utf-8"))
+        if note["sha256"] != _note_digest(note["empty"]):
+            return []
         return merge((int(start), int(end)) for start, end in note["empty"])
     except FileNotFoundError:
         return []
@@ -261,6 +271,10 @@ def _empty_ranges(folder: Path) -> list[Range]:
         raise StoreError(f"cannot read {folder / _NOTE}: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError):
         return []
+
+
+def _note_digest(empty: list[list[int]]) -> str:
+    return hashlib.sha256(json.dumps(empty).encode()).hexdigest()
 
 
 def _bytes(path: Path) -> bytes:
@@ -279,6 +293,17 @@ def _load(folder: Path, key: SeriesKey, period: Period) -> Chunk | None:
         return decode(_bytes(path), _identity(key, period), series_columns(key.kind))
     except CorruptChunk:
         return None
+
+
+def _merged(chunk: Chunk, rows: Columns, span: Range) -> Chunk:
+    """Return the chunk with the rows of `span` in place of its own."""
+    a, b = np.searchsorted(rows["timestamp"], span)
+    before, after = np.searchsorted(chunk.columns["timestamp"], span)
+    columns = {
+        name: np.concatenate([old[:before], rows[name][a:b], old[after:]])
+        for name, old in chunk.columns.items()
+    }
+    return Chunk(columns, merge([*chunk.covered, span]))
 
 
 def _slice(folder: Path, key: SeriesKey, chunks: Sequence[Chunk | None], start: int, end: int) -> Chunk:

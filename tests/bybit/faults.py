@@ -1,12 +1,43 @@
-"""What a server can do wrong, as values that a test hands to `LoopbackBybit.inject`."""
+"""What a server can do wrong, as values that a test hands to `LoopbackBybit.inject`.
+
+`on` says where: a REST path, or one of WEBSOCKET_POINTS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Corrupt", "DieMidBody", "Fault", "Hang", "Mutate", "Reset", "Respond", "RetCode"]
+__all__ = [
+    "CONFLICTING",
+    "DUPLICATE",
+    "EARLY_CONFIRM",
+    "NAN_FRAME",
+    "NEVER",
+    "NULL_DATA",
+    "POISON",
+    "UNKNOWN_TOPIC",
+    "WEBSOCKET_POINTS",
+    "Afterwards",
+    "Corrupt",
+    "DieMidBody",
+    "Drop",
+    "Fault",
+    "Frames",
+    "Hang",
+    "Late",
+    "Mutate",
+    "Reset",
+    "Respond",
+    "RetCode",
+    "Silence",
+    "Swallow",
+]
+
+WEBSOCKET_POINTS = ("ws:connect", "ws:subscribe", "ws:push", "ws:closed")
+"""The handshake, the answer to a subscription, any candle, the last push of a candle (confirm true)."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +52,7 @@ class Respond:
 
 @dataclass(frozen=True)
 class RetCode:
-    """Answer HTTP 200 with an error envelope, as Bybit does."""
+    """Answer HTTP 200 with an error envelope, as Bybit does; refuse a subscription."""
 
     code: int
     message: str = "injected"
@@ -44,7 +75,7 @@ class Mutate:
 
 @dataclass(frozen=True)
 class Reset:
-    """Cut the connection with a TCP reset instead of answering."""
+    """Cut the connection with a TCP reset instead of answering or pushing."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +85,82 @@ class DieMidBody:
 
 @dataclass(frozen=True)
 class Hang:
-    """Say nothing for `seconds`, then answer as usual."""
+    """Say nothing for `seconds` of the machine's time, then go on as usual."""
 
     seconds: float
 
 
-Fault = Respond | RetCode | Corrupt | Mutate | Reset | DieMidBody | Hang
+@dataclass(frozen=True)
+class Swallow:
+    """Take the request in, do nothing of it for `seconds`, and cut the connection."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """Do what was asked, and then let the answer go wrong by `fault`: Hang, Respond, Reset, DieMidBody or Corrupt."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Push what `change` makes of the right frame: any number of frames, objects or raw text."""
+
+    change: Callable[[dict[str, Any]], Sequence[dict[str, Any] | str]]
+
+
+@dataclass(frozen=True)
+class Late:
+    """Push the frame `ms` of the exchange's time later than it should be; others overtake it."""
+
+    ms: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Close the websocket instead of pushing, with a close frame of `code`."""
+
+    code: int = 1001
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Push nothing more on this connection; it stays open and answers pings if `pongs`."""
+
+    pongs: bool = True
+
+
+def _candle(frame: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**frame, "data": [{**frame["data"][0], **changes}]}
+
+
+POISON = Frames(lambda frame: [json.dumps(frame)[:-9]])
+"""JSON that breaks off."""
+NAN_FRAME = Frames(lambda frame: [_candle(frame, close="NaN")])
+NULL_DATA = Frames(lambda frame: [{**frame, "data": None}])
+UNKNOWN_TOPIC = Frames(lambda frame: [{"topic": "kline_lt.5.NOPE", "data": frame["data"]}, frame])
+NEVER = Frames(lambda frame: [])
+"""The frame is not pushed; on "ws:closed" the candle is never confirmed."""
+DUPLICATE = Frames(lambda frame: [frame, frame])
+CONFLICTING = Frames(lambda frame: [_candle(frame, volume="0.5"), frame])
+"""The candle is confirmed twice, with different values."""
+EARLY_CONFIRM = Frames(lambda frame: [_candle(frame, confirm=True)])
+"""On "ws:push": a candle that is still open says that it is closed."""
+
+Fault = (
+    Respond
+    | RetCode
+    | Corrupt
+    | Mutate
+    | Reset
+    | DieMidBody
+    | Hang
+    | Swallow
+    | Afterwards
+    | Frames
+    | Late
+    | Drop
+    | Silence
+)

@@ -64,6 +64,9 @@ def default_listings() -> list[Listing]:
         Listing("1000PEPEUSDT", "1000PEPE", "USDT", tick="0.0000001", lot="100", min_qty="100"),
         Listing("NEWUSDT", "NEW", "USDT", launch=1_717_200_000_000),
         Listing("SOONUSDT", "SOON", "USDT", status="PreLaunch", launch=1_719_700_000_000),
+        Listing(
+            "BTCUSD", "BTC", "USD", category="inverse", tick="0.50", lot="1", min_qty="1", min_notional=""
+        ),
         Listing("BTCUSDT", "BTC", "USDT", category="spot", tick="0.01", lot="0.000001", min_qty="0.000048"),
         Listing("ETHUSDT", "ETH", "USDT", category="spot", tick="0.01", lot="0.00001", min_qty="0.00062"),
     ]

@@ -15,9 +15,9 @@ import numpy as np
 from tests.bybit import market
 from tests.bybit.market import DAY, HOUR, MINUTE, Listing
 
-__all__ = ["ENDPOINTS", "Exchange", "Refused"]
+__all__ = ["ENDPOINTS", "INTERVALS", "Exchange", "Refused", "kline"]
 
-_INTERVALS = {str(m): m * MINUTE for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)} | {
+INTERVALS = {str(m): m * MINUTE for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)} | {
     "D": DAY,
     "W": 7 * DAY,
 }
@@ -29,6 +29,7 @@ _OPEN_INTEREST = {
     "4h": 4 * HOUR,
     "1d": DAY,
 }
+_CATEGORIES = ("linear", "inverse", "spot")
 _MONDAY = 4 * DAY  # the epoch was a Thursday; Bybit's weeks start on Monday
 
 
@@ -107,8 +108,8 @@ def _instrument(listing: Listing) -> dict[str, Any]:
             "priceFilter": {"tickSize": listing.tick},
         }
     return common | {
-        "contractType": "LinearPerpetual",
-        "settleCoin": listing.quote,
+        "contractType": "InversePerpetual" if listing.category == "inverse" else "LinearPerpetual",
+        "settleCoin": listing.base if listing.category == "inverse" else listing.quote,
         "launchTime": str(listing.announced or listing.launch),
         "deliveryTime": "0",
         "fundingInterval": listing.funding[-1][1],
@@ -119,6 +120,7 @@ def _instrument(listing: Listing) -> dict[str, Any]:
             "minOrderQty": listing.min_qty,
             "maxOrderQty": "1190.000",
             "qtyStep": listing.lot,
+            "maxMktOrderQty": "119.000",
             "minNotionalValue": listing.min_notional,
         },
     }
@@ -126,7 +128,7 @@ def _instrument(listing: Listing) -> dict[str, Any]:
 
 def instruments_info(exchange: Exchange, query: Query) -> dict[str, Any]:
     """Serve one page; the default filter is Trading only, and spot is not paged."""
-    category = _category(query, ("linear", "spot"))
+    category = _category(query, _CATEGORIES)
     limit = _limit(query, 500, 1000)
     status = query.get("status", "Trading")
     found = [x for x in exchange.listings if x.category == category and x.status == status]
@@ -146,7 +148,7 @@ def _starts(exchange: Exchange, query: Query, launch: int) -> tuple[np.ndarray, 
     `start` and `end` are inclusive; a `start` inside a candle means that candle; of more than `limit` rows
     the newest are served; `start` alone runs forward from it.
     """
-    step = _INTERVALS.get(query.get("interval", ""))
+    step = INTERVALS.get(query.get("interval", ""))
     if step is None:
         raise Refused(10001, "params error: Invalid period!")
     limit = _limit(query, 200, 1000)
@@ -178,23 +180,26 @@ def _klines(exchange: Exchange, query: Query, category: str, scale: float, *, vo
     rows = []
     for stamp, opened, high, low, closed, traded in reversed(table.tolist()):
         row = [str(int(stamp)), f"{opened:.4f}", f"{high:.4f}", f"{low:.4f}", f"{closed:.4f}"]
-        rows.append([*row, f"{traded:.3f}", f"{traded * closed:.4f}"] if volume else row)
+        base, quote = f"{traded:.3f}", f"{traded * closed:.4f}"
+        # An inverse contract is one US dollar: its volume counts dollars, its turnover the base coin.
+        amounts = [quote, base] if category == "inverse" else [base, quote]
+        rows.append([*row, *amounts] if volume else row)
     return {"symbol": listing.symbol, "category": category, "list": rows}
 
 
 def kline(exchange: Exchange, query: Query) -> dict[str, Any]:
     """Serve candles newest first; the newest one is still open."""
-    return _klines(exchange, query, _category(query, ("linear", "spot")), 1.0, volume=True)
+    return _klines(exchange, query, _category(query, _CATEGORIES), 1.0, volume=True)
 
 
 def mark_price_kline(exchange: Exchange, query: Query) -> dict[str, Any]:
-    """Serve mark-price candles: rows of five, no volume, linear only."""
-    return _klines(exchange, query, _category(query, ("linear",)), 1.0002, volume=False)
+    """Serve mark-price candles: rows of five, no volume, not on spot."""
+    return _klines(exchange, query, _category(query, ("linear", "inverse")), 1.0002, volume=False)
 
 
 def funding_history(exchange: Exchange, query: Query) -> dict[str, Any]:
     """Serve settled rates newest first; `startTime` without `endTime` is an error."""
-    category = _category(query, ("linear",))
+    category = _category(query, ("linear", "inverse"))
     listing = _listing(exchange, query, category)
     limit = _limit(query, 200, 200)
     start, end = _integer(query, "startTime"), _integer(query, "endTime")
@@ -213,7 +218,7 @@ def funding_history(exchange: Exchange, query: Query) -> dict[str, Any]:
 
 def open_interest(exchange: Exchange, query: Query) -> dict[str, Any]:
     """Serve open interest newest first, back from `endTime` by cursor; a lone `startTime` is ignored."""
-    category = _category(query, ("linear",))
+    category = _category(query, ("linear", "inverse"))
     listing = _listing(exchange, query, category)
     step = _OPEN_INTEREST.get(query.get("intervalTime", ""))
     if step is None:

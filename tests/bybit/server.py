@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from aiohttp import web
 
 from tests.bybit import faults
+from tests.bybit.clock import Clock
 from tests.bybit.faults import Fault
 from tests.bybit.market import HOUR, Listing, default_listings
+from tests.bybit.private import PRIVATE, Account, Signed, check_signature
 from tests.bybit.rules import ENDPOINTS, Refused
+from tests.bybit.websocket import CATEGORIES, Connection, reset
 
 __all__ = ["LoopbackBybit", "Request"]
 
@@ -40,30 +41,60 @@ class _Planned:
     times: int
 
 
-@dataclass
 class LoopbackBybit:
-    """Serve Bybit v5 public REST on 127.0.0.1.
+    """Serve Bybit v5 REST and the public websocket on 127.0.0.1; `account` is the one private account.
 
-    `clock` is the exchange's time in UTC ms, or None for the machine's. `limit` is (requests, seconds): one
-    more inside the window bans the address for `ban_seconds` with HTTP 403, as the exchange does. `missing`
-    holds (symbol, bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
+    `clock` is the exchange's time in UTC ms, or None for the machine's; with a `speed` it runs that many times as
+    fast as the machine's from there, else it stands until it is set (`exchange.clock = ...`). The open candle is
+    pushed every `push_ms` of it. `limit` is (requests, seconds): one more inside the window bans the address for
+    `ban_seconds` with HTTP 403, as the exchange does; `connect_limit` is the same for websockets, without the ban.
+    `missing` holds (symbol, bar size in ms, bar start) that the exchange never recorded. `log` holds every request
+    answered.
     """
 
-    clock: int | None = None
-    listings: list[Listing] = field(default_factory=default_listings)
-    limit: tuple[int, float] = (600, 5.0)
-    ban_seconds: float = 600.0
-    port: int = 0
-    missing: set[tuple[str, int, int]] = field(default_factory=set)
-    log: list[Request] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        clock: int | None = None,
+        speed: float = 0.0,
+        push_ms: int = 5_000,
+        listings: list[Listing] | None = None,
+        limit: tuple[int, float] = (600, 5.0),
+        connect_limit: tuple[int, float] = (500, 300.0),
+        ban_seconds: float = 600.0,
+        port: int = 0,
+        missing: Iterable[tuple[str, int, int]] = (),
+        account: Account | None = None,
+    ) -> None:
+        self.time = Clock(clock, speed)
+        self.push_ms = push_ms
+        self.listings = default_listings() if listings is None else listings
+        self.limit = limit
+        self.connect_limit = connect_limit
+        self.ban_seconds = ban_seconds
+        self.port = port
+        self.missing = set(missing)
+        self.account = account or Account()
+        self.log: list[Request] = []
+        self.connections: set[Connection] = set()
         self._planned: list[_Planned] = []
         self._recent: deque[float] = deque()
+        self._dialled: deque[float] = deque()
         self._banned_until = 0.0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="loopback-bybit", daemon=True)
+
+    @property
+    def clock(self) -> int:
+        """The exchange's time in UTC ms; setting it pushes what has closed meanwhile."""
+        return self.time.now()
+
+    @clock.setter
+    def clock(self, now: int | None) -> None:
+        self.time.set(now)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(lambda: [connection.wake() for connection in self.connections])
 
     @property
     def url(self) -> str:
@@ -71,10 +102,13 @@ class LoopbackBybit:
 
     def now(self) -> int:
         """Return the exchange's time in UTC ms."""
-        return time.time_ns() // 1_000_000 if self.clock is None else self.clock
+        return self.time.now()
 
     def inject(self, fault: Fault, *, on: str = "/v5/market/kline", times: int = 1, skip: int = 0) -> None:
-        """Plan `fault` for the next `times` requests to the path `on`, after letting `skip` through."""
+        """Plan `fault` for the next `times` requests to the path `on`, after letting `skip` through.
+
+        On the websocket `on` is "ws:connect", "ws:subscribe", "ws:push" or "ws:closed".
+        """
         self._planned.append(_Planned(fault, on, skip, times))
 
     def heal(self) -> None:
@@ -118,7 +152,7 @@ class LoopbackBybit:
     async def _run(self) -> None:
         self._stopping = asyncio.Event()
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port)
@@ -130,18 +164,41 @@ class LoopbackBybit:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path, query = request.path, dict(request.query)
+        if path.removeprefix("/v5/public/") in CATEGORIES:
+            return await self._stream(request, path.removeprefix("/v5/public/"))
         if self._over_limit():
             self.log.append(Request(path, query, 403))
             return web.Response(status=403, text="access too frequent")
-        fault = self._next_fault(path)
+        if (request.method, path) in PRIVATE:
+            text = await request.text() if request.method == "POST" else request.query_string
+            query = json.loads(text) if request.method == "POST" else query
+            signed: Signed | None = Signed(request.method, request.headers, text)
+        elif request.method == "GET":
+            signed = None
+        else:
+            return web.Response(status=405)
+        fault = self.next_fault(path)
         if isinstance(fault, faults.Hang):
             await asyncio.sleep(fault.seconds)
+        if isinstance(fault, faults.Swallow):
+            self.log.append(Request(path, query, 0))
+            await asyncio.sleep(fault.seconds)
+            return await self._cut(request, b"", whole=True)
         if isinstance(fault, faults.Respond):
             self.log.append(Request(path, query, fault.status))
             return web.Response(
                 status=fault.status, body=fault.body, headers=fault.headers, content_type=fault.content_type
             )
-        body = json.dumps(self._envelope(path, query, fault)).encode()
+        body = json.dumps(self._envelope(path, query, fault, signed)).encode()
+        if isinstance(fault, faults.Afterwards):
+            fault = fault.fault
+            if isinstance(fault, faults.Hang):
+                self.log.append(Request(path, query, 200))
+                await asyncio.sleep(fault.seconds)
+                return web.Response(body=body, content_type="application/json")
+            if isinstance(fault, faults.Respond):
+                self.log.append(Request(path, query, fault.status))
+                return web.Response(status=fault.status, body=fault.body, content_type=fault.content_type)
         if isinstance(fault, faults.Corrupt):
             body = fault.change(body)
         if isinstance(fault, faults.Reset | faults.DieMidBody):
@@ -151,14 +208,20 @@ class LoopbackBybit:
         headers = fault.headers if isinstance(fault, faults.RetCode) else {}
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    def _envelope(self, path: str, query: dict[str, str], fault: Fault | None) -> dict[str, Any]:
+    def _envelope(
+        self, path: str, query: dict[str, str], fault: Fault | None, signed: Signed | None
+    ) -> dict[str, Any]:
         code, message, result = 0, "OK", {}
         try:
             if isinstance(fault, faults.RetCode):
                 raise Refused(fault.code, fault.message)
-            if path not in ENDPOINTS:
+            if signed is not None:
+                check_signature(self, signed)
+                result = PRIVATE[signed.method, path](self, query)
+            elif path not in ENDPOINTS:
                 raise Refused(10001, f"unknown endpoint {path}")
-            result = ENDPOINTS[path](self, query)
+            else:
+                result = ENDPOINTS[path](self, query)
         except Refused as refused:
             code, message = refused.code, refused.message
         if isinstance(fault, faults.Mutate):
@@ -175,22 +238,47 @@ class LoopbackBybit:
             await response.write(body[: len(body) // 2])
             transport.close()
             return response
-        linger = struct.pack("ii", 1, 0)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        transport.abort()
+        reset(request)
         return web.Response()
 
-    def _next_fault(self, path: str) -> Fault | None:
+    async def _stream(self, request: web.Request, category: str) -> web.StreamResponse:
+        fault = self.next_fault("ws:connect")
+        status = 403 if self._too_many_dials() else fault.status if isinstance(fault, faults.Respond) else 101
+        self.log.append(Request(request.path, {}, 0 if isinstance(fault, faults.Reset) else status))
+        if status != 101:
+            return web.Response(status=status, text="no websocket")
+        if isinstance(fault, faults.Reset):
+            reset(request)
+            return web.Response()
+        if isinstance(fault, faults.Hang):
+            await asyncio.sleep(fault.seconds)
+        connection = Connection(self, category)
+        self.connections.add(connection)
+        try:
+            return await connection.serve(request)
+        finally:
+            self.connections.discard(connection)
+
+    def next_fault(self, *points: str) -> Fault | None:
+        """Return what goes wrong at one of the points now, None when nothing is planned."""
         for planned in self._planned:
-            if planned.on != path:
+            if planned.on not in points:
                 continue
             if planned.skip:
                 planned.skip -= 1
                 continue
-            if planned.times:
-                planned.times -= 1
-                return planned.fault
+            planned.times -= 1
+            if planned.times <= 0:
+                self._planned.remove(planned)
+            return planned.fault
         return None
+
+    def _too_many_dials(self) -> bool:
+        now, (allowed, seconds) = time.monotonic(), self.connect_limit
+        while self._dialled and self._dialled[0] <= now - seconds:
+            self._dialled.popleft()
+        self._dialled.append(now)
+        return len(self._dialled) > allowed
 
     def _over_limit(self) -> bool:
         now = time.monotonic()

@@ -1,16 +1,40 @@
 """Fixtures of the exchange tests: a fresh loopback exchange, and clients that wait for nothing."""
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any, Self
 
 import pytest
 
-from feeds.exchange import Bybit
-from feeds.failures import Retry
+from feeds.bybit import AsyncBybit, Bybit
+from feeds.retry import Retry
 from tests.bybit import LoopbackBybit
 from tests.bybit.fixtures import NOW, bybit
 
 __all__ = ["bybit"]
+
+
+class Driven:
+    """The asynchronous client behind the methods of the synchronous one, on an event loop of its own."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._client = AsyncBybit(**settings)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        return lambda *arguments: self._runner.run(found(*arguments))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._runner.run(self._client.close())
+        self._runner.close()
 
 
 @pytest.fixture
@@ -20,19 +44,35 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def connect(bybit: LoopbackBybit, slept: list[float]) -> Iterator[Callable[..., Bybit]]:
-    """Return a function that makes a client of the loopback exchange; its waits go to `slept`."""
+def patience(slept: list[float]) -> Callable[..., Retry]:
+    """Return a function that makes a retry policy whose waits go to `slept` and take no time."""
+
+    async def asleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    def make(**changes: Any) -> Retry:
+        policy = {"sleep": slept.append, "asleep": asleep, "clock": lambda: NOW / 1000, "jitter": lambda: 1.0}
+        return Retry(**{**policy, **changes})
+
+    return make
+
+
+@pytest.fixture(params=[Bybit, Driven], ids=["sync", "async"])
+def connect(
+    request: pytest.FixtureRequest, bybit: LoopbackBybit, patience: Callable[..., Retry]
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that makes a client of the loopback exchange; each test is run with both kinds."""
     with ExitStack() as stack:
 
-        def make(**options: object) -> Bybit:
-            policy = {"sleep": slept.append, "clock": lambda: NOW / 1000, "jitter": lambda: 1.0}
-            retry = Retry(**{**policy, **options.pop("retry", {})})
+        def make(**options: Any) -> Any:
+            retry = patience(**options.pop("retry", {}))
             settings = {"base_url": bybit.url, "requests_per_second": None, "retry": retry, **options}
-            return stack.enter_context(Bybit(**settings))
+            return stack.enter_context(request.param(**settings))
 
         yield make
 
 
 @pytest.fixture
-def client(connect: Callable[..., Bybit]) -> Bybit:
+def client(connect: Callable[..., Any]) -> Any:
     return connect()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds import BarsData, ReplayData, as_bars, resample, simulate
-from feeds.btdata import _columns
+from feeds.btdata import columns_of
 from feeds.errors import BadBars, BadTimeframe, BarGap
 from feeds.timeframes import TIMEFRAMES, to_ms
 from tests.feeds.frames import HOUR, START, small_frame
@@ -166,7 +166,7 @@ def test_stamps_are_bit_equal_to_backtraders_own(minutes):
     )
     frame.attrs = {"timeframe": "1m"}
     own = [bt.date2num(pd.Timestamp(int(time) + 60_000, unit="ms").to_pydatetime()) for time in times]
-    assert _columns(frame)["datetime"].tolist() == own
+    assert columns_of(frame)["datetime"].tolist() == own
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)

@@ -1,12 +1,16 @@
 """A download loses nothing, invents nothing and asks for nothing twice."""
 
+import asyncio
 import itertools
+import signal
 
 import numpy as np
 import pytest
 
+from feeds.bybit import AsyncBybit
+from feeds.crowd import run
 from feeds.download import ensure, fetch
-from feeds.downloader import Downloader
+from feeds.downloader import Downloader, Wanted
 from feeds.errors import (
     BadSource,
     BadSymbol,
@@ -49,15 +53,21 @@ def table(rows):
 
 
 @pytest.fixture
-def downloader(client, tmp_path):
-    return Downloader(client, tmp_path, progress=False)
+def download(bybit, patience, tmp_path):
+    """Return a function that downloads bars of BTC with a client that waits for nothing."""
 
+    def bring(since=SINCE, **changes):
+        async def go():
+            settings = {"base_url": bybit.url, "requests_per_second": None, "retry": patience(**changes)}
+            async with AsyncBybit(**settings) as client:
+                btc = await client.instrument("BTC/USDT:USDT")
+                loader = Downloader(client, tmp_path, now=await client.server_time(), progress=False)
+                bars = Wanted(instrument=btc, kind="bars", timeframe="1h", since=since, until=None)
+                return (await loader.bring([bars]))[0]
 
-@pytest.fixture
-def btc(client, bybit):
-    instrument = client.instrument("BTC/USDT:USDT")
-    bybit.log.clear()
-    return instrument
+        return run(go())
+
+    return bring
 
 
 def get(bybit, folder, symbols=("BTC/USDT:USDT",), since=SINCE, **options):
@@ -97,7 +107,9 @@ def test_the_open_candle_is_stored_when_it_has_closed(bybit, tmp_path):
     bybit.clock = NOW + HOUR
     get(bybit, tmp_path, since=END - 3 * HOUR)
     np.testing.assert_array_equal(stored(tmp_path), expected(END - 3 * HOUR, END + HOUR))
-    assert bybit.requests()[-1].query["start"] == str(END)
+    # The page that brings the new bar brings the last old ones again.
+    query = bybit.requests()[-1].query
+    assert (query["start"], query["end"]) == (str(END - 3 * HOUR), str(END))
 
 
 def test_closed_is_judged_by_the_exchange_s_clock(bybit, tmp_path):
@@ -132,7 +144,7 @@ def test_only_a_hole_between_two_downloads_is_asked_for(bybit, tmp_path):
     bybit.log.clear()
     get(bybit, tmp_path, since=END - 900 * HOUR)
     [request] = bybit.requests()
-    assert (request.query["start"], request.query["end"]) == (str(END - 600 * HOUR), str(END - 301 * HOUR))
+    assert (request.query["start"], request.query["end"]) == (str(END - 605 * HOUR), str(END - 301 * HOUR))
 
 
 @pytest.mark.parametrize("pages", range(6))
@@ -143,42 +155,52 @@ def test_an_interrupted_download_resumes_to_the_same_bytes(bybit, tmp_path, page
     bybit.inject(RetCode(10001), skip=pages)
     with pytest.raises(ExchangeRejected):
         get(bybit, broken, since=since)
+    lacking = 5200 - len(stored(broken))
+    assert 200 <= lacking <= 5200 - 1000 * min(pages, 1)
     bybit.log.clear()
     get(bybit, broken, since=since)
-    assert len(bybit.requests()) == 6 - pages
+    assert len(bybit.requests()) == -(-lacking // 1000)
     assert tree(broken) == tree(whole)
 
 
-def test_ctrl_c_keeps_what_came(connect, bybit, tmp_path):
-    def interrupt(seconds):
-        raise KeyboardInterrupt
+def test_ctrl_c_keeps_what_came(download, bybit, tmp_path):
+    async def interrupt(seconds):
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
 
-    client = connect(retry={"sleep": interrupt})
-    btc = client.instrument("BTCUSDT")
-    bybit.inject(Reset(), skip=2)
+    bybit.inject(RetCode(10016), skip=1, times=2)
     with pytest.raises(KeyboardInterrupt):
-        Downloader(client, tmp_path, progress=False).bars(btc, "1h", SINCE, None)
-    np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, SINCE + 2000 * HOUR))
-
-
-def test_a_bad_page_is_never_stored(downloader, btc, bybit, tmp_path):
-    def poison(result):
-        result["list"][500][4] = "NaN"
-        return result
-
-    bybit.inject(Mutate(poison), skip=1, times=99)
-    with pytest.raises(ExchangeUnavailable, match="'close': expected a finite number, found 'NaN'"):
-        downloader.bars(btc, "1h", SINCE, None)
+        download(asleep=interrupt)
     np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, SINCE + 1000 * HOUR))
     bybit.heal()
-    downloader.bars(btc, "1h", SINCE, None)
+    bybit.log.clear()
+    download()
+    assert len(bybit.requests()) == 2
     np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, END))
 
 
-def test_faults_on_every_page_change_nothing_but_the_requests(downloader, btc, bybit, tmp_path, slept):
+def test_a_bad_page_is_never_stored(download, bybit, tmp_path):
+    def poison(result):
+        if int(result["list"][-1][0]) == SINCE + 1000 * HOUR:
+            result["list"][500][4] = "NaN"
+        return result
+
+    bybit.inject(Mutate(poison), times=99)
+    with pytest.raises(ExchangeUnavailable, match="'close': expected a finite number, found 'NaN'"):
+        download()
+    good = np.vstack([expected(SINCE, SINCE + 1000 * HOUR), expected(SINCE + 2000 * HOUR, END)])
+    np.testing.assert_array_equal(stored(tmp_path), good)
+    bybit.heal()
+    bybit.log.clear()
+    download()
+    assert len(bybit.requests()) == 1
+    np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, END))
+
+
+def test_faults_on_every_page_change_nothing_but_the_requests(download, bybit, tmp_path, slept):
     for fault in (Reset(), RetCode(10016), Respond(200, b""), Respond(503), Respond(200, b"<html>")):
         bybit.inject(fault)
-    downloader.bars(btc, "1h", SINCE, None)
+    assert download().requests == len(bybit.requests())
     np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, END))
     assert len(bybit.requests()) == 3 + 5 == 3 + len(slept)
 
@@ -196,12 +218,17 @@ def test_a_hole_is_looked_at_twice_then_believed_and_reported(bybit, tmp_path):
 
 
 def test_bars_that_the_first_look_missed_are_stored(bybit, tmp_path):
-    bybit.inject(
-        Mutate(lambda result: {**result, "list": result["list"][:300] + result["list"][400:]}), skip=1
-    )
-    bybit.inject(Mutate(lambda result: {**result, "list": []}), skip=2)
+    looks = []
+
+    def late(result):
+        first = int(result["list"][-1][0])
+        looks.append(first)
+        return {**result, "list": result["list"] if looks.count(first) > 1 else result["list"][:-300]}
+
+    bybit.inject(Mutate(late), times=99)
     [report] = get(bybit, tmp_path)
     assert report.gaps == ()
+    assert sorted(looks) == sorted(2 * [SINCE, SINCE + 1000 * HOUR, SINCE + 2000 * HOUR])
     np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, END))
 
 
@@ -263,14 +290,25 @@ def test_a_symbol_without_any_bar_yet_has_none(bybit, tmp_path):
 
 
 def test_a_banned_download_keeps_what_came_and_stops(tmp_path):
-    with LoopbackBybit(clock=NOW, limit=(5, 60.0)) as exchange:
+    symbols = ["BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"]
+    options = {"timeframe": "5m", "since": END - 90 * DAY}
+    with LoopbackBybit(clock=NOW, limit=(40, 60.0)) as exchange:
         with pytest.raises(ExchangeBanned, match="resume later"):
-            get(exchange, tmp_path, ["BTC/USDT:USDT", "ETH/USDT:USDT"])
-        assert len(exchange.log) == 6
+            get(exchange, tmp_path, symbols, **options)
+        # 78 pages were wanted: those in flight when the ban came were refused too, and no other was sent.
+        refused = [request for request in exchange.log if request.status == 403]
+        assert 1 <= len(refused) <= 32
+        assert len(exchange.log) == 40 + len(refused)
+        kept = sum(info.rows for info in list_series(tmp_path))
+        assert kept > 1000 * (40 - 5 - 32)
         exchange.heal()
+        exchange.log.clear()
         exchange.limit = (600, 5.0)
-        get(exchange, tmp_path, ["BTC/USDT:USDT", "ETH/USDT:USDT"])
-    np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, END))
+        get(exchange, tmp_path, symbols, **options)
+        assert kept + 1000 * len(exchange.requests()) >= 3 * 90 * 288
+    for symbol, market_id in zip(symbols, ("BTCUSDT", "ETHUSDT", "BTCUSD"), strict=True):
+        rows = stored(tmp_path, symbol, "5m")
+        np.testing.assert_array_equal(rows, expected(END - 90 * DAY, END + 30 * 60_000, market_id, 300_000))
 
 
 def test_minutes_are_stored_by_month(bybit, tmp_path):
@@ -488,7 +526,7 @@ def test_a_delisted_symbol_is_still_read_offline(bybit, tmp_path):
     first = load(bybit, tmp_path)
     bybit.listings.pop(0)
     assert load(bybit, tmp_path, offline=True).equals(first)
-    with pytest.raises(BadSymbol, match="'BTC/USDT' is the spot market"):
+    with pytest.raises(BadSymbol, match=r"no longer lists 'BTC/USDT:USDT'.*\(1h, .*--offline"):
         load(bybit, tmp_path, since=SINCE - DAY)
 
 

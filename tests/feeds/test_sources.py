@@ -147,10 +147,11 @@ def test_an_exchange_source_asks_for_the_warmup_too(exchange, tmp_path):
         (
             "BTC/USDT:USDT",
             "1h",
-            START + 3 * HOUR,
+            START + 5 * HOUR,
             START + 8 * HOUR,
             {
                 "exchange": "bybit",
+                "warmup_bars": 2,
                 "data_dir": tmp_path,
                 "offline": True,
                 "base_url": "http://127.0.0.1:1",

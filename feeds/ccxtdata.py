@@ -1,0 +1,279 @@
+"""One Backtrader feed: the history of an exchange, the store, and then every bar as it closes."""
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+
+from feeds.btdata import BarsData, float_days, whole_ms
+from feeds.bybit import Bybit
+from feeds.columns import COLUMNS
+from feeds.download import ensure
+from feeds.errors import BadSource, MissingData
+from feeds.instruments import Instrument
+from feeds.live import LiveSource, LiveThread
+from feeds.live_events import Bar, Failed, LiveSettings, Status
+from feeds.live_group import LiveGroup
+from feeds.live_queue import NEWS, LiveQueue
+from feeds.series import SeriesKey
+from feeds.stamps import iso, parse_time
+from feeds.store import series_info
+from feeds.timeframes import to_ms
+
+__all__ = ["CCXTData"]
+
+_STATUS = {
+    Status.DELAYED: bt.feed.DataBase.DELAYED,
+    Status.LIVE: bt.feed.DataBase.LIVE,
+    Status.DISCONNECTED: bt.feed.DataBase.DISCONNECTED,
+}
+_EXCHANGES = ("bybit",)
+_BAR_LINES = (
+    "datetime",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "openinterest",
+    "funding_rate",
+    "open_interest",
+)
+
+
+class CCXTData(BarsData):
+    """Deliver the closed bars of an exchange since a time, and then each bar when it closes, once and in order.
+
+    History comes from the store, which gets what it lacks from the exchange first. Then a thread listens to the
+    websocket and asks the exchange for whatever is in doubt; all it receives goes to the store. `notify_data` hears
+    DELAYED, LIVE and DISCONNECTED, each before the bars that it is about. Among several of these feeds in one
+    Cerebro, bars that close together arrive together.
+
+    Params:
+        - dataname: "BTC/USDT:USDT", its alias "BTCUSDT", or "BTC/USDT" (spot).
+        - timeframe ("1h"): bar size.
+        - exchange ("bybit").
+        - since (None): the open of the first bar (date, ISO text, UTC ms); None: `backfill` bars before now.
+        - backfill (1000): see `since`.
+        - historical (False): end with the newest closed bar.
+        - data_dir ("data"): the store. base_url (None): "http://HOST:PORT" in place of the exchange's.
+        - funding, open_interest (True): fill these lines, of perpetuals.
+        - websocket (True): else every bar is asked for when it has closed.
+        - grace (2.0), poll_delay (1.0), stale (90.0), sync (10.0): how long to wait after a close for the websocket's
+          bar, before asking while there is no websocket, for any candle, for the bar of another feed (seconds).
+        - queue (4096): bars that wait for Backtrader at most; a slower consumer gets the rest by history.
+        - speed (1.0): how many times as fast as the machine's the exchange's clock runs (a loopback exchange's).
+        - qcheck (0.5): how long Backtrader waits for a bar at a time (seconds).
+        - progress (True): show the download on stderr.
+
+    Lines:
+        - as `BarsData`.
+
+    Raises:
+        BadSource: a time or the exchange cannot be understood.
+        BadTimeframe: unknown bar size.
+    """
+
+    params = (
+        ("timeframe", "1h"),
+        ("exchange", "bybit"),
+        ("since", None),
+        ("backfill", 1000),
+        ("historical", False),
+        ("data_dir", "data"),
+        ("base_url", None),
+        ("funding", True),
+        ("open_interest", True),
+        ("websocket", True),
+        ("grace", 2.0),
+        ("poll_delay", 1.0),
+        ("stale", 90.0),
+        ("sync", 10.0),
+        ("queue", 4096),
+        ("speed", 1.0),
+        ("qcheck", 0.5),
+        ("progress", True),
+    )
+
+    def _begin(self) -> None:
+        self._size = self.p.timeframe
+        self._step = to_ms(self._size)
+        if not isinstance(self.p.dataname, str) or not self.p.dataname:
+            raise BadSource(f"expected a symbol such as 'BTC/USDT:USDT', found {self.p.dataname!r}")
+        if self.p.exchange not in _EXCHANGES:
+            raise BadSource(
+                f"expected one of the exchanges {', '.join(_EXCHANGES)}, found {self.p.exchange!r}"
+            )
+        self._since = None if self.p.since is None else parse_time(self.p.since)
+        self._set_timeframe(self._size, check=False)
+        self._take(_no_bars(self.p.dataname, self._size))
+        self._thread: LiveThread | None = None
+
+    def islive(self) -> bool:
+        """Return True unless only history is wanted: Cerebro then takes the bar-by-bar path."""
+        return not self.p.historical
+
+    def haslivedata(self) -> bool:
+        """Return True when a bar is here."""
+        with NEWS:
+            return self.head_ms() is not None
+
+    def start(self) -> None:
+        """Get the history, then begin to listen.
+
+        Raises:
+            FeedError: the exchange or the store does not deliver.
+        """
+        self.stop()
+        instrument, start, end = self._resolve()
+        bars = self._history(instrument, start, end)
+        self._take(bars)
+        super().start()
+        self._group: LiveGroup | None = None
+        first = int(bars["timestamp"].iloc[-1]) + self._step if len(bars) else start
+        self.expected_ms = start + self._step
+        self.put_notification(self.DELAYED)
+        if not self.p.historical:
+            self._listen(instrument, first)
+
+    def stop(self) -> None:
+        """End the thread; what was received is stored, what was not delivered comes by history next time."""
+        if self._thread is not None:
+            self._finalizer.detach()
+            self._thread.stop()
+            self._thread = None
+
+    def head_ms(self) -> int | None:
+        """Return the close of the next bar that is here in UTC ms, None when there is none."""
+        if self._row < len(self._columns["datetime"]):
+            return whole_ms(self._columns["datetime"][self._row])
+        bar = None if self._thread is None else self._thread.queue.next_bar()
+        return None if bar is None else bar.start + self._step
+
+    def ended(self) -> bool:
+        """Tell whether no bar will come any more."""
+        return self._thread is None or self._thread.queue.failed()
+
+    def has_notice(self) -> bool:
+        """Tell whether something other than a bar comes next."""
+        return self._thread is not None and self._thread.queue.has_notice()
+
+    def _resolve(self) -> tuple[Instrument, int, int]:
+        """Return the instrument, and the opens of the first bar and of the one that is not closed."""
+        with Bybit(base_url=self.p.base_url) as client:
+            instrument, now = client.instrument(self.p.dataname), client.server_time()
+        end = now // self._step * self._step
+        since = end - self.p.backfill * self._step if self._since is None else self._since
+        if since > now:
+            raise BadSource(
+                f"expected since in the past, found {iso(since)}; at the exchange it is {iso(now)}"
+            )
+        return instrument, min(end, -(-since // self._step) * self._step), end
+
+    def _history(self, instrument: Instrument, start: int, end: int) -> pd.DataFrame:
+        if start < end:
+            try:
+                return ensure(
+                    instrument.symbol,
+                    self._size,
+                    start,
+                    end,
+                    exchange=self.p.exchange,
+                    data_dir=self.p.data_dir,
+                    funding=self.p.funding,
+                    open_interest=self.p.open_interest,
+                    base_url=self.p.base_url,
+                    progress=self.p.progress,
+                )
+            except MissingData:
+                pass  # nothing has closed since the listing: all that there is comes live
+        return _no_bars(instrument.symbol, self._size)
+
+    def _listen(self, instrument: Instrument, first: int) -> None:
+        last = series_info(self.p.data_dir, SeriesKey(self.p.exchange, instrument.symbol, "funding")).last
+        source = LiveSource(
+            instrument=instrument,
+            timeframe=self._size,
+            first=first,
+            settled=first - self._step if last is None else min(last, first - self._step),
+            data_dir=Path(self.p.data_dir),
+            base_url=self.p.base_url,
+            funding=self.p.funding,
+            open_interest=self.p.open_interest,
+            speed=self.p.speed,
+            settings=LiveSettings(
+                websocket=self.p.websocket,
+                grace=self.p.grace,
+                poll_delay=self.p.poll_delay,
+                stale=self.p.stale,
+            ),
+            exchange=self.p.exchange,
+        )
+        self._thread = LiveThread(source, self.p.queue)
+        # A Cerebro that fails does not stop its feeds: then the thread ends with this object, or with the process.
+        self._finalizer = weakref.finalize(self, self._thread.stop)
+        self._thread.start()
+
+    def _load(self) -> bool | None:
+        if super()._load():
+            self._passed(whole_ms(self.datetime[0]))
+            return True
+        if self._thread is None:
+            self.put_notification(self.DISCONNECTED)
+            return False
+        return self._load_live(self._thread.queue)
+
+    def _load_live(self, queue: LiveQueue) -> bool | None:
+        group = self._group or self._form_group()
+        self._tell(queue)
+        if group.leader is self:
+            group.wait(self.p.qcheck)
+            self._tell(queue)
+        with NEWS:
+            head = self.head_ms()
+        if head is None or head > group.released:
+            return None
+        bar = queue.pop()
+        if not isinstance(bar, Bar):
+            raise RuntimeError(f"expected a bar, found {bar}")
+        self._fill(bar)
+        self._passed(head)
+        return True
+
+    def _tell(self, queue: LiveQueue) -> None:
+        """Pass on what comes before the next bar."""
+        while (item := queue.pop_notice()) is not None:
+            if isinstance(item, Failed):
+                raise item.error
+            self.put_notification(_STATUS[item.status], item.reason)
+
+    def _fill(self, bar: Bar) -> None:
+        close, extras = float_days(bar.start + self._step), (bar.funding_rate, bar.open_interest)
+        for name, value in zip(_BAR_LINES, (close, *bar.values, bar.open_interest, *extras), strict=True):
+            getattr(self.lines, name)[0] = value
+
+    def _passed(self, close: int) -> None:
+        self.expected_ms = close + self._step
+        if self._group is not None:
+            self._group.passed(close)
+
+    def _form_group(self) -> LiveGroup:
+        """Group the live feeds of this Cerebro in the order in which it asks them."""
+        order = sorted(self._env.datas, key=lambda data: (data._timeframe, data._compression))
+        members = [data for data in order if isinstance(data, CCXTData) and data.islive()]
+        group = LiveGroup(members, self.p.sync / self.p.speed)
+        for member in members:
+            member._group = group
+        return group
+
+    def _check(self, forcedata: Any = None) -> None:
+        """Do nothing: Backtrader would end a resampled bar by the machine's date, before its last bar is here."""
+
+
+def _no_bars(symbol: str, timeframe: str) -> pd.DataFrame:
+    bars = pd.DataFrame({name: np.empty(0) for name in COLUMNS}).astype({"timestamp": np.int64})
+    bars.attrs = {"symbol": symbol, "timeframe": timeframe, "source": ""}
+    return bars

@@ -1,0 +1,103 @@
+"""Many small jobs at once, so many requests in flight: after a failure nothing new is begun."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["Crowd", "Halted", "in_thread", "run"]
+
+_Result = TypeVar("_Result")
+
+
+class Halted(Exception):
+    """Report a job that was not done because another one failed."""
+
+
+class Crowd:
+    """Do jobs side by side with at most as many requests in flight as `places` has, of all parts together.
+
+    When a job fails, what is in flight may end, nothing else is begun, and the failure is raised. A failure
+    in a part halts the part; whether it halts the whole is for the job that runs the part to decide, by
+    letting it through.
+    """
+
+    def __init__(self, places: asyncio.Semaphore, whole: "Crowd | None" = None) -> None:
+        self._places = places
+        self._whole = whole
+        self._failed = False
+
+    @property
+    def halted(self) -> bool:
+        """Return whether something failed here or in the whole."""
+        return self._failed or (self._whole is not None and self._whole.halted)
+
+    def part(self) -> "Crowd":
+        """Return a crowd whose failures are its own and that shares the places."""
+        return Crowd(self._places, self)
+
+    async def ask(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what `request` gives, when a place is free.
+
+        Raises:
+            Halted: something failed before the request was begun.
+        """
+        async with self._places:
+            if self.halted:
+                raise Halted
+            return await request()
+
+    async def each(self, jobs: Iterable[Callable[[], Awaitable[_Result]]], *, workers: int) -> list[_Result]:
+        """Return the results of the jobs in their order; `workers` of them run at a time.
+
+        Raises:
+            Exception: the first failure of a job, when all that was begun has ended.
+            Halted: something failed elsewhere in the crowd.
+        """
+        queue = enumerate(jobs)
+        results: dict[int, _Result] = {}
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            for number, job in queue:
+                if self.halted:
+                    failures.append(Halted())
+                    return
+                try:
+                    results[number] = await job()
+                except Exception as error:
+                    self._failed = True
+                    failures.append(error)
+                    return
+
+        tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        if failures:
+            raise next((error for error in failures if not isinstance(error, Halted)), failures[0])
+        return [results[number] for number in sorted(results)]
+
+
+async def in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Return `function(*arguments)`, run in a thread; a cancelled caller still waits until it is done."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def run(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Return what `main` gives, also where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(main)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, main).result()

@@ -1,0 +1,41 @@
+"""One progress bar on stderr for everything that is being downloaded."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Count rows; nothing is shown before rows are expected, and nothing at all unless `shown`."""
+
+    def __init__(self, title: str, *, shown: bool) -> None:
+        self._title = title
+        self._shown = shown
+        self._bar: tqdm | None = None
+
+    def expect(self, rows: int) -> None:
+        """Raise the total."""
+        if self._bar is None:
+            self._bar = tqdm(
+                total=0, desc=self._title, unit=" rows", file=sys.stderr, disable=not self._shown
+            )
+        self._bar.total += rows
+        self._bar.refresh()
+
+    def advance(self, rows: int) -> None:
+        """Count rows as done."""
+        if self._bar is not None:
+            self._bar.update(rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,124 @@
+"""CCXTData in a Cerebro: history, store, live, and the way out."""
+
+import gc
+
+import backtrader as bt
+import pytest
+
+from feeds import CCXTData, load_bars
+from feeds.errors import BadSource, BadSymbol, BadTimeframe, ExchangeError
+from tests.bybit import HOUR, MINUTE, LoopbackBybit, RetCode
+from tests.feeds.live_runs import START, finished, history_rows, live_feed, live_threads
+
+SPEED = 600.0
+
+
+@pytest.fixture
+def exchange():
+    with LoopbackBybit(clock=START, speed=SPEED, push_ms=20_000, limit=(100_000, 5.0)) as exchange:
+        yield exchange
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    yield
+    gc.collect()
+    assert live_threads() == []
+
+
+def prices(rows):
+    return [row[:6] for row in rows]
+
+
+def test_history_then_every_bar_as_it_closes(exchange, tmp_path):
+    run = finished(live_feed(exchange, tmp_path), bars=25)
+    (rows,) = run.rows
+    assert [row[0] for row in rows] == [rows[0][0] + k * MINUTE for k in range(25)]
+    assert prices(rows) == prices(history_rows(load_bars, exchange, tmp_path, rows))
+    assert run.statuses()[:2] == ["DELAYED", "LIVE"]
+    assert run.notes[0] == (0, 0, "DELAYED")
+
+
+def test_polling_makes_one_request_a_bar(tmp_path):
+    with LoopbackBybit(clock=START, speed=120.0, limit=(100_000, 5.0)) as exchange:
+        run = finished(live_feed(exchange, tmp_path, websocket=False), bars=12)
+        (rows,) = run.rows
+        asked = len(exchange.requests("/v5/market/kline"))
+        assert not exchange.requests("/v5/public/linear")
+    assert len(rows) == 12
+    assert asked <= 1 + (12 - 5) + 1
+    assert run.statuses() == ["DELAYED", "LIVE"]
+
+
+def test_only_history_ends_by_itself(exchange, tmp_path):
+    feed = live_feed(exchange, tmp_path, historical=True, backfill=30)
+    run = finished(feed, bars=1_000)
+    assert len(run.rows[0]) == 30
+    assert not feed.islive()
+
+
+def test_a_since_of_now_has_no_history(exchange, tmp_path):
+    run = finished(live_feed(exchange, tmp_path, since=START // MINUTE * MINUTE + MINUTE - 60_000), bars=3)
+    assert run.rows[0][0][0] == START // MINUTE * MINUTE + MINUTE
+
+
+def test_the_bar_size_is_known_to_backtrader(exchange, tmp_path):
+    feed = live_feed(exchange, tmp_path, timeframe="1h", historical=True)
+    run = finished(feed)
+    assert (feed.p.timeframe, feed.p.compression) == (bt.TimeFrame.Minutes, 60)
+    assert (feed._timeframe, feed._compression, feed.bar_ms) == (bt.TimeFrame.Minutes, 60, HOUR)
+    assert feed.close_ms() == run.rows[0][-1][0]
+    assert feed.p.name == feed._name == "BTC/USDT:USDT"
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"timeframe": "1w"}, BadTimeframe),
+        ({"timeframe": 4}, BadTimeframe),
+        ({"exchange": "binance"}, BadSource),
+        ({"since": "yesterday"}, BadSource),
+        ({"dataname": None}, BadSource),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_at_once(params, error):
+    with pytest.raises(error):
+        CCXTData(**{"dataname": "BTC/USDT:USDT", **params})
+
+
+def test_an_unknown_symbol_or_a_since_in_the_future_stops_the_start(exchange, tmp_path):
+    with pytest.raises(BadSymbol, match="BTC/USDT:USDT"):
+        finished(live_feed(exchange, tmp_path, dataname="BTC/USDTT:USDT"))
+    with pytest.raises(BadSource, match="in the past"):
+        finished(live_feed(exchange, tmp_path, since="2035-01-01"))
+
+
+def test_a_request_that_can_never_succeed_ends_the_run(exchange, tmp_path):
+    def refuse(strategy):
+        exchange.inject(RetCode(10001, "symbol invalid"), times=1_000)
+        exchange.inject(RetCode(10001, "symbol invalid"), on="ws:subscribe", times=1_000)
+        for connection in list(exchange.connections):
+            exchange._loop.call_soon_threadsafe(connection._socket._req.transport.abort)
+
+    with pytest.raises(ExchangeError, match="symbol invalid"):
+        finished(live_feed(exchange, tmp_path), bars=1_000, act=refuse)
+
+
+def test_a_strategy_that_fails_leaves_no_thread(exchange, tmp_path):
+    def fail(strategy):
+        if len(strategy.data) > 7:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        finished(live_feed(exchange, tmp_path), act=fail)
+    gc.collect()
+    assert live_threads() == []
+
+
+def test_a_feed_can_run_again(exchange, tmp_path):
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(live_feed(exchange, tmp_path))
+    from tests.feeds.live_runs import Watch
+
+    cerebro.addstrategy(Watch, bars=8)
+    assert [len(cerebro.run()[0].rows[0]) for _ in range(2)] == [8, 8]
