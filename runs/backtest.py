@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,15 @@ from scorenet.checkpoint import file_hash
 from scorenet.model import SIGNALS
 from strategies import Rules, ScoreStrategy
 
-__all__ = ["backtest", "check_frames", "check_params", "measure", "strategy_defaults", "trading_start"]
+__all__ = [
+    "backtest",
+    "check_frames",
+    "check_params",
+    "measure",
+    "strategy_defaults",
+    "trading_start",
+    "write_run",
+]
 
 
 def strategy_defaults() -> dict[str, Any]:
@@ -77,11 +86,6 @@ def backtest(
         result = run(
             frames, account, ScoreStrategy, {**params, "model": model, "trade_from": start}, since=start
         )
-        held = benchmark(frames, account, start)
-        metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
-        folder.write_frame("equity", equity)
-        for name in ("orders", "trades", "decisions", "funding"):
-            folder.write_frame(name, getattr(result, name))
         config = {
             "command": "backtest",
             "model": str(model_dir),
@@ -89,24 +93,54 @@ def backtest(
             "since": options.since,
             "until": options.until,
             "account": account.to_dict(),
+            "strategy": params,
         }
-        config = {name: value for name, value in config.items() if value is not None}
-        # TOML has no null: a rule that None switches off is written as the 0 that does the same.
-        config["strategy"] = {name: 0.0 if value is None else value for name, value in params.items()}
-        folder.write_config(config)
-        folder.write_metrics(metrics)
-        folder.write_manifest(
-            manifest(
-                command,
-                config,
-                [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
-                _describe_model(model, Path(model_dir)),
-                model.config.seed,
-                _warnings(model, frames, result, start),
-            )
+        return write_run(folder, command, config, model, frames, sources, result, account, start)
+
+
+def write_run(
+    folder: RunDir,
+    command: str | Sequence[str],
+    config: Mapping[str, Any],
+    model: ScoreModel,
+    frames: Sequence[pd.DataFrame],
+    sources: Sequence[str],
+    result: Result,
+    account: Account,
+    start: int,
+) -> dict[str, Any]:
+    """Write every file of a run that has traded from the bar close `start` (UTC ms); return metrics.json's content."""
+    result = replace(result, equity=result.equity.drop_duplicates("time", keep="last", ignore_index=True))
+    held = _at_times(benchmark(frames, account, start), result.equity["time"])
+    metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
+    folder.write_frame("equity", equity)
+    for name in ("orders", "trades", "decisions", "funding"):
+        folder.write_frame(name, getattr(result, name))
+    config = {name: value for name, value in config.items() if value is not None}
+    # TOML has no null: a rule that None switches off is written as the 0 that does the same.
+    config["strategy"] = {name: 0.0 if value is None else value for name, value in config["strategy"].items()}
+    folder.write_config(config)
+    folder.write_metrics(metrics)
+    folder.write_manifest(
+        manifest(
+            command,
+            config,
+            [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
+            _describe_model(model, Path(config["model"])),
+            model.config.seed,
+            _warnings(model, frames, result, start),
         )
-        write_report(folder)
+    )
+    write_report(folder)
     return metrics
+
+
+def _at_times(held: Result, times: pd.Series) -> Result:
+    """Read the benchmark at these times: a live run may have seen bars of one close one after the other."""
+    if len(held.equity) == len(times) and (held.equity["time"] == times).all():
+        return held
+    equity = held.equity.set_index("time").reindex(pd.Index(times), method="ffill").bfill()
+    return replace(held, equity=equity.rename_axis("time").reset_index())
 
 
 def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:

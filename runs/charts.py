@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runs.axes import time_ticks, value_ticks
+from runs.axes import Tick, time_ticks, value_ticks
 from runs.decimate import keep_extremes
 from runs.markup import esc
 
@@ -37,10 +37,12 @@ BARE = Frame(524, 230, 14)
 
 @dataclass(frozen=True)
 class Curve:
-    """Hold one curve: name, times [N] in UTC ms, values [N], CSS class; `step` holds each value."""
+    """Hold one curve: name, times [N] in UTC ms (or places on an axis with its own ticks), values [N], CSS class;
+    `step` holds each value.
+    """
 
     name: str
-    times: Times
+    times: Times | Array
     values: Array
     css: str
     area: bool = False
@@ -68,7 +70,7 @@ class _Plane:
     high: float
 
     def x(self, time: npt.ArrayLike) -> Array:
-        share = (np.asarray(time, dtype=np.float64) - self.start) / max(self.end - self.start, 1.0)
+        share = (np.asarray(time, dtype=np.float64) - self.start) / max(self.end - self.start, 1e-9)
         return _LEFT + share * (self.frame.width - _LEFT - self.frame.right)
 
     def y(self, value: npt.ArrayLike) -> Array:
@@ -86,6 +88,7 @@ def time_chart(
     limits: tuple[float, float] | None = None,
     zero: bool = False,
     level: tuple[float, str] | None = None,
+    ticks: Sequence[Tick] | None = None,
 ) -> str:
     """Return a chart of curves over UTC time, each named at its right end with its last value.
 
@@ -96,9 +99,10 @@ def time_chart(
         limits: lowest and highest value of the axis, from the data when left out.
         zero: keep zero in view and draw its line.
         level: a value to mark with a dashed line, and its text.
+        ticks: marks of the horizontal axis, those of the calendar when left out.
     """
     plane = _plane(curves, frame, limits, zero)
-    parts = [_bands(bands, plane), _grid(plane, write, zero)]
+    parts = [_bands(bands, plane), _grid(plane, write, zero, ticks=ticks)]
     parts += [_curve(curve, plane) for curve in curves]
     if level is not None:
         parts.append(_level(level, plane))
@@ -153,7 +157,14 @@ def _plane(curves: Sequence[Curve], frame: Frame, limits: tuple[float, float] | 
     return _Plane(frame, float(times.min()), float(times.max()), *limits)
 
 
-def _grid(plane: _Plane, write: Callable[[float], str], zero: bool, *, times: bool = True) -> str:
+def _grid(
+    plane: _Plane,
+    write: Callable[[float], str],
+    zero: bool,
+    *,
+    times: bool = True,
+    ticks: Sequence[Tick] | None = None,
+) -> str:
     """Return hairlines at round values, and the marks of both axes."""
     frame, parts = plane.frame, []
     right = frame.width - frame.right
@@ -163,14 +174,15 @@ def _grid(plane: _Plane, write: Callable[[float], str], zero: bool, *, times: bo
         parts.append(f'<path class="{css}" d="M{_LEFT} {y:.1f}H{right}"/>')
         parts.append(_text(_LEFT - 8, y + 3.5, write(value), "tick", "end"))
     if times:
-        parts.append(_time_axis(plane, right))
+        parts.append(_time_axis(plane, right, ticks))
     return "".join(parts)
 
 
-def _time_axis(plane: _Plane, right: int) -> str:
-    """Return the calendar marks; a text that would touch the one before it is left out."""
+def _time_axis(plane: _Plane, right: int, ticks: Sequence[Tick] | None) -> str:
+    """Return the marks; a text that would touch the one before it is left out."""
     base, parts, taken = plane.frame.height - _BOTTOM, [], 0.0
-    for tick in time_ticks(int(plane.start), int(plane.end), right - _LEFT):
+    marks = time_ticks(int(plane.start), int(plane.end), right - _LEFT) if ticks is None else ticks
+    for tick in marks:
         x, half = float(plane.x(tick.at)), 3.3 * len(tick.text)
         middle = min(max(x, _LEFT + half), right + 12 - half)
         parts.append(f'<path class="grid" d="M{x:.1f} {base}v4"/>')

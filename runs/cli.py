@@ -85,13 +85,24 @@ def main(debug: bool) -> None:
 @_UNTIL
 @click.option("--funding", is_flag=True, help="Funding rates too.")
 @click.option("--open-interest", is_flag=True, help="Open interest too.")
+@click.option("--mark", is_flag=True, help="Mark prices too, as bars of the same size.")
+@click.option(
+    "--requests-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="Pace of all downloads together; the exchange bans an address at 120.",
+)
 @_DATA_DIR
 @_BASE_URL
 @_JSON
 @_QUIET
 @guarded
 def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
-    """Download what is missing of each SYMBOL (BTC/USDT:USDT is the perpetual, BTC/USDT is spot)."""
+    """Download what is missing of each SYMBOL, all side by side.
+
+    BTC/USDT:USDT is the linear perpetual, BTC/USD:BTC the inverse one, BTC/USDT is spot.
+    """
     from runs.fetch import fetch_symbols, format_reports
 
     reports = fetch_symbols(symbols, progress=_progress(quiet), **options)
@@ -108,31 +119,41 @@ def data() -> None:
 @_JSON
 @guarded
 def data_list(data_dir: str, as_json: bool) -> None:
-    """List the stored series."""
-    from runs.data_commands import list_store
+    """List the stored series, what they lack, and the rules of their instruments."""
+    from runs.data_commands import list_rules, list_store
     from runs.tables import format_rows
 
-    rows = list_store(data_dir)
-    _print(
-        {"series": rows},
-        as_json,
-        format_rows(rows) if rows else f"no series in {data_dir}; get some with `scorenet fetch`",
-    )
+    rows, rules = list_store(data_dir), list_rules(data_dir)
+    # Steps of a price are shorter than the four decimals of a figure.
+    spelled = [{key: f"{x:g}" if isinstance(x, float) else x for key, x in row.items()} for row in rules]
+    tables = [format_rows(table) for table in (rows, spelled) if table]
+    text = "\n\n".join(tables) or f"no series in {data_dir}; get some with `scorenet fetch`"
+    _print({"series": rows, "instruments": rules}, as_json, text)
 
 
 @data.command("check")
-@click.argument("source")
+@click.argument("source", required=False)
 @_DATA_DIR
 @_OFFLINE
 @_JSON
 @guarded
-def data_check(source: str, data_dir: str, offline: bool, as_json: bool) -> None:
-    """Validate SOURCE and report its holes."""
-    from runs.data_commands import check_source
-    from runs.tables import format_mapping
+def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
+    """Validate SOURCE and report its holes; without SOURCE read every file of the store."""
+    from runs.data_commands import check_source, check_store
+    from runs.tables import format_mapping, format_rows
 
-    found = check_source(source, data_dir=data_dir, offline=offline)
-    _print(found, as_json, format_mapping(found))
+    if source is not None:
+        found = check_source(source, data_dir=data_dir, offline=offline)
+        _print(found, as_json, format_mapping(found))
+        return
+    damages = check_store(data_dir)
+    _print(
+        {"damaged": damages},
+        as_json,
+        format_rows(damages) if damages else f"every file in {data_dir} is whole",
+    )
+    if damages:
+        sys.exit(1)
 
 
 @data.command("import")
@@ -215,6 +236,77 @@ def backtest(
 
 
 @main.command()
+@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@click.option("--symbol", "symbols", multiple=True, required=True, metavar="SYMBOL", help="May be repeated.")
+@click.option("--timeframe", metavar="SIZE", help="Bar size; must be the model's, which is the default.")
+@click.option("--since", metavar="DATE", help="Warm up from here; default: as many bars as the model needs.")
+@_SIGNAL
+@_CONFIG
+@_SET
+@click.option("--cash", type=float, metavar="AMOUNT", help="Start equity, the same as --set cash=AMOUNT.")
+@click.option("--max-bars", type=click.IntRange(min=0), metavar="N", help="Stop after N live bars.")
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    metavar="FRACTION",
+    help="Halt for good when this fraction of the start equity is lost; 0: never.",
+)
+@click.option("--kill-flatten", is_flag=True, help="The kill switch closes positions as well.")
+@click.option("--paper", is_flag=True, help="Trade on paper only, which is the default.")
+@click.option(
+    "--real-orders",
+    is_flag=True,
+    help="Follow the paper account with real orders, on the testnet; keys: BYBIT_API_KEY, BYBIT_API_SECRET.",
+)
+@click.option("--mainnet", is_flag=True, help="Send the real orders to the mainnet: real money.")
+@click.option("--max-order", type=float, default=500.0, show_default=True, help="Value of a real order.")
+@click.option(
+    "--max-position", type=float, default=1000.0, show_default=True, help="Value of a real position."
+)
+@click.option("--adopt", is_flag=True, help="Take over positions that the journal does not know.")
+@click.option("--out", metavar="RUN_DIR", help="Folder of the run; default: out/live-SYMBOL-SIZE.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Of the exchange's clock; other than 1 for a loopback exchange only.",
+)
+@_DATA_DIR
+@_BASE_URL
+@_JSON
+@_QUIET
+@guarded
+def live(
+    model_dir: str,
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    cash: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Trade on paper what the exchange brings, bar by bar; run again to go on where it was.
+
+    Ctrl-C stops it and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading for good.
+    """
+    from runs.live_command import start
+
+    if cash is not None:
+        pairs = (*pairs, f"cash={cash}")
+    account, params = _strategy_settings(config, pairs, signal)
+    done = start(model_dir, account, params, command=["scorenet", *sys.argv[1:]], **options)
+    if done.metrics is None:
+        _print({"bars": done.bars}, as_json, f"no live bar was traded yet; the journal is in {done.out}")
+    else:
+        _print_run(done.metrics, done.out, as_json)
+    if done.signal is not None:
+        click.echo("scorenet: stopped; the same command goes on from here", err=True)
+        sys.exit(128 + done.signal)
+
+
+@main.command()
 @click.argument("run_dir")
 @_DATA_DIR
 @_JSON
@@ -273,6 +365,46 @@ def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) ->
     from runs.demo import demo as run_demo
 
     _print_run(run_demo(out, model_dir, progress=_progress(quiet)), out, as_json)
+
+
+@main.command("check-model")
+@click.argument("model_dir")
+@click.argument("more_sources", nargs=-1, metavar="")
+@click.option(
+    "--bars", "sources", multiple=True, metavar="SOURCE", help="Measure on these bars; may be repeated."
+)
+@click.option(
+    "--out", metavar="FOLDER", help="Where check.json and check.html go (default: MODEL_DIR/check)."
+)
+@_SINCE
+@_UNTIL
+@_GAPS
+@_DATA_DIR
+@_OFFLINE
+@_BASE_URL
+@_JSON
+@_QUIET
+@guarded
+def check_model(
+    model_dir: str,
+    more_sources: tuple[str, ...],
+    sources: tuple[str, ...],
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+    **load: Any,
+) -> None:
+    """Measure a model: score, density, calibration, forward returns; print it and write a page of plots."""
+    from runs.check_model import check_model as run_check
+    from runs.check_text import format_check
+    from runs.markets import LoadOptions
+
+    if more_sources and not sources:
+        raise click.UsageError(f"bars are named with --bars, found {more_sources[0]!r}")
+    found = run_check(
+        model_dir, (*sources, *more_sources), out, LoadOptions(progress=_progress(quiet), **load)
+    )
+    _print(found, as_json, format_check(found))
 
 
 def _strategy_settings(

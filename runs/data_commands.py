@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from feeds import find_gaps, load_bars, read_bars, write_bars
 from feeds.bars import data_hash
+from feeds.timeframes import to_ms
 from runs.markets import stamp
 
-__all__ = ["check_source", "export_bars", "import_bars", "list_store"]
+if TYPE_CHECKING:
+    from feeds.store import SeriesInfo
+
+__all__ = ["check_source", "check_store", "export_bars", "import_bars", "list_rules", "list_store"]
 
 
 def list_store(data_dir: str | Path) -> list[dict[str, Any]]:
-    """Return one row a stored series: what it is, how far it reaches, how many rows."""
+    """Return one row a stored series: what it is, how far it reaches, how many rows.
+
+    `missing` counts the bars that lack between the first and the last, `unasked` those of them that the
+    exchange was never asked for; both are None for settlements, whose spacing changes.
+    """
     from feeds.store import list_series
 
     return [
@@ -26,9 +34,59 @@ def list_store(data_dir: str | Path) -> list[dict[str, Any]]:
             "rows": series.rows,
             "start": None if series.first is None else stamp(series.first),
             "end": None if series.last is None else stamp(series.last),
+            **_coverage(series),
         }
         for series in list_series(data_dir)
     ]
+
+
+def _coverage(series: SeriesInfo) -> dict[str, int | None]:
+    from feeds.ranges import subtract
+
+    if series.key.kind == "funding" or series.first is None or series.last is None:
+        return {"missing": None, "unasked": None}
+    step = to_ms(series.key.kind.rpartition("_")[2])
+    end = series.last + step
+    unasked = subtract((series.first, end), series.covered)
+    return {
+        "missing": (end - series.first) // step - series.rows,
+        "unasked": sum(high - low for low, high in unasked) // step,
+    }
+
+
+def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
+    """Return one row a stored instrument: the rules of its orders and since when they are known."""
+    from feeds.rulebook import list_instruments
+
+    rows = []
+    for stored in list_instruments(data_dir):
+        rules = stored.instrument
+        rows.append(
+            {
+                "exchange": stored.exchange,
+                "symbol": rules.symbol,
+                "category": rules.category,
+                "tick": rules.tick,
+                "lot_step": rules.lot_step,
+                "min_quantity": rules.min_quantity,
+                "max_quantity": rules.max_quantity,
+                "min_notional": rules.min_notional,
+                "funding_minutes": rules.funding_minutes,
+                "as_of": stamp(stored.as_of),
+            }
+        )
+    return rows
+
+
+def check_store(data_dir: str | Path) -> list[dict[str, Any]]:
+    """Read every stored file and return one row a damaged one; nothing is changed.
+
+    Raises:
+        StoreError: when the folder or a file cannot be read.
+    """
+    from feeds.store import check
+
+    return [{"path": str(damage.path), "reason": damage.reason} for damage in check(data_dir)]
 
 
 def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str = "keep") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, PerpetualCommission
 from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
 
-__all__ = ["Modes", "Result", "benchmark", "build", "collect", "run"]
+__all__ = ["Modes", "Result", "assemble", "benchmark", "build", "collect", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,21 @@ def build(
 ) -> bt.Cerebro:
     """Return a Cerebro over canonical frames; equity is recorded from the bar close `since` (UTC ms)."""
     how = modes or Modes()
+    datas = [(how.feed(dataname=frame), str(frame.attrs["symbol"])) for frame in frames]
+    return assemble(datas, account, strategy, params, since=since, modes=how)
+
+
+def assemble(
+    datas: Sequence[tuple[Any, str]],
+    account: Account,
+    strategy: type[bt.Strategy],
+    params: Mapping[str, Any],
+    *,
+    since: int | None = None,
+    modes: Modes | None = None,
+) -> bt.Cerebro:
+    """Return a Cerebro over (data, symbol) pairs, live or not, as `build` makes it."""
+    how = modes or Modes()
     cerebro = bt.Cerebro(stdstats=False, runonce=how.runonce, preload=how.preload, exactbars=how.exactbars)
     commission = PerpetualCommission(
         taker=account.fee,
@@ -63,8 +78,8 @@ def build(
         funding=account.funding,
     )
     cerebro.setbroker(PerpetualBroker(cash=account.cash, slippage=account.slippage, commission=commission))
-    for frame in frames:
-        cerebro.adddata(how.feed(dataname=frame), name=str(frame.attrs["symbol"]))
+    for data, symbol in datas:
+        cerebro.adddata(data, name=symbol)
     cerebro.addstrategy(strategy, **params)
     cerebro.addanalyzer(EquityCurve, _name="equity", trade_from=since, warmup=True)
     for name, analyzer in (

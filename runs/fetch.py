@@ -12,7 +12,7 @@ __all__ = ["fetch_symbols", "format_reports"]
 
 
 def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> list[dict[str, Any]]:
-    """Download the missing bars (and funding, open interest) of each symbol; return one row a series.
+    """Download the missing bars (and funding, open interest, mark prices) of each symbol; return a row a series.
 
     Raises:
         BadSymbol, BadTimeframe: before any bar is requested.
@@ -36,6 +36,11 @@ def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> 
             "gaps": [
                 {"start": stamp(g.start), "end": stamp(g.end), "missing": g.missing} for g in report.gaps
             ],
+            "revised": len({revision.timestamp for revision in report.revisions}),
+            "revisions": [
+                {"time": stamp(r.timestamp), "column": r.column, "stored": r.stored, "now": r.now}
+                for r in report.revisions
+            ],
             "path": str(report.path),
         }
         for report in reports
@@ -43,11 +48,18 @@ def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> 
 
 
 def format_reports(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table for the terminal, and a line for each hole."""
-    table = format_rows([{name: row[name] for name in row if name not in ("gaps", "path")} for row in rows])
+    """Return the table for the terminal, and a line for each hole and for each value that changed."""
+    hidden = ("gaps", "revisions", "path")
+    table = format_rows([{name: row[name] for name in row if name not in hidden} for row in rows])
     holes = [
         f"{row['symbol']} {row['kind']}: {gap['missing']} bars missing from {gap['start']} to {gap['end']}"
         for row in rows
         for gap in row["gaps"]
     ]
-    return "\n".join([table, *holes])
+    changes = [
+        f"{row['symbol']} {row['kind']} {change['time']}: the exchange changed {change['column']} "
+        f"from {change['stored']:g} to {change['now']:g}"
+        for row in rows
+        for change in row["revisions"]
+    ]
+    return "\n".join([table, *holes, *changes])

@@ -15,18 +15,21 @@ from strategies.baselines import BuyAndHold, ReplayOrders, SignalStrategy, order
 from strategies.broker import PerpetualBroker
 from strategies.decision import Decision, Observation, Rules, decide
 from strategies.indicators import MarketScore, MarketState
+from strategies.live_strategy import Conditions, LiveScoreStrategy, Watch
 from strategies.models import precompute
 from strategies.perpetual import PerpetualCommission
 from strategies.score_strategy import ScoreStrategy
 
 __all__ = [
     "BuyAndHold",
+    "Conditions",
     "Decision",
     "Decisions",
     "Drawdown",
     "EquityCurve",
     "Funding",
     "InDistribution",
+    "LiveScoreStrategy",
     "MarketScore",
     "MarketState",
     "Observation",
@@ -40,6 +43,7 @@ __all__ = [
     "SignalStrategy",
     "Sortino",
     "Trades",
+    "Watch",
     "decide",
     "orders_to_replay",
     "precompute",

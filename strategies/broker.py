@@ -86,7 +86,10 @@ class PerpetualBroker(PerpetualSettings):
         for holding in self._holdings.values():
             holding.turn_bar()
             if holding.position.size:
-                self.cash -= holding.commission.funding_payment(holding.data, holding.position.size)
+                if holding.fresh:
+                    # What was bought on this bar's open pays nothing, also when the broker is asked again before
+                    # the next bar: another data ticks, or a live feed has no bar yet.
+                    self.cash -= holding.commission.funding_payment(holding.data, holding.position.size)
                 held.append(holding)
         if held:
             equity, need = equity_and_maintenance(self.cash, [(h, h.mark) for h in held])

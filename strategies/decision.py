@@ -33,6 +33,8 @@ class Rules:
     Attributes:
         confidence_threshold: trade only where confidence (ECDF of |score|) reaches it.
         density_quantile: trade only where density_rank reaches it.
+        density_adaptation: rate at which the rank follows a drifting market, so that `density_quantile` stays the share
+            of bars that it rejects (`scorenet.adaptive.AdaptiveGate`).
         novelty_scaling: width of the rank range above `density_quantile` over which exposure grows from 0 to full.
         consistency_window: bars over which the sign of the signal is compared.
         consistency_share: share of that window that has to agree with the present sign.
@@ -47,6 +49,7 @@ class Rules:
 
     confidence_threshold: float = 0.1
     density_quantile: float = 0.05
+    density_adaptation: float = 0.0
     novelty_scaling: float = 0.0
     consistency_window: int = 0
     consistency_share: float = 0.6
@@ -59,7 +62,13 @@ class Rules:
     stale_after: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("confidence_threshold", "density_quantile", "consistency_share", "max_drawdown_stop"):
+        for name in (
+            "confidence_threshold",
+            "density_quantile",
+            "density_adaptation",
+            "consistency_share",
+            "max_drawdown_stop",
+        ):
             _check(name, getattr(self, name), 0.0, 1.0)
         for name in ("novelty_scaling", "score_variance_scaling", "max_exposure", "rebalance_band"):
             _check(name, getattr(self, name), 0.0, math.inf)

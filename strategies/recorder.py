@@ -59,6 +59,18 @@ class DecisionRecorder:
             _CODES[reason],
         )
 
+    def rows(self, start: int) -> list[dict[str, Any]]:
+        """Return the rows from number `start` on, each a mapping of the columns but the time."""
+        found = np.frombuffer(bytes(self._rows[start * _ROW.itemsize :]), dtype=_ROW)
+        return [
+            {
+                "symbol": self._symbols[row["symbol"]],
+                "reason": REASONS[row["reason"]],
+                **{name: float(row[name]) for name in _FLOATS},
+            }
+            for row in found
+        ]
+
     def columns(self) -> dict[str, Any]:
         """Return the columns of decisions.parquet, [rows] each; `time` is the bar's close in UTC ms."""
         rows = np.frombuffer(self._rows, dtype=_ROW)

@@ -8,6 +8,7 @@ from typing import Any
 
 import backtrader as bt
 
+from scorenet.adaptive import AdaptiveGate
 from scorenet.model import Evaluation
 from strategies.buffers import Rows
 from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_date
@@ -34,6 +35,7 @@ class _Desk:
     order_size: Any
     root_year: float
     step_days: float
+    gate: AdaptiveGate | None
     bars: int = 0
     last_fill: float = -math.inf
     order: Any = None
@@ -56,9 +58,9 @@ class ScoreStrategy(bt.Strategy):
       - ``leverage`` (def: 1.0): cap on the sum of |exposure| over all symbols.
       - ``trade_from`` (def: None): UTC ms; earlier bars are warm-up only.
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
-        ``novelty_scaling``, ``consistency_window``, ``consistency_share``, ``score_variance_scaling``,
-        ``target_volatility``, ``max_exposure``, ``rebalance_band``, ``cooldown``, ``max_drawdown_stop``,
-        ``stale_after``.
+        ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
+        ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``rebalance_band``, ``cooldown``,
+        ``max_drawdown_stop``, ``stale_after``.
 
     Attributes:
         decisions: a `DecisionRecorder`, a row per bar and symbol.
@@ -90,7 +92,11 @@ class ScoreStrategy(bt.Strategy):
         rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
         clock, close = data.lines.datetime, data.lines.close
-        return _Desk(number, data, clock, close, rows, order_size, root_year, step_days)
+        return _Desk(number, data, clock, close, rows, order_size, root_year, step_days, self._gate())
+
+    def _gate(self) -> AdaptiveGate | None:
+        level, rate = self.rules.density_quantile, self.rules.density_adaptation
+        return AdaptiveGate(level, rate) if rate and 0 < level < 1 else None
 
     def prenext(self) -> None:
         self.next()
@@ -133,6 +139,8 @@ class ScoreStrategy(bt.Strategy):
         if desk.bars <= self._lookback:
             return desk, 0.0, "warmup", held, _UNKNOWN
         seen = desk.score.current()
+        if desk.gate is not None and seen[5] == seen[5]:  # NaN where the state is not defined
+            seen = (*seen[:5], desk.gate.update(seen[5]), seen[6])
         score, signal, confidence, score_std, _, rank, volatility = seen
         rules, share, part = self.rules, 1.0, self._part
         if rules.consistency_window:

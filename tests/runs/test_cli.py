@@ -30,7 +30,9 @@ COMMANDS = (
     ("train",),
     ("backtest",),
     ("report",),
+    ("live",),
     ("lookahead",),
+    ("check-model",),
     ("demo",),
 )
 BRIEF = """
@@ -468,7 +470,7 @@ def test_a_real_process_says_it_the_same_way(tmp_path):
 # Interruptions ------------------------------------------------------------------------------------------------
 
 MARK_TRAINING = """
-import pathlib, scorenet.learning as learning
+import pathlib, scorenet.state as learning
 fit = learning.fit
 def marked(*arguments, **options):
     pathlib.Path("begun").touch()

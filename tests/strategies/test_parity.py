@@ -19,8 +19,10 @@ TABLES = ("decisions", "orders", "trades", "equity", "funding")
 RULES = {
     "confidence_threshold": 0.2,
     "density_quantile": 0.1,
+    "density_adaptation": 0.02,
     "novelty_scaling": 0.2,
     "consistency_window": 3,
+    "consistency_share": 0.9,
     "score_variance_scaling": 0.05,
     "rebalance_band": 0.15,
     "cooldown": 2,

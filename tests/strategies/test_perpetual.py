@@ -7,9 +7,21 @@ from types import SimpleNamespace
 import backtrader as bt
 import pytest
 
+from feeds import BarsData
 from strategies.analyzers import Funding
 from strategies.perpetual import PerpetualCommission
-from tests.strategies.market import HOUR, START, Script, bars, equity_of, free_commission, hold, run, trade
+from tests.strategies.market import (
+    HOUR,
+    START,
+    Script,
+    bars,
+    equity_of,
+    free_broker,
+    free_commission,
+    hold,
+    run,
+    trade,
+)
 
 
 def stock_broker(**params):
@@ -86,6 +98,27 @@ def test_c7_funding_is_signed_and_paid_by_who_held_up_to_the_settling_open(broke
     assert paid["amount"].tolist() == pytest.approx([sign * 1.2, sign * -2.0])
     assert paid["symbol"] == ["BTC/USDT:USDT"] * 2
     assert equity_of(strategy)[-1] == pytest.approx(10_000 - sign * 1.2 + sign * 2.0)
+
+
+def test_a_position_opened_at_the_settling_open_pays_nothing_when_the_broker_is_asked_twice():
+    """A live feed lets the broker run between two bars; another data that ticks does so, too."""
+
+    class Waiting(BarsData):
+        waits = 0
+
+        def islive(self):
+            return True
+
+        def _load(self):
+            self.waits += 1
+            return None if self.waits % 3 else super()._load()
+
+    plain = bars([100] * 5, {2: 0.01, 3: 0.01})
+    waiting = Waiting(dataname=plain.p.dataname, symbol="BTC/USDT:USDT", timeframe="1h")
+    for data in (plain, waiting):
+        strategy = run(data, {1: [trade(10)]}, free_broker())
+        paid = strategy.analyzers.funding.get_analysis()
+        assert paid["amount"].tolist() == pytest.approx([10.0]), "held up to the second settlement only"
 
 
 @pytest.mark.parametrize("broker", [stock_broker, None])
