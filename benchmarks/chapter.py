@@ -25,9 +25,10 @@ import numpy as np
 import pandas as pd
 import torch
 from _timing import alternate, heading, milliseconds
-from torch import Tensor, nn
+from torch import Tensor
 
 from feeds import simulate
+from scorenet.chapter import MultiScaleScoreNetwork
 
 LOOKBACK = 20
 WARMUP = 100
@@ -47,67 +48,6 @@ def compute_market_state(df: pd.DataFrame, lookback: int = LOOKBACK) -> np.ndarr
     losses = (-returns.clip(upper=0)).rolling(14).mean().iloc[-1]
     features["rsi"] = gains / (gains + losses + 1e-8)
     return np.array(list(features.values()))
-
-
-class NoiseLevelEmbedding(nn.Module):
-    """Embed the number of a noise level."""
-
-    def __init__(self, hidden_dim: int, levels: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(levels, hidden_dim)
-        self.proj = nn.Linear(hidden_dim, hidden_dim)
-
-    def forward(self, noise_level: Tensor) -> Tensor:
-        return self.proj(self.embedding(noise_level))
-
-
-class ResidualBlock(nn.Module):
-    """Add a four times wider layer to a normalised input, with dropout."""
-
-    def __init__(self, dim: int, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, 4 * dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(4 * dim, dim),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.mlp(self.norm(x))
-
-
-class MultiScaleScoreNetwork(nn.Module):
-    """Estimate the raw score at one of ten geometric noise levels, the largest first."""
-
-    def __init__(
-        self,
-        input_dim: int,
-        hidden_dim: int = 128,
-        num_layers: int = 4,
-        num_noise_levels: int = 10,
-        sigma_min: float = 0.01,
-        sigma_max: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.input_dim, self.num_noise_levels = input_dim, num_noise_levels
-        span = torch.linspace(np.log(sigma_max), np.log(sigma_min), num_noise_levels)
-        self.register_buffer("sigmas", span.exp())
-        self.input_proj = nn.Linear(input_dim, hidden_dim)
-        self.noise_embed = NoiseLevelEmbedding(hidden_dim, num_noise_levels)
-        self.res_blocks = nn.ModuleList([ResidualBlock(hidden_dim) for _ in range(num_layers)])
-        self.output_proj = nn.Linear(hidden_dim, input_dim)
-
-    def forward(self, x: Tensor, noise_level: Tensor) -> Tensor:
-        h = self.input_proj(x) + self.noise_embed(noise_level)
-        for block in self.res_blocks:
-            h = block(h)
-        return self.output_proj(h)
-
-    def lowest(self, rows: int) -> Tensor:
-        return torch.full((rows,), self.num_noise_levels - 1, dtype=torch.long)
 
 
 class LangevinDynamics:
