@@ -15,6 +15,7 @@ from scorenet.features import FeatureSet, feature_set
 from scorenet.forward import ForwardReturn
 from scorenet.learning import Market, learn
 from scorenet.model import Evaluation, ScoreModel
+from scorenet.scenarios import ScenarioPaths, scenario_paths
 
 if TYPE_CHECKING:
     from scorenet.estimator import ScoreDensity
@@ -34,6 +35,7 @@ __all__ = [
     "Market",
     "ModelConfig",
     "NoiseConfig",
+    "ScenarioPaths",
     "ScoreDensity",
     "ScoreModel",
     "ScorenetError",
@@ -41,6 +43,7 @@ __all__ = [
     "TooFewBars",
     "feature_set",
     "learn",
+    "scenario_paths",
 ]
 
 

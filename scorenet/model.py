@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from scorenet.analytic import Mixture
 from scorenet.calibration import Calibration
+from scorenet.conditional import conditional
 from scorenet.config import ModelConfig
 from scorenet.denoiser import Denoiser
 from scorenet.density import DensityNet
@@ -26,6 +27,7 @@ from scorenet.features import Bars, FeatureSet
 from scorenet.forward import ForwardReturn
 from scorenet.forward_net import ForwardNet
 from scorenet.heat import heat_log_density
+from scorenet.known import check_known, scale_known
 from scorenet.levels import LevelScore
 from scorenet.sampling import heun
 from scorenet.scaling import Scaler
@@ -182,6 +184,34 @@ class ScoreModel:
         noise = self.config.noise
         z = heun(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
         return self.scaler.inverse(z.numpy())
+
+    def scenarios(self, n: int, known: Mapping[str, float], seed: int = 0) -> Array:
+        """Draw n market states [n, F] given the raw values of some features, by name: p(the others | known).
+
+        A known value is held up to noise of sigma_min in scaled units.
+
+        Raises:
+            FeatureMismatch: for a name that the model was not trained on, or a value that its feature cannot take.
+        """
+        if not known:
+            return self.sample(n, seed)
+        names, noise = self.features.names, self.config.noise
+        check_known(names, self.scaler, known)
+        scaled = scale_known(names, self.scaler, {name: np.array([known[name]]) for name in known})
+        with threads(1):
+            z = conditional(
+                self.denoiser,
+                self.base,
+                n,
+                seed,
+                known={column: float(values[0]) for column, values in scaled.items()},
+                sigma_min=noise.sigma_min,
+                sigma_max=noise.sigma_max,
+            )
+        x = self.scaler.inverse(z.numpy())
+        for name, value in known.items():
+            x[:, names.index(name)] = value
+        return x
 
     def forward(self, x: Array, horizon: int | None = None) -> ForwardReturn:
         """Return p(y | x) of the volatility-scaled return over `horizon` bars (default: the main horizon).

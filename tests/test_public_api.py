@@ -77,7 +77,7 @@ def test_the_names_of_the_design_can_be_imported():
 
     for name in ("load", "save", "features", "lookback", "score", "log_density", "density_rank"):
         assert hasattr(ScoreModel, name) or name in ScoreModel.__dataclass_fields__
-    for name in ("in_distribution", "denoise", "sample", "forward", "evaluate"):
+    for name in ("in_distribution", "denoise", "sample", "scenarios", "forward", "evaluate"):
         assert hasattr(ScoreModel, name)
     assert all((BarsData, ReplayData, load_bars, learn, InDistribution, PerpetualBroker, PerpetualCommission))
     parameters = set(dict(ScoreStrategy.params._getitems()))
