@@ -7,17 +7,24 @@ id. Reading is retried as everywhere else.
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Self, TypeVar
 
-from feeds.errors import ExchangeError, ExchangeRejected
+from feeds.errors import ExchangeBanned, ExchangeError, ExchangeRejected
 from feeds.exchange import Access, ClientError, SyncClient, evidence_of
 from feeds.failures import Failure, Malformed, classify
 from feeds.gate import Gate
 from feeds.instruments import Instrument
+from feeds.order_types import (
+    HeldPosition,
+    MarketOrder,
+    OrderRejected,
+    OrderState,
+    OrderUnknown,
+    Patience,
+    PlacedOrder,
+)
 from feeds.retry import Attempts, Retry
 
 __all__ = [
@@ -40,90 +47,21 @@ _FINAL = frozenset({"Filled", "Cancelled", "PartiallyFilledCanceled", "Rejected"
 _DUPLICATE = 110072
 _NOT_MODIFIED = 110043
 _CLOCK = 10002
-
-
-class OrderRejected(ExchangeError):
-    """Report an order that the exchange refused: it does not exist, and will not.
-
-    Attributes:
-        code: the exchange's retCode, None when it never got through to the exchange.
-    """
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class OrderUnknown(ExchangeError):
-    """Report an order of which nobody can say yet whether it exists: send nothing before it is found out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MarketOrder:
-    """Ask for `quantity` base units (positive) of an instrument, at the market; `side` is "buy" or "sell".
-
-    `link_id` names the order for good: letters, digits, - and _, 36 at most.
-    """
-
-    instrument: Instrument
-    side: str
-    quantity: Decimal
-    link_id: str
-    reduce_only: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderState:
-    """Tell what became of an order: `filled` base units at `price` on average, for `fee` (quote); over when `final`."""
-
-    link_id: str
-    order_id: str
-    status: str
-    filled: Decimal
-    price: Decimal | None
-    fee: Decimal
-    final: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlacedOrder:
-    """An order in the book, whoever sent it."""
-
-    order_id: str
-    link_id: str
-    side: str
-    quantity: Decimal
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldPosition:
-    """A position in one instrument: signed base units and the average entry price (quote)."""
-
-    size: Decimal
-    price: Decimal
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds, for an order to be certain; `window` is the exchange's receive window.
-
-    A request that is older than the window when it arrives is refused, so an order that is not found `window` and
-    `margin` after it was sent does not exist.
-    """
-
-    window: float = 5.0
-    margin: float = 2.0
-    pause: float = 0.25
-    fill: float = 10.0
-    attempts: int = 3
-    sleep: Callable[[float], None] = time.sleep
-    monotonic: Callable[[], float] = time.monotonic
+_KEY = {
+    10003: "there is no such key here, and a testnet key works on the testnet only",
+    10004: "the signature is wrong: the secret is not that of the key",
+    10005: "the key may not do this: it needs the permission to trade contracts",
+    10007: "the account is not authenticated",
+    10010: "the key is bound to other addresses than this one",
+    33004: "the key has expired",
+}
 
 
 class OrderClient:
     """Trade one account of Bybit; use as a context manager, or `close` it.
 
-    `access` carries the credentials. They are in no message, `repr` or log of this package.
+    `access` carries the credentials. They are in no message, `repr` or log of this package. After a ban nothing is
+    sent for `patience.ban` seconds; a `gate` that others share stays closed.
 
     Raises:
         ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as `feeds.bybit.Bybit`, by any method.
@@ -139,7 +77,8 @@ class OrderClient:
     ) -> None:
         if access.credentials is None:
             raise ValueError("orders need credentials")
-        self._gate = gate or Gate()
+        self._gate, self._shares_gate = gate or Gate(), gate is not None
+        self._banned = -math.inf
         self._client = SyncClient(access, self._gate)
         # ccxt logs the headers of its requests, key and signature among them.
         self._client.logger = _SILENT
@@ -236,7 +175,6 @@ class OrderClient:
             self._repeat("the time", self._sync_clock)
             sent = patience.monotonic()
             try:
-                self._gate.check()
                 self._client.private_post_v5_order_create(_body(order))
             except ClientError as error:
                 failed, evidence = _reason(error), evidence_of(error)
@@ -245,7 +183,9 @@ class OrderClient:
                 if code == _DUPLICATE:
                     # It is the order of an earlier attempt: the exchange has it already.
                     return self._await_end(order)
-                if code == _CLOCK:
+                if failure is Failure.BANNED:
+                    self._stop_asking(error, order)
+                elif code == _CLOCK:
                     self._synced = False
                 elif code is not None and failure is Failure.FATAL:
                     raise OrderRejected(f"bybit refuses {_words(order)}: {failed}", code) from error
@@ -315,6 +255,21 @@ class OrderClient:
             raise OrderUnknown(f"{_words(order)} was taken, but the exchange does not show it yet")
         return state
 
+    def _stop_asking(self, error: Exception, order: MarketOrder) -> None:
+        """Close the gate: an order that met a ban may not even be looked up."""
+        try:
+            Attempts(self._retry, self._gate, "orders").wait_after(error, evidence_of(error))
+        except ExchangeBanned as ban:
+            self._banned = self._patience.monotonic()
+            raise OrderUnknown(f"{_words(order)}: {ban}") from error
+
+    def _admit(self) -> None:
+        """Let a request through unless a ban holds."""
+        over = self._patience.monotonic() - self._banned >= self._patience.ban
+        if self._gate.ban is not None and over and not self._shares_gate:
+            self._gate = self._client.gate = Gate()
+        self._gate.check()
+
     def _sync_clock(self) -> None:
         if not self._synced:
             self._client.load_time_difference()
@@ -342,6 +297,7 @@ class OrderClient:
         return self._repeat(what, signed)
 
     def _repeat(self, what: str, request: Callable[[], _Result]) -> _Result:
+        self._admit()
         attempts = Attempts(self._retry, self._gate, what)
         while True:
             self._gate.check()
@@ -349,7 +305,15 @@ class OrderClient:
                 return request()
             except (ClientError, Malformed) as error:
                 evidence = evidence_of(error)
-                delay = attempts.wait_after(error, evidence)
+                if evidence.ret_code in _KEY:
+                    raise ExchangeRejected(
+                        f"bybit refuses the API key (retCode {evidence.ret_code}): {_KEY[evidence.ret_code]}"
+                    ) from error
+                try:
+                    delay = attempts.wait_after(error, evidence)
+                except ExchangeBanned:
+                    self._banned = self._patience.monotonic()
+                    raise
                 if evidence.ret_code == _CLOCK:
                     self._synced, delay = False, 0.0
             self._retry.sleep(delay)

@@ -261,15 +261,56 @@ def test_a_clock_outside_the_window_is_set_again(exchange, client, btc):
     assert client.position(btc).size == Decimal("0.5")
 
 
-def test_a_ban_leaves_nothing_to_ask(exchange, client, btc):
+def test_a_ban_leaves_nothing_to_ask_not_even_for_the_order_that_met_it(exchange, client, btc):
     exchange.inject(Respond(403), on=CREATE, times=1)
-    exchange.inject(Respond(403), on="/v5/order/realtime", times=9)
     with pytest.raises(OrderUnknown):
         client.create(order(btc))
+    assert exchange.log[-1].path == CREATE
     asked = len(exchange.log)
     with pytest.raises(ExchangeBanned):
         client.equity()
     assert len(exchange.log) == asked
+
+
+def test_after_a_ban_it_asks_again(exchange, btc):
+    now = [0.0]
+    patience = Patience(ban=900.0, pause=0.0, sleep=lambda seconds: None, monotonic=lambda: now[0])
+    access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
+    exchange.inject(Respond(403), on="/v5/account/wallet-balance")
+    with OrderClient(access, patience=patience) as client:
+        for now[0] in (0.0, 899.0):
+            with pytest.raises(ExchangeBanned):
+                client.equity()
+        assert len(exchange.requests("/v5/account/wallet-balance")) == 1
+        now[0] = 900.0
+        assert client.equity() == 10_000
+        exchange.inject(Respond(403), on=CREATE)
+        with pytest.raises(OrderUnknown):
+            client.create(order(btc))
+        with pytest.raises(ExchangeBanned):
+            client.create(order(btc, link_id="sn-2"))
+        now[0] = 1800.0
+        assert client.settle(order(btc), sent=900.0) is None
+        assert client.create(order(btc, link_id="sn-2")).filled == Decimal("0.5")
+
+
+def test_a_shared_gate_stays_closed(exchange, btc):
+    access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
+    exchange.inject(Respond(403), on="/v5/account/wallet-balance")
+    with OrderClient(access, gate=Gate(None), patience=Patience(ban=0.0)) as client:
+        for _ in range(2):
+            with pytest.raises(ExchangeBanned):
+                client.equity()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(10003, "testnet key"), (10005, "permission to trade"), (33004, "expired")]
+)
+def test_a_key_that_does_not_do_is_told_why(exchange, client, btc, code, told):
+    exchange.inject(RetCode(code), on="/v5/position/list", times=9)
+    with pytest.raises(ExchangeRejected, match=told):
+        client.position(btc)
+    assert len(exchange.requests("/v5/position/list")) == 1
 
 
 @pytest.mark.parametrize(
