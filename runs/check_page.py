@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runs.axes import Tick
 from runs.charts import BARE, HALF, Curve, Frame, column_chart, time_chart
@@ -101,7 +102,7 @@ def _losses(by_sigma: Sequence[Mapping[str, float]]) -> str:
         _curve("Model", by_sigma, "dsm_loss", "strategy"),
         _curve("Asymmetry", by_sigma, "asymmetry", "slippage"),
     ]
-    chart = _by_sigma(curves, by_sigma, "Denoising loss and Jacobian asymmetry", _number, HALF)
+    chart = _by_sigma(curves, by_sigma, "Denoising loss and Jacobian asymmetry", _number, _WIDE_RIGHT)
     note = (
         "DSM loss a dimension, 1 = noise not told from data; and how far the score is from being a gradient."
     )
@@ -259,7 +260,7 @@ def _training(log: Mapping[str, Any]) -> str:
         ticks = [Tick(v, f"{v:,.0f}") for v in np.linspace(0, steps[-1], 5).round()]
         chart = time_chart(
             [Curve("Held out", steps, values, "strategy")],
-            _number,
+            _writer(values),
             title=f"Training of {name}",
             frame=_WIDE_RIGHT,
             ticks=ticks,
@@ -292,6 +293,13 @@ def _number(value: object) -> str:
         return MISSING
     text = f"{value:.3f}" if 0.001 <= abs(value) < 1_000 or value == 0 else f"{value:.3g}"
     return text.replace("-", "−")
+
+
+def _writer(values: NDArray[np.float64]) -> Callable[[float], str]:
+    """Return how to write numbers of which `values` are some, so that the marks of an axis differ."""
+    spread = float(np.ptp(values))
+    digits = 3 if spread == 0 else min(max(1 - math.floor(math.log10(spread)), 3), 6)
+    return lambda value: f"{value:.{digits}f}".replace("-", "−")
 
 
 def _percent(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runs.tables import format_mapping, format_rows
@@ -17,20 +17,22 @@ def format_check(content: Mapping[str, Any]) -> str:
     parts = [
         format_mapping({"model": content["model"]["path"], "measured on": on, "rows": score["rows"]}),
         format_mapping(content["key_metrics"]),
-        format_rows([_rounded(row) for row in score["by_sigma"]]),
-        format_rows([_rounded(row) for row in score["stein"]]),
-        format_rows([_rounded(row) for row in score["routes"]]),
+        _titled("Score by noise level", score["by_sigma"]),
+        _titled("Stein identities: z near 1 is chance", score["stein"]),
+        _titled("Density routes, nats: heat is the reference, per_bar what every bar calls", score["routes"]),
     ]
     gates = [
-        {"symbol": symbol, **_rounded(row)}
-        for symbol, rows in (content.get("gates") or {}).items()
-        for row in rows
+        {"symbol": symbol, **row} for symbol, rows in (content.get("gates") or {}).items() for row in rows
     ]
     if gates:
-        parts.append(format_rows(gates))
+        parts.append(_titled("Gates: share of bars rejected, beside the level promised", gates))
     marks = [f"{'ok ' if verdict['good'] else '!  '} {verdict['text']}" for verdict in content["verdicts"]]
     parts += ["\n".join(marks), f"page  {content['page']}"]
     return "\n\n".join(parts)
+
+
+def _titled(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    return f"{title}\n{format_rows([_rounded(row) for row in rows])}"
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,14 +62,18 @@ def _density(score: Mapping[str, Any]) -> Iterator[Verdict]:
     for row in score["routes"]:
         other = row["second"] if row["first"] == "heat" else row["first"]
         if other == "per_bar":
+            near = row["rms"] <= 2 * _ROUTES_APART
             yield Verdict(
-                row["rms"] <= 2 * _ROUTES_APART,
-                f"The density of every bar is within {row['rms']:.2f} nat (rms) of its reference route.",
+                near,
+                f"The density that every bar calls is {'only ' if near else ''}{row['rms']:.2f} nat (rms) off its "
+                "reference route.",
             )
         elif other == "flow":
+            near = row["rms"] <= _ROUTES_APART
             yield Verdict(
-                row["rms"] <= _ROUTES_APART,
-                f"Heat equation and probability flow agree to {row['rms']:.2f} nat (rms).",
+                near,
+                f"Heat equation and probability flow {'agree to' if near else 'disagree by'} "
+                f"{row['rms']:.2f} nat (rms).",
             )
     auc = score["two_sample"]["auc"]
     yield Verdict(

@@ -136,3 +136,18 @@ def test_exit_codes_and_messages_are_those_of_the_other_commands(model_dir, word
     assert found.exit_code == code
     assert message in found.output
     assert "Traceback" not in found.output
+
+
+def test_the_marks_of_a_flat_training_curve_differ(on_samples):
+    log = {"state": {"steps": [0, 50, 100], "validation": [0.8641, 0.8644, 0.8642], "best_step": 0}}
+    page = render_check({**on_samples, "training_log": log})
+    chart = page[page.index("Training of state") :]
+    *marks, _last = re.findall(r">(0\.86\d+)<", chart)
+    assert len(set(marks)) == len(marks) >= 3
+
+
+def test_a_route_that_is_off_is_not_called_near(on_samples):
+    for rms, near, told in ((0.2, True, "only 0.20 nat (rms) off"), (0.9, False, "is 0.90 nat (rms) off")):
+        routes = [{"first": "heat", "second": "per_bar", "bias": 0.0, "rms": rms, "correlation": 1.0}]
+        found = judge({**on_samples, "score": {**on_samples["score"], "routes": routes}})
+        assert next(verdict.good for verdict in found if told in verdict.text) is near
