@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,24 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from feeds.stamps import iso, parse_time
+from feeds.stamps import iso
 from feeds.tape import Step, Tape, Taped
-from feeds.timeframes import from_ms, to_ms
+from feeds.timeframes import to_ms
 from runs.backtest import write_run
 from runs.engine import Modes, assemble, collect
 from runs.journal import Journal, open_journal
-from runs.live_halt import KillSwitch, StopRequest
-from runs.live_record import Recorder, journaled_bars, recorded_steps
+from runs.live_halt import KILL_FILE, KillSwitch, StopRequest
+from runs.live_header import first_opens, model_timeframe, read_or_write_header, settings_of
+from runs.live_record import Recorder, journaled_bars
 from runs.live_status import LiveStatus
 from runs.manifest import versions
 from runs.rundir import RunDir
 from runs.settings import Account
-from scorenet import ConfigError, FeatureMismatch, ScoreModel
+from scorenet import ConfigError, ScoreModel
 from strategies import Conditions, LiveScoreStrategy
 
 __all__ = ["LiveOutcome", "LiveRequest", "Market", "Shadow", "live"]
-
-_FORMAT = 1
 
 
 class Market(Protocol):
@@ -65,6 +63,14 @@ class Shadow(Protocol):
 
     def halt(self, flatten: bool) -> None:
         """Cancel what is open, close positions if `flatten`, and send nothing more."""
+        ...
+
+    def tend(self) -> None:
+        """Try again what a halt could not do; called every round."""
+        ...
+
+    def leave(self) -> None:
+        """Say what is left, at the end."""
         ...
 
 
@@ -108,29 +114,42 @@ def live(
         FeedError, ScorenetError, RunDirError: what went wrong with the market, the model, the folder.
     """
     model = ScoreModel.load(model_dir)
-    timeframe = _timeframe(model, request)
+    timeframe = model_timeframe(model, request.timeframe)
     symbols = tuple(market.resolve(symbol) for symbol in request.symbols)
     if len(set(symbols)) < len(symbols):
         raise ConfigError(f"--symbol: expected each symbol once, found {', '.join(symbols)}")
     folder = Path(request.out).resolve()
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(folder))
-        settings = _settings(model, symbols, timeframe, market.columns(), account, params)
-        header = _header(journal, settings, model, request, market.now(), command)
-        journal.append("session", at=_wall_ms(), versions=versions(), torn=journal.torn)
+        settings = settings_of(model, symbols, timeframe, market.columns(), account, params)
+        header = read_or_write_header(
+            journal,
+            settings,
+            lookback=model.lookback,
+            since=request.since,
+            now=market.now(),
+            at=_wall_ms(),
+            command=command,
+        )
+        mode = "paper" if shadow is None else "real orders"
+        journal.append("session", at=_wall_ms(), mode=mode, versions=versions(), torn=journal.torn)
         stop = StopRequest()
         kill = KillSwitch(folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten)
         for record in journal.records("halt"):
             kill.restore(record)
         stack.enter_context(stop.listening())
         stack.enter_context(kill.listening())
+        stack.enter_context(status.hearing("feeds"))
         stack.callback(status.close)
+        _greet(status, request.out, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
         if shadow is not None:
             run.shadow = shadow(journal, kill, status)
             run.shadow.prepare(symbols)
         strategy = run.play(account, {**params, "model": model}, request)
         journal.append("stop", at=_wall_ms(), signal=stop.signal, bars=run.recorder.added)
+        if run.shadow is not None:
+            run.shadow.leave()
         metrics = _publish(folder, journal, header, model, model_dir, strategy, account, params, command)
     return LiveOutcome(metrics, run.recorder.added, stop.signal)
 
@@ -164,9 +183,8 @@ class _LiveRun:
             ask_stop=self._each_round,
             counts=self._is_live,
         )
-        following = _following(self.journal, self.header)
         pairs = []
-        for symbol, since in following.items():
+        for symbol, since in first_opens(self.journal, self.header).items():
             data = self.market.data(symbol, timeframe, since)
             data.put_on(self.tape, symbol, self.step_ms)
             self.datas.append(data)
@@ -203,9 +221,9 @@ class _LiveRun:
         self.status.bar(record, lag)
         self._halt_if(self.kill.poll(record["equity"]))
 
-    def _on_status(self, symbol: str, state: str) -> None:
-        self.journal.append("status", at=_wall_ms(), symbol=symbol, state=state)
-        self.status.state(symbol, state)
+    def _on_status(self, symbol: str, state: str, reason: str) -> None:
+        self.journal.append("status", at=_wall_ms(), symbol=symbol, state=state, reason=reason)
+        self.status.state(symbol, state, reason)
 
     def _each_round(self) -> bool:
         self._halt_if(self.kill.poll())
@@ -213,6 +231,8 @@ class _LiveRun:
         if not (self._caught_up or self.tape.replaying):
             self._caught_up = True
             self._catch_up(last)
+        if self.shadow is not None:
+            self.shadow.tend()
         self.status.refresh(None if last is None else self._age(last["time"]))
         return self.stop.signal is not None
 
@@ -237,109 +257,13 @@ class _LiveRun:
         return (max(clocks) - close) / 1000.0 if clocks else None
 
 
-def _timeframe(model: ScoreModel, request: LiveRequest) -> str:
-    trained = from_ms(int(model.info["bar_ms"]))
-    asked = request.timeframe or trained
-    if to_ms(asked) != to_ms(trained):
-        raise FeatureMismatch(
-            f"the model was trained on {trained} bars, --timeframe asks for {asked}; leave --timeframe out, "
-            "or train a model on that bar size"
-        )
-    return trained
-
-
-def _settings(
-    model: ScoreModel,
-    symbols: Sequence[str],
-    timeframe: str,
-    columns: Sequence[str],
-    account: Account,
-    params: Mapping[str, Any],
-) -> dict[str, Any]:
-    missing = [name for name in model.features.inputs if name in _OPTIONAL and name not in columns]
-    if missing:
-        raise FeatureMismatch(f"the model needs {', '.join(missing)}, which this market does not bring")
-    return {
-        "model": model.fingerprint,
-        "symbols": list(symbols),
-        "timeframe": timeframe,
-        "columns": list(columns),
-        "account": account.to_dict(),
-        "strategy": dict(params),
-    }
-
-
-_OPTIONAL = ("funding_rate", "open_interest")
-
-
-def _header(
-    journal: Journal,
-    settings: dict[str, Any],
-    model: ScoreModel,
-    request: LiveRequest,
-    now: int,
-    command: str | Sequence[str],
-) -> Mapping[str, Any]:
-    """Return the journal's first record, written now if the journal is new."""
-    for header in journal.records("start"):
-        _check_settings(journal, header, settings)
-        return header
-    step = to_ms(settings["timeframe"])
-    trade_from = (now // step + 1) * step
-    first = trade_from - (model.lookback + 2) * step
-    if request.since is not None:
-        asked = -(-parse_time(request.since) // step) * step
-        if asked > first:
-            raise ConfigError(
-                f"--since: the model needs {model.lookback + 1} bars of warm-up, that is {iso(first)} or "
-                f"earlier; found {request.since}"
-            )
-        first = asked
-    return journal.append(
-        "start",
-        format=_FORMAT,
-        run=secrets.token_hex(4),
-        at=_wall_ms(),
-        command=command if isinstance(command, str) else " ".join(command),
-        first=first,
-        trade_from=trade_from,
-        settings=settings,
-    )
-
-
-def _check_settings(journal: Journal, header: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    if header.get("format") != _FORMAT:
-        raise ConfigError(
-            f"{journal.path} has format {header.get('format')}, this version writes {_FORMAT}; "
-            "start anew in another --out"
-        )
-    before, now = _flat(header["settings"]), _flat(settings)
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    if changed:
-        told = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in changed[:4])
-        raise ConfigError(
-            f"{journal.path.parent} holds a run with other settings ({told}): its account cannot go on under "
-            "these; use the old settings, or another --out"
-        )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def _following(journal: Journal, header: Mapping[str, Any]) -> dict[str, int]:
-    """Return the open (UTC ms) of the first bar that each symbol's feed has to bring."""
-    following = {symbol: int(header["first"]) for symbol in header["settings"]["symbols"]}
-    for recorded in recorded_steps(journal):
-        for symbol, row in recorded.rows.items():
-            following[symbol] = row.close_time
-    return following
+def _greet(status: LiveStatus, out: str, header: Mapping[str, Any], kill: KillSwitch, mode: str) -> None:
+    settings = header["settings"]
+    what = f"{', '.join(settings['symbols'])}, bars of {settings['timeframe']}, in {out}"
+    since = f"trading from {iso(int(header['trade_from']))} on"
+    status.say(f"{mode}: {what}; {since}; Ctrl-C stops, a file {out}/{KILL_FILE} halts")
+    if kill.on:
+        status.say(f"halted in an earlier session ({kill.reason}): nothing is traded in this run folder")
 
 
 def _publish(

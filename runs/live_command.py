@@ -108,13 +108,16 @@ def start(
     caps = Caps(order=Decimal(repr(max_order)), position=Decimal(repr(max_position)))
     where = base_url or ("Bybit's MAINNET, with real money" if mainnet else "Bybit's testnet")
     click.echo(
-        f"scorenet: real orders go to {where}; at most {max_order:g} an order, {max_position:g} a position",
+        f"scorenet: real orders go to {where}; at most {max_order:,.10g} USDT an order, "
+        f"{max_position:,.10g} USDT a position",
         err=True,
     )
     with OrderClient(access) as client:
 
         def shadow(journal: Journal, kill: KillSwitch, said: LiveStatus) -> Shadow:
-            return Mirror(client, instruments, caps, journal, kill, said, adopt=adopt, max_loss=max_loss)
+            return Mirror(
+                client, instruments, caps, journal, kill, said, adopt=adopt, max_loss=max_loss, place=where
+            )
 
         ended = live(model_dir, request, account, params, market, status, shadow=shadow, command=command)
     return Done(ended.metrics, ended.bars, ended.signal, folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +14,7 @@ from typing import Any
 __all__ = ["KILL_FILE", "KillSwitch", "StopRequest"]
 
 KILL_FILE = "KILL"
+_STOPPING = b"\nscorenet: stopping; Ctrl-C again stops at once\n"
 
 
 class StopRequest:
@@ -27,6 +30,10 @@ class StopRequest:
     def _note(self, number: int, _frame: object) -> None:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.signal is None:
+            # Past Python's streams, which this may have interrupted in the middle of a write.
+            with contextlib.suppress(OSError, ValueError):
+                os.write(sys.stderr.fileno(), _STOPPING)
         self.signal = number
 
     @contextmanager
@@ -63,8 +70,8 @@ class KillSwitch:
         return bool(self.reason)
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Switch on as a journal says."""
-        self.reason, self.flatten = str(record["reason"]), bool(record["flatten"])
+        """Switch on as a journal says; to flatten can still be asked for later."""
+        self.reason, self.flatten = str(record["reason"]), self.flatten or bool(record["flatten"])
         self._told = True
 
     def trip(self, reason: str) -> None:

@@ -42,7 +42,7 @@ class Recorder:
         journal: Journal,
         world: Callable[[], tuple[Step, Conditions]],
         on_bar: Callable[[dict[str, Any]], None],
-        on_status: Callable[[str, str], None],
+        on_status: Callable[[str, str, str], None],
     ) -> None:
         self.last: dict[str, Any] | None = None
         self.replayed = self.added = 0
@@ -98,9 +98,9 @@ class Recorder:
         self.last = expected
         self.replayed += 1
 
-    def status(self, symbol: str, state: str) -> None:
-        """Pass on that the feed of a symbol is now DELAYED, LIVE, DISCONNECTED, ..."""
-        self._on_status(symbol, state)
+    def status(self, symbol: str, state: str, reason: str) -> None:
+        """Pass on that the feed of a symbol is now DELAYED, LIVE, DISCONNECTED, ..., and why."""
+        self._on_status(symbol, state, reason)
 
 
 def recorded_steps(journal: Journal) -> Iterator[Step]:

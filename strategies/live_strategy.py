@@ -34,7 +34,7 @@ class Watch(Protocol):
 
     def bar(self, content: dict[str, Any]) -> None: ...
 
-    def status(self, symbol: str, state: str) -> None: ...
+    def status(self, symbol: str, state: str, reason: str) -> None: ...
 
 
 class LiveScoreStrategy(ScoreStrategy):
@@ -59,7 +59,8 @@ class LiveScoreStrategy(ScoreStrategy):
         self._paid = {desk.number: 0.0 for desk in self._desks}
 
     def notify_data(self, data: Any, status: int, *args: Any, **kwargs: Any) -> None:
-        self.p.watch.status(symbol_of(data), data._getstatusname(status))
+        reason = str(args[0]) if args else ""
+        self.p.watch.status(symbol_of(data), data._getstatusname(status), reason)
 
     def next(self) -> None:
         self._conditions = self.p.watch.conditions()

@@ -226,7 +226,7 @@ def test_a_backtest_prints_its_figures_beside_buy_and_hold(model, work):
 
 
 def test_progress_goes_to_stderr_alone(work, monkeypatch):
-    monkeypatch.setattr("runs.cli._progress", lambda quiet: not quiet)
+    monkeypatch.setattr("runs.options.wants_progress", lambda quiet: not quiet)
     words = ("train", "--bars", BARS, "--config", "brief.toml", "--out", "m", "--json")
     loud, quiet = scorenet(*words), scorenet(*words, "--quiet")
     assert loud.exit_code == quiet.exit_code == 0

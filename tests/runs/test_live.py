@@ -298,6 +298,27 @@ def test_the_kill_file_halts_for_good(tiny_model_dir, tmp_path, flatten):
     assert [record["reason"] for record in records(tmp_path, "halt")] == ["file KILL"]
 
 
+def test_what_a_halt_kept_is_closed_when_a_later_session_flattens(tiny_model_dir, tmp_path):
+    bars = frame()
+
+    def before(opened):
+        if opened == open_at(bars, 106):
+            (tmp_path / "KILL").touch()
+            return 1
+        return 0
+
+    stream = io.StringIO()
+    go(tiny_model_dir, tmp_path, [bars], before=before, max_bars=60)
+    symbol = bars.attrs["symbol"]
+    assert records(tmp_path, "bar")[-1]["positions"][symbol] != 0.0
+    status = LiveStatus(stream, refreshing=False)
+    go(tiny_model_dir, tmp_path, [bars], status=status, kill_flatten=True, max_bars=5)
+    assert "halted in an earlier session (file KILL)" in stream.getvalue()
+    assert records(tmp_path, "bar")[-1]["positions"][symbol] == 0.0
+    go(tiny_model_dir, tmp_path, [bars], max_bars=5)
+    assert records(tmp_path, "bar")[-1]["positions"][symbol] == 0.0
+
+
 def test_a_signal_halts_too(tiny_model_dir, tmp_path):
     bars = frame()
 
@@ -321,7 +342,7 @@ def test_too_great_a_loss_halts(tiny_model_dir, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_cleanly_when_asked(tiny_model_dir, tmp_path, number):
+def test_it_stops_cleanly_when_asked(tiny_model_dir, tmp_path, number, capfd):
     bars = frame()
 
     def before(opened):
@@ -336,6 +357,7 @@ def test_it_stops_cleanly_when_asked(tiny_model_dir, tmp_path, number):
     assert outcome.metrics["bars"] == 40
     assert records(tmp_path, "stop")[-1]["signal"] == number
     assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    assert "stopping; Ctrl-C again stops at once" in capfd.readouterr().err
 
 
 # The terminal -------------------------------------------------------------------------------------------------
@@ -345,9 +367,11 @@ def test_a_pipe_gets_one_plain_line_a_bar(tiny_model_dir, tmp_path):
     stream = io.StringIO()
     go(tiny_model_dir, tmp_path, [frame()], status=LiveStatus(stream, refreshing=False), max_bars=5)
     lines = stream.getvalue().splitlines()
-    assert lines[0].split() == ["LIVE", "planted-6"]
-    assert len(lines) == 6
-    assert all("\r" not in line and "equity" in line for line in lines[1:])
+    assert lines[0].split()[1:4] == ["paper:", "planted-6,", "bars"]
+    assert f"{tmp_path}/KILL halts" in lines[0]
+    assert lines[1].split() == ["LIVE", "planted-6"]
+    assert len(lines) == 7
+    assert all("\r" not in line and "equity" in line for line in lines[2:])
 
 
 def test_a_terminal_gets_one_line_that_fits():

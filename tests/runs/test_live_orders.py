@@ -124,6 +124,7 @@ def btc(**more):
         ("50", "0", Plan(Decimal("5.000"), False)),
         ("50", "9.5", Plan(Decimal("0.500"), False)),
         ("50", "10", Skip("capped")),
+        ("50", "9.98", Skip("capped")),
         ("50", "12", Skip("capped")),
         ("11", "12", Plan(Decimal("-1.000"), True)),
     ],
