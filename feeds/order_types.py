@@ -84,8 +84,8 @@ class HeldPosition:
 class Patience:
     """How long to wait, in seconds, for an order to be certain; `window` is the exchange's receive window.
 
-    `ban` is how long nothing is sent after the exchange refused this address. A request that is older than the window when it arrives is refused, so an order that is not found `window` and
-    `margin` after it was sent does not exist.
+    `ban` is how long nothing is sent after the exchange refused this address. A request that is older than the window
+    when it arrives is refused, so an order that is not found `window` and `margin` after it was sent does not exist.
     """
 
     window: float = 5.0
