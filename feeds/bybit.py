@@ -93,13 +93,20 @@ class Bybit(_Common):
                 return found
         raise unknown(name, [self.markets(category) for category in CATEGORIES])
 
-    def klines(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Table:
-        """Return the bars that open in [start, end), at most KLINE_LIMIT bars wide, the open one included."""
-        return self._ask(endpoints.klines(instrument, timeframe, start, end))
+    def klines(
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+    ) -> Table:
+        """Return the bars that open in [start, end), at most KLINE_LIMIT bars wide.
 
-    def mark_klines(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Table:
+        The open one is included unless only `closed` ones are wanted, which the answer's own stamp tells.
+        """
+        return self._ask(endpoints.klines(instrument, timeframe, start, end, closed=closed))
+
+    def mark_klines(
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+    ) -> Table:
         """Return the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
-        return self._ask(endpoints.mark_klines(instrument, timeframe, start, end))
+        return self._ask(endpoints.mark_klines(instrument, timeframe, start, end, closed=closed))
 
     def funding(self, instrument: Instrument, start: int, end: int) -> Table:
         """Return the newest settlements in [start, end), FUNDING_LIMIT at most."""
@@ -183,13 +190,20 @@ class AsyncBybit(_Common):
                 return found
         raise unknown(name, [await self.markets(category) for category in CATEGORIES])
 
-    async def klines(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Table:
-        """Return the bars that open in [start, end), at most KLINE_LIMIT bars wide, the open one included."""
-        return await self._ask(endpoints.klines(instrument, timeframe, start, end))
+    async def klines(
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+    ) -> Table:
+        """Return the bars that open in [start, end), at most KLINE_LIMIT bars wide.
 
-    async def mark_klines(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Table:
+        The open one is included unless only `closed` ones are wanted, which the answer's own stamp tells.
+        """
+        return await self._ask(endpoints.klines(instrument, timeframe, start, end, closed=closed))
+
+    async def mark_klines(
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+    ) -> Table:
         """Return the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
-        return await self._ask(endpoints.mark_klines(instrument, timeframe, start, end))
+        return await self._ask(endpoints.mark_klines(instrument, timeframe, start, end, closed=closed))
 
     async def funding(self, instrument: Instrument, start: int, end: int) -> Table:
         """Return the newest settlements in [start, end), FUNDING_LIMIT at most."""

@@ -119,7 +119,11 @@ def ensure(
         funding=funding,
         open_interest=open_interest,
     )
-    first, end = history.span(since_ms, until_ms)
+    if until_ms is None and since_ms is not None and not offline:
+        # Up to now, whatever is stored; what comes back says where that is.
+        first = end = -(-since_ms // step) * step
+    else:
+        first, end = history.span(since_ms, until_ms)
     start = first if since_ms is None else first - warmup_bars * step
     if offline:
         start = history.clip_warmup(start, first)

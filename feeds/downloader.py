@@ -32,6 +32,7 @@ from feeds.timeframes import to_ms
 
 __all__ = ["Downloader", "FetchReport", "Wanted"]
 
+_Ask = Callable[[str, int, int], Awaitable[Table]]
 Fill = Callable[[Crowd, PageWriter, list[Range], Advance], Awaitable[int]]
 
 _HOUR_MS = 3_600_000
@@ -154,13 +155,15 @@ class Downloader:
                 series, partial(client.open_interest, instrument), every, OPEN_INTEREST_LIMIT
             )
         ask = client.mark_klines if series.kind == "mark" else client.klines
-        return self._grid_plan(series, partial(ask, instrument), series.timeframe, KLINE_LIMIT)
+        # A wrong answer about the time must not make an open candle a closed one. A day that has begun is listed.
+        closed, days = partial(ask, instrument, closed=True), partial(ask, instrument)
+        return self._grid_plan(series, closed, series.timeframe, KLINE_LIMIT, days)
 
     def _grid_plan(
-        self, series: Wanted, ask: Callable[[str, int, int], Awaitable[Table]], timeframe: str, limit: int
+        self, series: Wanted, ask: _Ask, timeframe: str, limit: int, days: _Ask | None = None
     ) -> _Plan:
         step = to_ms(timeframe)
-        ask_days = partial(ask, "1d") if step < DAY_MS else None
+        ask_days = partial(days or ask, "1d") if step < DAY_MS else None
         source = GridSource(partial(ask, timeframe), ask_days, step, limit, self._now)
 
         async def fill(crowd: Crowd, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
@@ -169,7 +172,16 @@ class Downloader:
         # Only steps that are over: no open candle is asked for.
         end = self._now // step * step
         until = end if series.until is None else min(end, -(-series.until // step) * step)
-        return _Plan((-(-series.since // step) * step, until), step, fill)
+        since = -(-series.since // step) * step
+        if series.kind == "open_interest" and step > (bar := to_ms(series.timeframe)):
+            # A value holds from its time on: bars that are shorter need the one before the first of them opens, and
+            # the one of a step that is not over.
+            since = -(-series.since // bar) * bar // step * step
+            closed = self._now // bar * bar
+            if series.until is not None:
+                closed = min(closed, -(-series.until // bar) * bar)
+            until = max(until, (closed - bar) // step * step + step)
+        return _Plan((since, until), step, fill)
 
     def _funding_plan(self, series: Wanted) -> _Plan:
         settled = self._now // _HOUR_MS * _HOUR_MS

@@ -56,10 +56,7 @@ def server_time() -> Question[int]:
 
     def dialogue() -> Generator[Call, Any, int]:
         answer = yield lambda client: client.public_get_v5_market_time()
-        stamp = str(answer.get("time"))
-        if not stamp.isascii() or not stamp.isdigit() or len(stamp) > 15:
-            raise Malformed(f"expected the exchange's time in ms, found {stamp[:40]!r}")
-        return int(stamp)
+        return _stamp(answer)
 
     return Question("the time", dialogue)
 
@@ -87,26 +84,35 @@ def instruments(category: str) -> Question[dict[str, Instrument]]:
     return Question(f"{category} instruments", dialogue)
 
 
-def klines(instrument: Instrument, timeframe: str, start: int, end: int) -> Question[Table]:
-    """Ask for the bars that open in [start, end), at most KLINE_LIMIT bars wide, the open one included."""
+def klines(
+    instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+) -> Question[Table]:
+    """Ask for the bars that open in [start, end), at most KLINE_LIMIT bars wide.
+
+    The open one is included unless only `closed` ones are wanted, which the answer's own stamp tells.
+    """
     step = to_ms(timeframe)
     query = _kline_query(instrument, timeframe, start, end)
 
     def dialogue() -> Generator[Call, Any, Table]:
         answer = yield lambda client: client.public_get_v5_market_kline(query)
-        return parse_klines(answer["result"], instrument, start, end, step)
+        rows = parse_klines(answer["result"], instrument, start, end, step)
+        return _over(rows, step, _stamp(answer)) if closed else rows
 
     return Question(f"{timeframe} bars of {instrument.symbol} from {iso(start)}", dialogue)
 
 
-def mark_klines(instrument: Instrument, timeframe: str, start: int, end: int) -> Question[Table]:
+def mark_klines(
+    instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+) -> Question[Table]:
     """Ask for the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
     step = to_ms(timeframe)
     query = _kline_query(instrument, timeframe, start, end)
 
     def dialogue() -> Generator[Call, Any, Table]:
         answer = yield lambda client: client.public_get_v5_market_mark_price_kline(query)
-        return parse_klines(answer["result"], instrument, start, end, step, mark=True)
+        rows = parse_klines(answer["result"], instrument, start, end, step, mark=True)
+        return _over(rows, step, _stamp(answer)) if closed else rows
 
     return Question(f"{timeframe} mark price of {instrument.symbol} from {iso(start)}", dialogue)
 
@@ -170,6 +176,20 @@ def _instruments_info(query: Mapping[str, Any]) -> Call:
 
 def _open_interest(query: Mapping[str, Any]) -> Call:
     return lambda client: client.public_get_v5_market_open_interest(query)
+
+
+def _stamp(answer: Mapping[str, Any]) -> int:
+    """Return when the exchange gave an answer, in UTC ms."""
+    stamp = str(answer.get("time"))
+    if not stamp.isascii() or not stamp.isdigit() or len(stamp) > 15:
+        raise Malformed(f"expected the exchange's time in ms, found {stamp[:40]!r}")
+    return int(stamp)
+
+
+def _over(rows: Table, step: int, now: int) -> Table:
+    """Return the bars that are closed at `now`."""
+    closed = rows["timestamp"] + step <= now
+    return {name: values[closed] for name, values in rows.items()}
 
 
 def _kline_query(instrument: Instrument, timeframe: str, start: int, end: int) -> dict[str, Any]:

@@ -6,10 +6,13 @@ means is in feeds.failures, what to ask and how to read the answer in feeds.endp
 
 import asyncio
 import re
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +42,8 @@ ClientError = ccxt.BaseError
 TALLY: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
 """Counts requests by path for the task that sets it and the tasks that it starts, beside the client's counts."""
 
+# What a synchronous request may take beyond its timeout, so that the client's own error comes first.
+_SLACK_SECONDS = 0.5
 _CATEGORIES = ("linear", "inverse", "spot", "option")
 _Mixed: Any = ccxt.bybit if TYPE_CHECKING else object
 
@@ -75,6 +80,8 @@ class Access:
 
 class _Strict(_Mixed):  # type: ignore[misc]
     """Count requests, let them through the gate one by one, and refuse what is not a whole answer."""
+
+    session: Any
 
     def __init__(self, access: Access, gate: Gate | None = None) -> None:
         self.counts: Counter[str] = Counter()
@@ -130,6 +137,29 @@ class _Strict(_Mixed):  # type: ignore[misc]
 
 class SyncClient(_Strict, ccxt.bybit):  # type: ignore[misc]
     """ccxt's synchronous client."""
+
+    def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        # ccxt limits the silence between two bytes: an answer that trickles in would be waited for without end.
+        answer: Future[Any] = Future()
+
+        def work(context: Context, ask: Callable[..., Any]) -> None:
+            try:
+                answer.set_result(context.run(ask, url, method, headers, body))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(
+            target=work, args=(copy_context(), super().fetch), name="exchange request", daemon=True
+        ).start()
+        try:
+            return answer.result(self.timeout / 1000 + _SLACK_SECONDS)
+        except FutureTimeout:
+            if answer.done():
+                raise
+            self.session = type(self.session)()  # the other one is still in use
+            raise ccxt.RequestTimeout(
+                f"{method} {url}: no whole answer in {self.timeout / 1000:g} s"
+            ) from None
 
     def throttle(self, cost: Any = None) -> None:
         time.sleep(self.gate.admit())

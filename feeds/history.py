@@ -170,8 +170,9 @@ class History:
             # The first bar carries what was settled after the open before it, the last one what was at its own.
             return start - step + 1, end - step + 1
         if kind == "open_interest":
+            # The value as of the first open may have been published before it.
             every = to_ms(open_interest_timeframe(self.timeframe))
-            return -(-start // every) * every, (end - step) // every * every + every
+            return start // every * every, (end - step) // every * every + every
         return start, end
 
     def _command(self, since: int | None, until: int | None) -> str:

@@ -30,7 +30,6 @@ from feeds.live_events import (
 )
 from feeds.live_extras import Extras
 from feeds.live_store import LiveStore
-from feeds.rows import Table
 from feeds.stamps import iso
 from feeds.timeframes import to_ms
 
@@ -156,7 +155,8 @@ class LiveBars:
         if not candle.closed or candle.start >= self._next + _AHEAD * self._step:
             return
         if candle.start < self._next:
-            self._compare(candle.start, candle.values)
+            if self._differs(candle.start, candle.values):
+                await self._look_again(candle.start)
             return
         other = self._ahead.setdefault(candle.start, candle)
         if other.values != candle.values:
@@ -176,7 +176,8 @@ class LiveBars:
         while (closed := self._closed()) > self._next:
             rows = await self._fresh(closed)
             if not rows:
-                # Closed but not on record yet: the exchange takes its time.
+                # Closed but not on record yet: the exchange takes its time, or it is earlier there than thought.
+                await self._synchronise()
                 self._tries += 1
                 self._due = self._clock.now() + int(1000 * min(15.0, 0.5 * 2.0 ** min(self._tries, 8)))
                 return
@@ -200,10 +201,10 @@ class LiveBars:
         while True:
             high = min(closed, low + _PAGE * self._step)
             back = _OVERLAP * self._step if low == self._next and self._recent else 0
-            rows = _rows(await self._rest.klines(self._instrument, self._timeframe, low - back, high))
+            rows = await self._rows(low - back, high)
             for start, values in rows:
                 if start < self._next:
-                    self._compare(start, values)
+                    self._revise(start, values)
             fresh = [row for row in rows if row[0] >= self._next]
             if fresh or high == closed:
                 return fresh
@@ -213,9 +214,7 @@ class LiveBars:
         """Tell whether the bars before `start` do not exist, having asked again; then they are left out."""
         await asyncio.sleep(self._clock.seconds(_SECOND_LOOK))
         missing = (start - self._next) // self._step
-        if missing <= _PAGE and _rows(
-            await self._rest.klines(self._instrument, self._timeframe, self._next, start)
-        ):
+        if missing <= _PAGE and await self._rows(self._next, start):
             return False
         _log.warning(
             "%s: the exchange has no bars from %s to %s", self._instrument.symbol, iso(self._next), iso(start)
@@ -240,23 +239,37 @@ class LiveBars:
             seconds = self._settings.poll_delay * (1.0 + random.random())
         self._due = self._next + self._step + int(1000 * seconds)
 
-    def _compare(self, start: int, values: Values) -> None:
-        delivered = dict(self._recent).get(start)
-        if delivered is not None and delivered != values:
-            _log.warning(
-                "%s: the bar of %s was delivered as %s and is now %s",
-                self._instrument.symbol,
-                iso(start),
-                delivered,
-                values,
-            )
+    def _differs(self, start: int, values: Values) -> bool:
+        return dict(self._recent).get(start, values) != values
+
+    async def _look_again(self, start: int) -> None:
+        """Ask the history, which has the last word, for a bar of which the websocket has told two versions."""
+        for found, values in await self._rows(start, start + self._step):
+            self._revise(found, values)
+
+    def _revise(self, start: int, values: Values) -> None:
+        """Store what the history has of a bar that was delivered, and say so if it was delivered otherwise."""
+        if not self._differs(start, values):
+            return
+        _log.warning(
+            "%s: the bar of %s was delivered as %s and is now %s",
+            self._instrument.symbol,
+            iso(start),
+            dict(self._recent)[start],
+            values,
+        )
+        for place, (stamp, _) in enumerate(self._recent):
+            if stamp == start:
+                self._recent[place] = (start, values)
+        self._store.add_bar(start, values, self._step)
 
     async def _synchronise(self) -> None:
         self._clock.set(await self._rest.server_time())
         self._resync_at = asyncio.get_running_loop().time() + _RESYNC
         self._schedule()
 
-
-def _rows(table: Table) -> list[tuple[int, Values]]:
-    columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
-    return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))
+    async def _rows(self, start: int, end: int) -> list[tuple[int, Values]]:
+        """Return the closed bars that the history has in [start, end); our clock may be ahead of the answer."""
+        table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed=True)
+        columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
+        return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))

@@ -61,6 +61,19 @@ class _Socket(ProClient):
     async def send(self, message: dict[str, Any]) -> None:
         await self.client(self._url).send(message)
 
+    async def leave(self) -> None:
+        """Close the connection; it may be half dead, and nobody waits long for its good-bye."""
+        session = self.session
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self.close()
+        finally:
+            # Out of patience, or stopped while waiting: what it holds is let go all the same.
+            self.session = None
+            if session is not None:
+                await session.close()
+
     def handle_message(self, client: Any, message: Any) -> None:
         if isinstance(message, dict) and "pong" in (message.get("ret_msg"), message.get("op")):
             self.handle_pong(client, message)
@@ -125,10 +138,7 @@ class KlineStream:
             await self._emit(Connected())
             await self._listen(inbox)
         finally:
-            # The connection may be half dead; nobody waits long for its good-bye.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await socket.close()
+            await socket.leave()
 
     async def _subscribe(self, socket: _Socket, inbox: "asyncio.Queue[Any]") -> None:
         try:

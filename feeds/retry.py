@@ -56,7 +56,7 @@ class Attempts:
             ExchangeBanned: the exchange refuses this address.
             ExchangeRejected: no further attempt can succeed.
         """
-        failure, reason = classify(error, evidence), _first_line(error)
+        failure, reason = classify(error, evidence), _reason(error, evidence)
         if failure is Failure.BANNED:
             self._gate.close(_ban_text(evidence))
             raise ExchangeBanned(_ban_text(evidence)) from error
@@ -79,6 +79,15 @@ def _ban_text(evidence: Evidence) -> str:
         f"bybit refuses this address ({code}): too many requests, or its region is not served; no further "
         "request is sent. What was stored is kept: resume later, in 10 minutes or more, by the same command"
     )
+
+
+def _reason(error: BaseException, evidence: Evidence) -> str:
+    """Return what went wrong; where no answer came, ccxt names the request alone, and its cause the fault."""
+    inner = error
+    while evidence.status is None and (deeper := inner.__cause__ or inner.__context__) is not None:
+        inner = deeper
+    lines = [_first_line(error), *([] if inner is error else [_first_line(inner)])]
+    return ": ".join(dict.fromkeys(lines))
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from tests.bybit.faults import (
     RetCode,
     Silence,
     Swallow,
+    Trickle,
 )
 from tests.bybit.market import DAY, HOUR, MINUTE, Listing
 from tests.bybit.private import Account, Deposit
@@ -51,4 +52,5 @@ __all__ = [
     "RetCode",
     "Silence",
     "Swallow",
+    "Trickle",
 ]

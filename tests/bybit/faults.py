@@ -34,6 +34,7 @@ __all__ = [
     "RetCode",
     "Silence",
     "Swallow",
+    "Trickle",
 ]
 
 WEBSOCKET_POINTS = ("ws:connect", "ws:subscribe", "ws:push", "ws:closed")
@@ -91,6 +92,13 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Trickle:
+    """Send the right answer one byte every `seconds`: never silent for long, and never done."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Swallow:
     """Take the request in, do nothing of it for `seconds`, and cut the connection."""
 
@@ -106,9 +114,9 @@ class Afterwards:
 
 @dataclass(frozen=True)
 class Frames:
-    """Push what `change` makes of the right frame: any number of frames, objects or raw text."""
+    """Push what `change` makes of the right frame: any number of frames, objects, raw text or bytes."""
 
-    change: Callable[[dict[str, Any]], Sequence[dict[str, Any] | str]]
+    change: Callable[[dict[str, Any]], Sequence[dict[str, Any] | str | bytes]]
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,7 @@ Fault = (
     | DieMidBody
     | Hang
     | Swallow
+    | Trickle
     | Afterwards
     | Frames
     | Late

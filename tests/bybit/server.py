@@ -201,6 +201,9 @@ class LoopbackBybit:
                 return web.Response(status=fault.status, body=fault.body, content_type=fault.content_type)
         if isinstance(fault, faults.Corrupt):
             body = fault.change(body)
+        if isinstance(fault, faults.Trickle):
+            self.log.append(Request(path, query, 200))
+            return await self._trickle(request, body, fault.seconds)
         if isinstance(fault, faults.Reset | faults.DieMidBody):
             self.log.append(Request(path, query, 0))
             return await self._cut(request, body, whole=isinstance(fault, faults.Reset))
@@ -227,6 +230,14 @@ class LoopbackBybit:
         if isinstance(fault, faults.Mutate):
             result = fault.change(result)
         return {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": self.now()}
+
+    async def _trickle(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        await response.prepare(request)
+        for position in range(len(body)):
+            await response.write(body[position : position + 1])
+            await asyncio.sleep(seconds)
+        return response
 
     async def _cut(self, request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
         transport = request.transport

@@ -207,5 +207,8 @@ class Connection:
             case _:
                 raise TypeError(f"{fault} is no fault of a websocket")
 
-    async def _send(self, frame: dict[str, Any] | str) -> None:
-        await self._socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
+    async def _send(self, frame: dict[str, Any] | str | bytes) -> None:
+        if isinstance(frame, bytes):
+            await self._socket.send_bytes(frame)
+        else:
+            await self._socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
