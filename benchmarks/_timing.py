@@ -50,5 +50,5 @@ def verdict(claim: str, figure: float, target: float, *, at_least: bool) -> None
     """Print a figure beside its target, and whether it is met."""
     met = figure >= target if at_least else figure <= target
     print(
-        f"{claim:<52}{figure:9.2f}   target {'>=' if at_least else '<='} {target:g}   {'met' if met else 'MISSED'}"
+        f"{claim:<52}{figure:9.4g}   target {'>=' if at_least else '<='} {target:g}   {'met' if met else 'MISSED'}"
     )

@@ -45,7 +45,7 @@ def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[Denoiser, 
     """Create untrained nets of the shapes that `config` implies for `dim` features."""
     return (
         build_denoiser(dim, config.state, base if config.state.max_components else None),
-        DensityNet(dim, config.density.hidden),
+        DensityNet(base, config.density.sigma, config.density.hidden),
         build_forward_net(dim, config.forward),
     )
 

@@ -1,4 +1,4 @@
-"""The log-density of every bar: a net fitted to the heat-equation reference."""
+"""The log-density of every bar: the mixture's own, and a net fitted to what the reference route adds to it."""
 
 from __future__ import annotations
 
@@ -19,36 +19,35 @@ __all__ = ["DensityNet", "fit_density_net"]
 
 
 class DensityNet(nn.Module):
-    """Give log p_sigma(x) [N] of scaled rows [N, d] in one pass: a Gaussian baseline plus a learned correction."""
+    """Give log p_sigma(x) [N] of scaled rows [N, d] in one pass: a mixture's log q_sigma(x) and a learned correction."""
 
-    mean: Tensor
     whiten: Tensor
-    log_norm: Tensor
+    centres: Tensor
+    peaks: Tensor
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, base: Mixture, sigma: float, hidden: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("whiten", torch.eye(dim))
-        self.register_buffer("log_norm", torch.zeros(()))
-        self.net = Mlp(dim + 1, hidden, 1, layers=3)
-
-    def centre(self, base: Mixture, sigma: float) -> None:
-        """Set the baseline to `base` noised to sigma."""
-        dim = len(self.mean)
-        covariance = base.covariance + sigma**2 * torch.eye(dim, dtype=base.means.dtype)
-        factor = torch.linalg.cholesky(covariance)
-        self.mean.copy_(base.mean)
-        self.whiten.copy_(torch.linalg.inv(factor).T)
-        self.log_norm.copy_(-0.5 * dim * math.log(2 * math.pi) - factor.diagonal().log().sum())
+        spectrum = base.spectrum(base.means.double())
+        root = (spectrum.variances + sigma**2).rsqrt()
+        volume = root.log().sum(1) - 0.5 * base.dim * math.log(2 * math.pi)
+        # Not in the state: all three follow from the mixture, which model folders keep in full precision.
+        self.register_buffer("whiten", spectrum.axes * root.flatten(), persistent=False)
+        self.register_buffer("centres", (spectrum.centres * root).flatten(), persistent=False)
+        self.register_buffer("peaks", spectrum.log_weights + volume, persistent=False)
+        self.net = Mlp(base.dim + 1, hidden, 1, layers=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        white = (x - self.mean) @ self.whiten
-        energy = 0.5 * white.square().sum(1, keepdim=True)
-        # The baseline's own energy is an input: most of the correction is a bend of the Gaussian's tail.
-        inputs = torch.cat((x, energy.log1p()), dim=1)
-        return torch.as_tensor(
-            self.log_norm - energy[:, 0] + self.net(inputs)[0, :, 0] * (1 + energy[:, 0]).sqrt()
-        )
+        start = self.base_log_density(x)
+        # How far below the highest peak: most of the correction is a bend of the mixture's tails.
+        energy = (self.peaks.max().to(x) - start).clamp_min(0.0)[:, None]
+        raw = torch.as_tensor(self.net(torch.cat((x, energy.log1p()), dim=1)))[0]
+        return start + raw[:, 0] * (1 + energy[:, 0]).sqrt()
+
+    def base_log_density(self, x: Tensor) -> Tensor:
+        """Return log q_sigma(x) of the mixture, [N], nats."""
+        white = torch.addmm(-self.centres.to(x), x, self.whiten.to(x))
+        distance = white.square().view(len(x), len(self.peaks), x.shape[1]).sum(2)
+        return torch.logsumexp(self.peaks.to(x) - 0.5 * distance, dim=1)
 
 
 def fit_density_net(
@@ -73,8 +72,7 @@ def fit_density_net(
         labels = _label(denoiser, base, rows, kwargs, progress)
         check = held_out[torch.linspace(0, len(held_out) - 1, min(len(held_out), 1500)).long()]
         truth = _label(denoiser, base, check, kwargs, progress)
-        net = DensityNet(x.shape[1], config.hidden)
-        net.centre(base, config.sigma)
+        net = DensityNet(base, config.sigma, config.hidden)
     order = torch.randperm(len(rows), generator=generator)
     held, kept = order[: len(order) // 10], order[len(order) // 10 :]
 
