@@ -14,7 +14,7 @@ from feeds.tape import Step, Tape, Taped
 from feeds.timeframes import to_ms
 from runs.backtest import write_run
 from runs.engine import Modes, assemble, collect
-from runs.journal import Journal, open_journal
+from runs.journal import JOURNAL, Journal, open_journal
 from runs.live_halt import KILL_FILE, KillSwitch, StopRequest
 from runs.live_header import first_opens, model_timeframe, read_or_write_header, settings_of
 from runs.live_record import Recorder, journaled_bars
@@ -141,7 +141,7 @@ def live(
         stack.enter_context(kill.listening())
         stack.enter_context(status.hearing("feeds"))
         stack.callback(status.close)
-        _greet(status, request.out, header, kill, mode)
+        _greet(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
         if shadow is not None:
             run.shadow = shadow(journal, kill, status)
@@ -257,11 +257,18 @@ class _LiveRun:
         return (max(clocks) - close) / 1000.0 if clocks else None
 
 
-def _greet(status: LiveStatus, out: str, header: Mapping[str, Any], kill: KillSwitch, mode: str) -> None:
-    settings = header["settings"]
-    what = f"{', '.join(settings['symbols'])}, bars of {settings['timeframe']}, in {out}"
-    since = f"trading from {iso(int(header['trade_from']))} on"
-    status.say(f"{mode}: {what}; {since}; Ctrl-C stops, a file {out}/{KILL_FILE} halts")
+def _greet(
+    status: LiveStatus, out: str, journal: Journal, header: Mapping[str, Any], kill: KillSwitch, mode: str
+) -> None:
+    settings, first = header["settings"], int(header["first"])
+    passed = min(first_opens(journal, header).values())
+    where = (
+        f"goes on after {iso(passed)}"
+        if passed > first
+        else f"trades from {iso(int(header['trade_from']))} on"
+    )
+    status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
+    status.say(f"all is written to {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts for good")
     if kill.on:
         status.say(f"halted in an earlier session ({kill.reason}): nothing is traded in this run folder")
 

@@ -69,6 +69,12 @@ class LiveScoreStrategy(ScoreStrategy):
         self.p.watch.bar(self._tell(decided))
         self._sent.clear()
         self._fills.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        # Backtrader keeps every order that ever was, 5 KB each: a live run has no end.
+        self._orders.clear()
+        self.broker.orders[:] = [order for order in self.broker.orders if order.alive()]
 
     def _consider(self, desk: Any, equity: float) -> Any:
         plan = super()._consider(desk, equity)

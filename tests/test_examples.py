@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bybit import LoopbackBybit
+from tests.bybit.fixtures import NOW
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "simulated:planted?seed=4&bars=700&edge=0.15"
 
@@ -41,6 +44,25 @@ def test_paper_run_ends_where_the_backtest_ends(tiny_model_dir: Path) -> None:
     assert f"equity                {equity}\n" in run_example("backtest.py", tiny_model_dir)
 
 
+def test_live_bars_come_after_history_with_the_feeds_notifications(
+    tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    with LoopbackBybit(clock=NOW, speed=7200.0, limit=(100_000, 5.0)) as exchange:
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples" / "live.py", tiny_model_dir, exchange.url, "7200", "3"],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.isupper()][:2] == ["DELAYED", "LIVE"]
+    assert len([line for line in lines if "  close " in line]) == 3
+    assert lines[-1].startswith("equity ")
+
+
 COUNTING = """
 import os, runpy, sys
 from scorenet import ScoreModel
@@ -70,6 +92,7 @@ def test_sweep_evaluates_the_nets_once_and_ranks_the_trials(tiny_model_dir: Path
 def test_every_example_is_tested() -> None:
     assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == [
         "backtest.py",
+        "live.py",
         "paper.py",
         "sweep.py",
     ]

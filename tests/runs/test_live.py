@@ -90,6 +90,16 @@ def test_it_decides_as_the_backtest_of_the_same_bars(tiny_model_dir, tmp_path, s
     assert outcome.metrics == metrics
 
 
+def test_finished_orders_are_forgotten(tiny_model_dir, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("runs.live._publish", lambda *args: seen.append(args[5]))
+    go(tiny_model_dir, tmp_path, [frame()])
+    (strategy,) = seen
+    assert len(orders(tmp_path)) > 10
+    assert len(strategy.broker.orders) <= 1
+    assert not strategy._orders
+
+
 def test_warm_up_sends_no_order(tiny_model_dir, tmp_path):
     bars = frame()
     go(tiny_model_dir, tmp_path, [bars])
@@ -367,11 +377,14 @@ def test_a_pipe_gets_one_plain_line_a_bar(tiny_model_dir, tmp_path):
     stream = io.StringIO()
     go(tiny_model_dir, tmp_path, [frame()], status=LiveStatus(stream, refreshing=False), max_bars=5)
     lines = stream.getvalue().splitlines()
-    assert lines[0].split()[1:4] == ["paper:", "planted-6,", "bars"]
-    assert f"{tmp_path}/KILL halts" in lines[0]
-    assert lines[1].split() == ["LIVE", "planted-6"]
-    assert len(lines) == 7
-    assert all("\r" not in line and "equity" in line for line in lines[2:])
+    assert lines[0].split("  ")[1] == "paper, planted-6, bars of 1h: trades from 2021-01-03T13:00:00Z on"
+    assert f"{tmp_path}/KILL halts" in lines[1]
+    assert lines[2].split() == ["LIVE", "planted-6"]
+    assert len(lines) == 8
+    assert all("\r" not in line and "equity" in line for line in lines[3:])
+    stream = io.StringIO()
+    go(tiny_model_dir, tmp_path, [frame()], status=LiveStatus(stream, refreshing=False), max_bars=0)
+    assert stream.getvalue().splitlines()[0].endswith("goes on after 2021-01-03T17:00:00Z")
 
 
 def test_a_terminal_gets_one_line_that_fits():
