@@ -1,4 +1,4 @@
-"""What the README shows can be done: its code compiles and imports, its commands exist, its links lead somewhere."""
+"""What README and docs/live.md show can be done: code imports, commands and options exist, links lead somewhere."""
 
 import ast
 import importlib
@@ -12,10 +12,11 @@ from runs.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+LIVE = (ROOT / "docs" / "live.md").read_text()
 
 
-def fences(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def fences(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_python_blocks_import_what_exists() -> None:
@@ -29,7 +30,8 @@ def test_python_blocks_import_what_exists() -> None:
 
 
 def commands() -> list[list[str]]:
-    lines = [line.split("#")[0].strip() for block in fences("sh") for line in block.splitlines()]
+    blocks = fences("sh") + fences("sh", LIVE)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("scorenet ")]
 
 
@@ -47,5 +49,6 @@ def test_make_targets_exist() -> None:
 
 
 def test_links_lead_to_files() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for folder, text in ((ROOT, README), (ROOT / "docs", LIVE)):
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert (folder / target).exists(), target
