@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from feeds.atomic import write_atomic
+from feeds.atomic import remove_leftovers, write_atomic
 from feeds.errors import StoreError
 from feeds.instruments import Instrument
+from feeds.locks import file_lock
 from feeds.series import symbol_folders, symbol_path
 
 __all__ = ["StoredInstrument", "list_instruments", "read_instrument", "write_instrument"]
 
 _NAME = "instrument.json"
+_LOCK = ".lock"
+_LOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ def write_instrument(data_dir: str | Path, exchange: str, instrument: Instrument
     except OSError as error:
         raise StoreError(f"cannot create {folder}: {error.strerror or error}; use another folder") from error
     text = json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n"
-    write_atomic(folder / _NAME, text.encode())
+    with file_lock(folder / _LOCK, _LOCK_SECONDS):
+        remove_leftovers(folder)
+        write_atomic(folder / _NAME, text.encode())
     return old is not None
 
 

@@ -48,8 +48,8 @@ class LoopbackBybit:
     fast as the machine's from there, else it stands until it is set (`exchange.clock = ...`). The open candle is
     pushed every `push_ms` of it. `limit` is (requests, seconds): one more inside the window bans the address for
     `ban_seconds` with HTTP 403, as the exchange does; `connect_limit` is the same for websockets, without the ban.
-    `missing` holds (symbol, bar size in ms, bar start) that the exchange never recorded. `log` holds every request
-    answered.
+    Every answer takes `delay` seconds of the machine's, as a way through the network does. `missing` holds (symbol,
+    bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class LoopbackBybit:
         limit: tuple[int, float] = (600, 5.0),
         connect_limit: tuple[int, float] = (500, 300.0),
         ban_seconds: float = 600.0,
+        delay: float = 0.0,
         port: int = 0,
         missing: Iterable[tuple[str, int, int]] = (),
         account: Account | None = None,
@@ -72,6 +73,7 @@ class LoopbackBybit:
         self.limit = limit
         self.connect_limit = connect_limit
         self.ban_seconds = ban_seconds
+        self.delay = delay
         self.port = port
         self.missing = set(missing)
         self.account = account or Account()
@@ -166,6 +168,8 @@ class LoopbackBybit:
         path, query = request.path, dict(request.query)
         if path.removeprefix("/v5/public/") in CATEGORIES:
             return await self._stream(request, path.removeprefix("/v5/public/"))
+        if self.delay:
+            await asyncio.sleep(self.delay)
         if self._over_limit():
             self.log.append(Request(path, query, 403))
             return web.Response(status=403, text="access too frequent")

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from feeds.chunks import Chunk, CorruptChunk, decode, encode, parse_period, periods
 from feeds.errors import BadSymbol, StoreError
+from feeds.instruments import Instrument
 from feeds.locks import file_lock
 from feeds.ranges import clip, merge, subtract, windows
-from feeds.series import SeriesKey, decode_symbol, encode_symbol, series_columns, series_path
+from feeds.rulebook import read_instrument, write_instrument
+from feeds.series import SeriesKey, decode_symbol, encode_symbol, series_columns, series_path, symbol_path
 from feeds.store import check, list_series, read_series, series_info, write_series
 
 HOUR = 3_600_000
@@ -364,6 +366,16 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     (series_path(tmp_path, KEY) / ".2024.parquet.1.abcd.tmp").write_bytes(b"half")
     put(tmp_path, YEAR_2024 + HOUR, 1)
     assert [Path(name).name for name in files(tmp_path)] == ["2024.parquet"]
+
+
+def test_leftovers_of_a_killed_writer_of_rules_are_removed(tmp_path):
+    btc = Instrument("BTC/USDT:USDT", "BTCUSDT", "linear", 0.1, 0.001, 0.001, 5.0, 480, None, True)
+    folder = symbol_path(tmp_path, "bybit", btc.symbol)
+    folder.mkdir(parents=True)
+    (folder / ".instrument.json.1.abcd.tmp").write_bytes(b"half")
+    assert not write_instrument(tmp_path, "bybit", btc, YEAR_2024)
+    assert files(tmp_path) == ["bybit/BTC_USDT-USDT/instrument.json"]
+    assert read_instrument(tmp_path, "bybit", btc.symbol).instrument == btc
 
 
 def test_a_second_writer_waits_and_says_for_whom(tmp_path):
