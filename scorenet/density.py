@@ -19,7 +19,7 @@ __all__ = ["DensityNet", "fit_density_net"]
 
 
 class DensityNet(nn.Module):
-    """Give log p_sigma(x) [N] of scaled rows [N, d] in one pass: a mixture's log q_sigma(x) and a learned correction."""
+    """Give log p_sigma(x) [N] of scaled rows [N, d] in one pass: that of a mixture, and a learned correction."""
 
     whiten: Tensor
     centres: Tensor

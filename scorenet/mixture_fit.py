@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -31,12 +32,14 @@ def fit_mixture(
     components: Sequence[int] = (1, 2, 4, 8, 16, 32),
     sigma: float = 0.05,
     seed: int = 0,
+    seconds: float | None = None,
 ) -> Mixture:
     """Return the mixture of scaled rows x [N, d] that gives `held_out` [M, d] the best likelihood at noise level sigma.
 
     Judged at the noise floor, because that is the smallest scale at which anything is asked of it. The search runs
     on at most 10,000 rows and the last fit on at most 200,000, so time and memory are bounded; same rows and seed,
-    same mixture. Float64, on the CPU.
+    same mixture. Float64, on the CPU. `seconds` of wall-clock time leave out the sizes that would take the search past
+    them; the mixture then depends on the machine's speed too.
     """
     rows, held = x.detach().double().cpu(), _thin(held_out.detach().double().cpu(), _SEARCH_ROWS)
     generator = torch.Generator().manual_seed(seed)
@@ -47,8 +50,14 @@ def fit_mixture(
     most = max(len(rows) // (rows.shape[1] + 2), 1)
     best = Mixture.gaussian(rows)
     value, worse = best.log_density(noisy, sigma), 0
+    began, previous = time.monotonic(), 0.0
     for count in sorted({min(int(k), most) for k in components} - {1}):
+        started = time.monotonic()
+        # Twice the components take more than twice the time, and the chosen ones are fitted once more.
+        if seconds is not None and started - began + 4 * previous > seconds:
+            break
         found = _em(search, count, seed, tolerance=1e-3)
+        previous = time.monotonic() - started
         gain = found.log_density(noisy, sigma) - value
         # Rows in pairs are one row each; a gain inside its own error is chance, and the smaller mixture stays.
         steady = gain.view(2, -1).mean(0)

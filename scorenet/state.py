@@ -24,13 +24,22 @@ def build_denoiser(dim: int, config: StateConfig, base: Mixture | None) -> Denoi
 
 
 def fit_base(
-    x: Tensor, held_out: Tensor, config: StateConfig, noise: NoiseConfig, *, seed: int
+    x: Tensor,
+    held_out: Tensor,
+    config: StateConfig,
+    noise: NoiseConfig,
+    *,
+    seed: int,
+    seconds: float | None = None,
 ) -> Mixture | None:
-    """Fit the mixture that the network corrects to scaled rows x [N, d]; None where `config` wants none."""
+    """Fit the mixture that the network corrects to scaled rows x [N, d]; None where `config` wants none.
+
+    `seconds` of wall-clock time limit the search for the number of components.
+    """
     if config.max_components == 0:
         return None
     sizes = [2**k for k in range(config.max_components.bit_length())]
-    return fit_mixture(x, held_out, components=sizes, sigma=noise.sigma_min, seed=seed)
+    return fit_mixture(x, held_out, components=sizes, sigma=noise.sigma_min, seed=seed, seconds=seconds)
 
 
 def fit_denoiser(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from scorenet.analytic import Mixture
 from scorenet.config import NoiseConfig, StateConfig
 from scorenet.kernels import Kernels
 from scorenet.stack import Member, NetDensity, Stack, stacking_weights, strongest
-from scorenet.state import fit_base, fit_denoiser
+from scorenet.state import build_denoiser, fit_base, fit_denoiser
 
 __all__ = ["TableRecipe", "fit_stack"]
 
@@ -21,7 +21,9 @@ _JUDGES = 2_000  # held-out rows that weigh the members
 _LEAST = 1e-3  # a member of less weight costs time and changes nothing
 _NET_ROWS = 400  # with fewer rows a net learns nothing that mixture and kernels do not know
 _MIXTURE_COST = 1e7  # rows x columns^2 that the search for a mixture may take
-_EM_SPEED = 1e7  # rows x columns^2 x components that one fit of a mixture gets through in a second, at least
+_MIXTURE_SHARE = 0.25  # of a time limit that the search for a mixture may take
+_LATER_ROWS = 2_000  # rows that are scored after the fit, for the threshold
+_TIMED_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,10 @@ def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> Stack:
     if len(z) >= _NET_ROWS:
         left = None
         if recipe.max_seconds is not None:
-            left = max(recipe.max_seconds - (time.monotonic() - started), 0.1)
+            scoring = _seconds_a_row(mixture, z, recipe) * (
+                min(len(held), _JUDGES) + min(len(z), _LATER_ROWS)
+            )
+            left = max(recipe.max_seconds - (time.monotonic() - started) - scoring, 0.1)
         denoiser, _ = fit_denoiser(
             smooth[kept], smooth[held], recipe.state, recipe.noise, base=mixture, seed=recipe.seed,
             device=recipe.device, max_seconds=left, progress=recipe.progress,
@@ -78,14 +83,22 @@ def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> Stack:
 def _mixture(rows: Tensor, held: Tensor, recipe: TableRecipe) -> Mixture:
     squared = rows.shape[1] ** 2
     few = rows[: int(min(max(_MIXTURE_COST / squared, 2_000), 20_000))]
-    most = recipe.state.max_components
-    if recipe.max_seconds is not None:
-        affordable = 0.25 * recipe.max_seconds * _EM_SPEED / (len(few) * squared)
-        most = max(min(most, int(affordable)), 1)
-    state = replace(recipe.state, max_components=most)
-    mixture = fit_base(few, held, state, recipe.noise, seed=recipe.seed)
+    seconds = None if recipe.max_seconds is None else _MIXTURE_SHARE * recipe.max_seconds
+    mixture = fit_base(few, held, recipe.state, recipe.noise, seed=recipe.seed, seconds=seconds)
     assert mixture is not None  # noqa: S101, max_components is at least 1
     return mixture
+
+
+def _seconds_a_row(mixture: Mixture, z: Tensor, recipe: TableRecipe) -> float:
+    """Time what a row's log-density by the net will cost: an untrained one costs the same."""
+    net = NetDensity(
+        build_denoiser(z.shape[1], recipe.state, mixture).double(),
+        recipe.noise.sigma_min,
+        recipe.noise.sigma_max,
+    )
+    began = time.monotonic()
+    net.log_density(z[:_TIMED_ROWS].double(), recipe.noise.sigma_min)
+    return (time.monotonic() - began) / _TIMED_ROWS
 
 
 def _kernels(mixture: Mixture, rows: Tensor, grain: Tensor, recipe: TableRecipe) -> list[Member]:
