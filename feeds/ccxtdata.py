@@ -193,12 +193,13 @@ class CCXTData(BarsData):
         return _no_bars(instrument.symbol, self._size)
 
     def _listen(self, instrument: Instrument, first: int) -> None:
-        last = series_info(self.p.data_dir, SeriesKey(self.p.exchange, instrument.symbol, "funding")).last
+        # A settlement that the history does not have yet is for the first bar that comes live.
+        known = series_info(self.p.data_dir, SeriesKey(self.p.exchange, instrument.symbol, "funding")).covered
         source = LiveSource(
             instrument=instrument,
             timeframe=self._size,
             first=first,
-            settled=first - self._step if last is None else min(last, first - self._step),
+            settled=min([first - self._step, *(end - 1 for _, end in known[-1:])]),
             data_dir=Path(self.p.data_dir),
             base_url=self.p.base_url,
             funding=self.p.funding,

@@ -184,17 +184,16 @@ class Downloader:
         return _Plan((since, until), step, fill)
 
     def _funding_plan(self, series: Wanted) -> _Plan:
-        settled = self._now // _HOUR_MS * _HOUR_MS
-        if self._now - settled >= _SETTLEMENT_LAG_MS:
-            settled = self._now
+        hour = self._now // _HOUR_MS * _HOUR_MS
+        believed = hour if self._now - hour < _SETTLEMENT_LAG_MS else self._now
         ask = partial(self._client.funding, series.instrument)
 
         async def fill(crowd: Crowd, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
-            return await fill_backward(crowd, pages, ask, FUNDING_LIMIT, missing, advance)
+            return await fill_backward(crowd, pages, ask, FUNDING_LIMIT, missing, advance, believed)
 
         # The first bar carries what was settled since the bar before it.
         since = series.since - to_ms(series.timeframe)
-        until = settled if series.until is None else min(series.until, settled)
+        until = self._now if series.until is None else min(series.until, self._now)
         return _Plan((since, until), 8 * _HOUR_MS, fill)
 
     async def _series(self, crowd: Crowd, series: Wanted, plan: _Plan, progress: Progress) -> FetchReport:

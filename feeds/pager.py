@@ -77,12 +77,18 @@ async def fill_grid(
 
 
 async def fill_backward(
-    crowd: Crowd, writer: PageWriter, ask: Ask, limit: int, missing: list[Range], advance: Advance
+    crowd: Crowd,
+    writer: PageWriter,
+    ask: Ask,
+    limit: int,
+    missing: list[Range],
+    advance: Advance,
+    believed: int,
 ) -> int:
     """Store the rows of the missing ranges where the grid is unknown, newest first, and return how many came.
 
     `ask(start, end)` returns the newest `limit` rows in [start, end), so each page ends where the last one
-    began.
+    began. That there is no row from `believed` (UTC ms) on is not believed: it may be on its way.
 
     Raises:
         ExchangeError: the exchange does not answer; what came before is stored.
@@ -96,14 +102,14 @@ async def fill_backward(
             rows = await crowd.ask(request)
             if not len(rows["timestamp"]):
                 rows = await crowd.ask(request)
-            low = start
+            low, known = start, max(start, min(high, believed))
             if len(rows["timestamp"]):
-                oldest = int(rows["timestamp"][0])
+                oldest, newest = int(rows["timestamp"][0]), int(rows["timestamp"][-1])
                 # A short page reaches back to `start`, unless it stops long before: then ask for the rest.
                 low = oldest if len(rows["timestamp"]) >= limit or oldest - start > DAY_MS else start
-                await writer.write(rows, (low, high))
-            else:
-                await writer.note_empty(low, high)
+                await writer.write(rows, (low, high if newest >= believed else known))
+            elif low < known:
+                await writer.note_empty(low, known)
             stored += len(rows["timestamp"])
             advance(high - low)
             high = low

@@ -352,13 +352,20 @@ def test_funding_resumes_after_an_interruption(bybit, tmp_path):
 
 
 def test_a_settlement_in_the_making_is_not_taken_for_none(bybit, tmp_path):
-    bybit.clock = NOW // (8 * HOUR) * (8 * HOUR) + 60_000
+    hour = NOW // (8 * HOUR) * (8 * HOUR)
+    bybit.clock = hour + 60_000
+    bybit.inject(Mutate(lambda result: {**result, "list": result["list"][1:]}), on=FUNDING)
     key = SeriesKey("bybit", "BTC/USDT:USDT", "funding")
     get(bybit, tmp_path, since=END - DAY, funding=True)
-    assert read_series(tmp_path, key, 0, 2**62).covered[-1][1] == bybit.clock // HOUR * HOUR
-    bybit.clock += 3600_000
+    assert read_series(tmp_path, key, 0, 2**62).covered[-1][1] == hour
+    assert stored(tmp_path, kind="funding")[-1, 0] == hour - 8 * HOUR
     get(bybit, tmp_path, since=END - DAY, funding=True)
-    assert stored(tmp_path, kind="funding")[-1, 0] == bybit.clock // (8 * HOUR) * (8 * HOUR)
+    assert stored(tmp_path, kind="funding")[-1, 0] == hour
+    # That nothing was settled is believed a while after a full hour.
+    for minutes, known in ((61, 60), (75, 75)):
+        bybit.clock = hour + minutes * 60_000
+        get(bybit, tmp_path, since=END - DAY, funding=True)
+        assert read_series(tmp_path, key, 0, 2**62).covered[-1][1] == hour + known * 60_000
 
 
 def test_open_interest_is_paged_by_200(bybit, tmp_path):

@@ -276,6 +276,13 @@ def test_a_restart_goes_on_where_it_was_and_asks_for_no_bar_twice(exchange, tmp_
     assert min(asked) >= first.rows[0][-1][0] - MINUTE - 5 * MINUTE
 
 
+def test_a_settlement_of_a_moment_ago_is_on_its_bar(tmp_path):
+    midnight = START // (24 * HOUR) * (24 * HOUR)
+    with LoopbackBybit(clock=midnight + 150_000, speed=600.0, limit=(100_000, 5.0)) as exchange:
+        [rows] = follow(exchange, tmp_path).rows
+    assert [row[0] - MINUTE for row in rows if row[7]] == [midnight]
+
+
 def test_what_was_delivered_is_in_the_store(exchange, tmp_path):
     [rows] = follow(exchange, tmp_path).rows
     stored = read_series(tmp_path, SeriesKey("bybit", "BTC/USDT:USDT", "1m"), 0, 1 << 62)
