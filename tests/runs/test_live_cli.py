@@ -18,7 +18,7 @@ from feeds import simulate, write_bars
 from feeds.retry import Retry
 from runs.cli import main
 from runs.journal import JOURNAL, open_journal
-from tests.bybit import HOUR, LoopbackBybit
+from tests.bybit import HOUR, LoopbackBybit, Reset
 from tests.bybit.fixtures import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +184,19 @@ def test_bars_missed_while_it_was_away_are_not_traded(exchange, work):
     assert [record["late"] for record in records] == [True] * 4 + [False] * 2
     assert [record["decisions"][0]["reason"] for record in records[:4]] == ["stale"] * 4
     assert not any(record["orders"] for record in records[:4])
+
+
+def test_an_outage_is_told_once_with_its_reason_and_journaled(exchange, work):
+    process = start(exchange, work, "--out", "run", "--max-bars", "2")
+    advance(exchange, work / "run", process, 1)
+    exchange.inject(Reset(), on="ws:push")
+    advance(exchange, work / "run", process, 1)
+    status, _, said = finish(process)
+    assert status == 0, said
+    (lost,) = [r for r in journal(work / "run", "status") if r["state"] == "DISCONNECTED"]
+    assert "connection" in lost["reason"]
+    assert f"DISCONNECTED BTC/USDT:USDT  {lost['reason']}" in said
+    assert said.count(f"1h: {lost['reason']}") == 1
 
 
 # Do it wrong --------------------------------------------------------------------------------------------------
