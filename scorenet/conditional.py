@@ -33,7 +33,7 @@ __all__ = ["conditional", "conditional_mixture", "conditional_rows"]
 
 _POPULATION = 1024  # rows that share the weights: fewer would be too few to be drawn from
 _BLOCK = 512  # rows scored at a time
-_STEP = 0.1  # of the Langevin steps, in units of sigma^2
+_STEP = 0.05  # of the Langevin steps, in units of sigma^2: short enough to take no width away
 
 
 @torch.no_grad()
@@ -47,7 +47,7 @@ def conditional(
     sigma_min: float = 0.05,
     sigma_max: float = 20.0,
     steps: int = 40,
-    corrections: int = 2,
+    corrections: int = 1,
 ) -> Tensor:
     """Draw n scaled states [n, d] whose coordinates `known` (column -> value) have their values, up to noise sigma_min.
 

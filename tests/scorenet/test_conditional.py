@@ -1,10 +1,14 @@
 """Conditional sampling against the conditional law of a mixture, which is a mixture in closed form."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
 from scorenet.analytic import Mixture
 from scorenet.conditional import conditional, conditional_mixture, conditional_rows
+from scorenet.noise import karras_sigmas
 
 
 def standardised(dim, components, seed, spread):
@@ -58,9 +62,9 @@ def test_given_some_coordinates_the_others_follow_the_conditional_law(law, known
 
 def test_few_rows_are_drawn_from_many():
     law = standardised(3, 2, 2, 3.0)
-    found = torch.cat([conditional(law, law, 4, seed=seed, known={0: 0.3}, steps=12) for seed in range(60)])
+    found = torch.cat([conditional(law, law, 4, seed=seed, known={0: 0.3}, steps=12) for seed in range(30)])
     exact = conditional_mixture(law, [0], torch.tensor([0.3], dtype=torch.float64))
-    torch.testing.assert_close(found[:, 1:].mean(0), exact.mean, atol=0.2, rtol=0)
+    torch.testing.assert_close(found[:, 1:].mean(0), exact.mean, atol=0.25, rtol=0)
 
 
 def test_a_seed_names_the_sample():
@@ -89,3 +93,26 @@ def test_the_score_has_the_last_word_on_what_is_thin():
     x = conditional_rows(plane, thick, 1, columns=[0], values=values, steps=60)
     assert float((x[:, 2] - x[:, 1]).abs().max()) < 1e-6
     assert float(x[:, 1].mean()) == pytest.approx(0.3, abs=0.06)
+
+
+def test_corrections_take_no_width_away():
+    law, known = standardised(16, 4, 7, 0.7), {6: 1.5, 2: -0.5}
+    x = torch.cat([conditional(law, gaussian_of(law), 1_024, seed=seed, known=known) for seed in range(4)])
+    exact = conditional_mixture(law, list(known), torch.tensor(list(known.values()), dtype=torch.float64))
+    free = [column for column in range(16) if column not in known]
+    ratio = x[:, free].std(0) / exact.covariance.diagonal().sqrt()
+    assert float(ratio.mean()) == pytest.approx(1.0, abs=0.015)
+
+
+def test_overwriting_known_coordinates_with_noised_values_is_no_substitute():
+    law, columns, value = standardised(5, 1, 3, 2.0), [1, 2], torch.full((2,), 2.0, dtype=torch.float64)
+    g = torch.Generator().manual_seed(0)
+    x = 20.0 * torch.randn(2_000, 5, generator=g, dtype=torch.float64)
+    for here, there in itertools.pairwise(karras_sigmas(0.05, 20.0, 80).tolist()):
+        x[:, columns] = value + here * torch.randn(2_000, 2, generator=g, dtype=torch.float64)
+        lost, noise = here**2 - there**2, torch.randn(x.shape, generator=g, dtype=torch.float64)
+        x = x + lost * law.score(x, here) + math.sqrt(lost) * there / here * noise
+    exact = conditional_mixture(law, columns, value)
+    assert float((x[:, [0, 3, 4]].mean(0) - exact.mean).abs().max()) > 0.4
+    found = conditional(law, law, 2_000, seed=1, known={1: 2.0, 2: 2.0})
+    assert float((found[:, [0, 3, 4]].mean(0) - exact.mean).abs().max()) < 0.1

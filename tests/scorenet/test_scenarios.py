@@ -98,8 +98,8 @@ def test_a_seed_names_the_paths(walk, state):
 
 
 def test_a_stressed_start_has_wider_paths_that_calm_down(walk, state, paths):
-    starts = walk.scenarios(3_000, {"volatility": 2 * VOLATILITY}, seed=1)
-    stressed = scenario_paths(walk, starts, 3_000, 8, seed=1)
+    starts = walk.scenarios(1_500, {"volatility": 2 * VOLATILITY}, seed=1)
+    stressed = scenario_paths(walk, starts, 1_500, 8, seed=1)
     np.testing.assert_allclose(stressed.volatility[:, 0], 2 * VOLATILITY)
     assert (stressed.log_return[:, 1:].std(axis=0) > 1.04 * paths.log_return[:, 1:].std(axis=0)).all()
     assert stressed.value_at_risk()[1] > 1.1 * paths.value_at_risk()[1]
