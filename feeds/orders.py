@@ -8,7 +8,7 @@ id. Reading is retried as everywhere else.
 import logging
 import math
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Self, TypeVar
 
 from feeds.errors import ExchangeBanned, ExchangeError, ExchangeRejected
@@ -25,6 +25,7 @@ from feeds.order_types import (
     Patience,
     PlacedOrder,
 )
+from feeds.order_wire import FINAL, market_of, number, order_body, order_state
 from feeds.retry import Attempts, Retry
 
 __all__ = [
@@ -43,7 +44,6 @@ _Rows = list[dict[str, Any]]
 
 _SILENT = logging.Logger("feeds.orders.silent")
 _SILENT.disabled = True
-_FINAL = frozenset({"Filled", "Cancelled", "PartiallyFilledCanceled", "Rejected", "Deactivated"})
 _DUPLICATE = 110072
 _NOT_MODIFIED = 110043
 _CLOCK = 10002
@@ -104,7 +104,7 @@ class OrderClient:
 
         def parse(rows: _Rows) -> Decimal:
             coins = [coin for row in rows for coin in row.get("coin", []) if coin.get("coin") == "USDT"]
-            return _number(coins[0], "equity") if coins else Decimal(0)
+            return number(coins[0], "equity") if coins else Decimal(0)
 
         return self._read("the balance", "account_wallet_balance", {"accountType": "UNIFIED"}, parse)
 
@@ -122,13 +122,13 @@ class OrderClient:
                     "switch it to one-way mode on the exchange"
                 )
             for row in rows:
-                if row.get("symbol") == instrument.id and (size := _number(row, "size")):
+                if row.get("symbol") == instrument.id and (size := number(row, "size")):
                     signed = size if row.get("side") == "Buy" else -size
-                    return HeldPosition(size=signed, price=_number(row, "avgPrice"))
+                    return HeldPosition(size=signed, price=number(row, "avgPrice"))
             return HeldPosition(size=Decimal(0), price=Decimal(0))
 
         what = f"the position in {instrument.symbol}"
-        return self._read(what, "position_list", _market(instrument), parse)
+        return self._read(what, "position_list", market_of(instrument), parse)
 
     def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
         """Return the orders in the book of an instrument, the newest 50."""
@@ -139,22 +139,22 @@ class OrderClient:
                     order_id=str(row.get("orderId")),
                     link_id=str(row.get("orderLinkId") or ""),
                     side=str(row.get("side", "")).lower(),
-                    quantity=_number(row, "qty"),
+                    quantity=number(row, "qty"),
                 )
                 for row in rows
-                if row.get("orderStatus") not in _FINAL
+                if row.get("orderStatus") not in FINAL
             ]
 
-        query = {**_market(instrument), "openOnly": 0, "limit": 50}
+        query = {**market_of(instrument), "openOnly": 0, "limit": 50}
         return self._read(f"the orders of {instrument.symbol}", "order_realtime", query, parse)
 
     def find(self, instrument: Instrument, link_id: str) -> OrderState | None:
         """Return what became of an order, None when the exchange knows of none."""
 
         def parse(rows: _Rows) -> OrderState | None:
-            return next((_state(row) for row in rows if row.get("orderLinkId") == link_id), None)
+            return next((order_state(row) for row in rows if row.get("orderLinkId") == link_id), None)
 
-        query = {**_market(instrument), "orderLinkId": link_id}
+        query = {**market_of(instrument), "orderLinkId": link_id}
         for endpoint in ("order_realtime", "order_history"):
             found = self._read(f"the order {link_id}", endpoint, query, parse)
             if found is not None:
@@ -175,7 +175,7 @@ class OrderClient:
             self._repeat("the time", self._sync_clock)
             sent = patience.monotonic()
             try:
-                self._client.private_post_v5_order_create(_body(order))
+                self._client.private_post_v5_order_create(order_body(order))
             except ClientError as error:
                 failed, evidence = _reason(error), evidence_of(error)
                 code = evidence.ret_code if evidence.status == 200 else None
@@ -224,13 +224,13 @@ class OrderClient:
         """Cancel the orders in the book of an instrument; done twice it does no harm."""
         self._ask(
             f"a cancel of {instrument.symbol}",
-            lambda: self._client.private_post_v5_order_cancel_all(_market(instrument)),
+            lambda: self._client.private_post_v5_order_cancel_all(market_of(instrument)),
         )
 
     def set_leverage(self, instrument: Instrument, leverage: Decimal) -> None:
         """Set the leverage of an instrument, on both sides."""
         text = format(leverage.normalize(), "f")
-        body = {**_market(instrument), "buyLeverage": text, "sellLeverage": text}
+        body = {**market_of(instrument), "buyLeverage": text, "sellLeverage": text}
         try:
             self._ask(
                 f"a leverage of {text} for {instrument.symbol}",
@@ -317,46 +317,6 @@ class OrderClient:
                 if evidence.ret_code == _CLOCK:
                     self._synced, delay = False, 0.0
             self._retry.sleep(delay)
-
-
-def _market(instrument: Instrument) -> dict[str, Any]:
-    return {"category": instrument.category, "symbol": instrument.id}
-
-
-def _body(order: MarketOrder) -> dict[str, Any]:
-    return {
-        **_market(order.instrument),
-        "side": order.side.capitalize(),
-        "orderType": "Market",
-        "qty": format(order.quantity, "f"),
-        "reduceOnly": order.reduce_only,
-        "orderLinkId": order.link_id,
-        "positionIdx": 0,
-    }
-
-
-def _state(row: Mapping[str, Any]) -> OrderState:
-    status, filled = str(row.get("orderStatus")), _number(row, "cumExecQty")
-    return OrderState(
-        link_id=str(row.get("orderLinkId")),
-        order_id=str(row.get("orderId")),
-        status=status,
-        filled=filled,
-        price=_number(row, "avgPrice") if filled else None,
-        fee=_number(row, "cumExecFee"),
-        final=status in _FINAL,
-    )
-
-
-def _number(row: Mapping[str, Any], name: str) -> Decimal:
-    text = row.get(name)
-    try:
-        value = Decimal(str(text or "0"))
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise Malformed(f"expected a number as {name!r}, found {str(text)[:40]!r}")
-    return value
 
 
 def _words(order: MarketOrder) -> str:
