@@ -10,7 +10,7 @@ ws://127.0.0.1:PORT/v5/public/{linear,inverse,spot}:
 A clock sixty times as fast closes a one-minute candle every second; a client's clock has to run as fast (`speed=60`):
 
   python -m tests.bybit --port 8899 --now 2024-06-30T12:00Z --speed 60 &
-  python examples/live_feed.py http://127.0.0.1:8899 60
+  python examples/live.py http://127.0.0.1:8899 60
 """
 
 from __future__ import annotations

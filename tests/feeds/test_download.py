@@ -500,6 +500,16 @@ def test_open_ends_mean_what_is_stored_or_now(bybit, tmp_path):
     assert (online["timestamp"].iloc[0], online["timestamp"].iloc[-1]) == (SINCE, END - HOUR)
 
 
+def test_a_date_is_enough_whatever_is_stored(bybit, tmp_path):
+    for folder in (tmp_path / "empty", tmp_path / "old"):
+        if folder.name == "old":
+            load(bybit, folder, until=END - 500 * HOUR)
+        frame = load(bybit, folder, since=END - 9 * HOUR, until=None)
+        assert frame["timestamp"].tolist() == list(range(END - 9 * HOUR, END, HOUR))
+    with pytest.raises(BadSource, match="in the past"):
+        load(bybit, tmp_path, since=NOW + HOUR, until=None)
+
+
 def test_open_ends_of_nothing_are_an_error(bybit, tmp_path):
     with pytest.raises(MissingData, match="scorenet fetch BTC/USDT:USDT --timeframe 1h --since DATE"):
         load(bybit, tmp_path, since=None)
