@@ -7,6 +7,7 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 import pandas as pd
+from backtrader.feed import DataClone
 
 from feeds.btdata import BarsData, float_days, whole_ms
 from feeds.bybit import Bybit
@@ -272,6 +273,15 @@ class CCXTData(BarsData):
 
     def _check(self, forcedata: Any = None) -> None:
         """Do nothing: Backtrader would end a resampled bar by the machine's date, before its last bar is here."""
+
+    def clone(self, **kwargs: Any) -> DataClone:
+        """Return the second reader that Backtrader makes to resample a feed which is read as it is too."""
+        return _Clone(dataname=self, **kwargs)
+
+
+class _Clone(DataClone):
+    def _check(self, forcedata: Any = None) -> None:
+        """Do nothing, for the feed's own reason; a bar that no feed has yet also ends Backtrader's live loop."""
 
 
 def _no_bars(symbol: str, timeframe: str) -> pd.DataFrame:

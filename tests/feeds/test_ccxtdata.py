@@ -8,7 +8,7 @@ import pytest
 from feeds import CCXTData, load_bars
 from feeds.errors import BadSource, BadSymbol, BadTimeframe, ExchangeError
 from tests.bybit import HOUR, MINUTE, LoopbackBybit, RetCode
-from tests.feeds.live_runs import START, finished, history_rows, live_feed, live_threads
+from tests.feeds.live_runs import START, finished, history_rows, live_feed, live_threads, watched
 
 SPEED = 600.0
 
@@ -113,6 +113,25 @@ def test_a_strategy_that_fails_leaves_no_thread(exchange, tmp_path):
         finished(live_feed(exchange, tmp_path), act=fail)
     gc.collect()
     assert live_threads() == []
+
+
+def test_one_feed_is_read_as_it_is_and_resampled_beside(exchange, tmp_path):
+    feed = live_feed(exchange, tmp_path)
+
+    def longer(cerebro):
+        cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=5)
+
+    with watched(60):
+        run = finished(feed, bars=30, prepare=longer)
+    minutes, fives = run.rows
+    assert [row[0] for row in minutes] == [minutes[0][0] + k * MINUTE for k in range(30)]
+    whole = [row for row in fives if row[0] - 5 * MINUTE >= minutes[0][0] - MINUTE]
+    assert len(whole) >= 4
+    for close, _, high, low, last, volume, *_ in whole:
+        part = [row for row in minutes if close - 5 * MINUTE < row[0] <= close]
+        assert len(part) == 5
+        assert (high, low, last) == (max(r[2] for r in part), min(r[3] for r in part), part[-1][4])
+        assert volume == pytest.approx(sum(r[5] for r in part))
 
 
 def test_a_feed_can_run_again(exchange, tmp_path):
