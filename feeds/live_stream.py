@@ -36,16 +36,20 @@ class _Up:
 
 
 class _Socket(ProClient):
-    """Hand over every frame as it came, and how the connection began and ended."""
+    """Hand over every frame as it came, and how the connection began and ended; one connection after the other.
 
-    def __init__(self, access: Access, heard: Callable[[Any], None]) -> None:
+    A client of ccxt weighs a megabyte, so there is one for all connections of a stream.
+    """
+
+    def __init__(self, access: Access) -> None:
         super().__init__(access)
-        self._heard = heard
+        self._current: Any = None
 
-    def dial(self, category: str) -> None:
+    def dial(self, category: str, heard: Callable[[Any], None]) -> None:
         self.open()
-        self._url = self.implode_hostname(self.urls["api"]["ws"]["public"][category])
-        client = self.client(self._url)
+        self._heard = heard
+        url = self.implode_hostname(self.urls["api"]["ws"]["public"][category])
+        client = self._current = self.client(url)
         read = client.handle_text_or_binary_message
 
         def guarded(data: Any) -> None:
@@ -53,17 +57,17 @@ class _Socket(ProClient):
                 read(data)
             except (ValueError, RecursionError) as error:
                 # Raised any further it would end ccxt's receive loop.
-                self._heard(Malformed(f"a frame that is no JSON: {error}"))
+                self._hear(client, Malformed(f"a frame that is no JSON: {error}"))
 
         client.handle_text_or_binary_message = guarded
         client.connect(self.session)
 
     async def send(self, message: dict[str, Any]) -> None:
-        await self.client(self._url).send(message)
+        await self._current.send(message)
 
     async def leave(self) -> None:
         """Close the connection; it may be half dead, and nobody waits long for its good-bye."""
-        session = self.session
+        session, self._current = self.session, None
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
@@ -71,6 +75,7 @@ class _Socket(ProClient):
         finally:
             # Out of patience, or stopped while waiting: what it holds is let go all the same.
             self.session = None
+            self.clients.clear()
             if session is not None:
                 await session.close()
 
@@ -78,19 +83,24 @@ class _Socket(ProClient):
         if isinstance(message, dict) and "pong" in (message.get("ret_msg"), message.get("op")):
             self.handle_pong(client, message)
         else:
-            self._heard(message)
+            self._hear(client, message)
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)
-        self._heard(_Up())
+        self._hear(client, _Up())
 
     def on_error(self, client: Any, error: Any) -> None:
         super().on_error(client, error)
-        self._heard(_Doubt(f"the connection failed: {error}"))
+        self._hear(client, _Doubt(f"the connection failed: {error}"))
 
     def on_close(self, client: Any, error: Any) -> None:
         super().on_close(client, error)
-        self._heard(_Doubt(f"the exchange closed the connection ({error})"))
+        self._hear(client, _Doubt(f"the exchange closed the connection ({error})"))
+
+    def _hear(self, client: Any, what: Any) -> None:
+        # What an earlier connection still has to say is no news of this one.
+        if client is self._current:
+            self._heard(what)
 
 
 class KlineStream:
@@ -115,11 +125,11 @@ class KlineStream:
 
     async def run(self) -> None:
         """Dial, listen, and dial again, at growing intervals while no candle closes on the connection."""
-        attempt = 0
+        attempt, socket = 0, _Socket(self._access)
         while True:
             self._useful = False
             try:
-                await self._connection()
+                await self._connection(socket)
             except (_Doubt, Malformed) as doubt:
                 await self._emit(Lost(str(doubt)))
             attempt = 1 if self._useful else attempt + 1
@@ -127,11 +137,10 @@ class KlineStream:
             pause = min(longest, first * 2.0 ** min(attempt - 1, 16)) * (0.5 + 0.5 * random.random())
             await asyncio.sleep(self._clock.seconds(pause))
 
-    async def _connection(self) -> None:
+    async def _connection(self, socket: _Socket) -> None:
         inbox: asyncio.Queue[Any] = asyncio.Queue(_INBOX + 1)
-        socket = _Socket(self._access, lambda frame: _put(inbox, frame))
         try:
-            socket.dial(self._instrument.category)
+            socket.dial(self._instrument.category, lambda frame: _put(inbox, frame))
             if not isinstance(await self._next(inbox, self._settings.connect, "a connection"), _Up):
                 raise _Doubt("the exchange talked before the connection was open")
             await self._subscribe(socket, inbox)
