@@ -16,6 +16,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from scorenet.columns import Columns
@@ -45,6 +46,15 @@ class _Setting:
         vars(instance)[self._name] = value
 
 
+def _judges_its_own_rows(estimator: ScoreDensity) -> bool:
+    if estimator.novelty:
+        raise AttributeError(
+            "fit_predict is for the rows that are fitted, and novelty=True sets the threshold for new ones; "
+            "use ScoreDensity(novelty=False), or fit and predict on other rows"
+        )
+    return True
+
+
 class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Learn log p(x), its gradient and a sampler from a raw table [N, D], and tell the unusual rows.
 
@@ -62,7 +72,10 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         hidden: width of the network.
         steps: training steps of the network; tables of fewer than 400 rows train none.
         max_seconds: wall-clock seconds that training may take; the network gets what the mixture leaves.
-        contamination: share of the training rows that `predict` calls unusual.
+        contamination: share of ordinary rows that `predict` calls unusual.
+        novelty: True counts that share in rows that had fitted nothing, so that it holds for new rows; False in the
+            training rows themselves, which their own kernels make look more usual than new ones (as
+            `LocalOutlierFactor` has it).
         device: "auto" (the GPU where there is one), "cpu" or "cuda"; for training.
         random_state: seed.
         progress: show a bar on stderr.
@@ -87,6 +100,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         "steps": [Interval(Integral, 1, None, closed="left")],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "novelty": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
         "progress": ["boolean"],
@@ -105,6 +119,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         steps: int = 1200,
         max_seconds: float | None = None,
         contamination: float = 0.05,
+        novelty: bool = True,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         progress: bool = False,
@@ -117,6 +132,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         self.steps = steps
         self.max_seconds = max_seconds
         self.contamination = contamination
+        self.novelty = novelty
         self.device = device
         self.random_state = random_state
         self.progress = progress
@@ -154,10 +170,21 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         )
         # The mixture is scikit-learn's own, whose k-means start knows no other array library than NumPy.
         with threads(1), config_context(array_api_dispatch=False):
-            self.density_ = fit_stack(z, torch.from_numpy(self.columns_.grain), recipe)
-            some = x if len(x) <= _OFFSET_ROWS else x[random.choice(len(x), _OFFSET_ROWS, replace=False)]
-            self.offset_ = float(np.percentile(self._log_density(some), 100 * self.contamination))
+            fitted = fit_stack(z, torch.from_numpy(self.columns_.grain), recipe)
+            self.density_ = fitted.stack
+            if self.novelty:
+                slope = self.columns_.log_slope(x[fitted.judges.numpy()])
+                known = fitted.log_densities.numpy() + slope
+            else:
+                some = x if len(x) <= _OFFSET_ROWS else x[random.choice(len(x), _OFFSET_ROWS, replace=False)]
+                known = self._log_density(some)
+            self.offset_ = float(np.percentile(known, 100 * self.contamination))
         return self
+
+    @available_if(_judges_its_own_rows)
+    def fit_predict(self, X: ArrayLike, y: object = None, **kwargs: object) -> NDArray[np.int64]:
+        """Fit the rows of X [N, D] and return +1 or -1 for each of them, [N]; for `novelty=False` only."""
+        return self.fit(X).predict(X)
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Return the log-density of each row of X [N, D], [N]: nats, in the units of X, Jacobians included.

@@ -14,7 +14,7 @@ from scorenet.kernels import Kernels
 from scorenet.stack import Member, NetDensity, Stack, stacking_weights, strongest
 from scorenet.state import build_denoiser, fit_base, fit_denoiser
 
-__all__ = ["TableRecipe", "fit_stack"]
+__all__ = ["FittedTable", "TableRecipe", "fit_stack"]
 
 _CENTRES = 8_192  # rows that carry a kernel
 _JUDGES = 2_000  # held-out rows that weigh the members
@@ -45,7 +45,22 @@ class TableRecipe:
     progress: bool = False
 
 
-def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> Stack:
+@dataclass(frozen=True, eq=False)
+class FittedTable:
+    """A stack, and what it said of rows before they carried kernels: a fresh row is no stranger to it than those.
+
+    Attributes:
+        stack: the density of scaled rows.
+        judges: numbers of the held-out rows that weighed the members, [M].
+        log_densities: their log-densities when they had fitted none of them, [M].
+    """
+
+    stack: Stack
+    judges: Tensor
+    log_densities: Tensor
+
+
+def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> FittedTable:
     """Fit scaled rows z [N, d], whose lattice columns have cells of standard deviation `grain` [d].
 
     Four fifths of the rows fit the members, one fifth (at most 5,000) selects and weighs them; then the rows of
@@ -72,12 +87,14 @@ def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> Stack:
             device=recipe.device, max_seconds=left, progress=recipe.progress,
         )  # fmt: skip
         nets = [NetDensity(denoiser.double(), recipe.noise.sigma_min, recipe.noise.sigma_max)]
-    judges = z[held[:_JUDGES]].double()
+    judges = held[:_JUDGES]
+    rows = z[judges].double()
     candidates = [*_kernels(mixture, z[kept[:_CENTRES]], grain, recipe), *nets]
-    logs = torch.stack([member.log_density(judges, recipe.noise.sigma_min) for member in candidates], dim=1)
+    logs = torch.stack([member.log_density(rows, recipe.noise.sigma_min) for member in candidates], dim=1)
     everything = order[torch.randperm(len(order), generator=generator)[:_CENTRES]]
     final = [*_kernels(mixture, z[everything], grain, recipe), *nets]
-    return strongest(final, stacking_weights(logs), _LEAST)
+    weights = stacking_weights(logs)
+    return FittedTable(strongest(final, weights, _LEAST), judges, (logs + weights.log()).logsumexp(dim=1))
 
 
 def _mixture(rows: Tensor, held: Tensor, recipe: TableRecipe) -> Mixture:

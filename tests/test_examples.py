@@ -44,6 +44,13 @@ def test_paper_run_ends_where_the_backtest_ends(tiny_model_dir: Path) -> None:
     assert f"equity                {equity}\n" in run_example("backtest.py", tiny_model_dir)
 
 
+def test_density_tells_foreign_rows_from_known_ones(tmp_path: Path) -> None:
+    lines = run_example("density.py", tmp_path).splitlines()
+    share = {line[:10]: int(line.rsplit(" ", 1)[1].rstrip("%")) for line in lines[:2]}
+    assert share["known kind"] < 40
+    assert share["the third "] > 90
+
+
 def test_live_bars_come_after_history_with_the_feeds_notifications(
     tiny_model_dir: Path, tmp_path: Path
 ) -> None:

@@ -185,9 +185,20 @@ def test_denoising_brings_rows_nearer_to_what_they_were():
 def test_fewer_than_half_of_the_rows_are_unusual_as_asked():
     x = table(500)
     for contamination in (0.02, 0.2):
-        model = quick(contamination=contamination).fit(x)
+        model = quick(contamination=contamination, novelty=False).fit(x)
         assert (model.predict(x) == -1).mean() == pytest.approx(contamination, abs=0.002)
         np.testing.assert_allclose(model.decision_function(x), model.score_samples(x) - model.offset_)
+
+
+def test_new_rows_are_unusual_as_often_as_asked_and_fitted_ones_hardly_ever():
+    x, new = table(400), table(2_000, seed=77)
+    model = quick(contamination=0.1).fit(x)
+    assert (model.predict(new) == -1).mean() == pytest.approx(0.1, abs=0.05)
+    assert (model.predict(x) == -1).mean() < (model.predict(new) == -1).mean()
+    with pytest.raises(AttributeError) as refused:
+        model.fit_predict(x)
+    assert "novelty=False" in str(refused.value.__cause__)
+    assert (quick(contamination=0.1, novelty=False).fit_predict(x) == -1).sum() == 40
 
 
 def test_same_seed_same_density_and_pickles_and_clones():
