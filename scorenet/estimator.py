@@ -181,10 +181,10 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
             self.offset_ = float(np.percentile(known, 100 * self.contamination))
         return self
 
-    @available_if(_judges_its_own_rows)
+    @available_if(_judges_its_own_rows)  # type: ignore[untyped-decorator]
     def fit_predict(self, X: ArrayLike, y: object = None, **kwargs: object) -> NDArray[np.int64]:
         """Fit the rows of X [N, D] and return +1 or -1 for each of them, [N]; for `novelty=False` only."""
-        return self.fit(X).predict(X)
+        return np.asarray(self.fit(X).predict(X))
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Return the log-density of each row of X [N, D], [N]: nats, in the units of X, Jacobians included.
