@@ -71,9 +71,9 @@ class DensityConfig:
 
     sigma: float = 0.2
     nodes: int = 8
-    points: int = 30_000
+    points: int = 60_000
     hidden: int = 96
-    steps: int = 6000
+    steps: int = 4000
     batch_size: int = 512
     learning_rate: float = 3e-3
     slope_weight: float = 5.0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scorenet.analytic import Mixture
 from scorenet.config import DensityConfig, NoiseConfig
 from scorenet.denoiser import Denoiser
-from scorenet.divergence import denoiser_field
+from scorenet.divergence import Field, denoiser_field, sampled_field
 from scorenet.heat import heat_log_density
 from scorenet.networks import Mlp
 from scorenet.training import Recipe, TrainingLog, fit, seeded
@@ -69,9 +69,10 @@ def fit_density_net(
     kwargs = {"sigma": config.sigma, "sigma_max": noise.sigma_max, "nodes": config.nodes}
     with seeded(seed) as generator, torch.no_grad():
         rows = _spread_rows(x, config.points, generator)
-        labels = _label(denoiser, base, rows, kwargs, progress)
+        # Labels with a random divergence: the noise is averaged over rows, and many rows are worth more than exact ones.
+        labels = _label(sampled_field(denoiser, generator), base, rows, kwargs, progress)
         check = held_out[torch.linspace(0, len(held_out) - 1, min(len(held_out), 1500)).long()]
-        truth = _label(denoiser, base, check, kwargs, progress)
+        truth = _label(denoiser_field(denoiser), base, check, kwargs, progress)
         net = DensityNet(base, config.sigma, config.hidden)
     order = torch.randperm(len(rows), generator=generator)
     held, kept = order[: len(order) // 10], order[len(order) // 10 :]
@@ -115,10 +116,8 @@ def _slope_error(
     return ((slope - score).square() / tolerance).mean()
 
 
-def _label(
-    denoiser: Denoiser, base: Mixture, x: Tensor, kwargs: dict[str, float | int], progress: bool
-) -> Tensor:
-    return heat_log_density(denoiser_field(denoiser), base, x, progress=progress, **kwargs)  # type: ignore[arg-type]
+def _label(field: Field, base: Mixture, x: Tensor, kwargs: dict[str, float | int], progress: bool) -> Tensor:
+    return heat_log_density(field, base, x, progress=progress, **kwargs)  # type: ignore[arg-type]
 
 
 def _spread_rows(x: Tensor, n: int, generator: torch.Generator) -> Tensor:

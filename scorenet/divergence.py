@@ -16,7 +16,15 @@ from torch import Tensor
 
 from scorenet.denoiser import Denoiser
 
-__all__ = ["Field", "Score", "denoiser_field", "exact_field", "hutchinson_field", "score_and_divergence"]
+__all__ = [
+    "Field",
+    "Score",
+    "denoiser_field",
+    "exact_field",
+    "hutchinson_field",
+    "sampled_field",
+    "score_and_divergence",
+]
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """(x [N, d], sigma [N, 1]) -> score [N, d]."""
@@ -47,6 +55,29 @@ def exact_field(score: Score) -> Field:
 def denoiser_field(denoiser: Denoiser) -> Field:
     """Return the exact field of a denoiser: only the network is differentiated, its base is a closed form."""
     return denoiser.score_and_divergence
+
+
+def sampled_field(denoiser: Denoiser, generator: torch.Generator) -> Field:
+    """Return the field of a denoiser with one fresh random estimate of its network's divergence a row and call.
+
+    Unbiased, for d times less than the exact one: right for what is averaged over many rows, such as the labels of a
+    regression. The base's share is exact.
+    """
+
+    def field(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        if denoiser.base is None:
+            shrink = -1.0 / (1.0 + sigma[:, 0].square())
+            start, growth = shrink[:, None] * x, x.shape[1] * shrink
+        else:
+            start, growth = denoiser.base.score_and_divergence(x, sigma)
+        with torch.enable_grad():
+            rows = x.detach().requires_grad_()
+            learned = denoiser.correction(rows, sigma)
+            signs = torch.randint(2, x.shape, generator=generator).to(x) * 2 - 1
+            (slope,) = torch.autograd.grad((learned * signs).sum(), rows)
+        return start + learned.detach(), growth + (slope * signs).sum(1)
+
+    return field
 
 
 def hutchinson_field(score: Score, *, probes: int = 1, seed: int = 0) -> Field:

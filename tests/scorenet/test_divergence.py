@@ -5,7 +5,13 @@ import torch
 
 from scorenet.analytic import Mixture
 from scorenet.denoiser import Denoiser
-from scorenet.divergence import denoiser_field, exact_field, hutchinson_field, score_and_divergence
+from scorenet.divergence import (
+    denoiser_field,
+    exact_field,
+    hutchinson_field,
+    sampled_field,
+    score_and_divergence,
+)
 from scorenet.networks import NoiseConditionalMlp
 
 
@@ -49,3 +55,21 @@ def test_random_probes_are_right_in_the_mean_and_repeat_by_seed():
     once, again = (hutchinson_field(mixture.score, seed=5)(x, sigma)[1] for _ in range(2))
     assert torch.equal(once, again)
     assert not torch.equal(once, hutchinson_field(mixture.score, seed=6)(x, sigma)[1])
+
+
+def test_the_sampled_field_is_right_in_the_mean_and_exact_about_its_base():
+    base = Mixture.random(4, 3, seed=2, spread=1.0)
+    denoiser = rough_denoiser(base)
+    x = base.sample(40, seed=3)
+    sigma = torch.full((len(x), 1), 0.4, dtype=torch.float64)
+    score, divergence = denoiser.score_and_divergence(x, sigma)
+    field = sampled_field(denoiser, torch.Generator().manual_seed(1))
+    draws = torch.stack([field(x, sigma)[1] for _ in range(600)])
+    torch.testing.assert_close(field(x, sigma)[0], score)
+    error = draws.std(0) / len(draws) ** 0.5
+    assert ((draws.mean(0) - divergence).abs() < 5 * error + 1e-9).all()
+    assert draws.std(0).mean() > 1e-3, "each draw is random"
+    for parameter in denoiser.network.leave.parameters():
+        torch.nn.init.zeros_(parameter)
+    bare = field(x, sigma)[1]
+    torch.testing.assert_close(bare, base.score_and_divergence(x, sigma)[1])
