@@ -69,7 +69,7 @@ def fit_density_net(
     kwargs = {"sigma": config.sigma, "sigma_max": noise.sigma_max, "nodes": config.nodes}
     with seeded(seed) as generator, torch.no_grad():
         rows = _spread_rows(x, config.points, generator)
-        # Labels with a random divergence: the noise is averaged over rows, and many rows are worth more than exact ones.
+        # A random divergence in the labels: the fit averages over rows, and many rows are worth more than exact ones.
         labels = _label(sampled_field(denoiser, generator), base, rows, kwargs, progress)
         check = held_out[torch.linspace(0, len(held_out) - 1, min(len(held_out), 1500)).long()]
         truth = _label(denoiser_field(denoiser), base, check, kwargs, progress)

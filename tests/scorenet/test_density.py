@@ -24,6 +24,9 @@ class Exact(Denoiser):
     def score(self, x, sigma):
         return self.truth.score(x, sigma)
 
+    def correction(self, x, sigma):
+        return self.truth.score(x, sigma) - self.base.score(x, sigma)
+
     def score_and_divergence(self, x, sigma):
         return self.truth.score_and_divergence(x, sigma)
 
