@@ -99,6 +99,7 @@ def test_sweep_evaluates_the_nets_once_and_ranks_the_trials(tiny_model_dir: Path
 def test_every_example_is_tested() -> None:
     assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == [
         "backtest.py",
+        "density.py",
         "live.py",
         "paper.py",
         "sweep.py",
