@@ -16,7 +16,7 @@ trained      trees grown on training rows and samples, judged on held-out blocks
 heun                  `ScoreModel.sample` at its defaults
 predictor-corrector   500 evaluations
 annealed Langevin     1,000 evaluations, corrected
-mixture               the validated Gaussian mixture that the network corrects, alone
+mixture               the mixture (by default one Gaussian) that the network corrects, alone
 chapter's Langevin    the chapter's network, loss and loop, for the CPU seconds of ours, and its LangevinDynamics
 
 All samplers but the last share one model. No setting was chosen on these figures; those of the samplers are from
