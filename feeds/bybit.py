@@ -94,19 +94,19 @@ class Bybit(_Common):
         raise unknown(name, [self.markets(category) for category in CATEGORIES])
 
     def klines(
-        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
     ) -> Table:
         """Return the bars that open in [start, end), at most KLINE_LIMIT bars wide.
 
-        The open one is included unless only `closed` ones are wanted, which the answer's own stamp tells.
+        The open one is included, unless only those are wanted that closed `closed_for` ms before the answer's stamp.
         """
-        return self._ask(endpoints.klines(instrument, timeframe, start, end, closed=closed))
+        return self._ask(endpoints.klines(instrument, timeframe, start, end, closed_for=closed_for))
 
     def mark_klines(
-        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
     ) -> Table:
         """Return the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
-        return self._ask(endpoints.mark_klines(instrument, timeframe, start, end, closed=closed))
+        return self._ask(endpoints.mark_klines(instrument, timeframe, start, end, closed_for=closed_for))
 
     def funding(self, instrument: Instrument, start: int, end: int) -> Table:
         """Return the newest settlements in [start, end), FUNDING_LIMIT at most."""
@@ -191,19 +191,21 @@ class AsyncBybit(_Common):
         raise unknown(name, [await self.markets(category) for category in CATEGORIES])
 
     async def klines(
-        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
     ) -> Table:
         """Return the bars that open in [start, end), at most KLINE_LIMIT bars wide.
 
-        The open one is included unless only `closed` ones are wanted, which the answer's own stamp tells.
+        The open one is included, unless only those are wanted that closed `closed_for` ms before the answer's stamp.
         """
-        return await self._ask(endpoints.klines(instrument, timeframe, start, end, closed=closed))
+        return await self._ask(endpoints.klines(instrument, timeframe, start, end, closed_for=closed_for))
 
     async def mark_klines(
-        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
     ) -> Table:
         """Return the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
-        return await self._ask(endpoints.mark_klines(instrument, timeframe, start, end, closed=closed))
+        return await self._ask(
+            endpoints.mark_klines(instrument, timeframe, start, end, closed_for=closed_for)
+        )
 
     async def funding(self, instrument: Instrument, start: int, end: int) -> Table:
         """Return the newest settlements in [start, end), FUNDING_LIMIT at most."""

@@ -156,7 +156,7 @@ class Downloader:
             )
         ask = client.mark_klines if series.kind == "mark" else client.klines
         # A wrong answer about the time must not make an open candle a closed one. A day that has begun is listed.
-        closed, days = partial(ask, instrument, closed=True), partial(ask, instrument)
+        closed, days = partial(ask, instrument, closed_for=0), partial(ask, instrument)
         return self._grid_plan(series, closed, series.timeframe, KLINE_LIMIT, days)
 
     def _grid_plan(

@@ -85,11 +85,11 @@ def instruments(category: str) -> Question[dict[str, Instrument]]:
 
 
 def klines(
-    instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+    instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
 ) -> Question[Table]:
     """Ask for the bars that open in [start, end), at most KLINE_LIMIT bars wide.
 
-    The open one is included unless only `closed` ones are wanted, which the answer's own stamp tells.
+    The open one is included, unless only those are wanted that closed `closed_for` ms before the answer's stamp.
     """
     step = to_ms(timeframe)
     query = _kline_query(instrument, timeframe, start, end)
@@ -97,13 +97,13 @@ def klines(
     def dialogue() -> Generator[Call, Any, Table]:
         answer = yield lambda client: client.public_get_v5_market_kline(query)
         rows = parse_klines(answer["result"], instrument, start, end, step)
-        return _over(rows, step, _stamp(answer)) if closed else rows
+        return rows if closed_for is None else _over(rows, step, _stamp(answer) - closed_for)
 
     return Question(f"{timeframe} bars of {instrument.symbol} from {iso(start)}", dialogue)
 
 
 def mark_klines(
-    instrument: Instrument, timeframe: str, start: int, end: int, *, closed: bool = False
+    instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
 ) -> Question[Table]:
     """Ask for the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
     step = to_ms(timeframe)
@@ -112,7 +112,7 @@ def mark_klines(
     def dialogue() -> Generator[Call, Any, Table]:
         answer = yield lambda client: client.public_get_v5_market_mark_price_kline(query)
         rows = parse_klines(answer["result"], instrument, start, end, step, mark=True)
-        return _over(rows, step, _stamp(answer)) if closed else rows
+        return rows if closed_for is None else _over(rows, step, _stamp(answer) - closed_for)
 
     return Question(f"{timeframe} mark price of {instrument.symbol} from {iso(start)}", dialogue)
 

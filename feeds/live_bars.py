@@ -37,7 +37,8 @@ __all__ = ["LiveBars"]
 
 _log = logging.getLogger(__name__)
 
-# A bar of the history is taken for closed only so much after its end: the clock's error, and the exchange's own.
+# A bar of the history is taken for closed only so much after its end: the clock's error, and the exchange's own, which
+# may stamp an answer a little after it read what it answers.
 _SETTLED_MS = 300
 _PAGE = 900
 # Bars delivered last that every request looks at once more.
@@ -270,6 +271,6 @@ class LiveBars:
 
     async def _rows(self, start: int, end: int) -> list[tuple[int, Values]]:
         """Return the closed bars that the history has in [start, end); our clock may be ahead of the answer."""
-        table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed=True)
+        table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed_for=_SETTLED_MS)
         columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
         return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))

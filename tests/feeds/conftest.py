@@ -27,7 +27,7 @@ class Driven:
         found = getattr(self._client, name)
         if not inspect.iscoroutinefunction(found):
             return found
-        return lambda *arguments: self._runner.run(found(*arguments))
+        return lambda *arguments, **named: self._runner.run(found(*arguments, **named))
 
     def __enter__(self) -> Self:
         return self

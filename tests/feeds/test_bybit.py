@@ -64,6 +64,15 @@ def test_every_bar_size_is_asked_for_by_the_exchange_s_name(client, btc, timefra
     np.testing.assert_array_equal(as_matrix(rows), expected(end - 5 * step, end, step=step))
 
 
+@pytest.mark.parametrize("after", [-1, 0, 299, 300])
+@pytest.mark.parametrize("closed_for", [0, 300])
+def test_the_answer_s_own_stamp_tells_what_had_closed(client, bybit, btc, after, closed_for):
+    # The exchange reads a bar and stamps its answer a moment later: in between the bar may have closed.
+    bybit.clock = END + after
+    rows = client.klines(btc, "1h", END - 2 * HOUR, END, closed_for=closed_for)
+    assert len(rows["timestamp"]) == (2 if after >= closed_for else 1)
+
+
 def test_spot_and_linear_are_different_markets(client, bybit):
     assert client.instrument("BTC/USDT").category == "spot"
     client.klines(client.instrument("BTC/USDT"), "1h", START, END)
