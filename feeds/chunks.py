@@ -119,7 +119,8 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
     if content[:4] != _MAGIC or content[-4:] != _MAGIC:
         raise CorruptChunk("not a whole parquet file")
     try:
-        table = pq.read_table(pa.BufferReader(content), use_threads=False)
+        # `pq.read_table` would start threads, with which a process that forks may abort at its end.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         found = table.column_names  # decoded here, where damaged text is expected
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise CorruptChunk(f"not a readable parquet file ({_first_line(error)})") from error

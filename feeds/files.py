@@ -109,11 +109,21 @@ def _read_table(path: Path) -> pd.DataFrame:
             raise StoreError(f"{path} is empty (0 bytes); write or download it again")
         if path.suffix.lower() == ".csv":
             return _from_text(pd.read_csv(path, dtype=str))
-        frame = pd.read_parquet(path, engine="pyarrow", page_checksum_verification=True)
+        frame = _from_parquet(path)
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(f"{path} cannot be read, it is damaged or no bar file: {reason}") from error
     return frame.reset_index() if frame.index.name in COLUMNS else frame
+
+
+def _from_parquet(path: Path) -> pd.DataFrame:
+    # Arrow's pools of threads do not outlive a fork, and a process that forked with them may abort at its end: a script
+    # that reads bars and then optimises forks. Reading from memory, without threads, starts none.
+    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+    table = file.read(use_threads=False)
+    frame: pd.DataFrame = table.to_pandas(use_threads=False)
+    frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    return frame
 
 
 def _from_text(frame: pd.DataFrame) -> pd.DataFrame:

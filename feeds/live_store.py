@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from feeds.errors import StoreError
 from feeds.ranges import Range, merge
@@ -89,6 +90,8 @@ class LiveStore:
                         rows = _latest(rows, more)
                     writer.write(rows, (low, high))
             del entries[:taken]
+        # A month's file is read and written again for every bar: what Arrow keeps of that for this thread adds up.
+        pa.default_memory_pool().release_unused()
 
 
 def _latest(rows: Table, more: Table) -> Table:

@@ -163,6 +163,15 @@ def test_an_interrupted_download_resumes_to_the_same_bytes(bybit, tmp_path, page
     assert tree(broken) == tree(whole)
 
 
+@pytest.fixture
+def _interruptible():
+    """Let SIGINT interrupt, also in a suite that a shell has put into the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_keeps_what_came(download, bybit, tmp_path):
     async def interrupt(seconds):
         signal.raise_signal(signal.SIGINT)

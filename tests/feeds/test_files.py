@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from feeds.bars import as_bars, data_hash
 from feeds.errors import BadBars, BadSource, BarGap, FeedError, MissingData, StoreError
 from feeds.files import read_bars, write_bars
+from feeds.series import SeriesKey, series_columns
+from feeds.store import write_series
 from tests.feeds.frames import HOUR, START, small_frame, valid_frames
 
 EXTENSIONS = ["parquet", "csv"]
@@ -223,3 +227,34 @@ def test_a_failed_replacement_keeps_the_old_file(tmp_path, monkeypatch):
         write_bars(small_frame(9), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["X_1h.csv"]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc, which Linux has"
+)
+def test_reading_starts_no_thread_that_a_fork_would_lose(tmp_path):
+    write_bars(frame := small_frame(), path := tmp_path / "bars.parquet")
+    with write_series(tmp_path, key := SeriesKey("bybit", "BTC/USDT:USDT", "1h")) as writer:
+        columns = {name: frame[name].to_numpy() for name in series_columns("1h")}
+        writer.write(columns, (int(columns["timestamp"][0]), int(columns["timestamp"][-1]) + HOUR))
+    program = f"""
+import os
+from pathlib import Path
+from feeds.files import read_bars
+from feeds.series import SeriesKey
+from feeds.store import read_series
+before = len(os.listdir("/proc/self/task"))
+read_bars(Path({str(path)!r}))
+read_series(Path({str(tmp_path)!r}), SeriesKey("bybit", {key.symbol!r}, "1h"), 0, 1 << 62)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=True,
+    )
+    assert told.stdout == "0\n"
