@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 
 import aiohttp
 import pytest
@@ -255,3 +258,24 @@ def test_too_many_connections_are_refused():
         talk(exchange, lambda client: client.ask(op="ping"))
         with pytest.raises(aiohttp.WSServerHandshakeError):
             talk(exchange, lambda client: client.ask(op="ping"))
+
+
+def test_stopping_from_the_keyboard_with_a_connection_open_ends_without_a_word():
+    command = [sys.executable, "-m", "tests.bybit", "--port", "0"]
+
+    async def conversation(url, server):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{url.replace('http', 'ws')}/v5/public/linear") as socket,
+        ):
+            await socket.send_json({"op": "subscribe", "args": [TOPIC]})
+            await socket.receive(timeout=5)
+            server.send_signal(signal.SIGINT)
+            await asyncio.to_thread(server.wait, 10)
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            asyncio.run(conversation(server.stdout.readline().strip(), server))
+        finally:
+            server.kill()
+        assert (server.returncode, server.stderr.read()) == (0, "")

@@ -152,7 +152,8 @@ class Connection:
             wait = self._exchange.time.seconds_until(self._next_stamp(now)) if self._topics else None
             try:
                 # The ceiling covers a clock that runs while a push is slow.
-                await asyncio.wait_for(self._wake.wait(), None if wait is None else max(wait, 0.0005))
+                async with asyncio.timeout(None if wait is None else max(wait, 0.0005)):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
