@@ -12,7 +12,7 @@ __all__ = ["verdict"]
 
 _REASONS = {
     "warmup": "waiting for enough bars",
-    "hold": "no reason to change its position",
+    "hold": "a target smaller than its rebalance_band",
     "out_of_distribution": "not recognising the state of the market",
     "low_confidence": "a signal that was too weak",
     "inconsistent": "a signal that kept changing its sign",

@@ -22,6 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from scorenet.analytic import Mixture
+from scorenet.atoms import Atom
 from scorenet.calibration import Calibration
 from scorenet.config import ForwardConfig, ModelConfig
 from scorenet.denoiser import Denoiser
@@ -97,6 +98,7 @@ def dump_model(model: ScoreModel) -> tuple[bytes, bytes]:
         "scaler": model.scaler.to_dict(),
         "base": model.base.to_dict(),
         "calibration": model.calibration.to_dict(),
+        "atoms": [atom.to_dict() for atom in model.atoms],
         "fingerprint": model.fingerprint,
         **model.info,
     }
@@ -128,16 +130,29 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Scor
         scaler = Scaler.from_dict(meta["scaler"])
         base = Mixture.from_dict(meta["base"])
         calibration = Calibration.from_dict(meta["calibration"])
+        atoms = tuple(Atom.from_dict(values) for values in meta.get("atoms", ()))
         _check_numbers(dim, scaler, base, calibration)
+        if any(atom.column >= dim for atom in atoms):
+            raise ValueError(f"an atom of a feature beyond the {dim} that there are")
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
         raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
     nets = build_nets(dim, config, base)
     further = {horizon: build_forward_net(dim, config.forward) for horizon in config.forward.horizons}
     modules: dict[str, torch.nn.Module] = dict(zip(("state", "density", "forward"), nets, strict=True))
     _load_weights(weights, where, modules | {f"forward_{horizon}": net for horizon, net in further.items()})
-    known = {"format", "features", "config", "sigma_range", "scaler", "base", "calibration", "fingerprint"}
+    known = {
+        "format",
+        "features",
+        "config",
+        "sigma_range",
+        "scaler",
+        "base",
+        "calibration",
+        "atoms",
+        "fingerprint",
+    }
     info = {key: value for key, value in meta.items() if key not in known}
-    model = ScoreModel(features, config, scaler, base, *nets, calibration, info, further=further)
+    model = ScoreModel(features, config, scaler, base, *nets, calibration, info, further=further, atoms=atoms)
     if model.fingerprint != meta.get("fingerprint"):
         raise CheckpointError(
             f"{where}: {_WEIGHTS} and {_META} do not belong together; train the model again"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scorenet.analytic import Mixture
+from scorenet.atoms import Atom, onto_atoms
 from scorenet.calibration import Calibration
 from scorenet.conditional import conditional
 from scorenet.config import ModelConfig
@@ -81,6 +82,7 @@ class ScoreModel:
         features: the feature set it was trained on.
         config: the settings it was trained with.
         further: nets of p(y | x) for horizons beside the main one.
+        atoms: values that many training rows share exactly, which samples take too.
         info: training span, symbols, timeframe, hashes, versions, log and held-out metrics.
     """
 
@@ -95,6 +97,7 @@ class ScoreModel:
     info: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     further: Mapping[int, ForwardNet] = field(default_factory=dict)
+    atoms: tuple[Atom, ...] = ()
     _around: LevelScore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +186,7 @@ class ScoreModel:
         """Draw n market states as raw features [n, F]."""
         noise = self.config.noise
         z = heun(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
-        return self.scaler.inverse(z.numpy())
+        return self._raw(z)
 
     def scenarios(self, n: int, known: Mapping[str, float], seed: int = 0) -> Array:
         """Draw n market states [n, F] given the raw values of some features, by name: p(the others | known).
@@ -208,7 +211,7 @@ class ScoreModel:
                 sigma_min=noise.sigma_min,
                 sigma_max=noise.sigma_max,
             )
-        x = self.scaler.inverse(z.numpy())
+        x = self._raw(z)
         for name, value in known.items():
             x[:, names.index(name)] = value
         return x
@@ -289,6 +292,10 @@ class ScoreModel:
                 f"horizon: this model knows {known} bars, found {horizon}; train with forward.horizons"
             )
         return self.further[horizon]
+
+    def _raw(self, drawn: Tensor) -> Array:
+        z = drawn.numpy()
+        return onto_atoms(self.scaler.inverse(z), z, self.atoms)
 
     def _rows(self, x: Array, function: Any) -> Array:
         z = torch.from_numpy(self.scaler.transform(x))

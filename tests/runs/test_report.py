@@ -283,4 +283,6 @@ def test_the_verdict_is_in_plain_words():
     idle = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"out_of_distribution": 90, "warmup": 10})
     assert idle[0].startswith("The strategy never traded; buy-and-hold returned −20.00 %.")
     assert "on 90% of the bars, was not recognising the state of the market" in idle[0]
+    small = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"hold": 90, "warmup": 10})
+    assert "on 90% of the bars, was a target smaller than its rebalance_band" in small[0]
     assert verdict(metrics | {"total_return": -1.0}, {})[0].startswith("The account was ruined")

@@ -74,6 +74,21 @@ def test_a_seed_names_the_sample(sampler):
     assert not torch.equal(first, other)
 
 
+def test_the_length_of_a_correction_is_the_level_s_not_the_batch_s():
+    seen = []
+
+    class Flat:
+        def score(self, x, sigma):
+            seen.append(x.clone())
+            return torch.zeros_like(x)
+
+    predictor_corrector(Flat(), BASE, 4_000, 1, steps=2, signal_to_noise=0.2)
+    # The batch's own score is 0. That of a Gaussian has the squared norm tr (C + sigma^2)^-1.
+    inverse = torch.linalg.inv(LAW.covariance + 0.05**2 * torch.eye(3))
+    length = 2 * 0.2**2 * 3 / float(inverse.trace())
+    assert float((seen[2] - seen[1]).var()) == pytest.approx(2 * length, rel=0.15)
+
+
 @pytest.mark.parametrize("step", [0.1, 0.5])
 def test_a_langevin_step_leaves_the_noise_as_it_is(step):
     generator = torch.Generator().manual_seed(0)
