@@ -2,17 +2,19 @@
 
 planted      (edge 0.15, horizon 8) out-of-sample Sharpe of the strategy, beside that of an oracle that trades the
              law's exact expected return through the same rules and costs; target: at least 60 % of the oracle's.
-random_walk  Sharpe after costs, beside the Sharpe that the costs alone explain; target: within 2 standard errors.
+random_walk  Sharpe after costs, beside the Sharpe that the costs alone explain, on ten markets; target: all together
+             within 2 standard errors. (Of ten single ones, one beyond 2 is what chance gives in 4 cases of 10.)
 ar1          hit rate of sign(score) against the next return for phi = +-0.2, `forward` and the chapter's `state`;
              target: forward at least 55 % on both signs.
 
-python benchmarks/recovery.py [--quick] [--seeds 3] [--edge 0.15]
+python benchmarks/recovery.py [--quick] [--seeds 3] [--walks 10] [--edge 0.15]
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,7 @@ from strategies import Rules, ScoreStrategy, SignalStrategy
 
 YEAR = 8_760
 EDGE = 0.15  # drift of the next bar in units of its volatility, at full tilt
+WALKS = 10
 FIRST_SEED = 11  # settings were chosen while looking at seeds 1 to 3; these markets chose nothing
 
 
@@ -88,6 +91,11 @@ def random_walk(seed: int, bars: int, config: ModelConfig) -> tuple[float, float
     return sharpe(equity), float(drag), math.sqrt(YEAR / len(returns))
 
 
+def together(distances: Sequence[float]) -> float:
+    """Return what independent distances, in standard errors each, come to together, in standard errors."""
+    return float(np.sum(distances) / math.sqrt(len(distances)))
+
+
 def hit_rates(phi: float, seed: int, bars: int, config: ModelConfig) -> dict[str, float]:
     frame = simulate("ar1", seed=seed, bars=2 * bars, phi=phi)
     one_bar = config.with_values(**{"features": "chapter", "forward.horizon": 1})
@@ -104,7 +112,8 @@ def hit_rates(phi: float, seed: int, bars: int, config: ModelConfig) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run on few bars and steps")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="markets with a planted edge")
+    parser.add_argument("--walks", type=int, default=WALKS, help="random walks")
     parser.add_argument("--edge", type=float, default=EDGE, help="size of the planted edge")
     options = parser.parse_args()
     bars, config = 50_000, ModelConfig()
@@ -120,10 +129,13 @@ def main() -> None:
         ratios.append(mine / best)
         print(f"  seed {seed}: {mine:6.2f} {best:6.2f} {mine / best:6.2f}", flush=True)
     print(f"  median ratio {np.median(ratios):.2f}")
-    print("random walk: Sharpe, Sharpe of the costs alone, distance in standard errors (target <= 2)")
-    for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
+    print("random walk: Sharpe, Sharpe of the costs alone, distance in standard errors")
+    distances = []
+    for seed in range(FIRST_SEED, FIRST_SEED + options.walks):
         found, drag, error = random_walk(seed, bars, config)
-        print(f"  seed {seed}: {found:6.2f} {drag:6.2f} {abs(found - drag) / error:6.2f}", flush=True)
+        distances.append((found - drag) / error)
+        print(f"  seed {seed}: {found:6.2f} {drag:6.2f} {distances[-1]:+6.2f}", flush=True)
+    print(f"  together {together(distances):+.2f} (target within 2)")
     print("AR(1): hit rate of forward (target >= 0.55) and of the chapter's state signal")
     for phi in (0.2, -0.2):
         rates = hit_rates(phi, FIRST_SEED, bars // 2, config)

@@ -24,7 +24,7 @@ from scorenet.noise import geometric_sigmas, karras_sigmas
 
 __all__ = ["Scored", "annealed_langevin", "heun", "langevin_step", "predictor_corrector"]
 
-_NORM_ROWS = 256
+_PILOTS = 256
 
 
 class Scored(Protocol):
@@ -71,20 +71,25 @@ def predictor_corrector(
     """Draw n scaled states [n, d] by reverse diffusion with Langevin corrections at each level.
 
     A correction moves by 2 (signal_to_noise |noise| / |score|)^2 times the score. The papers average the norms over
-    the batch; here they are those of `base` at the level, so that a row moves alike in any company.
-    (steps - 1) * (1 + corrections) + 1 evaluations.
+    the batch; here over pilot rows that go along and are the same for every n and seed, so that a row moves alike in
+    any company. (steps - 1) * (1 + corrections) + 1 evaluations.
     """
-    generator = torch.Generator().manual_seed(seed)
-    x = _start(base, n, sigma_max, generator)
+    parts = ((_PILOTS, torch.Generator().manual_seed(0)), (n, torch.Generator().manual_seed(seed)))
+    x = torch.cat([_start(base, rows, sigma_max, generator) for rows, generator in parts])
+
+    def drawn() -> Tensor:
+        return torch.cat([_noise(x[:rows], generator) for rows, generator in parts])
+
     sigmas = geometric_sigmas(sigma_min, sigma_max, steps).flip(0).tolist()
     for here, there in itertools.pairwise(sigmas):
         lost = here**2 - there**2
-        length = 2 * (signal_to_noise / _score_norm(base, there)) ** 2 * base.dim
-        x = x + lost * denoiser.score(x, here) + math.sqrt(lost) * _noise(x, generator)
+        x = x + lost * denoiser.score(x, here) + math.sqrt(lost) * drawn()
         for _ in range(corrections):
-            score, noise = denoiser.score(x, there), _noise(x, generator)
-            x = x + length * score + math.sqrt(2 * length) * noise
-    return _tweedie(denoiser, x, sigmas[-1])
+            score, noise = denoiser.score(x, there), drawn()
+            ratio = noise[:_PILOTS].norm(dim=1).mean() / score[:_PILOTS].norm(dim=1).mean()
+            length = 2 * (signal_to_noise * ratio) ** 2
+            x = x + length * score + (2 * length).sqrt() * noise
+    return _tweedie(denoiser, x[_PILOTS:], sigmas[-1])
 
 
 @torch.no_grad()
@@ -125,12 +130,6 @@ def _start(base: Mixture, n: int, sigma_max: float, generator: torch.Generator) 
     noisy = base.covariance + sigma_max**2 * torch.eye(base.dim, dtype=base.means.dtype)
     start = torch.randn(n, base.dim, generator=generator, dtype=base.means.dtype)
     return torch.as_tensor(base.mean + start @ torch.linalg.cholesky(noisy).T)
-
-
-def _score_norm(base: Mixture, sigma: float) -> float:
-    """Return the root mean square norm of the score of `base` at sigma, over its own draws."""
-    rows = base.sample(_NORM_ROWS, seed=0, sigma=sigma)
-    return float(base.score(rows, sigma).square().sum(dim=1).mean().sqrt())
 
 
 def _noise(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -74,19 +74,22 @@ def test_a_seed_names_the_sample(sampler):
     assert not torch.equal(first, other)
 
 
-def test_the_length_of_a_correction_is_the_level_s_not_the_batch_s():
-    seen = []
+def test_corrections_are_as_long_for_one_row_as_for_many():
+    def walk(n, seed):
+        seen = []
 
-    class Flat:
-        def score(self, x, sigma):
-            seen.append(x.clone())
-            return torch.zeros_like(x)
+        class Watched(Oracle):
+            def score(self, x, sigma):
+                seen.append(x.clone())
+                return super().score(x, sigma)
 
-    predictor_corrector(Flat(), BASE, 4_000, 1, steps=2, signal_to_noise=0.2)
-    # The batch's own score is 0. That of a Gaussian has the squared norm tr (C + sigma^2)^-1.
-    inverse = torch.linalg.inv(LAW.covariance + 0.05**2 * torch.eye(3))
-    length = 2 * 0.2**2 * 3 / float(inverse.trace())
-    assert float((seen[2] - seen[1]).var()) == pytest.approx(2 * length, rel=0.15)
+        assert len(predictor_corrector(Watched(LAW), BASE, n, seed, steps=20)) == n
+        # The rows that go along set the lengths; the last step is without them.
+        return torch.stack([x[:-n] for x in seen[:-1]])
+
+    alone = walk(1, seed=1)
+    assert torch.equal(alone, walk(1, seed=2))
+    torch.testing.assert_close(alone, walk(300, seed=1), atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("step", [0.1, 0.5])
