@@ -32,6 +32,7 @@ DAY = 24 * HOUR
 YEAR_2024 = 1_704_067_200_000
 KEY = SeriesKey("bybit", "BTC/USDT:USDT", "1h")
 ALL = (0, 1 << 62)
+ZSTD = b"\x28\xb5\x2f\xfd"
 DRIVER = Path(__file__).with_name("store_driver.py")
 
 
@@ -229,6 +230,10 @@ def with_header(body, **changes):
     return sink.getvalue().to_pybytes()
 
 
+def flipped(body, at):
+    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+
+
 def corrupt_ways():
     other = {"exchange": "bybit", "symbol": "ETH/USDT:USDT", "kind": "1h", "period": "2024"}
     foreign = pa.BufferOutputStream()
@@ -240,13 +245,25 @@ def corrupt_ways():
         "cut in half": lambda body: body[: len(body) // 2],
         "text": lambda body: b"not a parquet file",
         "flipped magic": lambda body: b"X" + body[1:],
-        "flipped value": lambda body: body[:60] + bytes([body[60] ^ 1]) + body[61:],
+        "flipped value": lambda body: flipped(body, body.index(ZSTD) + 8),
         "foreign parquet": lambda body: foreign.getvalue().to_pybytes(),
         "another symbol's": lambda body: encode(Chunk(rows, [(YEAR_2024, YEAR_2024 + DAY)]), other),
         "another version's": lambda body: with_header(body, format=9),
         "changed coverage": lambda body: with_header(body, covered=[[0, YEAR_2024]]),
         "no header": lambda body: with_header(body, sha256=None, format=None),
     }
+
+
+def test_a_chunk_in_parquet_s_usual_encoding_is_read_alike(tmp_path):
+    # As earlier versions wrote them.
+    put(tmp_path, YEAR_2024, 50)
+    path = series_path(tmp_path, KEY) / "2024.parquet"
+    before = read_series(tmp_path, KEY, *ALL)
+    path.write_bytes(with_header(path.read_bytes()))
+    after = read_series(tmp_path, KEY, *ALL)
+    assert after.covered == before.covered
+    for name, values in before.columns.items():
+        np.testing.assert_array_equal(after.columns[name], values)
 
 
 @pytest.mark.parametrize("way", corrupt_ways().values(), ids=corrupt_ways())
