@@ -5,9 +5,7 @@ week     10,080 one-minute bars from a loopback exchange (a process of its own) 
          a duplicate, NaN, a late candle, a TCP reset, no data, an unknown topic, silence. What a Cerebro with
          `CCXTData` saw is then held against `load_bars` into an empty store: every line of every bar, bit for bit.
 memory   resident memory of the Cerebro's process (exactbars=1) after a tenth of the bars and at its highest thereafter;
-         target: 8 MiB apart at most. Most of what is more is what
-         Arrow's allocator keeps of the month's file that is written again every second: set
-         ARROW_DEFAULT_MEMORY_POOL=system to see the rest.
+         target: 8 MiB apart at most
 rest     an hourly feed at the real speed with a push every five seconds and no bar due: processor time of all threads
          of the process over 30 s; target: at most 2 % of a core.
 
