@@ -98,6 +98,11 @@ def run(main: Coroutine[Any, Any, _Result]) -> _Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        inside = False
+    else:
+        inside = True
+    # Out of the handler: what fails in `main` would name "no running event loop" as what it comes from.
+    if not inside:
         return asyncio.run(main)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, main).result()

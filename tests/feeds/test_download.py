@@ -163,6 +163,15 @@ def test_an_interrupted_download_resumes_to_the_same_bytes(bybit, tmp_path, page
     assert tree(broken) == tree(whole)
 
 
+def test_an_exchange_that_cannot_be_reached_is_named_with_the_reason(patience):
+    async def ask():
+        async with AsyncBybit(base_url="http://127.0.0.1:1", retry=patience()) as client:
+            await client.server_time()
+
+    with pytest.raises(ExchangeUnavailable, match=r"127\.0\.0\.1:1.*(Connect|refused)"):
+        run(ask())
+
+
 @pytest.fixture
 def _interruptible():
     """Let SIGINT interrupt, also in a suite that a shell has put into the background, where it is ignored."""
