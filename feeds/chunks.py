@@ -105,7 +105,7 @@ def encode(chunk: Chunk, identity: Mapping[str, str]) -> bytes:
     table = pa.table({name: pa.array(values) for name, values in chunk.columns.items()})
     table = table.replace_schema_metadata({_METADATA: json.dumps(header, sort_keys=True)})
     sink = pa.BufferOutputStream()
-    # Stamps a step apart, floats that share their high bytes: half the size of dictionaries, in a fifth of the time.
+    # Stamps a step apart, floats that share their high bytes: smaller than dictionaries, and sooner written.
     encodings = {
         name: "DELTA_BINARY_PACKED" if name == "timestamp" else "BYTE_STREAM_SPLIT" for name in chunk.columns
     }

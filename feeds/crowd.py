@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 __all__ = ["Crowd", "Halted", "in_thread", "run"]
@@ -95,14 +96,11 @@ async def in_thread(function: Callable[..., _Result], *arguments: Any) -> _Resul
 
 def run(main: Coroutine[Any, Any, _Result]) -> _Result:
     """Return what `main` gives, also where an event loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        inside = False
-    else:
-        inside = True
-    # Out of the handler: what fails in `main` would name "no running event loop" as what it comes from.
-    if not inside:
+    loop = None
+    with suppress(RuntimeError):
+        loop = asyncio.get_running_loop()
+    # Not in an `except`: what fails in `main` would name "no running event loop" as what it comes from.
+    if loop is None:
         return asyncio.run(main)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, main).result()
