@@ -5,7 +5,7 @@ from __future__ import annotations
 from feeds import simulate
 from runs.markets import as_market
 from scorenet import ModelConfig, ScoreModel, learn
-from scorenet.training import threads
+from scorenet.score.training import threads
 
 __all__ = ["quick_model"]
 

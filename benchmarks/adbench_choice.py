@@ -22,12 +22,12 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from tqdm import tqdm
 
-from scorenet.columns import Columns
 from scorenet.config import NoiseConfig, StateConfig
-from scorenet.kernels import Kernels
-from scorenet.stack import Member, NetDensity, stacking_weights
-from scorenet.state import fit_base, fit_denoiser
-from scorenet.training import threads
+from scorenet.score.fit import fit_base, fit_denoiser
+from scorenet.score.training import threads
+from scorenet.table.column_transforms import Columns
+from scorenet.table.kernels import Kernels
+from scorenet.table.stacking import Member, NetDensity, stacking_weights
 
 TRANSFORMS = {"standardize": False, "auto": True}
 FLOOR = 0.05

@@ -28,7 +28,7 @@ from _timing import alternate, heading, milliseconds
 from torch import Tensor
 
 from feeds import simulate
-from scorenet.chapter import MultiScaleScoreNetwork
+from scorenet.baselines.chapter import MultiScaleScoreNetwork
 
 LOOKBACK = 20
 WARMUP = 100

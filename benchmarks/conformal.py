@@ -21,11 +21,11 @@ from _bybit import add_data_option, load_markets, milliseconds
 from _timing import heading
 
 from scorenet import Market, ModelConfig, ScoreModel, learn
-from scorenet.adaptive import adaptive_gate
-from scorenet.analytic import Mixture
-from scorenet.blocked import rejected_share
-from scorenet.calibration import Calibration
-from scorenet.drift import first_alarm, population_stability
+from scorenet.conformal.adaptive import adaptive_gate
+from scorenet.conformal.calibration import Calibration
+from scorenet.conformal.dependence import rejected_share
+from scorenet.conformal.drift import first_alarm, population_stability
+from scorenet.score.mixture import Mixture
 
 LEVELS = (0.01, 0.05, 0.10)
 SYMBOLS = ("BTC", "ETH")

@@ -27,7 +27,7 @@ from pathlib import Path
 import ccxt
 from _timing import heading, verdict
 
-from feeds.download import fetch
+from feeds.download.api import fetch
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUR = 3_600_000

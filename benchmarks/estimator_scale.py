@@ -23,8 +23,8 @@ from _timing import heading, verdict
 from sklearn.mixture import GaussianMixture
 
 from scorenet import ScoreDensity
-from scorenet.analytic import Mixture
-from scorenet.training import threads
+from scorenet.score.mixture import Mixture
+from scorenet.score.training import threads
 
 SIZES, QUICK = (1_000, 30_000, 1_000_000), (300, 3_000)
 DIM, SIGMA, BLOCK = 20, 0.05, 2_000

@@ -31,8 +31,8 @@ from _timing import heading
 
 from scorenet import Market, ModelConfig
 from scorenet.features import feature_set
-from scorenet.forward import ForwardReturn, forward_target
-from scorenet.forward_training import fit_forward_net
+from scorenet.forward.distribution import ForwardReturn, forward_target
+from scorenet.forward.training import fit_forward_net
 from scorenet.scaling import Scaler
 
 SYMBOLS = ("BTC", "ETH", "SOL", "BNB")

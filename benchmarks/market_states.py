@@ -29,12 +29,12 @@ from _timing import heading
 from torch import Tensor
 
 from scorenet import Market, ModelConfig
-from scorenet.analytic import Mixture
-from scorenet.divergence import denoiser_field
+from scorenet.density.heat import heat_log_density
 from scorenet.features import FeatureSet, feature_set
-from scorenet.heat import heat_log_density
 from scorenet.scaling import Scaler
-from scorenet.state import fit_base, fit_denoiser
+from scorenet.score.divergence import denoiser_field
+from scorenet.score.fit import fit_base, fit_denoiser
+from scorenet.score.mixture import Mixture
 
 SYMBOLS = ("BTC", "ETH")
 TEST = ("2025-01-01", "2025-07-01")

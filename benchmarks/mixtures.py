@@ -33,13 +33,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scorenet import ModelConfig
-from scorenet.analytic import Mixture
-from scorenet.chapter import DenoisingScoreMatchingLoss, MultiScaleScoreNetwork
-from scorenet.density import fit_density_net
-from scorenet.divergence import denoiser_field
-from scorenet.heat import heat_log_density
-from scorenet.state import fit_base, fit_denoiser
-from scorenet.training import threads
+from scorenet.baselines.chapter import DenoisingScoreMatchingLoss, MultiScaleScoreNetwork
+from scorenet.density.heat import heat_log_density
+from scorenet.density.net import fit_density_net
+from scorenet.score.divergence import denoiser_field
+from scorenet.score.fit import fit_base, fit_denoiser
+from scorenet.score.mixture import Mixture
+from scorenet.score.training import threads
 
 DIM, COMPONENTS, FRESH, BATCH = 11, 6, 4_000, 10_000
 LEVELS = (0.05, 0.1, 0.2, 0.4, 1.0)

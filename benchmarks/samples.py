@@ -15,7 +15,7 @@ trained      trees grown on training rows and samples, judged on held-out blocks
   at sigma   both sides noised to sigma_min, the smallest scale that the model knows
   less funding   without the two features of which a third of the rows have one value, the exchange's default
 
-heun                  `ScoreModel.sample` at its defaults: draws near the default funding take it (`scorenet.atoms`)
+heun                  `ScoreModel.sample` at its defaults: draws near the default funding take it (`sampling.atoms`)
 heun, no atoms        the same before that
 predictor-corrector   500 evaluations
 annealed Langevin     1,000 evaluations, corrected
@@ -46,14 +46,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scorenet import Market, ModelConfig
-from scorenet.analytic import Mixture
-from scorenet.atoms import find_atoms, onto_atoms
-from scorenet.chapter import MultiScaleScoreNetwork, train_score_network
-from scorenet.chapter_sampling import LangevinDynamics
+from scorenet.baselines.chapter import MultiScaleScoreNetwork, train_score_network
+from scorenet.baselines.chapter_sampling import LangevinDynamics
 from scorenet.features import feature_set
-from scorenet.sampling import Scored, annealed_langevin, heun, predictor_corrector
+from scorenet.sampling.atoms import find_atoms, onto_atoms
+from scorenet.sampling.samplers import Scored, annealed_langevin, heun, predictor_corrector
 from scorenet.scaling import Scaler
-from scorenet.state import fit_base, fit_denoiser
+from scorenet.score.fit import fit_base, fit_denoiser
+from scorenet.score.mixture import Mixture
 
 SYMBOLS = ("BTC", "ETH")
 LATER = ("2024-07-01", "2025-07-01")

@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 from _timing import alternate, heading, median_ratio, milliseconds, verdict
 
 from feeds import BarsData, load_bars, simulate, to_arrays
-from feeds.chunks import Chunk, encode
-from feeds.series import SeriesKey
-from feeds.store import read_series, write_series
+from feeds.store.chunks import Chunk, encode
+from feeds.store.keys import SeriesKey
+from feeds.store.series_store import read_series, write_series
 
 HOUR = 3_600_000
 START = 1_325_376_000_000  # 2012-01-01

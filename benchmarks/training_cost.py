@@ -32,14 +32,14 @@ from mixtures import standardised
 from torch import Tensor
 
 from scorenet import ModelConfig
-from scorenet.analytic import Mixture
-from scorenet.chapter import MultiScaleScoreNetwork, train_score_network
-from scorenet.denoiser import Denoiser
+from scorenet.baselines.chapter import MultiScaleScoreNetwork, train_score_network
 from scorenet.features import feature_set
-from scorenet.objectives import NoisyScore, dsm_residual
 from scorenet.scaling import Scaler
-from scorenet.state import fit_base, fit_denoiser
-from scorenet.training import threads
+from scorenet.score.denoiser import Denoiser
+from scorenet.score.fit import fit_base, fit_denoiser
+from scorenet.score.mixture import Mixture
+from scorenet.score.objectives import NoisyScore, dsm_residual
+from scorenet.score.training import threads
 from scorenet.windows import chronological_split
 
 SIGMAS = torch.linspace(np.log(1.0), np.log(0.01), 10).exp().tolist()  # the chapter's levels

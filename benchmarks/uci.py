@@ -36,8 +36,8 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 
 from scorenet import ScoreDensity
-from scorenet.analytic import Mixture
-from scorenet.training import threads
+from scorenet.score.mixture import Mixture
+from scorenet.score.training import threads
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import sys
 import backtrader as bt
 
 from feeds import ReplayData, load_bars
-from feeds.stamps import iso
+from feeds.bars.times import iso
 from strategies import Orders, PerpetualBroker, ScoreStrategy
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "models/demo"

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from feeds.bars import as_bars, data_hash, find_gaps, join_funding, join_open_interest, resample, to_arrays
-from feeds.errors import (
+from .bars.files import read_bars, write_bars
+from .bars.frame import as_bars, data_hash, find_gaps, join_funding, join_open_interest, resample, to_arrays
+from .errors import (
     BadBars,
     BadSource,
     BadSymbol,
@@ -17,13 +18,12 @@ from feeds.errors import (
     MissingData,
     StoreError,
 )
-from feeds.files import read_bars, write_bars
-from feeds.simulated import expected_return, simulate
-from feeds.sources import load_bars
+from .simulated.api import expected_return, simulate
+from .sources import load_bars
 
 if TYPE_CHECKING:
-    from feeds.btdata import BarsData, ReplayData
-    from feeds.ccxtdata import CCXTData
+    from .btdata import BarsData, ReplayData
+    from .ccxtdata import CCXTData
 
 __all__ = [
     "BadBars",
@@ -59,11 +59,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Bars can be fetched, checked and simulated without Backtrader: it is imported when a feed is asked for.
     if name in ("BarsData", "ReplayData"):
-        from feeds import btdata
+        from . import btdata
 
         return getattr(btdata, name)
     if name == "CCXTData":
-        from feeds.ccxtdata import CCXTData
+        from .ccxtdata import CCXTData
 
         return CCXTData
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

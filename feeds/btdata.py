@@ -8,9 +8,9 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 
-from feeds.bars import as_bars, to_arrays
-from feeds.errors import BadTimeframe
-from feeds.timeframes import to_backtrader, to_ms
+from .bars.frame import as_bars, to_arrays
+from .bars.timeframes import to_backtrader, to_ms
+from .errors import BadTimeframe
 
 __all__ = ["BarsData", "ReplayData", "columns_of", "float_days", "whole_ms"]
 

@@ -9,20 +9,20 @@ import numpy as np
 import pandas as pd
 from backtrader.feed import DataClone
 
-from feeds.btdata import BarsData, float_days, whole_ms
-from feeds.bybit import Bybit
-from feeds.columns import COLUMNS
-from feeds.download import ensure
-from feeds.errors import BadSource, MissingData
-from feeds.instruments import Instrument
-from feeds.live import LiveSource, LiveThread
-from feeds.live_events import Bar, Failed, LiveSettings, Status
-from feeds.live_group import LiveGroup
-from feeds.live_queue import NEWS, LiveQueue
-from feeds.series import SeriesKey
-from feeds.stamps import iso, parse_time
-from feeds.store import series_info
-from feeds.timeframes import to_ms
+from .bars.cells import COLUMNS
+from .bars.timeframes import to_ms
+from .bars.times import iso, parse_time
+from .btdata import BarsData, float_days, whole_ms
+from .bybit.market import Bybit
+from .download.api import ensure
+from .errors import BadSource, MissingData
+from .instruments import Instrument
+from .live.events import Bar, Failed, LiveSettings, Status
+from .live.group import LiveGroup
+from .live.queue import NEWS, LiveQueue
+from .live.source import LiveSource, LiveThread
+from .store.keys import SeriesKey
+from .store.series_store import series_info
 
 __all__ = ["CCXTData"]
 

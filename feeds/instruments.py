@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feeds.errors import BadSymbol
-from feeds.failures import Malformed
+from .errors import BadSymbol
+from .exchange.failures import Malformed
 
 __all__ = ["CATEGORIES", "Instrument", "categories_of", "find", "parse_instrument", "unknown"]
 

@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pandas as pd
 
-from feeds.bars import GapPolicy, as_bars, check_gap_policy
-from feeds.errors import BadSource, BadTimeframe, MissingData
-from feeds.files import EXTENSIONS, read_bars
-from feeds.laws import OPTIONS, did_you_mean, make_law
-from feeds.simulated import simulate
-from feeds.stamps import iso, parse_time
-from feeds.timeframes import to_ms
+from .bars.files import EXTENSIONS, read_bars
+from .bars.frame import GapPolicy, as_bars, check_gap_policy
+from .bars.timeframes import to_ms
+from .bars.times import iso, parse_time
+from .errors import BadSource, BadTimeframe, MissingData
+from .simulated.api import simulate
+from .simulated.processes import OPTIONS, did_you_mean, make_law
 
 __all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "parse_source"]
 
@@ -170,7 +170,7 @@ def _from_exchange(
     source: ExchangeSource, since: int | None, until: int | None, warmup_bars: int, **options: Any
 ) -> pd.DataFrame:
     # Imported here: only an exchange source needs the exchange client.
-    from feeds.download import ensure
+    from .download.api import ensure
 
     return ensure(
         source.symbol,

@@ -9,18 +9,19 @@ from typing import Any, cast
 
 import pandas as pd
 
-from feeds.timeframes import from_ms, to_ms
-from runs.engine import Result, benchmark, run
-from runs.manifest import manifest
-from runs.markets import LoadOptions, describe, load_markets
-from runs.report import write_report
-from runs.rundir import RunDir
-from runs.settings import Account
-from runs.statistics import compute_metrics, drawdown
+from feeds.bars.timeframes import from_ms, to_ms
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
 from scorenet.checkpoint import file_hash
 from scorenet.model import SIGNALS
 from strategies import Rules, ScoreStrategy
+
+from .engine import Result, benchmark, run
+from .folder.manifest import manifest
+from .folder.rundir import RunDir
+from .markets import LoadOptions, describe, load_markets
+from .report.build import write_report
+from .settings import Account
+from .statistics import compute_metrics, drawdown
 
 __all__ = [
     "backtest",
@@ -169,7 +170,7 @@ def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
 
 def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str | None) -> int:
     """Return the close (UTC ms) of the first bar that is decided: the first in the range with enough bars before it."""
-    from feeds.stamps import parse_time
+    from feeds.bars.times import parse_time
 
     step = to_ms(frames[0].attrs["timeframe"])
     warmed = min(int(frame["timestamp"].iloc[model.lookback]) for frame in frames)

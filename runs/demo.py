@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from runs.backtest import backtest, strategy_defaults
-from runs.markets import LoadOptions, stamp
-from runs.settings import Account
-from runs.train import train
 from scorenet import ModelConfig
+
+from .backtest import backtest, strategy_defaults
+from .markets import LoadOptions, stamp
+from .settings import Account
+from .train import train
 
 __all__ = ["demo"]
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from feeds import BarsData
-from runs.frames import conform, empty_frame
-from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, PerpetualCommission
 from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
+
+from .folder.frames import conform, empty_frame
+from .settings import Account
 
 __all__ = ["Modes", "Result", "assemble", "benchmark", "build", "collect", "run"]
 

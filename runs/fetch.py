@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runs.markets import stamp
-from runs.tables import format_rows
+from .markets import stamp
+from .tables import format_rows
 
 __all__ = ["fetch_symbols", "format_reports"]
 
@@ -19,7 +19,7 @@ def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> 
         ExchangeError: when the exchange does not deliver; what had arrived is kept.
         StoreError: when the store cannot be written.
     """
-    from feeds.download import fetch
+    from feeds.download.api import fetch
 
     reports = fetch(symbols, progress=progress, **options)
     return [

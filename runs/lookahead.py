@@ -17,15 +17,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from feeds.timeframes import to_ms
-from runs.backtest import check_frames
-from runs.engine import Modes, build, collect
-from runs.jsonfile import plain
-from runs.markets import LoadOptions, load_markets
-from runs.settings import Account
+from feeds.bars.timeframes import to_ms
 from scorenet import ScoreModel, TooFewBars
 from strategies import ScoreStrategy
 from strategies.datas import symbol_of, to_milliseconds
+
+from .backtest import check_frames
+from .engine import Modes, build, collect
+from .folder.jsonfile import plain
+from .markets import LoadOptions, load_markets
+from .settings import Account
 
 __all__ = ["Difference", "LookaheadReport", "check_lookahead", "prove"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from feeds import BadSource, MissingData, load_bars
-from feeds.bars import data_hash, to_arrays
-from feeds.timeframes import to_ms
+from feeds.bars.frame import data_hash, to_arrays
+from feeds.bars.timeframes import to_ms
 from scorenet import Market
 
 __all__ = ["LoadOptions", "as_market", "describe", "load_markets", "stamp"]

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from runs.metric_rows import ROWS, show
-from strategies.metrics import drawdowns as drawdown
-from strategies.metrics import performance, profit_factor, turnover, win_rate
+from strategies.analyzers.metrics import drawdowns as drawdown
+from strategies.analyzers.metrics import performance, profit_factor, turnover, win_rate
+
+from .metric_rows import ROWS, show
 
 __all__ = ["compute_metrics", "drawdown", "format_table"]
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runs.manifest import versions
-from runs.markets import LoadOptions, as_market, describe, load_markets, stamp
 from scorenet import CheckpointError, ModelConfig, ScoreModel, learn
+
+from .folder.manifest import versions
+from .markets import LoadOptions, as_market, describe, load_markets, stamp
 
 __all__ = ["train"]
 

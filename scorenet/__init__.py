@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from scorenet.config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
-from scorenet.errors import (
+from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
+from .errors import (
     CheckpointError,
     ConfigError,
     Diverged,
@@ -11,14 +11,14 @@ from scorenet.errors import (
     ScorenetError,
     TooFewBars,
 )
-from scorenet.features import FeatureSet, feature_set
-from scorenet.forward import ForwardReturn
-from scorenet.learning import Market, learn
-from scorenet.model import Evaluation, ScoreModel
-from scorenet.scenarios import ScenarioPaths, scenario_paths
+from .features import FeatureSet, feature_set
+from .forward.distribution import ForwardReturn
+from .learning import Market, learn
+from .model import Evaluation, ScoreModel
+from .scenarios import ScenarioPaths, scenario_paths
 
 if TYPE_CHECKING:
-    from scorenet.estimator import ScoreDensity
+    from .table.estimator import ScoreDensity
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # scikit-learn costs a second to import, and only this class needs it.
     if name == "ScoreDensity":
-        from scorenet.estimator import ScoreDensity
+        from .table.estimator import ScoreDensity
 
         return ScoreDensity
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +23,69 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from scorenet.analytic import Mixture
-from scorenet.atoms import Atom
-from scorenet.calibration import Calibration
-from scorenet.config import ForwardConfig, ModelConfig
-from scorenet.denoiser import Denoiser
-from scorenet.density import DensityNet
-from scorenet.errors import CheckpointError, ScorenetError
-from scorenet.features import FeatureSet, feature_set
-from scorenet.forward_net import ForwardNet
-from scorenet.model import ScoreModel
-from scorenet.scaling import Scaler
-from scorenet.state import build_denoiser
+from .config import ForwardConfig, ModelConfig
+from .conformal.calibration import Calibration
+from .density.net import DensityNet
+from .errors import CheckpointError, ScorenetError
+from .features import FeatureSet, feature_set
+from .forward.net import ForwardNet
+from .sampling.atoms import Atom
+from .scaling import Scaler
+from .score.denoiser import Denoiser
+from .score.fit import build_denoiser
+from .score.mixture import Mixture
 
-__all__ = ["FORMAT", "build_nets", "dump_model", "file_hash", "load_model", "parse_model", "save_model"]
+__all__ = [
+    "FORMAT",
+    "ModelParts",
+    "build_nets",
+    "dump_model",
+    "file_hash",
+    "fingerprint_of",
+    "load_model",
+    "parse_model",
+    "save_model",
+]
 
 FORMAT = "scorenet/2"
 _WEIGHTS, _META = "model.safetensors", "model.json"
 _MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
 _MAX_FEATURES = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelParts:
+    """Everything that a model folder holds; `ScoreModel` is made of it and adds the methods."""
+
+    features: FeatureSet
+    config: ModelConfig
+    scaler: Scaler
+    base: Mixture
+    denoiser: Denoiser
+    density_net: DensityNet
+    forward_net: ForwardNet
+    calibration: Calibration
+    info: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    further: Mapping[int, ForwardNet] = field(default_factory=dict)
+    atoms: tuple[Atom, ...] = ()
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Return the nets by the name under which their tensors are stored."""
+        named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
+        return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
+
+
+def fingerprint_of(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str:
+    """Return the sha256 of the mixture's and the nets' numbers."""
+    digest = hashlib.sha256()
+    for part in (base.weights, base.means, base.covariances):
+        digest.update(part.double().contiguous().numpy().tobytes())
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            digest.update(f"{name}.{key}".encode())
+            digest.update(value.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[Denoiser, DensityNet, ForwardNet]:
@@ -56,7 +102,7 @@ def build_forward_net(dim: int, config: ForwardConfig) -> ForwardNet:
     return ForwardNet(dim, config.hidden, config.members, config.components, config.scale_hidden)
 
 
-def save_model(model: ScoreModel, path: Path) -> Path:
+def save_model(model: ModelParts, path: Path) -> Path:
     """Write a model folder atomically.
 
     Raises:
@@ -79,7 +125,7 @@ def save_model(model: ScoreModel, path: Path) -> Path:
     return path
 
 
-def dump_model(model: ScoreModel) -> tuple[bytes, bytes]:
+def dump_model(model: ModelParts) -> tuple[bytes, bytes]:
     """Return the bytes of a model's two files, metadata and weights; `parse_model` is the inverse."""
     tensors = {
         f"{part}.{name}": value.float().contiguous()
@@ -105,7 +151,7 @@ def dump_model(model: ScoreModel) -> tuple[bytes, bytes]:
     return json.dumps(meta, indent=1, allow_nan=False).encode(), save_tensors(tensors)
 
 
-def load_model(path: Path) -> ScoreModel:
+def load_model(path: Path) -> ModelParts:
     """Read a model folder; see `ScoreModel.load`."""
     if path.suffix in {".pt", ".pth", ".pkl", ".ckpt"}:
         raise CheckpointError(
@@ -116,8 +162,8 @@ def load_model(path: Path) -> ScoreModel:
     return parse_model(meta, _read_bytes(path / _WEIGHTS), str(path))
 
 
-def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> ScoreModel:
-    """Rebuild a model from the bytes of its two files; `where` names them in errors.
+def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> ModelParts:
+    """Read a model from the bytes of its two files; `where` names them in errors.
 
     Raises:
         CheckpointError: if the bytes are damaged, hostile or of another version.
@@ -139,7 +185,8 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Scor
     nets = build_nets(dim, config, base)
     further = {horizon: build_forward_net(dim, config.forward) for horizon in config.forward.horizons}
     modules: dict[str, torch.nn.Module] = dict(zip(("state", "density", "forward"), nets, strict=True))
-    _load_weights(weights, where, modules | {f"forward_{horizon}": net for horizon, net in further.items()})
+    modules |= {f"forward_{horizon}": net for horizon, net in further.items()}
+    _load_weights(weights, where, modules)
     known = {
         "format",
         "features",
@@ -152,12 +199,26 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Scor
         "fingerprint",
     }
     info = {key: value for key, value in meta.items() if key not in known}
-    model = ScoreModel(features, config, scaler, base, *nets, calibration, info, further=further, atoms=atoms)
-    if model.fingerprint != meta.get("fingerprint"):
+    denoiser, density_net, forward_net = nets
+    fingerprint = fingerprint_of(base, modules)
+    if fingerprint != meta.get("fingerprint"):
         raise CheckpointError(
             f"{where}: {_WEIGHTS} and {_META} do not belong together; train the model again"
         )
-    return model
+    return ModelParts(
+        features=features,
+        config=config,
+        scaler=scaler,
+        base=base,
+        denoiser=denoiser,
+        density_net=density_net,
+        forward_net=forward_net,
+        calibration=calibration,
+        info=info,
+        fingerprint=fingerprint,
+        further=further,
+        atoms=atoms,
+    )
 
 
 def file_hash(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from scorenet.errors import ConfigError
+from .errors import ConfigError
 
 __all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorenet.errors import ConfigError, FeatureMismatch
+from .errors import ConfigError, FeatureMismatch
 
 __all__ = ["INPUTS", "OPTIONAL_INPUTS", "FeatureSet", "feature_set"]
 

@@ -11,23 +11,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scorenet.analytic import Mixture
-from scorenet.atoms import commonest, find_atoms
-from scorenet.calibration import Calibration
-from scorenet.config import ModelConfig
-from scorenet.density import fit_density_net
-from scorenet.diagnostics import held_out_metrics
-from scorenet.errors import ScorenetError, TooFewBars
-from scorenet.features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
-from scorenet.forward import forward_target
-from scorenet.forward_net import ForwardNet
-from scorenet.forward_training import fit_forward_net
-from scorenet.model import ScoreModel
-from scorenet.sampling import heun
-from scorenet.scaling import Scaler
-from scorenet.state import fit_base, fit_denoiser
-from scorenet.training import TrainingLog, threads
-from scorenet.windows import Split, chronological_split
+from .config import ModelConfig
+from .conformal.calibration import Calibration
+from .density.net import fit_density_net
+from .diagnostics.held_out import held_out_metrics
+from .errors import ScorenetError, TooFewBars
+from .features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
+from .forward.distribution import forward_target
+from .forward.net import ForwardNet
+from .forward.training import fit_forward_net
+from .model import ScoreModel
+from .sampling.atoms import commonest, find_atoms
+from .sampling.samplers import heun
+from .scaling import Scaler
+from .score.fit import fit_base, fit_denoiser
+from .score.mixture import Mixture
+from .score.training import TrainingLog, threads
+from .windows import Split, chronological_split
 
 __all__ = ["Market", "learn"]
 

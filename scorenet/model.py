@@ -6,33 +6,34 @@ import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from scorenet.analytic import Mixture
-from scorenet.atoms import Atom, onto_atoms
-from scorenet.calibration import Calibration
-from scorenet.conditional import conditional
-from scorenet.config import ModelConfig
-from scorenet.denoiser import Denoiser
-from scorenet.density import DensityNet
-from scorenet.divergence import denoiser_field
-from scorenet.errors import ConfigError
-from scorenet.features import Bars, FeatureSet
-from scorenet.forward import ForwardReturn
-from scorenet.forward_net import ForwardNet
-from scorenet.heat import heat_log_density
-from scorenet.known import check_known, scale_known
-from scorenet.levels import LevelScore
-from scorenet.sampling import heun
-from scorenet.scaling import Scaler
-from scorenet.training import calm_worker, threads
+from .checkpoint import ModelParts, dump_model, fingerprint_of, load_model, parse_model, save_model
+from .config import ModelConfig
+from .conformal.calibration import Calibration
+from .density.heat import heat_log_density
+from .density.net import DensityNet
+from .errors import ConfigError
+from .features import Bars, FeatureSet
+from .forward.distribution import ForwardReturn
+from .forward.net import ForwardNet
+from .sampling.atoms import Atom, onto_atoms
+from .sampling.conditional import conditional
+from .sampling.known_values import check_known, scale_known
+from .sampling.samplers import heun
+from .scaling import Scaler
+from .score.denoiser import Denoiser
+from .score.divergence import denoiser_field
+from .score.mixture import Mixture
+from .score.signal_score import LevelScore
+from .score.training import calm_worker, threads
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
@@ -113,13 +114,11 @@ class ScoreModel:
         }
         object.__setattr__(self, "further", further)
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", _digest(self.base, self.modules()))
+            object.__setattr__(self, "fingerprint", fingerprint_of(self.base, self.parts().modules()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers get the bytes of the model folder: torch would hand its tensors over in shared-memory files.
-        from scorenet.checkpoint import dump_model
-
-        return _unpack, dump_model(self)
+        return _unpack, dump_model(self.parts())
 
     @classmethod
     def load(cls, path: str | Path) -> ScoreModel:
@@ -128,25 +127,20 @@ class ScoreModel:
         Raises:
             CheckpointError: if the folder is missing, damaged, hostile or of another version.
         """
-        from scorenet.checkpoint import load_model
-
-        return load_model(Path(path))
+        return _assemble(load_model(Path(path)))
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder in one step: it is complete or not there."""
-        from scorenet.checkpoint import save_model
+        return save_model(self.parts(), Path(path))
 
-        return save_model(self, Path(path))
+    def parts(self) -> ModelParts:
+        """Return what the model folder holds."""
+        return ModelParts(**{part.name: getattr(self, part.name) for part in fields(ModelParts)})
 
     @property
     def lookback(self) -> int:
         """Bars before the current one that a state needs."""
         return self.features.lookback
-
-    def modules(self) -> dict[str, nn.Module]:
-        """Return the nets by name, as the checkpoint stores them."""
-        named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
-        return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
 
     def score(self, x: Array, sigma: float | None = None) -> Array:
         """Return the score of scaled states, [N, F], at noise level sigma (default: the state signal's)."""
@@ -307,19 +301,10 @@ class ScoreModel:
         return np.asarray(torch.cat(parts).numpy())
 
 
+def _assemble(parts: ModelParts) -> ScoreModel:
+    return ScoreModel(**{part.name: getattr(parts, part.name) for part in fields(ModelParts)})
+
+
 def _unpack(meta: bytes, weights: bytes) -> ScoreModel:
-    from scorenet.checkpoint import parse_model
-
     calm_worker()
-    return parse_model(meta, weights)
-
-
-def _digest(base: Mixture, modules: dict[str, nn.Module]) -> str:
-    digest = hashlib.sha256()
-    for part in (base.weights, base.means, base.covariances):
-        digest.update(part.double().contiguous().numpy().tobytes())
-    for name, module in modules.items():
-        for key, value in module.state_dict().items():
-            digest.update(f"{name}.{key}".encode())
-            digest.update(value.float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return _assemble(parse_model(meta, weights))

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scorenet.errors import FeatureMismatch
+from .errors import FeatureMismatch
 
 __all__ = ["Scaler"]
 

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scorenet.conditional import conditional_rows
-from scorenet.errors import FeatureMismatch
-from scorenet.features import FeatureSet
-from scorenet.forward import ForwardReturn
-from scorenet.known import scale_known
-from scorenet.model import ScoreModel
-from scorenet.training import threads
+from .errors import FeatureMismatch
+from .features import FeatureSet
+from .forward.distribution import ForwardReturn
+from .model import ScoreModel
+from .sampling.conditional import conditional_rows
+from .sampling.known_values import scale_known
+from .score.training import threads
 
 __all__ = ["ScenarioPaths", "scenario_paths"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorenet.errors import TooFewBars
+from .errors import TooFewBars
 
 __all__ = ["Split", "chronological_split", "rolling_folds"]
 

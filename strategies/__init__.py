@@ -1,6 +1,8 @@
 """Backtrader classes: the score strategy, its indicators, an honest perpetual account, and analyzers."""
 
-from strategies.analyzers import (
+from .account.broker import PerpetualBroker
+from .account.perpetual import PerpetualCommission
+from .analyzers import (
     Decisions,
     Drawdown,
     EquityCurve,
@@ -11,14 +13,12 @@ from strategies.analyzers import (
     Sortino,
     Trades,
 )
-from strategies.baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-from strategies.broker import PerpetualBroker
-from strategies.decision import Decision, Observation, Rules, decide
-from strategies.indicators import MarketScore, MarketState
-from strategies.live_strategy import Conditions, LiveScoreStrategy, Watch
-from strategies.models import precompute
-from strategies.perpetual import PerpetualCommission
-from strategies.score_strategy import ScoreStrategy
+from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
+from .decision import Decision, Observation, Rules, decide
+from .indicators import MarketScore, MarketState
+from .live_strategy import Conditions, LiveScoreStrategy, Watch
+from .models import precompute
+from .score_strategy import ScoreStrategy
 
 __all__ = [
     "BuyAndHold",

@@ -8,9 +8,9 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 
-from strategies.datas import symbol_of, to_date, to_milliseconds
-from strategies.perpetual import PerpetualCommission
-from strategies.sizing import cap_gross, exposure_to_size, outside_band
+from .account.perpetual import PerpetualCommission
+from .datas import symbol_of, to_date, to_milliseconds
+from .sizing import cap_gross, exposure_to_size, outside_band
 
 __all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from strategies.datas import to_milliseconds
+from .datas import to_milliseconds
 
 __all__ = ["Rows", "carries", "store", "tail", "whole"]
 

@@ -11,9 +11,10 @@ import numpy as np
 from scorenet import feature_set
 from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
-from strategies.buffers import carries, store, tail, whole
-from strategies.datas import bar_milliseconds
-from strategies.models import check_fits, resolve_model
+
+from .buffers import carries, store, tail, whole
+from .datas import bar_milliseconds
+from .models import check_fits, resolve_model
 
 __all__ = ["MarketScore", "MarketState"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from strategies.datas import symbol_of, to_milliseconds
-from strategies.order_analyzers import fill_fee, funding_ledgers
-from strategies.score_strategy import ScoreStrategy
+from .analyzers.orders import fill_fee, funding_ledgers
+from .datas import symbol_of, to_milliseconds
+from .score_strategy import ScoreStrategy
 
 __all__ = ["Conditions", "LiveScoreStrategy", "Watch"]
 

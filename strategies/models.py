@@ -9,8 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
-from scorenet.training import calm_worker
-from strategies.datas import bar_milliseconds, symbol_of
+from scorenet.score.training import calm_worker
+
+from .datas import bar_milliseconds, symbol_of
 
 __all__ = ["check_fits", "precompute", "resolve_model"]
 

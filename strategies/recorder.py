@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from strategies.datas import to_milliseconds
-from strategies.decision import REASONS
+from .datas import to_milliseconds
+from .decision import REASONS
 
 __all__ = ["DecisionRecorder"]
 

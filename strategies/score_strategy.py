@@ -8,15 +8,16 @@ from typing import Any
 
 import backtrader as bt
 
-from scorenet.adaptive import AdaptiveGate
+from scorenet.conformal.adaptive import AdaptiveGate
 from scorenet.model import Evaluation
-from strategies.buffers import Rows
-from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_date
-from strategies.decision import Rules, agreement, choose
-from strategies.indicators import MarketScore
-from strategies.models import resolve_model
-from strategies.recorder import DecisionRecorder
-from strategies.sizing import exposure_to_size
+
+from .buffers import Rows
+from .datas import bar_milliseconds, periods_per_year, symbol_of, to_date
+from .decision import Rules, agreement, choose
+from .indicators import MarketScore
+from .models import resolve_model
+from .recorder import DecisionRecorder
+from .sizing import exposure_to_size
 
 __all__ = ["ScoreStrategy"]
 

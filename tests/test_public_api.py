@@ -12,7 +12,7 @@ import pytest
 import feeds
 import scorenet
 import strategies
-from feeds import bars
+from feeds.bars import frame as bars
 from scorenet import features
 
 ROOT = Path(__file__).parents[1]

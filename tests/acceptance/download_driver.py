@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from feeds import atomic, locks
-from feeds.download import fetch
+from feeds.download.api import fetch
 from feeds.errors import StoreError
-from feeds.store import check, list_series, read_series
+from feeds.store import atomic, locks
+from feeds.store.series_store import check, list_series, read_series
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 KINDS = {"funding": True, "open_interest": True}

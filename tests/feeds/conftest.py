@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import pytest
 
-from feeds.bybit import AsyncBybit, Bybit
-from feeds.retry import Retry
+from feeds.bybit.market import AsyncBybit, Bybit
+from feeds.exchange.retry import Retry
 from tests.bybit import LoopbackBybit
 from tests.bybit.fixtures import NOW, bybit
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds import BarsData, ReplayData, as_bars, resample, simulate
+from feeds.bars.timeframes import TIMEFRAMES, to_ms
 from feeds.btdata import columns_of
 from feeds.errors import BadBars, BadTimeframe, BarGap
-from feeds.timeframes import TIMEFRAMES, to_ms
-from tests.feeds.frames import HOUR, START, small_frame
+from tests.feeds.bars.frames import HOUR, START, small_frame
 
 LINES = (
     "datetime",

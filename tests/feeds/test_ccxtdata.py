@@ -8,7 +8,7 @@ import pytest
 from feeds import CCXTData, load_bars
 from feeds.errors import BadSource, BadSymbol, BadTimeframe, ExchangeError
 from tests.bybit import HOUR, MINUTE, LoopbackBybit, RetCode
-from tests.feeds.live_runs import START, finished, history_rows, live_feed, live_threads, watched
+from tests.feeds.live.live_runs import START, finished, history_rows, live_feed, live_threads, watched
 
 SPEED = 600.0
 
@@ -137,7 +137,7 @@ def test_one_feed_is_read_as_it_is_and_resampled_beside(exchange, tmp_path):
 def test_a_feed_can_run_again(exchange, tmp_path):
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.adddata(live_feed(exchange, tmp_path))
-    from tests.feeds.live_runs import Watch
+    from tests.feeds.live.live_runs import Watch
 
     cerebro.addstrategy(Watch, bars=8)
     assert [len(cerebro.run()[0].rows[0]) for _ in range(2)] == [8, 8]

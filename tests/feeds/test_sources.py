@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 import feeds
-from feeds.bars import as_bars
+from feeds.bars.frame import as_bars
 from feeds.errors import BadSource, BadTimeframe, BarGap, MissingData
-from feeds.simulated import simulate
+from feeds.simulated.api import simulate
 from feeds.sources import ExchangeSource, FileSource, SimulatedSource, load_bars, parse_source
-from tests.feeds.frames import HOUR, START, small_frame
+from tests.feeds.bars.frames import HOUR, START, small_frame
 
 
 def test_the_three_forms():
@@ -126,9 +126,9 @@ def exchange(monkeypatch):
         calls.append((symbol, timeframe, since_ms, until_ms, options))
         return as_bars(small_frame(10), timeframe=timeframe)
 
-    module = types.ModuleType("feeds.download")
+    module = types.ModuleType("feeds.download.api")
     module.ensure = ensure
-    monkeypatch.setitem(sys.modules, "feeds.download", module)
+    monkeypatch.setitem(sys.modules, "feeds.download.api", module)
     return calls
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runs.frames import conform, empty_frame
-from runs.rundir import RunDir, manifest
+from runs.folder.frames import conform, empty_frame
+from runs.folder.rundir import RunDir, manifest
 from runs.statistics import compute_metrics
 
 HOUR_MS = 3_600_000

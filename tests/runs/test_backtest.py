@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from feeds import load_bars, simulate, write_bars
-from feeds.bars import data_hash
+from feeds.bars.frame import data_hash
 from runs.backtest import backtest, check_frames, strategy_defaults, trading_start
+from runs.folder.rundir import NotARunDir
 from runs.markets import LoadOptions
-from runs.rundir import NotARunDir
 from runs.settings import Account, run_settings
 from scorenet import FeatureMismatch, TooFewBars, feature_set
 from scorenet.checkpoint import file_hash

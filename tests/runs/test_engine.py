@@ -8,7 +8,7 @@ import pytest
 
 from feeds import simulate
 from runs.engine import benchmark, build, run
-from runs.frames import SCHEMAS
+from runs.folder.frames import SCHEMAS
 from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, ScoreStrategy
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feeds import BadSource, MissingData, load_bars, simulate, write_bars
-from feeds.bars import data_hash
+from feeds.bars.frame import data_hash
 from runs.markets import LoadOptions, as_market, describe, load_markets, stamp
 
 SOURCE = "simulated:planted?seed=1&bars=500"

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runs.frames import conform, empty_frame
+from runs.folder.frames import conform, empty_frame
+from runs.folder.rundir import RunDir
 from runs.metric_rows import ROWS, show
-from runs.rundir import RunDir
 from runs.statistics import compute_metrics, drawdown, format_table
 from tests.runs.synthetic_run import HOUR_MS, make_run
 

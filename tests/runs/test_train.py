@@ -5,7 +5,7 @@ import json
 import pytest
 
 from feeds import load_bars
-from feeds.bars import data_hash
+from feeds.bars.frame import data_hash
 from runs.markets import LoadOptions
 from runs.train import train
 from scorenet import CheckpointError, ConfigError, Diverged, ScoreModel, TooFewBars

@@ -9,9 +9,9 @@ import backtrader as bt
 import pandas as pd
 
 from feeds.btdata import BarsData
+from strategies.account.broker import PerpetualBroker
+from strategies.account.perpetual import PerpetualCommission
 from strategies.analyzers import EquityCurve, Funding, Orders, Trades
-from strategies.broker import PerpetualBroker
-from strategies.perpetual import PerpetualCommission
 
 START = 1_700_006_400_000  # 2023-11-15 00:00 UTC
 HOUR = 3_600_000

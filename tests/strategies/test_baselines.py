@@ -4,11 +4,11 @@ import backtrader as bt
 import numpy as np
 import pytest
 
+from strategies.account.broker import PerpetualBroker
+from strategies.account.perpetual import PerpetualCommission
 from strategies.analyzers import EquityCurve, Funding, Orders, Trades
 from strategies.baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-from strategies.broker import PerpetualBroker
 from strategies.datas import symbol_of
-from strategies.perpetual import PerpetualCommission
 from tests.strategies.market import HOUR, START, bars, free_broker, free_commission, run, trade
 
 

@@ -7,7 +7,7 @@ import torch
 
 from feeds import BarsData, simulate
 from scorenet import ScoreModel
-from scorenet.adaptive import adaptive_gate
+from scorenet.conformal.adaptive import adaptive_gate
 from strategies import (
     Decisions,
     EquityCurve,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.perpetual import PerpetualCommission
+from strategies.account.perpetual import PerpetualCommission
 from strategies.sizing import cap_gross, exposure_to_size, outside_band, round_to_step
 
 SIZES = st.floats(-1e9, 1e9, allow_nan=False)

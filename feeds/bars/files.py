@@ -1,0 +1,192 @@
+"""Bar files: parquet and CSV in and out, whole or not at all."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..errors import BadBars, BadSource, MissingData, StoreError
+from ..store.atomic import write_atomic
+from .cells import COLUMNS, OPTIONAL_COLUMNS
+from .frame import GapPolicy, as_bars, join_funding, join_open_interest
+from .timeframes import TIMEFRAMES
+
+__all__ = ["EXTENSIONS", "read_bars", "write_bars"]
+
+EXTENSIONS = (".parquet", ".csv")
+
+# What a damaged file makes the readers raise.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, pa.ArrowException)
+_FLAGS = {"true": True, "false": False}
+_NAME = re.compile(rf"(?P<symbol>.+)_(?P<timeframe>{'|'.join(TIMEFRAMES)})")
+
+
+def read_bars(
+    path: str | Path,
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    gaps: GapPolicy = "raise",
+) -> pd.DataFrame:
+    """Return the canonical bars of a parquet or CSV file.
+
+    Symbol and timeframe come from the arguments, the file's own notes, its name (`BTCUSDT_1h.parquet`) or the
+    spacing of the bars. Where the file has no funding_rate or open_interest column, `X_funding.parquet` and
+    `X_open_interest_1h.parquet` next to `X_1h.parquet` are used when present.
+
+    Raises:
+        BadSource: the file is neither .parquet nor .csv.
+        MissingData: there is no such file.
+        StoreError: the file is empty, damaged or cannot be read.
+        BadBars: its bars break the contract.
+    """
+    path = Path(path)
+    frame = _read_table(path)
+    named = _NAME.fullmatch(path.stem)
+    stem = named["symbol"] if named else path.stem
+    try:
+        bars = as_bars(
+            frame,
+            symbol=symbol or _note(frame, "symbol") or stem,
+            timeframe=timeframe or _note(frame, "timeframe") or (named["timeframe"] if named else None),
+            gaps="keep",
+            source=str(path),
+        )
+        bars = _join_siblings(bars, path, stem)
+        return as_bars(bars, gaps=gaps)
+    except BadBars as error:
+        raise _in_file(error, path) from error
+
+
+def write_bars(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write canonical bars to a parquet or CSV file; the old file stays until the new one is complete.
+
+    Raises:
+        BadSource: the file is neither .parquet nor .csv.
+        BadBars: the bars break the contract.
+        StoreError: the file cannot be written.
+    """
+    path = Path(path)
+    _check_extension(path)
+    bars = as_bars(frame, gaps="keep")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    csv = path.suffix.lower() == ".csv"
+    # CSV floats carry all their digits: reading gives the same bytes.
+    write_atomic(path, bars.to_csv(index=False).encode() if csv else _parquet(bars))
+
+
+def _parquet(bars: pd.DataFrame) -> bytes:
+    table = pa.Table.from_pandas(bars, preserve_index=False)
+    # The key under which pandas itself keeps attrs.
+    notes = {**(table.schema.metadata or {}), b"PANDAS_ATTRS": json.dumps(bars.attrs).encode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(notes), sink, write_page_checksum=True)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _check_extension(path: Path) -> None:
+    if path.suffix.lower() not in EXTENSIONS:
+        raise BadSource(f"expected a bar file ending in .parquet or .csv, found {str(path)!r}")
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    _check_extension(path)
+    if path.is_dir():
+        raise BadSource(f"expected a bar file, found the folder {path}")
+    if not path.exists():
+        raise MissingData(f"there is no file {path}{_others(path)}")
+    try:
+        if path.stat().st_size == 0:
+            raise StoreError(f"{path} is empty (0 bytes); write or download it again")
+        if path.suffix.lower() == ".csv":
+            return _from_text(pd.read_csv(path, dtype=str))
+        frame = _from_parquet(path)
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreError(f"{path} cannot be read, it is damaged or no bar file: {reason}") from error
+    return frame.reset_index() if frame.index.name in COLUMNS else frame
+
+
+def _from_parquet(path: Path) -> pd.DataFrame:
+    # Arrow's pools of threads do not outlive a fork, and a process that forked with them may abort at its end: a script
+    # that reads bars and then optimises forks. Reading from memory, without threads, starts none.
+    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+    table = file.read(use_threads=False)
+    frame: pd.DataFrame = table.to_pandas(use_threads=False)
+    frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    return frame
+
+
+def _from_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a CSV's columns as numbers, exact to the last digit; a cell that is none stays text, alone."""
+    for name in frame.columns:
+        cells = frame[name].to_numpy(dtype=object, na_value=np.nan)
+        if name == "filled":
+            frame[name] = [_FLAGS.get(str(cell).lower(), cell) for cell in cells]
+        elif name == "timestamp" and all(isinstance(cell, str) and cell.isdigit() for cell in cells):
+            frame[name] = cells.astype(np.int64)
+        elif name in COLUMNS[1:] or name in OPTIONAL_COLUMNS:
+            frame[name] = _parsed(cells)
+    return frame
+
+
+def _parsed(cells: NDArray[np.object_]) -> NDArray[Any]:
+    try:
+        return cells.astype(np.float64)
+    except ValueError:
+        return np.array([_number(cell) for cell in cells], dtype=object)
+
+
+def _number(cell: object) -> object:
+    try:
+        return float(str(cell))
+    except ValueError:
+        return cell
+
+
+def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> pd.DataFrame:
+    funding = path.with_name(f"{stem}_funding.parquet")
+    if "funding_rate" not in bars.columns and funding.exists():
+        try:
+            bars = join_funding(bars, _read_table(funding))
+        except BadBars as error:
+            raise _in_file(error, funding) from error
+    open_interest = path.with_name(f"{stem}_open_interest_1h.parquet")
+    if "open_interest" not in bars.columns and open_interest.exists():
+        try:
+            bars = join_open_interest(bars, _read_table(open_interest))
+        except BadBars as error:
+            raise _in_file(error, open_interest) from error
+    return bars
+
+
+def _note(frame: pd.DataFrame, key: str) -> str | None:
+    value = frame.attrs.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _in_file(error: BadBars, path: Path) -> BadBars:
+    """Return the same error with the file's name in front, once."""
+    message = str(error)
+    if ".parquet: " not in message and ".csv: " not in message:
+        message = f"{path}: {message}"
+    return type(error)(
+        message, row=error.row, column=error.column, timestamp=error.timestamp, reason=error.reason
+    )
+
+
+def _others(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent} either"
+    found = sorted(other.name for other in path.parent.iterdir() if other.suffix.lower() in EXTENSIONS)
+    bars = [name for name in found if "_funding" not in name and "_open_interest" not in name]
+    return f"; in {path.parent} there is {', '.join(bars[:8])}" if bars else ""

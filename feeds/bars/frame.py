@@ -1,0 +1,217 @@
+"""The frame contract: what a bar is, and the validator that every bar passes.
+
+A canonical frame has a RangeIndex and the columns COLUMNS: `timestamp` (int64 UTC ms, the bar's OPEN,
+strictly increasing, on the grid of the timeframe) and float64 prices and volume. It may have
+OPTIONAL_COLUMNS: `funding_rate` (fraction, 0.0 where none settled), `open_interest` (base units, 0.0 where
+unknown) and `filled` (bool, bars invented by policy `ffill`). `frame.attrs` holds symbol, timeframe, source.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import BadBars, BadSource, BadTimeframe, BarGap
+from .cells import COLUMNS, OPTIONAL_COLUMNS, bar_values, to_arrays
+from .joins import join_funding, join_open_interest
+from .resampling import resample
+from .timeframes import from_ms, to_ms
+from .times import iso, utc_ms
+
+__all__ = [
+    "COLUMNS",
+    "OPTIONAL_COLUMNS",
+    "Gap",
+    "GapPolicy",
+    "as_bars",
+    "check_gap_policy",
+    "data_hash",
+    "find_gaps",
+    "join_funding",
+    "join_open_interest",
+    "resample",
+    "to_arrays",
+]
+
+GapPolicy = Literal["raise", "keep", "ffill"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Describe a hole: `missing` bars from open time `start` up to, not including, `end` (UTC ms)."""
+
+    start: int
+    end: int
+    missing: int
+
+
+def as_bars(
+    frame: pd.DataFrame,
+    *,
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    gaps: GapPolicy = "raise",
+    source: str = "",
+) -> pd.DataFrame:
+    """Return a validated canonical copy of `frame`; the input is never changed.
+
+    Times may be int UTC ms, a tz-aware datetime column or a tz-aware DatetimeIndex. The timeframe is taken
+    from `frame.attrs` or the most common spacing when not given. Missing bars are refused (`raise`), left
+    out (`keep`) or invented at the previous close with volume 0 and `filled` True (`ffill`). Columns outside
+    the contract are dropped.
+
+    Raises:
+        BadBars: a bar breaks the contract; names row, column, timestamp and value.
+        BarGap: bars are missing and `gaps` is "raise".
+        BadTimeframe: the timeframe is unknown or cannot be told.
+        BadSource: `gaps` is no known policy.
+    """
+    check_gap_policy(gaps)
+    if not isinstance(frame, pd.DataFrame):
+        raise BadBars(f"expected a pandas DataFrame of bars, found {type(frame).__name__}", reason="dtype")
+    if frame.empty:
+        raise BadBars("expected at least one bar, found an empty frame", reason="empty")
+    times = utc_ms(frame)
+    values = bar_values(frame, times)
+    own_symbol = _symbol_column(frame)
+    symbol = symbol or frame.attrs.get("symbol") or own_symbol or ""
+    timeframe = _timeframe(times, timeframe or frame.attrs.get("timeframe"))
+    _check_spacing(times, timeframe)
+    bars = pd.DataFrame({"timestamp": times, **values})
+    bars.attrs = {
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "source": source or frame.attrs.get("source", ""),
+    }
+    holes = find_gaps(bars, timeframe) if gaps != "keep" else []
+    if holes and gaps == "raise":
+        raise _gap_error(times, holes, timeframe)
+    return _fill(bars, to_ms(timeframe)) if gaps == "ffill" else bars
+
+
+def check_gap_policy(gaps: str) -> None:
+    """Refuse a gap policy that does not exist.
+
+    Raises:
+        BadSource: `gaps` is none of "raise", "keep", "ffill".
+    """
+    if gaps not in get_args(GapPolicy):
+        raise BadSource(f"unknown gap policy {gaps!r}; expected one of {', '.join(get_args(GapPolicy))}")
+
+
+def find_gaps(frame: pd.DataFrame, timeframe: str) -> list[Gap]:
+    """Return the holes between the first and the last bar, in order of time."""
+    step = to_ms(timeframe)
+    times = frame["timestamp"].to_numpy(dtype=np.int64)
+    before = np.flatnonzero(np.diff(times) > step)
+    return [
+        Gap(
+            start=int(times[k]) + step,
+            end=int(times[k + 1]),
+            missing=int(times[k + 1] - times[k]) // step - 1,
+        )
+        for k in before
+    ]
+
+
+def data_hash(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 (hex) of the names and bytes of a canonical frame's columns."""
+    digest = hashlib.sha256()
+    for name, values in to_arrays(frame).items():
+        digest.update(f"{name}:{values.dtype.str}:{len(values)};".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _symbol_column(frame: pd.DataFrame) -> str | None:
+    if "symbol" not in frame.columns:
+        return None
+    symbols = [str(name) for name in frame["symbol"].unique()]
+    if len(symbols) > 1:
+        raise BadBars(
+            f"expected bars of one symbol, found {', '.join(symbols[:5])}; select one first",
+            column="symbol",
+            reason="mixed_symbols",
+        )
+    return symbols[0]
+
+
+def _timeframe(times: NDArray[np.int64], named: str | None) -> str:
+    if named:
+        to_ms(named)
+        return named
+    spacing, count = np.unique(np.diff(times), return_counts=True)
+    positive = spacing > 0
+    if not positive.any():
+        raise BadTimeframe("one bar does not tell its timeframe; give it, e.g. timeframe='1h'")
+    common = int(spacing[positive][np.argmax(count[positive])])
+    try:
+        return from_ms(common)
+    except BadTimeframe as error:
+        raise BadTimeframe(f"the most common spacing of the bars is {common / 1000:g} s: {error}") from error
+
+
+def _check_spacing(times: NDArray[np.int64], timeframe: str) -> None:
+    step = to_ms(timeframe)
+    off = np.flatnonzero(times % step)
+    if off.size:
+        row = int(off[0])
+        raise BadBars(
+            f"row {row} ({iso(int(times[row]))}), column 'timestamp': not on the {timeframe} grid, which "
+            "starts at multiples of its length since 1970 (UTC); is this the open time, the right timeframe?",
+            row=row,
+            column="timestamp",
+            timestamp=int(times[row]),
+            reason="misaligned",
+        )
+    spacing = np.diff(times)
+    # Three equal holes in a row and nothing else are not holes but another timeframe.
+    if len(spacing) >= 3 and spacing.min() > step:
+        raise BadBars(
+            f"row 1 ({iso(int(times[1]))}), column 'timestamp': expected bars {timeframe} apart, "
+            f"found none closer than {int(spacing.min()) / 60_000:g} minutes",
+            row=1,
+            column="timestamp",
+            timestamp=int(times[1]),
+            reason="spacing",
+        )
+
+
+def _gap_error(times: NDArray[np.int64], holes: list[Gap], timeframe: str) -> BarGap:
+    first = holes[0]
+    total = sum(hole.missing for hole in holes)
+    more = f" ({total} missing in {len(holes)} holes)" if len(holes) > 1 else ""
+    return BarGap(
+        f"{first.missing} bar(s) of {timeframe} missing from {iso(first.start)} up to {iso(first.end)}{more}"
+        "; choose gaps='keep' to leave the hole or gaps='ffill' to repeat the previous close",
+        row=int(np.searchsorted(times, first.end)),
+        column="timestamp",
+        timestamp=first.start,
+        reason="gap",
+    )
+
+
+def _fill(bars: pd.DataFrame, step: int) -> pd.DataFrame:
+    """Invent the missing bars: the previous close, no volume, no settlement, open interest as last known."""
+    times = bars["timestamp"].to_numpy(dtype=np.int64)
+    grid = np.arange(times[0], times[-1] + step, step, dtype=np.int64)
+    source = np.searchsorted(times, grid, side="right") - 1
+    invented = times[source] != grid
+    columns: dict[str, NDArray[Any]] = {"timestamp": grid}
+    arrays: Mapping[str, NDArray[Any]] = to_arrays(bars)
+    for name, values in arrays.items():
+        if name == "timestamp":
+            continue
+        columns[name] = values[source]
+        if name in ("open", "high", "low", "close"):
+            columns[name][invented] = arrays["close"][source][invented]
+        elif name in ("volume", "funding_rate"):
+            columns[name][invented] = 0.0
+    columns["filled"] = columns.get("filled", np.zeros(len(grid), dtype=np.bool_)) | invented
+    filled = pd.DataFrame(columns)
+    filled.attrs = dict(bars.attrs)
+    return filled

@@ -1,0 +1,106 @@
+"""Funding and open interest on bars: as-of, backward, never from a later row."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import BadBars
+from .timeframes import to_ms
+from .times import iso, utc_ms
+
+__all__ = ["join_funding", "join_open_interest"]
+
+_MAX_AGE_MS = 24 * 3_600_000
+
+
+def join_funding(frame: pd.DataFrame, funding: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars with `funding_rate`: the sum of the rates settled in (previous open, open], a fraction.
+
+    `funding` has a time column and `funding_rate`. A settlement at 08:00 stands on the bar that opens at
+    08:00; one inside a hole stands on the bar after it; rows without a settlement hold 0.0.
+
+    Raises:
+        BadBars: a settlement is not finite, duplicated or out of order.
+    """
+    times, rates = _series(funding, "funding_rate")
+    opens = frame["timestamp"].to_numpy(dtype=np.int64)
+    joined = np.zeros(len(opens))
+    if len(opens):
+        row = np.searchsorted(opens, times, side="left")
+        inside = (row < len(opens)) & (times > opens[0] - _step(frame, opens))
+        np.add.at(joined, row[inside], rates[inside])
+    return _with_column(frame, "funding_rate", joined)
+
+
+def join_open_interest(frame: pd.DataFrame, open_interest: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars with `open_interest`: the last value known at the bar's open, in base units.
+
+    Values older than one day count as absent; absent values are 0.0.
+
+    Raises:
+        BadBars: a value is not finite, negative, or its time duplicated or out of order.
+    """
+    times, values = _series(open_interest, "open_interest")
+    negative = np.flatnonzero(values < 0)
+    if negative.size:
+        raise _bad(int(negative[0]), "open_interest", times, values, "expected a value >= 0", "negative")
+    opens = frame["timestamp"].to_numpy(dtype=np.int64)
+    joined = np.zeros(len(opens))
+    if len(times):
+        last = np.searchsorted(times, opens, side="right") - 1
+        known = last >= 0
+        known[known] = opens[known] - times[last[known]] <= _MAX_AGE_MS
+        joined[known] = values[last[known]]
+    return _with_column(frame, "open_interest", joined)
+
+
+def _series(frame: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if column not in frame.columns:
+        raise BadBars(
+            f"expected a column {column!r}, found {', '.join(map(str, frame.columns)) or 'none'}",
+            column=column,
+            reason="missing_column",
+        )
+    if frame.empty:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    times = utc_ms(frame)
+    try:
+        values = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise BadBars(
+            f"column {column!r}: expected numbers: {error}", column=column, reason="dtype"
+        ) from error
+    for wrong, expected, reason in (
+        (np.flatnonzero(~np.isfinite(values)), "expected a finite number", "nan"),
+        (np.flatnonzero(np.diff(times) == 0) + 1, "this time was already there", "duplicate"),
+        (np.flatnonzero(np.diff(times) < 0) + 1, "the times run backwards", "unsorted"),
+    ):
+        if wrong.size:
+            raise _bad(int(wrong[0]), column, times, values, expected, reason)
+    return times, values
+
+
+def _bad(
+    row: int, column: str, times: NDArray[np.int64], values: NDArray[np.float64], expected: str, reason: str
+) -> BadBars:
+    stamp = int(times[row])
+    return BadBars(
+        f"{column} row {row} ({iso(stamp)}): {expected}, found {float(values[row])!r}",
+        row=row,
+        column=column,
+        timestamp=stamp,
+        reason=reason,
+    )
+
+
+def _step(frame: pd.DataFrame, opens: NDArray[np.int64]) -> int:
+    if frame.attrs.get("timeframe"):
+        return to_ms(frame.attrs["timeframe"])
+    return int(np.diff(opens).min()) if len(opens) > 1 else 0
+
+
+def _with_column(frame: pd.DataFrame, column: str, values: NDArray[np.float64]) -> pd.DataFrame:
+    joined = frame.copy()
+    joined[column] = values
+    joined.attrs = dict(frame.attrs)
+    return joined

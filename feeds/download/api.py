@@ -1,0 +1,214 @@
+"""History of an exchange into the store, and from the store into frames.
+
+Only what is missing is asked for: a second run makes no request for bars, an earlier `since` extends the
+store without a new download of the rest, and an interrupted run goes on where it stopped.
+"""
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from ..bars.timeframes import to_ms
+from ..bars.times import iso, parse_time
+from ..bybit.market import AsyncBybit
+from ..errors import BadSource, BadSymbol
+from ..exchange.rate_limit import REQUESTS_PER_SECOND
+from ..instruments import Instrument
+from ..store.history import History, stored_name
+from ..store.keys import series_folders
+from ..store.rules import write_instrument
+from .downloader import Downloader, FetchReport, Wanted
+from .task_pool import run
+
+__all__ = ["FetchReport", "ensure", "fetch"]
+
+Time = str | int | dt.date | dt.datetime
+
+_EXCHANGES = ("bybit",)
+_SKEW_SECONDS = 1.0
+_log = logging.getLogger("feeds")
+
+
+def fetch(
+    symbols: Sequence[str],
+    *,
+    timeframe: str = "1h",
+    since: Time,
+    until: Time | None = None,
+    exchange: str = "bybit",
+    data_dir: str | Path = "data",
+    funding: bool = False,
+    open_interest: bool = False,
+    mark: bool = False,
+    base_url: str | None = None,
+    requests_per_second: float | None = REQUESTS_PER_SECOND,
+    progress: bool = True,
+) -> list[FetchReport]:
+    """Store the closed bars that open in [since, until) and return a report a series; `until` None is now.
+
+    All symbols are resolved before the first download, then all series are downloaded side by side. Spot has
+    bars only, not funding, open interest or mark prices. The rules of each instrument are stored too.
+
+    Raises:
+        BadSource: a time or the exchange cannot be understood.
+        BadSymbol: the exchange lists no such market.
+        BadTimeframe: unknown bar size.
+        ExchangeError: the exchange does not deliver; what came before is stored.
+        StoreError: the store cannot be written.
+    """
+    to_ms(timeframe)
+    _check_exchange(exchange)
+    start, end = parse_time(since), None if until is None else parse_time(until)
+    if end is not None and start >= end:
+        raise BadSource(f"expected since < until, found since {iso(start)} and until {iso(end)}")
+    if isinstance(symbols, str) or not symbols:
+        raise BadSource(f"expected a list of symbols such as ['BTC/USDT:USDT'], found {symbols!r}")
+    kinds = _kinds(mark=mark, funding=funding, open_interest=open_interest)
+
+    async def download() -> list[FetchReport]:
+        async with AsyncBybit(base_url=base_url, requests_per_second=requests_per_second) as client:
+            instruments = await _resolve(client, symbols, Path(data_dir))
+            return await _bring(client, instruments, kinds, timeframe, start, end, Path(data_dir), progress)
+
+    return run(download())
+
+
+def ensure(
+    symbol: str,
+    timeframe: str,
+    since_ms: int | None,
+    until_ms: int | None,
+    *,
+    exchange: str = "bybit",
+    data_dir: str | Path = "data",
+    warmup_bars: int = 0,
+    offline: bool = False,
+    funding: bool = True,
+    open_interest: bool = True,
+    base_url: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Return the canonical bars that open in [since_ms, until_ms); get what is missing unless `offline`.
+
+    None stands for the ends of what is stored, or for now when `until_ms` is None and bars may be
+    downloaded. `warmup_bars` earlier bars come with them, fewer where none exist or, `offline`, are stored.
+    Funding and open interest are columns when their series are stored. Holes of the exchange's history stay
+    holes.
+
+    Raises:
+        MissingData: there are no such bars, or some are not stored and `offline` forbids to get them.
+        BadSource: a time or the exchange cannot be understood.
+        BadSymbol: the exchange lists no such market.
+        BadTimeframe: unknown bar size.
+        ExchangeError: the exchange does not deliver; what came before is stored.
+        StoreError: the store cannot be read or written.
+    """
+    step = to_ms(timeframe)
+    _check_exchange(exchange)
+    name = stored_name(data_dir, exchange, symbol)
+    history = History(
+        data_dir=Path(data_dir),
+        exchange=exchange,
+        symbol=name,
+        timeframe=timeframe,
+        funding=funding,
+        open_interest=open_interest,
+    )
+    if until_ms is None and since_ms is not None and not offline:
+        # Up to now, whatever is stored; what comes back says where that is.
+        first = end = -(-since_ms // step) * step
+    else:
+        first, end = history.span(since_ms, until_ms)
+    start = first if since_ms is None else first - warmup_bars * step
+    if offline:
+        start = history.clip_warmup(start, first)
+        history.refuse_missing(start, end)
+    elif until_ms is None or history.missing(start, end):
+        kinds = _kinds(mark=False, funding=funding, open_interest=open_interest)
+
+        async def download() -> Instrument:
+            async with AsyncBybit(base_url=base_url) as client:
+                instruments = await _resolve(client, [name], Path(data_dir))
+                await _bring(client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress)
+                return instruments[0]
+
+        history = replace(history, symbol=run(download()).symbol)
+    return history.frame(start, None if until_ms is None and not offline else end)
+
+
+def _kinds(*, mark: bool, funding: bool, open_interest: bool) -> list[str]:
+    wanted = {"bars": True, "mark": mark, "funding": funding, "open_interest": open_interest}
+    return [kind for kind, use in wanted.items() if use]
+
+
+async def _bring(
+    client: AsyncBybit,
+    instruments: Sequence[Instrument],
+    kinds: Sequence[str],
+    timeframe: str,
+    since: int,
+    until: int | None,
+    data_dir: Path,
+    progress: bool,
+) -> list[FetchReport]:
+    now = await _exchange_time(client)
+    wanted = [
+        Wanted(instrument=instrument, kind=kind, timeframe=timeframe, since=since, until=until)
+        for instrument in instruments
+        for kind in kinds
+        if kind == "bars" or instrument.category != "spot"
+    ]
+    for instrument in instruments:
+        if write_instrument(data_dir, client.name, instrument, now):
+            _log.warning("%s has new rules since the last download", instrument.symbol)
+    return await Downloader(client, data_dir, now=now, progress=progress).bring(wanted)
+
+
+async def _resolve(client: AsyncBybit, symbols: Sequence[str], data_dir: Path) -> list[Instrument]:
+    found: dict[str, Instrument] = {}
+    for name in symbols:
+        try:
+            instrument = await client.instrument(name)
+        except BadSymbol as error:
+            stored = stored_name(data_dir, client.name, name)
+            series = [
+                key.kind
+                for _, key in series_folders(data_dir)
+                if (key.exchange, key.symbol) == (client.name, stored)
+            ]
+            if not series:
+                raise
+            raise BadSymbol(
+                f"bybit no longer lists {stored!r}: it was delisted or renamed. What is stored of it "
+                f"({', '.join(series)}) can still be used with --offline"
+            ) from error
+        if not instrument.active:
+            when = "" if instrument.launch is None else f", announced for {iso(instrument.launch)}"
+            _log.warning("%s does not trade yet%s", instrument.symbol, when)
+        elif instrument.delivery is not None:
+            _log.warning("%s is going to be delisted on %s", instrument.symbol, iso(instrument.delivery))
+        found[instrument.symbol] = instrument
+    return list(found.values())
+
+
+async def _exchange_time(client: AsyncBybit) -> int:
+    """Return the exchange's time, which alone says what is closed; warn when this machine's clock is off."""
+    before = time.time()
+    now = await client.server_time()
+    after = time.time()
+    skew = max(before - now / 1000, now / 1000 - after)
+    if skew > _SKEW_SECONDS:
+        _log.warning(
+            "this machine's clock is %.1f s off the exchange's; bars are judged by the exchange's", skew
+        )
+    return now
+
+
+def _check_exchange(exchange: str) -> None:
+    if exchange not in _EXCHANGES:
+        raise BadSource(f"expected one of the exchanges {', '.join(_EXCHANGES)}, found {exchange!r}")

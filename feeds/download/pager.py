@@ -1,0 +1,195 @@
+"""Fill the holes of a stored series page by page; every page is stored as it arrives, in whatever order.
+
+A window is never wider than what one answer can hold, and always has a start and an end: which end the
+exchange would cut off cannot matter then. A hole is believed after a second look, and never close to the
+present.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from ..bars.ranges import Range, windows
+from ..bybit.parse import Table, unite
+from ..errors import ExchangeUnavailable
+from ..exchange.failures import Malformed
+from .pages import PageWriter
+from .task_pool import Crowd
+
+__all__ = ["DAY_MS", "Advance", "GridSource", "fill_backward", "fill_grid"]
+
+DAY_MS = 86_400_000
+
+_PAGES_AT_ONCE = 32
+
+Ask = Callable[[int, int], Awaitable[Table]]
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class GridSource:
+    """Say how rows on a fixed grid are asked for.
+
+    `ask(start, end)` returns the rows in [start, end), at most `limit` steps of `step` ms wide; `ask_days`,
+    when given, the daily rows, at most `limit` days wide. `now` is the exchange's time in UTC ms.
+    """
+
+    ask: Ask
+    ask_days: Ask | None
+    step: int
+    limit: int
+    now: int
+
+
+async def fill_grid(
+    crowd: Crowd, writer: PageWriter, source: GridSource, missing: list[Range], advance: Advance
+) -> int:
+    """Store the rows of the missing ranges and return how many came; `advance` hears the ms done.
+
+    Pages of a range are asked for one by one until the first that has rows, then many at a time: before a
+    listing there are no pages to be asked for in vain.
+
+    Raises:
+        ExchangeError: the exchange does not answer; what came before is stored.
+        StoreError: a page cannot be stored.
+    """
+    stored = 0
+    for start, end in missing:
+        position = start
+        while position < end:
+            page = _next_page(writer, source, position, end)
+            rows = await crowd.ask(partial(source.ask, *page))
+            begun = len(rows["timestamp"]) > 0
+            empty_until = position if begun else await _next_day(crowd, source, position, end)
+            if empty_until >= page[1]:
+                # Nothing for longer than a page: before the listing, or a long halt.
+                await _note_empty(writer, source, position, empty_until)
+                following = empty_until
+            else:
+                following = page[1]
+                stored += await _store_page(crowd, writer, source, position, following, rows)
+            advance(following - position)
+            position = following
+            if begun:
+                break
+        stored += await _fill_rest(crowd, writer, source, (position, end), advance)
+    return stored
+
+
+async def fill_backward(
+    crowd: Crowd,
+    writer: PageWriter,
+    ask: Ask,
+    limit: int,
+    missing: list[Range],
+    advance: Advance,
+    believed: int,
+) -> int:
+    """Store the rows of the missing ranges where the grid is unknown, newest first, and return how many came.
+
+    `ask(start, end)` returns the newest `limit` rows in [start, end), so each page ends where the last one
+    began. That there is no row from `believed` (UTC ms) on is not believed: it may be on its way.
+
+    Raises:
+        ExchangeError: the exchange does not answer; what came before is stored.
+        StoreError: a page cannot be stored.
+    """
+    stored = 0
+    for start, end in reversed(missing):
+        high = end
+        while high > start:
+            request = partial(ask, start, high)
+            rows = await crowd.ask(request)
+            if not len(rows["timestamp"]):
+                rows = await crowd.ask(request)
+            low, known = start, max(start, min(high, believed))
+            if len(rows["timestamp"]):
+                oldest, newest = int(rows["timestamp"][0]), int(rows["timestamp"][-1])
+                # A short page reaches back to `start`, unless it stops long before: then ask for the rest.
+                low = oldest if len(rows["timestamp"]) >= limit or oldest - start > DAY_MS else start
+                await writer.write(rows, (low, high if newest >= believed else known))
+            elif low < known:
+                await writer.note_empty(low, known)
+            stored += len(rows["timestamp"])
+            advance(high - low)
+            high = low
+    return stored
+
+
+async def _fill_rest(
+    crowd: Crowd, writer: PageWriter, source: GridSource, span: Range, advance: Advance
+) -> int:
+    async def fill(low: int, high: int) -> int:
+        rows = await crowd.ask(partial(source.ask, low, high))
+        stored = await _store_page(crowd, writer, source, low, high, rows)
+        advance(high - low)
+        return stored
+
+    def jobs() -> Iterator[Callable[[], Awaitable[int]]]:
+        return (partial(fill, *window) for window in windows([span], source.step * source.limit))
+
+    workers = min(_PAGES_AT_ONCE, -(-(span[1] - span[0]) // (source.step * source.limit)))
+    return sum(await crowd.each(jobs(), workers=workers))
+
+
+def _next_page(writer: PageWriter, source: GridSource, start: int, end: int) -> Range:
+    """Return the window of the next page: from `start`, or earlier where the page has room for old rows."""
+    spare = -(end - start) // source.step % source.limit
+    low = start - min(spare, writer.rows_before(start)) * source.step
+    return low, min(low + source.step * source.limit, end)
+
+
+async def _store_page(
+    crowd: Crowd, writer: PageWriter, source: GridSource, low: int, high: int, rows: Table
+) -> int:
+    old, rows = _split(rows, low)
+    if len(rows["timestamp"]) < (high - low) // source.step:
+        rows = await _second_look(crowd, source, low, high, rows)
+    await writer.compare(old)
+    if not len(rows["timestamp"]):
+        await _note_empty(writer, source, low, high)
+        return 0
+    # Rows of the last day may still be on their way: a hole at the end is not believed yet.
+    after_last = int(rows["timestamp"][-1]) + source.step
+    await writer.write(rows, (low, max(after_last, min(high, _settled(source)))))
+    return len(rows["timestamp"])
+
+
+def _split(rows: Table, at: int) -> tuple[Table, Table]:
+    before = rows["timestamp"] < at
+    return (
+        {name: values[before] for name, values in rows.items()},
+        {name: values[~before] for name, values in rows.items()},
+    )
+
+
+async def _second_look(crowd: Crowd, source: GridSource, low: int, high: int, rows: Table) -> Table:
+    again = await crowd.ask(partial(source.ask, low, high))
+    try:
+        return unite(rows, again)
+    except Malformed as error:
+        raise ExchangeUnavailable(
+            f"the exchange answers the same question in two ways: {error}; run the same command again later"
+        ) from error
+
+
+async def _next_day(crowd: Crowd, source: GridSource, start: int, end: int) -> int:
+    """Return when in [start, end) the first day with data begins: `start` if earlier, `end` if none does."""
+    if source.ask_days is None:
+        return start
+    first, last = start // DAY_MS * DAY_MS, -(-end // DAY_MS) * DAY_MS
+    for low, high in windows([(first, last)], DAY_MS * source.limit):
+        days = await crowd.ask(partial(source.ask_days, low, high))
+        if len(days["timestamp"]):
+            return min(end, max(start, int(days["timestamp"][0])))
+    return end
+
+
+async def _note_empty(writer: PageWriter, source: GridSource, start: int, end: int) -> None:
+    settled = min(end, _settled(source))
+    if settled > start:
+        await writer.note_empty(start, settled)
+
+
+def _settled(source: GridSource) -> int:
+    return (source.now - DAY_MS) // source.step * source.step

@@ -1,0 +1,118 @@
+"""Funding and open interest of a bar that has just closed, as the store would join them later."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ..bars.timeframes import to_ms
+from ..bars.times import iso
+from ..bybit.market import AsyncBybit
+from ..bybit.parse import Table
+from ..errors import ExchangeUnavailable
+from ..instruments import Instrument
+from ..store.keys import open_interest_timeframe
+from .clock import ExchangeClock
+
+__all__ = ["Extras"]
+
+_log = logging.getLogger(__name__)
+
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+# A value that is due is asked for so often, with such pauses (exchange seconds), before a bar goes without it;
+# each time an answer may take `_PATIENCE` seconds of the machine.
+_TRIES = 3
+_PAUSE = 1.0
+_PATIENCE = 3.0
+# A settlement that is not on record after so long did not happen.
+_OVERDUE_MS = 1_800_000
+
+Note = Callable[[str, Table, int, int], None]
+"""Store the rows of a kind ("funding", "open_interest") that cover [start, end)."""
+
+
+class Extras:
+    """Know the funding rate and the open interest of bars as they close.
+
+    A settlement at 08:00 stands on the bar that opens at 08:00, one that is published too late for it on the next
+    bar; open interest is the last value published up to the open, for a day at most.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        timeframe: str,
+        clock: ExchangeClock,
+        note: Note,
+        *,
+        funding: bool,
+        open_interest: bool,
+        settled: int,
+    ) -> None:
+        self._instrument = instrument
+        self._clock = clock
+        self._note = note
+        contract = instrument.category != "spot"
+        self._funding = funding and contract
+        self._interest = open_interest and contract
+        self._settled = settled
+        """Every settlement up to here is on a bar."""
+        self._rates: dict[int, float] = {}
+        self._every = open_interest_timeframe(timeframe)
+        self._interest_at, self._interest_value = 0, 0.0
+
+    async def prepare(self, rest: AsyncBybit, start: int) -> bool:
+        """Ask for what the bar that opens at `start` needs and is not known; return whether it is complete."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                settled = not self._funding or await self._ask_funding(rest, start)
+                return (not self._interest or await self._ask_interest(rest, start)) and settled
+        except (ExchangeUnavailable, TimeoutError) as error:
+            reason = str(error) or f"no answer in {_PATIENCE:g} s"
+            _log.warning("%s, funding and open interest: %s", self._instrument.symbol, reason)
+            return False
+
+    async def of(self, rest: AsyncBybit, start: int) -> tuple[float, float]:
+        """Return the funding rate and the open interest of the bar that opens at `start`, 0.0 where unknown."""
+        for attempt in range(_TRIES):
+            if await self.prepare(rest, start):
+                break
+            if attempt + 1 < _TRIES:
+                await asyncio.sleep(self._clock.seconds(_PAUSE))
+        rate = sum(self._rates.pop(stamp) for stamp in sorted(self._rates) if stamp <= start)
+        fresh = start - self._interest_at <= _DAY_MS
+        return rate, self._interest_value if fresh else 0.0
+
+    async def _ask_funding(self, rest: AsyncBybit, start: int) -> bool:
+        due = start // _HOUR_MS * _HOUR_MS  # settlements stand on full hours
+        if due <= self._settled:
+            return True
+        low = self._settled + 1
+        table = await rest.funding(self._instrument, low, due + 1)
+        found = dict(zip(table["timestamp"].tolist(), table["funding_rate"].tolist(), strict=True))
+        self._rates |= found
+        complete = due in found or not self._expected(due)
+        late = not complete and self._clock.now() - due > _OVERDUE_MS
+        if late:
+            _log.warning("%s: no settlement at %s is on record", self._instrument.symbol, iso(due))
+        self._settled = due if complete or late else max(found, default=self._settled)
+        if self._settled >= low:
+            self._note("funding", table, low, self._settled + 1)
+        return complete or late
+
+    def _expected(self, due: int) -> bool:
+        minutes = self._instrument.funding_minutes
+        return minutes is None or due % (minutes * 60_000) == 0
+
+    async def _ask_interest(self, rest: AsyncBybit, start: int) -> bool:
+        every = to_ms(self._every)
+        due = start // every * every
+        if due <= self._interest_at:
+            return True
+        low = max(self._interest_at + every, due - 99 * every)
+        table = await rest.open_interest(self._instrument, self._every, low, due + every)
+        if not len(table["timestamp"]):
+            return False
+        last = int(table["timestamp"][-1])
+        self._interest_at, self._interest_value = last, float(table["open_interest"][-1])
+        self._note("open_interest", table, int(table["timestamp"][0]), last + every)
+        return last == due

@@ -1,0 +1,145 @@
+"""A live source of one series, in a thread of its own: history -> here -> whoever empties the queue."""
+
+import asyncio
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..bybit.market import AsyncBybit
+from ..errors import ExchangeBanned
+from ..exchange.client import Access
+from ..exchange.retry import Retry
+from ..instruments import Instrument
+from .bars import LiveBars
+from .clock import ExchangeClock
+from .events import Failed, LiveSettings, Status, StreamEvent
+from .extras import Extras
+from .queue import LiveQueue
+from .stream import KlineStream
+from .writer import LiveStore
+
+__all__ = ["LiveSource", "LiveThread"]
+
+_log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 30.0
+_EVENTS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSource:
+    """Name the series to follow: bars that open from `first` (UTC ms) on; `settled` is the last funding known.
+
+    `speed` is how many times as fast as the machine's the exchange's clock runs, 1 but for a loopback exchange.
+    """
+
+    instrument: Instrument
+    timeframe: str
+    first: int
+    settled: int
+    data_dir: Path
+    base_url: str | None = None
+    funding: bool = True
+    open_interest: bool = True
+    speed: float = 1.0
+    settings: LiveSettings = field(default_factory=LiveSettings)
+    exchange: str = "bybit"
+
+
+class LiveThread:
+    """Run a live source until `stop`; its bars, notices and its end by an error come through `queue`."""
+
+    def __init__(self, source: LiveSource, size: int) -> None:
+        self.queue = LiveQueue(size)
+        self._source = source
+        self._running = threading.Event()
+        name = f"live {source.instrument.symbol} {source.timeframe}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+        self._running.wait()
+
+    def stop(self) -> None:
+        """End the thread, having closed its connections and stored what was received."""
+        if not self._thread.is_alive():
+            return
+        with suppress(RuntimeError):  # it is ending by itself
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            _log.error("%s does not end; it is left behind", self._thread.name)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._until_stopped())
+        except Exception as error:  # whatever it is, it must reach the thread that trades
+            self.queue.fail_or_add(Failed(error))
+
+    async def _until_stopped(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._running.set()
+        work = asyncio.create_task(_follow(self._source, self.queue))
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, stop):
+            task.cancel()
+        ended, _ = await asyncio.gather(work, stop, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
+
+
+async def _follow(source: LiveSource, queue: LiveQueue) -> None:
+    """Deliver until cancelled, in spite of bans."""
+    clock = ExchangeClock(source.speed)
+    store = LiveStore(source.data_dir, source.exchange, source.instrument.symbol, source.timeframe)
+    extras = Extras(
+        source.instrument,
+        source.timeframe,
+        clock,
+        store.add,
+        funding=source.funding,
+        open_interest=source.open_interest,
+        settled=source.settled,
+    )
+    bars = LiveBars(
+        source.instrument, source.timeframe, source.first, clock, source.settings, extras, store, queue.put
+    )
+    try:
+        while True:
+            try:
+                await _connected(source, clock, bars, store)
+            except ExchangeBanned as ban:
+                await bars.say(Status.DISCONNECTED, str(ban))
+                await asyncio.sleep(source.settings.ban)
+    finally:
+        await store.flush()
+
+
+async def _connected(source: LiveSource, clock: ExchangeClock, bars: LiveBars, store: LiveStore) -> None:
+    # Few and quick attempts: the bars themselves are patient, and say meanwhile that they are disconnected.
+    retry = Retry(attempts=3, base=0.3 / source.speed, cap=2.0 / source.speed)
+    events: asyncio.Queue[StreamEvent] = asyncio.Queue(_EVENTS)
+    async with AsyncBybit(base_url=source.base_url, timeout=source.settings.request, retry=retry) as rest:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(store.run())
+                tasks.create_task(bars.run(rest, events))
+                if source.settings.websocket:
+                    access = Access(base_url=source.base_url, timeout=source.settings.request)
+                    stream = KlineStream(
+                        access, source.instrument, source.timeframe, clock, source.settings, events.put
+                    )
+                    tasks.create_task(stream.run())
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error of the task that failed; the others were cancelled for it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

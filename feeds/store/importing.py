@@ -1,0 +1,44 @@
+"""Put bars that came from elsewhere into the store, as if the exchange had delivered them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..bars.frame import find_gaps
+from ..bars.ranges import subtract
+from ..bars.timeframes import to_ms
+from .keys import SeriesKey, stored_kind
+from .series_store import write_series
+
+__all__ = ["store_bars"]
+
+
+def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
+    """Store a canonical frame, and its funding and open-interest columns as series of their own.
+
+    Holes stay unknown, so a later fetch asks the exchange for them. Forward-filled bars are not stored:
+    nobody traded them.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    symbol, timeframe = frame.attrs["symbol"], frame.attrs["timeframe"]
+    step = to_ms(timeframe)
+    real = frame[~frame["filled"]] if "filled" in frame else frame
+    times = real["timestamp"].to_numpy()
+    span = (int(times[0]), int(times[-1]) + step)
+    holes = [(gap.start, gap.end) for gap in find_gaps(real, timeframe)]
+    rows = {name: real[name].to_numpy() for name in ("timestamp", "open", "high", "low", "close", "volume")}
+    with write_series(data_dir, SeriesKey(exchange, symbol, timeframe)) as writer:
+        for start, end in subtract(span, holes):
+            inside = (times >= start) & (times < end)
+            writer.write({name: values[inside] for name, values in rows.items()}, (start, end))
+    for kind, column in (("funding", "funding_rate"), ("open_interest", "open_interest")):
+        if column in real:
+            values = real[column].to_numpy()
+            known = values != 0.0
+            series = {"timestamp": times[known].astype(np.int64), column: values[known]}
+            with write_series(data_dir, SeriesKey(exchange, symbol, stored_kind(kind, timeframe))) as writer:
+                # A bar answers for the settlements after the open before it, so the series begins there.
+                writer.write(series, (span[0] - step + 1, span[1]))

@@ -1,0 +1,169 @@
+"""`scorenet check-model`: measure a model, say what the figures mean, and write check.json and check.html."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scorenet import Market, ScoreModel, TooFewBars
+from scorenet.diagnostics.held_out import (
+    forward_report,
+    gate_report,
+    held_out_metrics,
+    rank_report,
+    score_report,
+)
+from scorenet.forward.distribution import forward_target
+
+from ..folder.atomic import write_text
+from ..folder.jsonfile import dump_json, plain
+from ..folder.manifest import versions
+from ..folder.rundir import UnwritableRun
+from ..markets import LoadOptions, as_market, describe, load_markets, stamp
+from .page import render_check
+from .verdict import judge
+
+__all__ = ["check_model", "default_folder"]
+
+_SAMPLES = 2_000
+_FEWEST_ROWS = 64
+
+
+def default_folder(model_dir: str | Path) -> Path:
+    """Return where a check goes that was told nothing: into the model's folder, which it leaves loadable."""
+    return Path(model_dir) / "check"
+
+
+def check_model(
+    model_dir: str | Path, sources: Sequence[str], out: str | Path | None, options: LoadOptions
+) -> dict[str, Any]:
+    """Check a model on bars, or on its own samples where there are none; return what check.json holds.
+
+    Raises:
+        CheckpointError: if the model cannot be used.
+        FeedError: when the bars cannot be had.
+        ScorenetError: when they are too few, or lack what the model needs.
+        UnwritableRun: when the folder cannot be written.
+    """
+    model = ScoreModel.load(model_dir)
+    folder = default_folder(model_dir) if out is None else Path(out)
+    if folder.is_file():
+        raise UnwritableRun(f"{folder} is a file; --out names a folder")
+    found = _on_bars(model, sources, options) if sources else _on_samples(model)
+    content = plain(
+        {
+            "model": {"path": str(model_dir), "fingerprint": model.fingerprint, **_origin(model)},
+            "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "versions": versions(),
+            **found,
+            "stored": model.info.get("metrics", {}),
+            "training_log": model.info.get("log", {}),
+        }
+    )
+    content["verdicts"] = [verdict._asdict() for verdict in judge(content)]
+    _write(folder, content)
+    return {**content, "page": str(folder / "check.html")}
+
+
+def _on_samples(model: ScoreModel) -> dict[str, Any]:
+    x = model.sample(_SAMPLES, seed=1)
+    stored = model.info.get("metrics", {})
+    key = {name: stored.get(name) for name in ("dsm_loss", "score_accuracy", "density_calibration")}
+    return {
+        "measured_on": "samples",
+        "key_metrics": key,
+        "score": score_report(model, x),
+        "calibration_rows": model.calibration.rows,
+    }
+
+
+def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions) -> dict[str, Any]:
+    frames = load_markets(sources, options, warmup_bars=model.lookback)
+    markets = [as_market(frame) for frame in frames]
+    horizons = model.config.forward.all_horizons
+    parts = [_rows(model, market) for market in markets]
+    x, y, time = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    if len(x) < _FEWEST_ROWS:
+        raise TooFewBars(
+            model.lookback + max(horizons) + _FEWEST_ROWS,
+            max(len(frame) for frame in frames),
+            "check a model on them",
+        )
+    order = np.argsort(time, kind="stable")
+    block = model.lookback * len(markets)
+    metrics = held_out_metrics(model, x[order], y[order, 0])
+    names = ("dsm_loss", "score_accuracy", "density_calibration")
+    return {
+        "measured_on": "bars",
+        "data": [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
+        "span": [stamp(int(time.min())), stamp(int(time.max()))],
+        "seen_in_training": _seen(model, markets, [part[2] for part in parts]),
+        "key_metrics": {name: metrics[name] for name in names},
+        "metrics": metrics,
+        "score": score_report(model, x[order], block=block),
+        "ranks": rank_report(model.density_rank(x[order]), block=block, every=24 * len(markets)),
+        "gates": {
+            market.symbol: gate_report(model, model.log_density(part[0]), block=model.lookback)
+            for market, part in zip(markets, parts, strict=True)
+            if len(part[0])
+        },
+        "forward": {str(h): _forward(model, x, y[:, i], h) for i, h in enumerate(horizons)},
+    }
+
+
+def _rows(model: ScoreModel, market: Market) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return states [N, F], outcomes [N, H] and bar times [N]; the warm-up has none."""
+    x = model.features.compute(market.bars, market.step_ms)
+    volatility = model.features.volatility(market.bars)
+    close = np.asarray(market.bars["close"], dtype=np.float64)
+    y = np.stack([forward_target(close, volatility, h) for h in model.config.forward.all_horizons], axis=1)
+    time = np.asarray(market.bars["timestamp"], dtype=np.int64)
+    known = np.isfinite(x).all(axis=1)
+    return x[known], y[known], time[known]
+
+
+def _forward(model: ScoreModel, x: np.ndarray, y: np.ndarray, horizon: int) -> dict[str, Any] | None:
+    known = np.isfinite(y)
+    return forward_report(model.forward(x[known], horizon), y[known]) if known.sum() > 1 else None
+
+
+def _seen(model: ScoreModel, markets: Sequence[Market], times: Sequence[np.ndarray]) -> float:
+    """Return the share of rows of the model's own symbols from before the end of what trained and calibrated it."""
+    spans = [model.info[name] for name in ("training_span", "calibration_span") if name in model.info]
+    if not spans:
+        return 0.0
+    last, own = max(end for _, end in spans), model.info.get("symbols", [])
+    seen = sum(
+        int((time <= last).sum()) for market, time in zip(markets, times, strict=True) if market.symbol in own
+    )
+    return seen / sum(len(time) for time in times)
+
+
+def _origin(model: ScoreModel) -> dict[str, Any]:
+    info = model.info
+    spans = {
+        name: [stamp(t) for t in info[name]]
+        for name in ("training_span", "calibration_span", "test_span")
+        if name in info
+    }
+    return {
+        "symbols": info.get("symbols", []),
+        "timeframe": info.get("timeframe"),
+        "features": list(model.features.names),
+        "horizons": list(model.config.forward.all_horizons),
+        "rows": info.get("rows", {}),
+        "spans": spans,
+    }
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "check.json", dump_json(content))
+        write_text(folder / "check.html", render_check(content))
+    except OSError as error:
+        raise UnwritableRun(f"cannot write the check to {folder}: {error.strerror or error}") from error

@@ -1,0 +1,39 @@
+"""What `scorenet check-model` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..tables import format_mapping, format_rows
+
+__all__ = ["format_check"]
+
+
+def format_check(content: Mapping[str, Any]) -> str:
+    """Return the check as text for a terminal: key metrics, tables, findings, where the page is."""
+    score = content["score"]
+    on = "its own samples" if content["measured_on"] == "samples" else " – ".join(content["span"])
+    parts = [
+        format_mapping({"model": content["model"]["path"], "measured on": on, "rows": score["rows"]}),
+        format_mapping(content["key_metrics"]),
+        _titled("Score by noise level", score["by_sigma"]),
+        _titled("Stein identities: z near 1 is chance", score["stein"]),
+        _titled("Density routes, nats: heat is the reference, per_bar what every bar calls", score["routes"]),
+    ]
+    gates = [
+        {"symbol": symbol, **row} for symbol, rows in (content.get("gates") or {}).items() for row in rows
+    ]
+    if gates:
+        parts.append(_titled("Gates: share of bars rejected, beside the level promised", gates))
+    marks = [f"{'ok ' if verdict['good'] else '!  '} {verdict['text']}" for verdict in content["verdicts"]]
+    parts += ["\n".join(marks), f"page  {content['page']}"]
+    return "\n\n".join(parts)
+
+
+def _titled(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    return f"{title}\n{format_rows([_rounded(row) for row in rows])}"
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: float(value) if isinstance(value, float) else value for name, value in row.items()}

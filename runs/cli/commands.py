@@ -1,0 +1,223 @@
+"""The `scorenet` command: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .data import data
+from .errors import guarded
+from .live import live
+from .options import (
+    BASE_URL,
+    DATA_DIR,
+    GAPS,
+    JSON,
+    OFFLINE,
+    QUIET,
+    SIGNAL,
+    SINCE,
+    UNTIL,
+    over_bars,
+    print_result,
+    print_run,
+    strategy_settings,
+    wants_progress,
+)
+
+if TYPE_CHECKING:
+    from ..markets import LoadOptions
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="scorenet")
+def main(debug: bool) -> None:
+    """Learn the density of market states and trade only where the market is familiar."""
+
+
+main.add_command(data)
+main.add_command(live)
+
+
+@main.command()
+@click.argument("symbols", nargs=-1, required=True)
+@click.option("--exchange", default="bybit", show_default=True)
+@click.option("--timeframe", default="1h", show_default=True)
+@click.option("--since", required=True, metavar="DATE", help="First bar, inclusive, UTC.")
+@UNTIL
+@click.option("--funding", is_flag=True, help="Funding rates too.")
+@click.option("--open-interest", is_flag=True, help="Open interest too.")
+@click.option("--mark", is_flag=True, help="Mark prices too, as bars of the same size.")
+@click.option(
+    "--requests-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="Pace of all downloads together; the exchange bans an address at 120.",
+)
+@DATA_DIR
+@BASE_URL
+@JSON
+@QUIET
+@guarded
+def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
+    """Download what is missing of each SYMBOL, all side by side.
+
+    BTC/USDT:USDT is the linear perpetual, BTC/USD:BTC the inverse one, BTC/USDT is spot.
+    """
+    from ..fetch import fetch_symbols, format_reports
+
+    reports = fetch_symbols(symbols, progress=wants_progress(quiet), **options)
+    print_result({"series": reports}, as_json, format_reports(reports))
+
+
+@main.command()
+@over_bars
+@click.option("--features", metavar="SET", help="chapter or extended (default).")
+@click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
+def train(
+    sources: tuple[str, ...],
+    load: LoadOptions,
+    config: str | None,
+    pairs: tuple[str, ...],
+    features: str | None,
+    out: str,
+    as_json: bool,
+) -> None:
+    """Learn the densities of market states and forward returns from bars."""
+    from ..settings import model_config
+    from ..tables import format_mapping
+    from ..train import train as run_train
+
+    result = run_train(sources, out, model_config(config, pairs, features), load)
+    print_result(result, as_json, format_mapping(result))
+
+
+@main.command()
+@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@over_bars
+@SIGNAL
+@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
+def backtest(
+    model_dir: str,
+    sources: tuple[str, ...],
+    load: LoadOptions,
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    out: str,
+    as_json: bool,
+) -> None:
+    """Trade stored bars with a model; print the metrics beside buy-and-hold and write the report."""
+    from ..backtest import backtest as run_backtest
+
+    account, params = strategy_settings(config, pairs, signal)
+    command = ["scorenet", *sys.argv[1:]]
+    metrics = run_backtest(model_dir, sources, out, account, params, load, command=command)
+    print_run(metrics, out, as_json)
+
+
+@main.command()
+@click.argument("run_dir")
+@DATA_DIR
+@JSON
+@guarded
+def report(run_dir: str, data_dir: str, as_json: bool) -> None:
+    """Write report.html again from the files of RUN_DIR."""
+    from ..folder.rundir import RunDir
+    from ..report.build import write_report
+
+    path = write_report(RunDir.open(run_dir))
+    print_result({"report": str(path)}, as_json, f"report  {path}")
+
+
+@main.command()
+@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@over_bars
+@SIGNAL
+@click.option("--cuts", type=click.IntRange(min=1), default=20, show_default=True, help="Random cuts to try.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def lookahead(
+    model_dir: str,
+    sources: tuple[str, ...],
+    load: LoadOptions,
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    cuts: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Prove that no score, decision or order depends on later bars; exit 1 if one does."""
+    from ..lookahead import prove
+
+    account, params = strategy_settings(config, pairs, signal)
+    found = prove(model_dir, sources, account, params, load, cuts=cuts, seed=seed)
+    verdict = (
+        "no look-ahead"
+        if found["clean"]
+        else f"LOOK-AHEAD in {len(found['differences'])} of {found['cuts']} cuts"
+    )
+    text = f"{verdict}: {found['values']:,} values compared at {found['cuts']} cuts of {found['bars']:,} bars"
+    print_result(found, as_json, "\n".join([text, *map(str, found["differences"][:5])]))
+    if not found["clean"]:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--out", default="out/demo", show_default=True, metavar="RUN_DIR")
+@click.option("--model", "model_dir", default="models/demo", show_default=True, metavar="MODEL_DIR")
+@DATA_DIR
+@JSON
+@QUIET
+@guarded
+def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) -> None:
+    """Run the whole job offline on a simulated market: train, backtest, report."""
+    from ..demo import demo as run_demo
+
+    print_run(run_demo(out, model_dir, progress=wants_progress(quiet)), out, as_json)
+
+
+@main.command("check-model")
+@click.argument("model_dir")
+@click.argument("more_sources", nargs=-1, metavar="")
+@click.option(
+    "--bars", "sources", multiple=True, metavar="SOURCE", help="Measure on these bars; may be repeated."
+)
+@click.option(
+    "--out", metavar="FOLDER", help="Where check.json and check.html go (default: MODEL_DIR/check)."
+)
+@SINCE
+@UNTIL
+@GAPS
+@DATA_DIR
+@OFFLINE
+@BASE_URL
+@JSON
+@QUIET
+@guarded
+def check_model(
+    model_dir: str,
+    more_sources: tuple[str, ...],
+    sources: tuple[str, ...],
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+    **load: Any,
+) -> None:
+    """Measure a model: score, density, calibration, forward returns; print it and write a page of plots."""
+    from ..check.model import check_model as run_check
+    from ..check.text import format_check
+    from ..markets import LoadOptions
+
+    if more_sources and not sources:
+        raise click.UsageError(f"bars are named with --bars, found {more_sources[0]!r}")
+    found = run_check(
+        model_dir, (*sources, *more_sources), out, LoadOptions(progress=wants_progress(quiet), **load)
+    )
+    print_result(found, as_json, format_check(found))

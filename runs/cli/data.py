@@ -1,0 +1,92 @@
+"""`scorenet data`: look after stored bars."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .errors import guarded
+from .options import DATA_DIR, GAPS, JSON, OFFLINE, print_result
+
+__all__ = ["data"]
+
+
+@click.group()
+def data() -> None:
+    """Look after stored bars."""
+
+
+@data.command("list")
+@DATA_DIR
+@JSON
+@guarded
+def data_list(data_dir: str, as_json: bool) -> None:
+    """List the stored series, what they lack, and the rules of their instruments."""
+    from ..data import list_rules, list_store
+    from ..tables import format_rows
+
+    rows, rules = list_store(data_dir), list_rules(data_dir)
+    # Steps of a price are shorter than the four decimals of a figure.
+    spelled = [{key: f"{x:g}" if isinstance(x, float) else x for key, x in row.items()} for row in rules]
+    tables = [format_rows(table) for table in (rows, spelled) if table]
+    text = "\n\n".join(tables) or f"no series in {data_dir}; get some with `scorenet fetch`"
+    print_result({"series": rows, "instruments": rules}, as_json, text)
+
+
+@data.command("check")
+@click.argument("source", required=False)
+@DATA_DIR
+@OFFLINE
+@JSON
+@guarded
+def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
+    """Validate SOURCE and report its holes; without SOURCE read every file of the store."""
+    from ..data import check_source, check_store
+    from ..tables import format_mapping, format_rows
+
+    if source is not None:
+        found = check_source(source, data_dir=data_dir, offline=offline)
+        print_result(found, as_json, format_mapping(found))
+        return
+    damages = check_store(data_dir)
+    print_result(
+        {"damaged": damages},
+        as_json,
+        format_rows(damages) if damages else f"every file in {data_dir} is whole",
+    )
+    if damages:
+        sys.exit(1)
+
+
+@data.command("import")
+@click.argument("file")
+@click.option("--symbol", required=True)
+@click.option("--timeframe", required=True)
+@GAPS
+@DATA_DIR
+@JSON
+@guarded
+def data_import(file: str, symbol: str, timeframe: str, gaps: str, data_dir: str, as_json: bool) -> None:
+    """Put a parquet or CSV FILE into the store."""
+    from ..data import import_bars
+    from ..tables import format_mapping
+
+    done = import_bars(file, symbol=symbol, timeframe=timeframe, data_dir=data_dir, gaps=gaps)
+    print_result(done, as_json, format_mapping(done))
+
+
+@data.command("export")
+@click.argument("source")
+@click.argument("file")
+@DATA_DIR
+@OFFLINE
+@JSON
+@guarded
+def data_export(source: str, file: str, data_dir: str, offline: bool, as_json: bool) -> None:
+    """Write the bars of SOURCE to a parquet or CSV FILE."""
+    from ..data import export_bars
+    from ..tables import format_mapping
+
+    done = export_bars(source, file, data_dir=data_dir, offline=offline)
+    print_result(done, as_json, format_mapping(done))

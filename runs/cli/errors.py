@@ -1,0 +1,59 @@
+"""What the commands say and return when something is wrong: one or two lines, and an exit code that scripts can use.
+
+0 done, 1 failed in the world (network, data, disk, model), 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "guarded"]
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn expected errors into a message and an exit code; `--debug` lets them through."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        debug = click.get_current_context().find_root().params.get("debug", False)
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _leave("interrupted; what was finished is kept, nothing half-written is left", INTERRUPTED)
+        except _expected() as error:
+            if debug:
+                raise
+            _leave(str(error), USAGE if isinstance(error, _usage()) else FAILED)
+        except MemoryError:
+            _leave("out of memory; use fewer bars, or a smaller batch", FAILED)
+
+    return wrapper
+
+
+def _expected() -> tuple[type[BaseException], ...]:
+    # Imported here so that `scorenet --help` needs neither torch nor pandas.
+    from feeds import FeedError
+    from scorenet import ScorenetError
+
+    from ..folder.rundir import RunDirError
+
+    return (FeedError, ScorenetError, RunDirError, ModuleNotFoundError)
+
+
+def _usage() -> tuple[type[BaseException], ...]:
+    from feeds import BadSource, BadSymbol, BadTimeframe
+    from scorenet import ConfigError
+
+    return (BadSource, BadSymbol, BadTimeframe, ConfigError)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    click.echo(f"scorenet: {message}", err=True)
+    sys.exit(code)

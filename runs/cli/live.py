@@ -1,0 +1,116 @@
+"""`scorenet live`: its options."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from .errors import guarded
+from .options import (
+    BASE_URL,
+    CONFIG,
+    DATA_DIR,
+    JSON,
+    SET,
+    SIGNAL,
+    print_result,
+    print_run,
+    strategy_settings,
+)
+
+__all__ = ["live"]
+
+
+@click.command()
+@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@click.option("--symbol", "symbols", multiple=True, required=True, metavar="SYMBOL", help="May be repeated.")
+@click.option("--timeframe", metavar="SIZE", help="Bar size; must be the model's, which is the default.")
+@click.option(
+    "--since", metavar="DATE", help="Warm up from here (UTC); default: as many bars as the model needs."
+)
+@SIGNAL
+@CONFIG
+@SET
+@click.option("--cash", type=float, metavar="AMOUNT", help="Start equity, the same as --set cash=AMOUNT.")
+@click.option("--max-bars", type=click.IntRange(min=0), metavar="N", help="Stop after N live bars.")
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    metavar="FRACTION",
+    help="Halt for good when this fraction of the start equity is lost, on paper or for real; 0: never.",
+)
+@click.option("--kill-flatten", is_flag=True, help="The kill switch closes positions as well.")
+@click.option("--paper", is_flag=True, help="Trade on paper only, which is the default.")
+@click.option(
+    "--real-orders",
+    is_flag=True,
+    help="Follow the paper account with real orders, on the testnet unless --mainnet; the key comes from "
+    "BYBIT_API_KEY and BYBIT_API_SECRET.",
+)
+@click.option("--mainnet", is_flag=True, help="Send the real orders to the mainnet: real money.")
+@click.option(
+    "--max-order",
+    type=float,
+    default=500.0,
+    show_default=True,
+    metavar="USDT",
+    help="Largest value of a real order that opens; closing is never held back.",
+)
+@click.option(
+    "--max-position",
+    type=float,
+    default=1000.0,
+    show_default=True,
+    metavar="USDT",
+    help="Largest value of a real position in a symbol.",
+)
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take over real positions that the journal does not know, and cancel orders that it did not send.",
+)
+@click.option("--out", metavar="RUN_DIR", help="Folder of the run; default: out/live-SYMBOL-SIZE.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help="How fast the exchange's clock runs; other than 1 for a loopback exchange only.",
+)
+@DATA_DIR
+@BASE_URL
+@JSON
+@click.option("--quiet", is_flag=True, help="No progress, no status line; only what happens.")
+@guarded
+def live(
+    model_dir: str,
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    cash: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Trade on paper what the exchange brings, bar by bar; run again to go on where it was.
+
+    Ctrl-C stops it and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading for good.
+    """
+    from ..live.command import start
+
+    if cash is not None:
+        pairs = (*pairs, f"cash={cash}")
+    account, params = strategy_settings(config, pairs, signal)
+    done = start(model_dir, account, params, command=["scorenet", *sys.argv[1:]], **options)
+    if done.metrics is None:
+        print_result(
+            {"bars": done.bars}, as_json, f"no live bar was traded yet; the journal is in {done.out}"
+        )
+    else:
+        print_run(done.metrics, done.out, as_json)
+    if done.signal is not None:
+        click.echo("scorenet: stopped; the same command goes on from here", err=True)
+        sys.exit(128 + done.signal)

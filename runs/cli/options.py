@@ -1,0 +1,124 @@
+"""Options that commands share, and how their results are printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .errors import guarded
+
+__all__ = [
+    "BARS",
+    "BASE_URL",
+    "CONFIG",
+    "DATA_DIR",
+    "GAPS",
+    "JSON",
+    "OFFLINE",
+    "QUIET",
+    "SET",
+    "SIGNAL",
+    "SINCE",
+    "UNTIL",
+    "over_bars",
+    "print_result",
+    "print_run",
+    "strategy_settings",
+    "wants_progress",
+]
+
+SET = click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated."
+)
+CONFIG = click.option("--config", metavar="FILE.toml", help="Settings file; --set wins over it.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+DATA_DIR = click.option("--data-dir", default="data", show_default=True, help="Folder of the bar store.")
+OFFLINE = click.option("--offline", is_flag=True, help="Use stored bars only; never ask the exchange.")
+GAPS = click.option(
+    "--gaps",
+    type=click.Choice(["raise", "keep", "ffill"]),
+    default="raise",
+    show_default=True,
+    help="What to do about missing bars; forward-filled ones are marked.",
+)
+SINCE = click.option("--since", metavar="DATE", help="First bar, inclusive, UTC.")
+UNTIL = click.option("--until", metavar="DATE", help="Last bar, exclusive, UTC.")
+BARS = click.option(
+    "--bars",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="SOURCE",
+    help="A parquet/CSV file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
+)
+MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
+SIGNAL = click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
+BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
+
+
+def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that reads bars; `--bars A B` and `--bars A --bars B` are the same."""
+
+    @functools.wraps(command)
+    def wrapper(
+        *, sources: tuple[str, ...], more_sources: tuple[str, ...], quiet: bool, **options: Any
+    ) -> None:
+        from ..markets import LoadOptions
+
+        load = {name: options.pop(name) for name in _LOAD}
+        command(
+            sources=(*sources, *more_sources),
+            load=LoadOptions(progress=wants_progress(quiet), **load),
+            **options,
+        )
+
+    guarded_wrapper = guarded(wrapper)
+    for option in (QUIET, JSON, BASE_URL, OFFLINE, DATA_DIR, GAPS, UNTIL, SINCE, SET, CONFIG):
+        guarded_wrapper = option(guarded_wrapper)
+    return BARS(MORE_BARS(guarded_wrapper))
+
+
+_LOAD = ("since", "until", "gaps", "data_dir", "offline", "base_url")
+
+
+def strategy_settings(
+    config: str | None, pairs: tuple[str, ...], signal: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """Return the account and the checked parameters of the strategy."""
+    from ..backtest import check_params, strategy_defaults
+    from ..settings import run_settings
+
+    account, params = run_settings(config, pairs, strategy_defaults())
+    if signal is not None:
+        params["signal"] = signal
+    check_params(params)
+    return account, params
+
+
+def wants_progress(quiet: bool) -> bool:
+    """Say whether progress bars are shown."""
+    return not quiet and sys.stderr.isatty()
+
+
+def print_result(value: dict[str, Any], as_json: bool, text: str) -> None:
+    """Print one JSON object, or a text."""
+    from ..folder.jsonfile import plain
+
+    click.echo(json.dumps(plain(value), allow_nan=False) if as_json else text)
+
+
+def print_run(metrics: dict[str, Any], out: str, as_json: bool) -> None:
+    """Print the metrics of a run and where its report is."""
+    from pathlib import Path
+
+    from ..statistics import format_table
+
+    path = Path(out) / "report.html"
+    text = "" if as_json else f"{format_table(metrics)}\n\nreport  {path}"
+    print_result({**metrics, "report": str(path)}, as_json, text)

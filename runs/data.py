@@ -1,0 +1,140 @@
+"""`scorenet data`: list the store, check a source, import and export bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from feeds import find_gaps, load_bars, read_bars, write_bars
+from feeds.bars.frame import data_hash
+from feeds.bars.timeframes import to_ms
+
+from .markets import stamp
+
+if TYPE_CHECKING:
+    from feeds.store.series_store import SeriesInfo
+
+__all__ = ["check_source", "check_store", "export_bars", "import_bars", "list_rules", "list_store"]
+
+
+def list_store(data_dir: str | Path) -> list[dict[str, Any]]:
+    """Return one row a stored series: what it is, how far it reaches, how many rows.
+
+    `missing` counts the bars that lack between the first and the last, `unasked` those of them that the
+    exchange was never asked for; both are None for settlements, whose spacing changes.
+    """
+    from feeds.store.series_store import list_series
+
+    return [
+        {
+            "exchange": series.key.exchange,
+            "symbol": series.key.symbol,
+            "kind": series.key.kind,
+            "rows": series.rows,
+            "start": None if series.first is None else stamp(series.first),
+            "end": None if series.last is None else stamp(series.last),
+            **_coverage(series),
+        }
+        for series in list_series(data_dir)
+    ]
+
+
+def _coverage(series: SeriesInfo) -> dict[str, int | None]:
+    from feeds.bars.ranges import subtract
+
+    if series.key.kind == "funding" or series.first is None or series.last is None:
+        return {"missing": None, "unasked": None}
+    step = to_ms(series.key.kind.rpartition("_")[2])
+    end = series.last + step
+    unasked = subtract((series.first, end), series.covered)
+    return {
+        "missing": (end - series.first) // step - series.rows,
+        "unasked": sum(high - low for low, high in unasked) // step,
+    }
+
+
+def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
+    """Return one row a stored instrument: the rules of its orders and since when they are known."""
+    from feeds.store.rules import list_instruments
+
+    rows = []
+    for stored in list_instruments(data_dir):
+        rules = stored.instrument
+        rows.append(
+            {
+                "exchange": stored.exchange,
+                "symbol": rules.symbol,
+                "category": rules.category,
+                "tick": rules.tick,
+                "lot_step": rules.lot_step,
+                "min_quantity": rules.min_quantity,
+                "max_quantity": rules.max_quantity,
+                "min_notional": rules.min_notional,
+                "funding_minutes": rules.funding_minutes,
+                "as_of": stamp(stored.as_of),
+            }
+        )
+    return rows
+
+
+def check_store(data_dir: str | Path) -> list[dict[str, Any]]:
+    """Read every stored file and return one row a damaged one; nothing is changed.
+
+    Raises:
+        StoreError: when the folder or a file cannot be read.
+    """
+    from feeds.store.series_store import check
+
+    return [{"path": str(damage.path), "reason": damage.reason} for damage in check(data_dir)]
+
+
+def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str = "keep") -> dict[str, Any]:
+    """Validate a source against the frame contract and report its holes.
+
+    Raises:
+        BadBars: the first row that breaks the contract, by row, column and time.
+    """
+    frame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
+    holes = find_gaps(frame, frame.attrs["timeframe"])
+    flat = (frame["volume"] == 0).sum()
+    return {
+        "source": source,
+        "symbol": frame.attrs["symbol"],
+        "timeframe": frame.attrs["timeframe"],
+        "rows": len(frame),
+        "start": stamp(int(frame["timestamp"].iloc[0])),
+        "end": stamp(int(frame["timestamp"].iloc[-1])),
+        "columns": [name for name in frame.columns if name != "timestamp"],
+        "missing_bars": sum(hole.missing for hole in holes),
+        "gaps": [
+            {"start": stamp(hole.start), "end": stamp(hole.end), "missing": hole.missing} for hole in holes
+        ],
+        "zero_volume_bars": int(flat),
+        "sha256": data_hash(frame),
+    }
+
+
+def import_bars(
+    path: str | Path, *, symbol: str, timeframe: str, data_dir: str | Path, gaps: str = "raise"
+) -> dict[str, Any]:
+    """Read a parquet or CSV file, validate it and put it into the store; return what went in.
+
+    Raises:
+        FeedError: when the file breaks the contract or the store cannot be written.
+    """
+    from feeds.store.importing import store_bars
+
+    frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=gaps)  # type: ignore[arg-type]
+    store_bars(frame, data_dir=data_dir)
+    return {"symbol": symbol, "timeframe": timeframe, "rows": len(frame), "sha256": data_hash(frame)}
+
+
+def export_bars(
+    source: str, path: str | Path, *, data_dir: str | Path, offline: bool, gaps: str = "keep"
+) -> dict[str, Any]:
+    """Write the bars of a source to a parquet or CSV file; return what was written."""
+    frame: pd.DataFrame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
+    write_bars(frame, path)
+    return {"path": str(path), "rows": len(frame), "sha256": data_hash(frame)}

@@ -1,0 +1,24 @@
+"""The run folder: its tables, JSON and manifest, written whole or not at all."""
+
+from .atomic import sync_folder, write_text
+from .contents import LoadedRun, milliseconds
+from .frames import conform, empty_frame
+from .jsonfile import dump_json, parse_json, plain
+from .manifest import versions
+from .rundir import RunDir, RunDirError, UnwritableRun
+
+__all__ = [
+    "LoadedRun",
+    "RunDir",
+    "RunDirError",
+    "UnwritableRun",
+    "conform",
+    "dump_json",
+    "empty_frame",
+    "milliseconds",
+    "parse_json",
+    "plain",
+    "sync_folder",
+    "versions",
+    "write_text",
+]

@@ -1,0 +1,91 @@
+"""Everything of a run folder in memory, as the report reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .rundir import CorruptRun, RunDir
+
+__all__ = ["LoadedRun", "milliseconds"]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """Hold the files of one run."""
+
+    metrics: dict[str, Any]
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+    equity: pd.DataFrame
+    orders: pd.DataFrame
+    trades: pd.DataFrame
+    decisions: pd.DataFrame
+    funding: pd.DataFrame
+
+    @classmethod
+    def read(cls, run: RunDir) -> LoadedRun:
+        """Return the content of a run folder.
+
+        Raises:
+            RunDirMissing: A file is not there.
+            CorruptRun: A file cannot be understood, or the equity has no row or a value that is not finite.
+        """
+        names = ("equity", "orders", "trades", "decisions", "funding")
+        tables = {name: run.read_frame(name) for name in names}
+        equity = tables["equity"]
+        if not len(equity):
+            raise CorruptRun(f"{run.path / 'equity.parquet'} has no row; run the backtest again")
+        if not np.isfinite(equity[["equity", "benchmark"]].to_numpy()).all():
+            raise CorruptRun(
+                f"{run.path / 'equity.parquet'} holds an amount that is not finite; run the backtest again"
+            )
+        return cls(run.read_metrics(), run.read_manifest(), run.read_config(), **tables)
+
+    @cached_property
+    def times(self) -> npt.NDArray[np.int64]:
+        """Closing times of the bars [N] in UTC ms."""
+        return milliseconds(self.equity["time"])
+
+    @cached_property
+    def symbols(self) -> list[str]:
+        """Symbols in the order of the manifest, or of the decisions where the manifest names none."""
+        named = [str(series.get("symbol")) for series in self._series() if series.get("symbol")]
+        return list(dict.fromkeys(named)) or sorted(map(str, self.decisions["symbol"].unique()))
+
+    @cached_property
+    def timeframes(self) -> list[str]:
+        """Bar sizes that the manifest names."""
+        return list(dict.fromkeys(str(s["timeframe"]) for s in self._series() if s.get("timeframe")))
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """Warnings of the run, and those that the report itself finds."""
+        listed = self.manifest.get("warnings")
+        found = [str(warning) for warning in listed] if isinstance(listed, list) else []
+        refused = self.orders.loc[self.orders["status"] != "completed", "status"].value_counts()
+        found += [f"{count:,} order(s) ended as {status}, not filled" for status, count in refused.items()]
+        forced = int(self.orders["liquidation"].sum())
+        if forced:
+            found.append(f"{forced:,} position(s) were closed by force for want of margin")
+        told, seen = (
+            self.metrics.get("total_return"),
+            float(self.equity["equity"].iloc[-1] / self.equity["equity"].iloc[0] - 1),
+        )
+        if isinstance(told, int | float) and abs(told - seen) > 1e-6 * max(1.0, abs(seen)):
+            found.append(f"metrics.json says a total return of {told:.6f}, equity.parquet gives {seen:.6f}")
+        return found
+
+    def _series(self) -> list[dict[str, Any]]:
+        data = self.manifest.get("data")
+        return [series for series in data if isinstance(series, dict)] if isinstance(data, list) else []
+
+
+def milliseconds(column: pd.Series) -> npt.NDArray[np.int64]:
+    """Return a column of UTC datetimes as milliseconds [N]."""
+    return np.asarray(column.astype("datetime64[ms, UTC]").astype("int64"), dtype=np.int64)

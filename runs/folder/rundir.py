@@ -1,0 +1,229 @@
+"""The output folder of a run: written whole or not at all, read back with errors that say what to do."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from . import toml
+from .atomic import atomic_path, replace_folder, restore_folder, write_text
+from .frames import SCHEMAS, conform
+from .jsonfile import dump_json, parse_json
+from .manifest import manifest
+
+__all__ = [
+    "CorruptRun",
+    "NotARunDir",
+    "RunDir",
+    "RunDirError",
+    "RunDirMissing",
+    "UnwritableRun",
+    "manifest",
+]
+
+_KNOWN = frozenset(
+    {"metrics.json", "manifest.json", "config.toml", "report.html", "trials.parquet"}
+    | {f"{name}.parquet" for name in SCHEMAS}
+)
+
+
+class RunDirError(Exception):
+    """Stand for anything that keeps a run folder from being written or read."""
+
+
+class RunDirMissing(RunDirError):
+    """Report a run folder, or a file of one, that does not exist."""
+
+
+class NotARunDir(RunDirError):
+    """Report a path that holds something other than a run."""
+
+
+class CorruptRun(RunDirError):
+    """Report a file of a run folder that cannot be understood."""
+
+
+class UnwritableRun(RunDirError):
+    """Report a folder that cannot be written, or a disk that is full."""
+
+
+class RunDir:
+    """Hold one run folder.
+
+    Attributes:
+        path: the folder that holds the files now; during `create` a hidden sibling of the final one.
+        target: the folder as its reader will know it.
+    """
+
+    def __init__(self, path: Path, target: Path | None = None) -> None:
+        self.path = path
+        self.target = target or path
+
+    @classmethod
+    @contextmanager
+    def create(cls, target: str | Path) -> Iterator[RunDir]:
+        """Yield a folder to fill; it takes its name only when the block succeeds, else nothing is left.
+
+        An earlier run of the same name stays until then and is replaced in whole.
+
+        Raises:
+            NotARunDir: The name is taken by something that no run wrote.
+            UnwritableRun: The folder cannot be made.
+        """
+        final = Path(target).resolve()
+        with _writing(final):
+            restore_folder(final)
+        _check_replaceable(final)
+        staging = final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
+        with _writing(final):
+            staging.mkdir(parents=True)
+        try:
+            run = cls(staging, final)
+            yield run
+            run._require("manifest.json", "metrics.json")
+            with _writing(final):
+                replace_folder(staging, final)
+            run.path = final
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDir:
+        """Return an existing run folder.
+
+        Raises:
+            RunDirMissing: There is no such folder.
+            NotARunDir: The folder holds no run.
+        """
+        folder = Path(path).resolve()
+        with _writing(folder):
+            restore_folder(folder)
+        if not folder.exists():
+            raise RunDirMissing(f"no run folder at {path}: run `scorenet backtest ... --out {path}` first")
+        if not folder.is_dir():
+            raise NotARunDir(f"{path} is a file, expected the folder that `scorenet backtest --out` wrote")
+        missing = [name for name in ("manifest.json", "metrics.json") if not (folder / name).is_file()]
+        if missing:
+            raise NotARunDir(f"{path} is not a run folder: it has no {' and no '.join(missing)}")
+        return cls(folder)
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> Path:
+        """Write one table as parquet; the contract's tables are brought into its columns and types first.
+
+        Raises:
+            UnwritableRun: The file cannot be written.
+        """
+        target = self.path / f"{name}.parquet"
+        table = conform(name, frame) if name in SCHEMAS else frame
+        with _writing(target), atomic_path(target) as temporary:
+            table.to_parquet(temporary, index=False)
+        return target
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> Path:
+        """Write metrics.json; numbers that are not finite become null."""
+        return self._write_json("metrics.json", metrics)
+
+    def write_manifest(self, content: Mapping[str, Any]) -> Path:
+        """Write manifest.json, see `manifest`."""
+        return self._write_json("manifest.json", content)
+
+    def write_config(self, config: Mapping[str, Any]) -> Path:
+        """Write config.toml; values that are None are left out."""
+        return self._write_text("config.toml", toml.dumps(config))
+
+    def write_report(self, html: str) -> Path:
+        """Write report.html."""
+        return self._write_text("report.html", html)
+
+    def read_frame(self, name: str) -> pd.DataFrame:
+        """Return one table.
+
+        Raises:
+            RunDirMissing: The file is not there.
+            CorruptRun: The file is no parquet, or lacks a column.
+        """
+        path = self._require(f"{name}.parquet")
+        try:
+            frame = pd.read_parquet(path)
+            return conform(name, frame) if name in SCHEMAS else frame
+        except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+            raise CorruptRun(f"cannot read {path}: {_first_line(error)}; run the backtest again") from error
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Return metrics.json."""
+        return self._read("metrics.json", parse_json)
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Return manifest.json."""
+        return self._read("manifest.json", parse_json)
+
+    def read_config(self) -> dict[str, Any]:
+        """Return config.toml."""
+        return self._read("config.toml", tomllib.loads)
+
+    def _require(self, *names: str) -> Path:
+        """Return the path of the last of the named files, all of which must exist."""
+        for name in names:
+            if not (self.path / name).is_file():
+                raise RunDirMissing(f"run folder {self.target} has no {name}; run the backtest again")
+        return self.path / names[-1]
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        path = self._require(name)
+        try:
+            content = parse(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise CorruptRun(f"cannot read {path}: {_first_line(error)}; run the backtest again") from error
+        if not isinstance(content, dict):
+            raise CorruptRun(f"cannot read {path}: expected a table of keys, found {type(content).__name__}")
+        return content
+
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        return self._write_text(name, dump_json(content))
+
+    def _write_text(self, name: str, text: str) -> Path:
+        target = self.path / name
+        with _writing(target):
+            write_text(target, text)
+        return target
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one line."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or _first_line(error)
+        raise UnwritableRun(
+            f"cannot write {target}: {reason}; choose another --out or free the disk"
+        ) from error
+
+
+def _check_replaceable(final: Path) -> None:
+    """Refuse a name that holds anything that a run did not write."""
+    if not final.name:
+        raise NotARunDir(f"{final} cannot be a run folder; name a new one, for example out/run")
+    if not final.exists():
+        return
+    if not final.is_dir():
+        raise NotARunDir(f"{final} is a file; choose another --out")
+    names = {entry.name for entry in final.iterdir()}
+    if names and not {"manifest.json", "metrics.json"} <= names:
+        raise NotARunDir(f"{final} exists and is not a run folder; choose another --out or empty it")
+    foreign = sorted(names - _KNOWN)
+    if foreign:
+        listed = ", ".join(foreign[:3])
+        raise NotARunDir(f"{final} also holds {listed}, which no run wrote; move it or choose another --out")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

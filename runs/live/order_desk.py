@@ -1,0 +1,174 @@
+"""Real orders one by one: each is in the journal before it is sent, and what became of it after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+from feeds import ExchangeError
+from feeds.bybit.orders import HeldPosition, MarketOrder, OrderRejected, OrderState, OrderUnknown, PlacedOrder
+from feeds.instruments import Instrument
+
+from .journal import Journal
+from .order_plan import Plan, link_id
+from .status import LiveStatus
+
+__all__ = ["Client", "OrderDesk"]
+
+_ZERO = Decimal(0)
+
+
+class Client(Protocol):
+    """What the mirror asks of the exchange; see `feeds.bybit.orders.OrderClient`."""
+
+    def equity(self) -> Decimal: ...
+
+    def position(self, instrument: Instrument) -> HeldPosition: ...
+
+    def open_orders(self, instrument: Instrument) -> list[PlacedOrder]: ...
+
+    def create(self, order: MarketOrder) -> OrderState: ...
+
+    def settle(self, order: MarketOrder, sent: float) -> OrderState | None: ...
+
+    def cancel_all(self, instrument: Instrument) -> None: ...
+
+
+class OrderDesk:
+    """Send orders, find out what became of them, and keep the positions that follow from it.
+
+    Attributes:
+        expected: signed base units by symbol, by the journal.
+        close: the bar (its close, UTC ms) that orders are sent for.
+    """
+
+    def __init__(
+        self, client: Client, instruments: Mapping[str, Instrument], journal: Journal, status: LiveStatus
+    ) -> None:
+        self._client, self._instruments = client, dict(instruments)
+        self._journal, self._status = journal, status
+        header = next(iter(journal.records("start")))
+        self.run = str(header["run"])
+        self.close = int(header["trade_from"])
+        self.expected = dict.fromkeys(self._instruments, _ZERO)
+        self._parts: dict[tuple[str, int], int] = {}
+        self._unknown: dict[str, MarketOrder] = {}
+        self._sent: dict[str, int] = {}
+
+    def recall(self) -> None:
+        """Take up where the journal ends."""
+        for record in self._journal.records("intent", "outcome", "adopted"):
+            self._recall(record)
+
+    def _recall(self, record: Mapping[str, Any]) -> None:
+        symbol = record["symbol"]
+        if record["kind"] == "adopted":
+            self.expected[symbol] = Decimal(record["size"])
+        elif record["kind"] == "intent":
+            self._parts[symbol, record["close"]] = record["part"] + 1
+            self.close = max(self.close, record["close"])
+            self._sent[record["link_id"]] = record["at"]
+            self._unknown[record["link_id"]] = MarketOrder(
+                instrument=self._instruments[symbol],
+                side=record["side"],
+                quantity=Decimal(record["quantity"]),
+                link_id=record["link_id"],
+                reduce_only=record["reduce_only"],
+            )
+        else:
+            if record["status"] != "unknown":
+                self._unknown.pop(record["link_id"], None)
+            self.expected[symbol] += Decimal(record["filled"])
+
+    def settle(self, symbol: str) -> None:
+        """Find out what became of every order of a symbol of which nobody knows.
+
+        Raises:
+            OrderUnknown: the exchange does not say.
+        """
+        for order in [o for o in self._unknown.values() if o.instrument.symbol == symbol]:
+            self._settle(order)
+
+    def send(self, symbol: str, plan: Plan) -> bool:
+        """Send one order, once; return whether all of it was filled."""
+        part = self._parts.get((symbol, self.close), 0)
+        self._parts[symbol, self.close] = part + 1
+        order = MarketOrder(
+            instrument=self._instruments[symbol],
+            side="buy" if plan.size > 0 else "sell",
+            quantity=abs(plan.size),
+            link_id=link_id(self.run, self.close, symbol, part),
+            reduce_only=plan.reduce_only,
+        )
+        self._sent[order.link_id] = _wall_ms()
+        self._journal.append(
+            "intent",
+            at=self._sent[order.link_id],
+            close=self.close,
+            part=part,
+            symbol=symbol,
+            side=order.side,
+            quantity=str(order.quantity),
+            reduce_only=order.reduce_only,
+            link_id=order.link_id,
+        )
+        try:
+            state = self._client.create(order)
+        except OrderRejected as error:
+            self._note(order, "refused", _ZERO, reason=str(error), code=error.code)
+            return False
+        except OrderUnknown as error:
+            self._unknown[order.link_id] = order
+            self._note(order, "unknown", _ZERO, reason=str(error))
+            return False
+        except ExchangeError as error:
+            self._note(order, "refused", _ZERO, reason=str(error))
+            raise
+        return self._take(order, state)
+
+    def _settle(self, order: MarketOrder) -> None:
+        age = (_wall_ms() - self._sent[order.link_id]) / 1000.0
+        state = self._client.settle(order, time.monotonic() - max(age, 0.0))
+        if state is not None:
+            self._take(order, state)
+            return
+        self._unknown.pop(order.link_id)
+        self._note(order, "absent", _ZERO)
+
+    def _take(self, order: MarketOrder, state: OrderState) -> bool:
+        if not state.final:
+            self._unknown[order.link_id] = order
+            self._note(order, "unknown", _ZERO, reason=f"still {state.status}")
+            return False
+        self._unknown.pop(order.link_id, None)
+        filled = state.filled if order.side == "buy" else -state.filled
+        self.expected[order.instrument.symbol] += filled
+        price = None if state.price is None else str(state.price)
+        self._note(order, state.status, filled, price=price, fee=str(state.fee), order_id=state.order_id)
+        return state.filled == order.quantity
+
+    def _note(self, order: MarketOrder, status: str, filled: Decimal, **more: Any) -> None:
+        self._journal.append(
+            "outcome",
+            at=_wall_ms(),
+            symbol=order.instrument.symbol,
+            link_id=order.link_id,
+            status=status,
+            filled=str(filled),
+            **more,
+        )
+        price = f" at {more['price']}" if more.get("price") else ""
+        reason = f": {more['reason']}" if more.get("reason") else ""
+        text = f"real {order.side} {order.quantity} {order.instrument.symbol}  {status} {filled:+f}{price}{reason}"
+        self._status.say(text)
+
+    def adopt(self, symbol: str, held: Decimal) -> None:
+        """Take a position for what is expected, whatever the journal says."""
+        self._journal.append("adopted", at=_wall_ms(), symbol=symbol, size=str(held))
+        self.expected[symbol] = held
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,137 @@
+"""What a live run writes down of every bar, and how a restart makes sure that it repeats what was written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from feeds import as_bars
+from feeds.bars.timeframes import to_ms
+from feeds.live.replay import Row, Step
+from strategies import Conditions
+
+from ..folder.jsonfile import plain
+from ..folder.rundir import RunDirError
+from .journal import Journal
+
+__all__ = ["JournalMismatch", "Recorder", "journaled_bars", "recorded_steps"]
+
+_TOLERANCE = 1e-9
+
+
+class JournalMismatch(RunDirError):
+    """Report that replaying a journal does not give what it holds."""
+
+
+class Recorder:
+    """Be the strategy's `Watch`: journal each bar with all that it did, or check it against the journal.
+
+    `world` says what holds when a new bar is decided; `on_bar` gets each new record once it is on disk, and
+    `on_status` each state of a feed.
+
+    Attributes:
+        last: the newest record, replayed or new.
+        replayed: how many records were repeated.
+        added: how many were written.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        world: Callable[[], tuple[Step, Conditions]],
+        on_bar: Callable[[dict[str, Any]], None],
+        on_status: Callable[[str, str, str], None],
+    ) -> None:
+        self.last: dict[str, Any] | None = None
+        self.replayed = self.added = 0
+        self._journal, self._world, self._on_bar, self._on_status = journal, world, on_bar, on_status
+        self._expected: dict[str, Any] | None = None
+        self._now: tuple[Step, Conditions] = (Step(False, {}), Conditions())
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the recorded steps; the strategy must repeat each before the next is asked for."""
+        for record in self._journal.records("bar"):
+            self._expected = record
+            yield recorded_step(record)
+
+    def conditions(self) -> Conditions:
+        """Return what holds for the bar that is decided next: as it was, or as it is."""
+        if self._expected is not None:
+            record = self._expected
+            seen = Conditions(record["late"], record["halted"], record["flatten"])
+            self._now = (recorded_step(record), seen)
+        else:
+            self._now = self._world()
+        return self._now[1]
+
+    def bar(self, content: dict[str, Any]) -> None:
+        """Check a repeated bar, or write a new one.
+
+        Raises:
+            JournalMismatch: a repeated bar was decided otherwise than the journal says.
+        """
+        step, seen = self._now
+        record = plain(
+            {
+                **content,
+                "late": seen.late,
+                "halted": seen.halted,
+                "flatten": seen.flatten,
+                "bars": {symbol: list(row) for symbol, row in step.rows.items()},
+            }
+        )
+        if self._expected is None:
+            self.last = self._journal.append("bar", **record)
+            self.added += 1
+            self._on_bar(self.last)
+            return
+        expected, self._expected = self._expected, None
+        for name, value in record.items():
+            if not _same(value, expected.get(name)):
+                raise JournalMismatch(
+                    f"{self._journal.path}, record {expected['n']}: {name} was {expected.get(name)}, repeating "
+                    f"the bar gives {value}; the code or its libraries have changed since. "
+                    "Start anew in another --out, or go on with the versions that the journal names"
+                )
+        self.last = expected
+        self.replayed += 1
+
+    def status(self, symbol: str, state: str, reason: str) -> None:
+        """Pass on that the feed of a symbol is now DELAYED, LIVE, DISCONNECTED, ..., and why."""
+        self._on_status(symbol, state, reason)
+
+
+def recorded_steps(journal: Journal) -> Iterator[Step]:
+    """Yield the steps of a journal."""
+    return map(recorded_step, journal.records("bar"))
+
+
+def recorded_step(record: Mapping[str, Any]) -> Step:
+    """Return the step of a bar's record."""
+    return Step(record["late"], {symbol: Row(*values) for symbol, values in record["bars"].items()})
+
+
+def journaled_bars(journal: Journal, symbol: str, timeframe: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return the canonical bars of a symbol as the run saw them, with the optional `columns` that it carries."""
+    rows = [step.rows[symbol] for step in recorded_steps(journal) if symbol in step.rows]
+    frame = pd.DataFrame(rows, columns=list(Row._fields))
+    frame.insert(0, "timestamp", frame.pop("close_time").astype("int64") - to_ms(timeframe))
+    unknown = [name for name in ("funding_rate", "open_interest") if name not in columns]
+    return as_bars(
+        frame.drop(columns=unknown), symbol=symbol, timeframe=timeframe, gaps="keep", source=str(journal.path)
+    )
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, bool) or isinstance(other, bool) or value is None or other is None:
+        return value is other
+    if isinstance(value, int | float) and isinstance(other, int | float):
+        return math.isclose(value, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(_same(value[key], other[key]) for key in value)
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_same, value, other))
+    return bool(value == other)

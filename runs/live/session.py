@@ -1,0 +1,310 @@
+"""`scorenet live`: a model trades what the market brings, on paper unless told otherwise, and writes it all down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from feeds.bars.timeframes import to_ms
+from feeds.bars.times import iso
+from feeds.live.replay import Step, Tape, Taped
+from scorenet import ConfigError, ScoreModel
+from strategies import Conditions, LiveScoreStrategy
+
+from ..backtest import write_run
+from ..engine import Modes, assemble, collect
+from ..folder.manifest import versions
+from ..folder.rundir import RunDir
+from ..settings import Account
+from .halt import KILL_FILE, KillSwitch, StopRequest
+from .header import first_opens, model_timeframe, read_or_write_header, settings_of
+from .journal import JOURNAL, Journal, open_journal
+from .record import Recorder, journaled_bars
+from .status import LiveStatus
+
+__all__ = ["LiveOutcome", "LiveRequest", "Market", "Shadow", "live"]
+
+
+class Market(Protocol):
+    """Where bars come from; the first bar of a close waits `grace` seconds for those of other symbols."""
+
+    grace: float
+
+    def now(self) -> int:
+        """Return the exchange's time in UTC ms."""
+        ...
+
+    def resolve(self, symbol: str) -> str:
+        """Return the full name of a symbol."""
+        ...
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the optional columns that its bars carry."""
+        ...
+
+    def data(self, symbol: str, timeframe: str, since: int) -> Taped:
+        """Return a data of the closed bars that open at `since` (UTC ms) or later, not started yet."""
+        ...
+
+
+class Shadow(Protocol):
+    """What follows the paper account with real orders."""
+
+    def prepare(self, symbols: Sequence[str]) -> None:
+        """Make sure that the account is as the journal says, before the first bar."""
+        ...
+
+    def follow(self, record: Mapping[str, Any]) -> None:
+        """Bring the account to where a new bar's record wants it."""
+        ...
+
+    def halt(self, flatten: bool) -> None:
+        """Cancel what is open, close positions if `flatten`, and send nothing more."""
+        ...
+
+    def tend(self) -> None:
+        """Try again what a halt could not do; called every round."""
+        ...
+
+    def leave(self) -> None:
+        """Say what is left, at the end."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveRequest:
+    """What the command asks for: symbols, bar size (None: the model's), warm-up from `since`, folder, end and stops."""
+
+    symbols: tuple[str, ...]
+    out: str
+    timeframe: str | None = None
+    since: str | None = None
+    max_bars: int | None = None
+    max_loss: float = 0.0
+    kill_flatten: bool = False
+
+
+@dataclass(frozen=True)
+class LiveOutcome:
+    """How a live run ended: metrics.json's content (None before the first live bar), and the signal that ended it."""
+
+    metrics: dict[str, Any] | None
+    bars: int
+    signal: int | None
+
+
+def live(
+    model_dir: str | Path,
+    request: LiveRequest,
+    account: Account,
+    params: Mapping[str, Any],
+    market: Market,
+    status: LiveStatus,
+    *,
+    shadow: Callable[[Journal, KillSwitch, LiveStatus], Shadow] | None = None,
+    command: str | Sequence[str] = "scorenet live",
+) -> LiveOutcome:
+    """Run until stopped; an earlier run in the same folder goes on where it was.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings, or the warm-up is too short.
+        FeedError, ScorenetError, RunDirError: what went wrong with the market, the model, the folder.
+    """
+    model = ScoreModel.load(model_dir)
+    timeframe = model_timeframe(model, request.timeframe)
+    symbols = tuple(market.resolve(symbol) for symbol in request.symbols)
+    if len(set(symbols)) < len(symbols):
+        raise ConfigError(f"--symbol: expected each symbol once, found {', '.join(symbols)}")
+    folder = Path(request.out).resolve()
+    with ExitStack() as stack:
+        journal = stack.enter_context(open_journal(folder))
+        settings = settings_of(model, symbols, timeframe, market.columns(), account, params)
+        header = read_or_write_header(
+            journal,
+            settings,
+            lookback=model.lookback,
+            since=request.since,
+            now=market.now(),
+            at=_wall_ms(),
+            command=command,
+        )
+        mode = "paper" if shadow is None else "real orders"
+        journal.append("session", at=_wall_ms(), mode=mode, versions=versions(), torn=journal.torn)
+        stop = StopRequest()
+        kill = KillSwitch(folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten)
+        for record in journal.records("halt"):
+            kill.restore(record)
+        stack.enter_context(stop.listening())
+        stack.enter_context(kill.listening())
+        stack.enter_context(status.hearing("feeds"))
+        stack.callback(status.close)
+        _greet(status, request.out, journal, header, kill, mode)
+        run = _LiveRun(journal, header, market, status, kill, stop)
+        if shadow is not None:
+            run.shadow = shadow(journal, kill, status)
+            run.shadow.prepare(symbols)
+        strategy = run.play(account, {**params, "model": model}, request)
+        journal.append("stop", at=_wall_ms(), signal=stop.signal, bars=run.recorder.added)
+        if run.shadow is not None:
+            run.shadow.leave()
+        metrics = _publish(folder, journal, header, model, model_dir, strategy, account, params, command)
+    return LiveOutcome(metrics, run.recorder.added, stop.signal)
+
+
+class _LiveRun:
+    def __init__(
+        self,
+        journal: Journal,
+        header: Mapping[str, Any],
+        market: Market,
+        status: LiveStatus,
+        kill: KillSwitch,
+        stop: StopRequest,
+    ) -> None:
+        self.journal, self.header, self.market = journal, header, market
+        self.status, self.kill, self.stop = status, kill, stop
+        self.shadow: Shadow | None = None
+        self._caught_up = False
+        self.recorder = Recorder(journal, self._world, self._on_bar, self._on_status)
+        self.step_ms = to_ms(header["settings"]["timeframe"])
+        self.tape: Tape
+        self.datas: list[Taped] = []
+
+    def play(self, account: Account, params: Mapping[str, Any], request: LiveRequest) -> Any:
+        """Run Cerebro to its end and return the strategy."""
+        timeframe = self.header["settings"]["timeframe"]
+        self.tape = Tape(
+            self.recorder.steps(),
+            grace=self.market.grace,
+            limit=request.max_bars,
+            ask_stop=self._each_round,
+            counts=self._is_live,
+        )
+        pairs = []
+        for symbol, since in first_opens(self.journal, self.header).items():
+            data = self.market.data(symbol, timeframe, since)
+            data.put_on(self.tape, symbol, self.step_ms)
+            self.datas.append(data)
+            pairs.append((data, symbol))
+        start = int(self.header["trade_from"])
+        cerebro = assemble(
+            pairs,
+            account,
+            LiveScoreStrategy,
+            {**params, "trade_from": start, "watch": self.recorder},
+            since=start,
+            modes=Modes(runonce=False, preload=False, exactbars=1),
+        )
+        try:
+            return cerebro.run()[0]
+        finally:
+            # Backtrader stops its datas only when nothing went wrong.
+            for data in self.datas:
+                data.stop()  # type: ignore[attr-defined]
+
+    def _is_live(self, step: Step) -> bool:
+        return max(row.close_time for row in step.rows.values()) >= int(self.header["trade_from"])
+
+    def _world(self) -> tuple[Step, Conditions]:
+        step = self.tape.step
+        return step, Conditions(step.late, self.kill.on, self.kill.on and self.kill.flatten)
+
+    def _on_bar(self, record: dict[str, Any]) -> None:
+        if record["time"] < self.header["trade_from"]:
+            return
+        if self.shadow is not None and not record["late"]:
+            self.shadow.follow(record)
+        lag = self._age(record["time"])
+        self.status.bar(record, lag)
+        self._halt_if(self.kill.poll(record["equity"]))
+
+    def _on_status(self, symbol: str, state: str, reason: str) -> None:
+        self.journal.append("status", at=_wall_ms(), symbol=symbol, state=state, reason=reason)
+        self.status.state(symbol, state, reason)
+
+    def _each_round(self) -> bool:
+        self._halt_if(self.kill.poll())
+        last = self.recorder.last
+        if not (self._caught_up or self.tape.replaying):
+            self._caught_up = True
+            self._catch_up(last)
+        if self.shadow is not None:
+            self.shadow.tend()
+        self.status.refresh(None if last is None else self._age(last["time"]))
+        return self.stop.signal is not None
+
+    def _catch_up(self, last: dict[str, Any] | None) -> None:
+        """Let real orders follow the last bar of an earlier process that may have died before them."""
+        if self.shadow is None or last is None or last["late"] or last["time"] < self.header["trade_from"]:
+            return
+        age = self._age(last["time"])
+        if age is None or age * 1000 < self.step_ms:
+            self.shadow.follow(last)
+
+    def _halt_if(self, switched: bool) -> None:
+        if not switched:
+            return
+        self.journal.append("halt", at=_wall_ms(), reason=self.kill.reason, flatten=self.kill.flatten)
+        self.status.say(f"halted: {self.kill.reason}; nothing more is traded in this run folder")
+        if self.shadow is not None:
+            self.shadow.halt(self.kill.flatten)
+
+    def _age(self, close: int) -> float | None:
+        clocks = [now for data in self.datas if (now := data.exchange_now()) is not None]
+        return (max(clocks) - close) / 1000.0 if clocks else None
+
+
+def _greet(
+    status: LiveStatus, out: str, journal: Journal, header: Mapping[str, Any], kill: KillSwitch, mode: str
+) -> None:
+    settings, first = header["settings"], int(header["first"])
+    passed = min(first_opens(journal, header).values())
+    where = (
+        f"goes on after {iso(passed)}"
+        if passed > first
+        else f"trades from {iso(int(header['trade_from']))} on"
+    )
+    status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
+    status.say(f"all is written to {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts for good")
+    if kill.on:
+        status.say(f"halted in an earlier session ({kill.reason}): nothing is traded in this run folder")
+
+
+def _publish(
+    folder: Path,
+    journal: Journal,
+    header: Mapping[str, Any],
+    model: ScoreModel,
+    model_dir: str | Path,
+    strategy: Any,
+    account: Account,
+    params: Mapping[str, Any],
+    command: str | Sequence[str],
+) -> dict[str, Any] | None:
+    """Write the run folder's tables and report; None when no bar has been traded yet."""
+    start, settings = int(header["trade_from"]), header["settings"]
+    result = collect(strategy, start)
+    if not len(result.equity):
+        return None
+    frames = [
+        journaled_bars(journal, symbol, settings["timeframe"], tuple(settings["columns"]))
+        for symbol in settings["symbols"]
+    ]
+    config = {
+        "command": "live",
+        "model": str(model_dir),
+        "symbols": settings["symbols"],
+        "since": iso(int(header["first"])),
+        "account": account.to_dict(),
+        "strategy": dict(params),
+    }
+    sources = [f"bybit:{symbol}@{settings['timeframe']}" for symbol in settings["symbols"]]
+    return write_run(RunDir(folder), command, config, model, frames, sources, result, account, start)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

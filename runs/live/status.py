@@ -1,0 +1,178 @@
+"""The terminal of a live run: one line that is refreshed, or one line a bar where stderr is no terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, TextIO
+
+from ..markets import stamp
+
+__all__ = ["LiveStatus", "describe_bar"]
+
+_REFRESH_SECONDS = 1.0
+
+
+def _time_of_day() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%H:%M:%SZ")
+
+
+class LiveStatus:
+    """Show the state of the feeds, the last bar, position, equity, decision and its lag on `stream`.
+
+    What happens besides gets a line of its own, with the machine's time (UTC); `quiet` leaves only these lines.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        refreshing: bool,
+        quiet: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+        width: Callable[[], int] = lambda: shutil.get_terminal_size().columns,
+        time_of_day: Callable[[], str] = _time_of_day,
+    ) -> None:
+        self._stream, self._refreshing, self._quiet = stream, refreshing, quiet
+        self._monotonic, self._width, self._time_of_day = monotonic, width, time_of_day
+        self._states: dict[str, str] = {}
+        self._real: dict[str, Decimal] = {}
+        self._record: Mapping[str, Any] | None = None
+        self._lag: float | None = None
+        self._shown = -math.inf
+        # The feeds' threads have things to say, too.
+        self._writing = threading.RLock()
+
+    def state(self, symbol: str, state: str, reason: str = "") -> None:
+        """Note that the feed of a symbol changed its state."""
+        if self._states.get(symbol) == state:
+            return
+        self._states[symbol] = state
+        if self._refreshing:
+            self._redraw()
+        else:
+            self._line(f"{state:<12} {symbol}{f'  {reason}' if reason else ''}")
+
+    def real(self, positions: Mapping[str, Decimal]) -> None:
+        """Note what is held for real, signed base units by symbol."""
+        self._real = dict(positions)
+
+    def bar(self, record: Mapping[str, Any], lag: float | None) -> None:
+        """Show a new bar; `lag` is seconds from its close to its decision, None when unknown."""
+        self._record, self._lag = record, lag
+        if self._refreshing:
+            self._redraw()
+        else:
+            self._line(self._text(None))
+
+    def refresh(self, age: float | None) -> None:
+        """Draw the line again, once a second at most; `age` is seconds since the last bar's close."""
+        now = self._monotonic()
+        if not self._refreshing or self._quiet or now - self._shown < _REFRESH_SECONDS:
+            return
+        with self._writing:
+            self._shown = now
+            self._stream.write(f"\r{self._text(age)[: max(self._width() - 1, 20)]}\x1b[K")
+            self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """Write a line of its own."""
+        with self._writing:
+            if self._drawn():
+                self._stream.write("\r\x1b[K")
+            self._stream.write(f"{self._time_of_day()}  {text}\n")
+            self._stream.flush()
+            if self._drawn():
+                self._redraw()
+
+    @contextmanager
+    def hearing(self, name: str) -> Iterator[None]:
+        """Say the warnings of a logger as well, each once until another comes."""
+        logger, handler = logging.getLogger(name), _Hearing(self)
+        before, logger.propagate = logger.propagate, False
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = before
+
+    def close(self) -> None:
+        """Leave the cursor on a new line."""
+        with self._writing:
+            if self._drawn():
+                self._stream.write("\n")
+                self._stream.flush()
+                self._shown = -math.inf
+
+    def _drawn(self) -> bool:
+        return self._refreshing and not self._quiet and self._shown > -math.inf
+
+    def _redraw(self) -> None:
+        self._shown = -math.inf
+        self.refresh(None)
+
+    def _text(self, age: float | None) -> str:
+        if self._record is None:
+            return f"{self._worst():<12} waiting for the next bar to close"
+        lag = "" if self._lag is None else f"  lag {self._lag:.1f} s"
+        return f"{self._worst():<12} {describe_bar(self._record, self._real, age)}{lag}"
+
+    def _worst(self) -> str:
+        states = set(self._states.values())
+        for state in ("DISCONNECTED", "DELAYED"):
+            if state in states:
+                return state
+        return min(states, default="STARTING")
+
+    def _line(self, text: str) -> None:
+        if not self._quiet:
+            with self._writing:
+                self._stream.write(f"{text}\n")
+                self._stream.flush()
+
+
+class _Hearing(logging.Handler):
+    """Pass warnings on to a status; an outage repeats itself, so what was said last is not said again."""
+
+    def __init__(self, status: LiveStatus) -> None:
+        super().__init__(logging.WARNING)
+        self._status, self._last = status, ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text != self._last:
+            self._last = text
+            self._status.say(text)
+
+
+def describe_bar(
+    record: Mapping[str, Any], real: Mapping[str, Decimal] | None = None, age: float | None = None
+) -> str:
+    """Return a bar's record in one line: its close and how long ago, equity, and what each symbol does.
+
+    Args:
+        real: what is held for real, shown beside the paper position.
+        age: seconds since the close.
+    """
+    ago = "" if age is None else f" ({age:.0f} s ago)"
+    parts = [stamp(int(record["time"]))[:16].replace("T", " ") + ago, f"equity {record['equity']:,.2f}"]
+    for decision in record["decisions"]:
+        symbol = decision["symbol"]
+        size = f"{record['positions'].get(symbol, 0.0):+.6g}"
+        if real and symbol in real:
+            size += f" (real {real[symbol]:+f})"
+        close = decision["close"]
+        price = "no price" if close is None else f"{close:,.10g}"
+        parts.append(
+            f"{symbol.partition(':')[0]} {price}  position {size}  target {decision['target']:+.2f} "
+            f"{decision['reason']}"
+        )
+    return "  ".join(parts)

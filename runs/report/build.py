@@ -1,0 +1,95 @@
+"""One self-contained HTML file from the files of a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..folder.contents import LoadedRun
+from ..folder.rundir import RunDir
+from . import panel_charts, panel_tables
+from .markup import esc, panel
+from .page import page
+from .tearsheet import NoTearsheet, tearsheet
+from .verdict import verdict
+
+__all__ = ["render_report", "write_report"]
+
+_COMMANDS = {
+    "backtest": "Backtest",
+    "walkforward": "Walk-forward",
+    "optimize": "Sweep",
+    "live": "Live run",
+    "demo": "Demo",
+    "replay": "Replay",
+}
+
+
+def write_report(run_dir: str | Path | RunDir) -> Path:
+    """Write report.html into a run folder from the folder's own files and return its path.
+
+    Raises:
+        RunDirError: The folder or one of its files is missing, corrupt or cannot be written.
+    """
+    run = run_dir if isinstance(run_dir, RunDir) else RunDir.open(run_dir)
+    return run.write_report(render_report(LoadedRun.read(run)))
+
+
+def render_report(run: LoadedRun) -> str:
+    """Return the report of a run as one HTML page that loads nothing."""
+    body = "".join(
+        [
+            panel_tables.warnings(run),
+            panel_tables.cards(run),
+            panel_charts.equity(run),
+            panel_charts.drawdowns(run),
+            panel_charts.costs(run),
+            panel_charts.prices(run),
+            panel_charts.familiarity(run),
+            panel_charts.exposure(run),
+            panel_tables.decisions(run),
+            panel_charts.ranks(run),
+            panel_tables.metrics(run),
+            panel_tables.symbols(run),
+            panel_tables.trades(run),
+            panel_tables.model(run),
+            panel_tables.provenance(run),
+            _tearsheet(run),
+        ]
+    )
+    return page(_title(run), _header(run), body)
+
+
+def _title(run: LoadedRun) -> str:
+    words = str(run.manifest.get("command") or "").split()
+    kind = next((_COMMANDS[word] for word in words if word in _COMMANDS), "Run")
+    named = run.symbols[:3]
+    more = f" and {len(run.symbols) - 3} more" if len(run.symbols) > 3 else ""
+    return f"{kind} of {', '.join(named)}{more}" if named else kind
+
+
+def _header(run: LoadedRun) -> str:
+    """Return what was run, over which span, and what came of it."""
+    reasons = {str(reason): int(count) for reason, count in run.decisions["reason"].value_counts().items()}
+    sentences = "".join(
+        f"<p>{esc(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in verdict(run.metrics, reasons)
+    )
+    first, last = (run.equity["time"].iloc[i] for i in (0, -1))
+    facts = [
+        f"{first:%d %b %Y %H:%M} – {last:%d %b %Y %H:%M} UTC",
+        f"{len(run.equity):,} bars" + (f" of {', '.join(run.timeframes)}" if run.timeframes else ""),
+        f"made {run.manifest.get('created') or 'at an unknown time'}",
+    ]
+    listed = "".join(f"<span>{esc(fact)}</span>" for fact in facts)
+    return (
+        f'<h1>{esc(_title(run))}</h1><div class="facts">{listed}</div>'
+        f'<div class="verdict" id="verdict">{sentences}</div>'
+    )
+
+
+def _tearsheet(run: LoadedRun) -> str:
+    try:
+        body = f'<div class="paper">{tearsheet(run.equity)}</div>'
+    except NoTearsheet as reason:
+        body = f"<p class=empty>{esc(reason)}</p>"
+    note = "By QuantStats, from UTC-daily returns: 365 days a year, risk-free rate 0, same days for both."
+    return panel("Tearsheet", body, note=note, name="tearsheet")

@@ -1,0 +1,100 @@
+"""What happened in a run, in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..metric_rows import show
+
+__all__ = ["verdict"]
+
+_REASONS = {
+    "warmup": "waiting for enough bars",
+    "hold": "a target smaller than its rebalance_band",
+    "out_of_distribution": "not recognising the state of the market",
+    "low_confidence": "a signal that was too weak",
+    "inconsistent": "a signal that kept changing its sign",
+    "cooldown": "a cooldown",
+    "stale": "data that was too old",
+    "halted": "its drawdown stop",
+}
+
+
+def verdict(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]:
+    """Return one to four sentences on a run from metrics.json and the number of decisions by reason."""
+    total = metrics.get("total_return")
+    if total is None:
+        return ["The run has no return to speak of."]
+    if total <= -1.0:
+        return [_ruin(metrics), *_novelty(metrics)]
+    if not metrics.get("n_orders"):
+        return [_idle(metrics, reasons), *_novelty(metrics)]
+    sentences = [_comparison(metrics, total), _costs(metrics), _significance(metrics), *_novelty(metrics)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _ruin(metrics: Mapping[str, Any]) -> str:
+    benchmark = _benchmark(metrics, "total_return")
+    beside = "" if benchmark is None else f" Buy-and-hold returned {show('percent', benchmark)}."
+    return f"The account was ruined: nothing is left of it.{beside}"
+
+
+def _idle(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> str:
+    benchmark = _benchmark(metrics, "total_return")
+    beside = "" if benchmark is None else f"; buy-and-hold returned {show('percent', benchmark)}"
+    idle = {reason: count for reason, count in reasons.items() if count and reason in _REASONS}
+    if not idle:
+        return f"The strategy never traded{beside}."
+    main = max(idle, key=lambda reason: idle[reason])
+    share = idle[main] / sum(reasons.values())
+    cause = f"The most frequent cause, on {share:.0%} of the bars, was {_REASONS[main]}."
+    return f"The strategy never traded{beside}. {cause}"
+
+
+def _comparison(metrics: Mapping[str, Any], total: float) -> str:
+    text = f"The strategy returned {show('percent', total)}"
+    benchmark = _benchmark(metrics, "total_return")
+    if benchmark is not None:
+        text += f" where buy-and-hold returned {show('percent', benchmark)}"
+    deepest, other = metrics.get("max_drawdown"), _benchmark(metrics, "max_drawdown")
+    if deepest is not None and other is not None:
+        text += f"; its deepest drawdown was {show('percent', deepest)} against {show('percent', other)}"
+    return text + "."
+
+
+def _costs(metrics: Mapping[str, Any]) -> str:
+    paid = [metrics.get(key) for key in ("fees", "funding", "slippage")]
+    if any(cost is None for cost in paid):
+        return ""
+    orders = metrics["n_orders"]
+    total = show("money", sum(filter(None, paid)))
+    return f"{orders:,} order{'s' * (orders != 1)} cost {total} in fees, funding and slippage."
+
+
+def _significance(metrics: Mapping[str, Any]) -> str:
+    """Return how far the Sharpe ratio is from zero, by the standard error for independent returns."""
+    sharpe, periods, bars = (metrics.get(key) for key in ("sharpe_ratio", "periods_per_year", "bars"))
+    if sharpe is None or not periods or not bars or bars < 3:
+        return ""
+    error = math.sqrt((periods + sharpe**2 / 2) / (bars - 1))
+    apart = abs(sharpe) / error
+    told = "too short a run to tell from zero" if apart < 2 else f"{apart:.1f} standard errors from zero"
+    return (
+        f"A Sharpe ratio of {show('ratio', sharpe)} ± {show('ratio', error)} (one standard error) is {told}."
+    )
+
+
+def _novelty(metrics: Mapping[str, Any]) -> list[str]:
+    share = metrics.get("in_distribution_ratio")
+    if share is None:
+        return []
+    return [
+        f"The model knew the state of the market on {show('share', share)} of the bars on which it decided."
+    ]
+
+
+def _benchmark(metrics: Mapping[str, Any], key: str) -> float | None:
+    block = metrics.get("benchmark")
+    return block.get(key) if isinstance(block, Mapping) else None

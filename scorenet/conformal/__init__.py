@@ -1,0 +1,17 @@
+"""Densities as probabilities: conformal ranks and thresholds, their adaptive form, dependence between rows, drift."""
+
+from .adaptive import AdaptiveGate, adaptive_gate
+from .calibration import Calibration, coverage_error, ks_uniform
+from .dependence import rejected_share
+from .drift import first_alarm, population_stability
+
+__all__ = [
+    "AdaptiveGate",
+    "Calibration",
+    "adaptive_gate",
+    "coverage_error",
+    "first_alarm",
+    "ks_uniform",
+    "population_stability",
+    "rejected_share",
+]

@@ -1,0 +1,194 @@
+"""Held-out quality of a model, by the chapter's names (DSM loss, score accuracy, density calibration) and many more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..conformal.adaptive import adaptive_gate
+from ..conformal.calibration import coverage_error, ks_uniform
+from ..conformal.dependence import rejected_share
+from ..conformal.drift import first_alarm, population_stability
+from ..score.noise import geometric_sigmas
+from ..score.objectives import FrozenNoise, dsm_residual
+from .explained_variance import explained_variance, gaussian_of
+from .routes import agreement, density_routes
+from .stein import jacobian_asymmetry, stein_identities
+from .two_sample import two_sample_auc
+
+if TYPE_CHECKING:
+    from ..forward.distribution import ForwardReturn
+    from ..model import ScoreModel
+
+__all__ = ["LEVELS", "forward_report", "gate_report", "held_out_metrics", "rank_report", "score_report"]
+
+Array = NDArray[np.float64]
+
+LEVELS = (0.01, 0.05, 0.10)
+_CURVE = np.linspace(0.0, 1.0, 41)
+_PIT_BINS = 20
+_ROWS = 1_000  # rows of the Jacobian checks: d backward passes each
+_ROUTE_ROWS = 200
+_AUC_ROWS = 3_000
+
+
+def held_out_metrics(model: ScoreModel, x: Array, y: Array) -> dict[str, float]:
+    """Measure a model on raw states x [N, F] and forward returns y [N] (NaN allowed) that it has not seen.
+
+    dsm_loss: mean over noise levels of |sigma score + noise|^2 per dimension (0 is impossible: noise hides the state).
+    score_accuracy: correlation of the score with the denoising target -noise/sigma at the state signal's
+        sigma; a lower bound of the correlation with the true score.
+    density_calibration: largest gap between nominal and actual share of states below a density rank (0 is best).
+    forward_*: information coefficient, hit rate, CRPS beside that of the unconditional law, and PIT distance.
+    """
+    z = torch.from_numpy(model.scaler.transform(x))
+    by_sigma = FrozenNoise(z, model.config.noise).by_sigma(model.denoiser)
+    metrics = {
+        "dsm_loss": float(np.mean([loss for _, loss in by_sigma])),
+        "score_accuracy": _score_accuracy(model, z),
+        "density_calibration": coverage_error(model.density_rank(x)),
+        "log_density": float(model.log_density(x).mean()),
+    }
+    known = np.isfinite(y)
+    if known.sum() >= 2:
+        metrics |= _forward_metrics(model.forward(x[known]), y[known])
+    return {name: round(value, 6) for name, value in metrics.items()}
+
+
+def score_report(model: ScoreModel, x: Array, *, block: int = 1, seed: int = 0) -> dict[str, Any]:
+    """Check the score of a model on raw states x [N, F] in time order; `block` successive rows are near copies.
+
+    by_sigma: DSM loss, explained variance over the Gaussian denoiser, score accuracy, Jacobian asymmetry.
+    stein: identities that are 0 for the right score, with standard errors.
+    routes: pairwise agreement of the density routes, and of the per-bar net with the reference, nats.
+    two_sample: AUC of a boosted-tree classifier between the rows and samples of the model.
+    """
+    z = torch.from_numpy(model.scaler.transform(x))
+    noise, sigma = model.config.noise, model.config.density.sigma
+    few = _thin(z, _ROWS)
+    levels = geometric_sigmas(noise.sigma_min, min(noise.sigma_max, 10.0), 10)
+    explained = explained_variance(model.denoiser, gaussian_of(model.base), _thin(z, 4_000), levels)
+    # The rows that are left are `step` bars apart, so a block of bars is that many rows fewer.
+    own_block = max(round(block * len(few) / len(z)), 1)
+    checked = (sigma, model.config.state.signal_sigma, 2.0)
+    return {
+        "rows": len(x),
+        "by_sigma": [
+            {**item._asdict(), "asymmetry": jacobian_asymmetry(model.denoiser.score, few[:200], item.sigma)}
+            for item in explained
+        ],
+        "stein": [
+            item._asdict()
+            for level in checked
+            for item in stein_identities(model.denoiser.score, few, level, block=own_block, seed=seed)
+        ],
+        "routes": _routes(model, _thin(z, _ROUTE_ROWS)),
+        "two_sample": _told_apart(model, _thin(z, _AUC_ROWS).numpy(), seed),
+    }
+
+
+def rank_report(rank: Array, *, block: int, every: int = 24) -> dict[str, Any]:
+    """Check density ranks [N] of successive bars: coverage curve, uniformity, drift, with errors that know the overlap.
+
+    coverage: share of rows with rank <= level, over levels from 0 to 1.
+    drift_alarm: the row at which an alarm that hears one row in `every` goes off, or None.
+    """
+    alarm = first_alarm(rank, every=every)
+    return {
+        "density_calibration": coverage_error(rank),
+        "kolmogorov_smirnov": ks_uniform(rank),
+        "population_stability": population_stability(rank),
+        "drift_alarm": alarm,
+        "coverage": {"level": _CURVE.tolist(), "share": [float((rank <= a).mean()) for a in _CURVE]},
+        "rejected": [rejected_share(rank, level, block)._asdict() for level in LEVELS],
+    }
+
+
+def gate_report(model: ScoreModel, log_density: Array, *, block: int) -> list[dict[str, float]]:
+    """Compare the plain and the adaptive gate on the log-densities [T] of successive bars, at 1, 5 and 10 %."""
+    rank = model.calibration.density_rank(log_density)
+    rows = []
+    for level in LEVELS:
+        plain = rejected_share(rank, level, block)
+        adaptive = adaptive_gate(log_density, model.calibration, level=level)
+        rows.append(
+            {
+                "level": level,
+                "split": plain.share,
+                "split_standard_error": plain.standard_error,
+                "adaptive": float(1 - adaptive.in_distribution.mean()),
+            }
+        )
+    return rows
+
+
+def forward_report(coming: ForwardReturn, y: Array) -> dict[str, Any]:
+    """Check p(y | x) of N rows against the outcomes y [N]: log score, CRPS, PIT, quantiles, tail mean."""
+    pit, worst = coming.pit(y), coming.quantile(0.05)
+    beyond = y <= worst
+    counts = np.histogram(pit, bins=_PIT_BINS, range=(0.0, 1.0))[0]
+    return {
+        "rows": len(y),
+        **_forward_metrics(coming, y),
+        "forward_log_score": float(coming.log_density(y).mean()),
+        "pit": (counts / counts.sum()).tolist(),
+        "below_quantile_5": float(beyond.mean()),
+        "cvar_5": float(coming.cvar(0.05).mean()),
+        "mean_beyond_quantile_5": float(y[beyond].mean()) if beyond.any() else None,
+    }
+
+
+def _routes(model: ScoreModel, z: torch.Tensor) -> list[dict[str, Any]]:
+    config, noise = model.config.density, model.config.noise
+    routes = density_routes(model.denoiser, model.base, sigma=config.sigma, sigma_max=noise.sigma_max)
+    with torch.no_grad():
+        said = {name: route(z).double() for name, route in routes.items() if name != "path_integral"}
+        said["per_bar"] = model.density_net(z).double()
+    return [item._asdict() for item in agreement(said) if "heat" in (item.first, item.second)]
+
+
+def _told_apart(model: ScoreModel, z: Array, seed: int) -> dict[str, float]:
+    samples = model.scaler.transform(model.sample(len(z), seed=seed))
+    return two_sample_auc(z, samples, seed=seed)._asdict()
+
+
+def _thin(z: torch.Tensor, rows: int) -> torch.Tensor:
+    return z if len(z) <= rows else z[torch.linspace(0, len(z) - 1, rows).long()]
+
+
+def _score_accuracy(model: ScoreModel, z: torch.Tensor) -> float:
+    generator = torch.Generator().manual_seed(7)
+    noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)
+    sigma = torch.full((len(z), 1), model.config.state.signal_sigma, dtype=z.dtype)
+    with torch.no_grad():
+        predicted = dsm_residual(model.denoiser, z, sigma, noise) - noise
+    return _correlation(predicted.numpy().ravel(), -noise.numpy().ravel())
+
+
+def _forward_metrics(coming: ForwardReturn, y: Array) -> dict[str, float]:
+    moved = y != 0
+    return {
+        "forward_ic": _correlation(coming.mean, y),
+        "forward_hit_rate": float((np.sign(coming.score[moved]) == np.sign(y[moved])).mean())
+        if moved.any()
+        else 0.5,
+        "forward_crps": float(coming.crps(y).mean()),
+        "forward_crps_unconditional": _sample_crps(y),
+        "forward_pit_ks": ks_uniform(coming.pit(y)),
+    }
+
+
+def _sample_crps(y: Array) -> float:
+    """CRPS of the held-out returns' own unconditional law: what a forecast without features could reach at best."""
+    ordered, n = np.sort(y), len(y)
+    weights = 2 * np.arange(1, n + 1) - n - 1
+    return float((weights * ordered).sum() / n**2)
+
+
+def _correlation(a: Array, b: Array) -> float:
+    if a.std() == 0 or b.std() == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])

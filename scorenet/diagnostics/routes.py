@@ -1,0 +1,90 @@
+"""All density routes of one model side by side: where they disagree, the score is not the gradient of a density."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..baselines.chapter_routes import path_integral
+from ..density.flow_ode import flow_log_density, vp_flow_log_density
+from ..density.heat import heat_log_density
+from ..density.immse import immse_log_density
+from ..score.denoiser import Denoiser
+from ..score.divergence import denoiser_field, hutchinson_field
+from ..score.mixture import Mixture
+
+__all__ = ["Agreement", "agreement", "density_routes"]
+
+Route = Callable[[Tensor], Tensor]
+
+
+class Agreement(NamedTuple):
+    """How far two routes are apart on the same rows, nats.
+
+    bias: mean of first - second.
+    rms: root mean square of first - second with the bias left in.
+    correlation: of the two, 1 where either is constant and they differ by a constant.
+    """
+
+    first: str
+    second: str
+    bias: float
+    rms: float
+    correlation: float
+
+
+def density_routes(
+    denoiser: Denoiser, base: Mixture, *, sigma: float, sigma_max: float, nodes: int = 10, steps: int = 24
+) -> dict[str, Route]:
+    """Return the routes to log p_sigma by name, each a function of scaled rows [N, d] -> [N], nats.
+
+    `heat` is the reference. `path_integral` is the chapter's and is known up to a constant only: it is given the
+    constant that makes it right at 0.
+    """
+    field = denoiser_field(denoiser)
+
+    def integral(x: Tensor) -> Tensor:
+        origin = heat_log_density(
+            field, base, torch.zeros_like(x[:1]), nodes=nodes, sigma=sigma, sigma_max=sigma_max
+        )
+        return path_integral(denoiser.score, x, sigma=sigma) + origin
+
+    return {
+        "heat": lambda x: heat_log_density(field, base, x, nodes=nodes, sigma=sigma, sigma_max=sigma_max),
+        "flow": lambda x: flow_log_density(field, base, x, steps=steps, sigma=sigma, sigma_max=sigma_max),
+        "flow_vp": lambda x: vp_flow_log_density(
+            field, base, x, steps=steps, sigma=sigma, sigma_max=sigma_max
+        ),
+        "flow_hutchinson": lambda x: vp_flow_log_density(
+            hutchinson_field(denoiser.score, probes=2), base, x, steps=steps, sigma=sigma, sigma_max=sigma_max
+        ),
+        "immse": lambda x: immse_log_density(denoiser.score, base, x, sigma=sigma, sigma_max=sigma_max),
+        "path_integral": integral,
+    }
+
+
+def agreement(log_densities: Mapping[str, Tensor]) -> list[Agreement]:
+    """Return the agreement of every pair of routes, given what each says of the same rows, [N] each."""
+    found = []
+    for (first, a), (second, b) in itertools.combinations(log_densities.items(), 2):
+        gap = (a - b).double()
+        found.append(
+            Agreement(
+                first,
+                second,
+                float(gap.mean()),
+                float(gap.square().mean().sqrt()),
+                _correlation(a.double(), b.double()),
+            )
+        )
+    return found
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(torch.linalg.vector_norm(a) * torch.linalg.vector_norm(b))
+    return float(a @ b) / scale if scale > 0 else float(torch.allclose(a, b))

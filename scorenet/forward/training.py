@@ -1,0 +1,214 @@
+"""Learn p(y | x) by denoising score matching on y: first how much the market will move, then which way.
+
+Each part of the law is learned where it can be seen. The scale is well determined, and is learned with every noise
+level weighing the same: denoising score matching then minimises the same risk as maximum likelihood. The shift
+drowns in noise and is learned second, from blurred states and with the large levels in front, where the score at
+0 is the expectation; held-out rows say how much of it to believe.
+
+References:
+    A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011).
+    Maximum Likelihood Training of Score-Based Diffusion Models (Song et al., 2021), arXiv 2101.09258.
+    Information-Theoretic Diffusion (Kong, Brekelmans & Ver Steeg, 2023), arXiv 2302.03792: the equal weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..config import ForwardConfig, NoiseConfig
+from ..score.noise import geometric_sigmas
+from ..score.training import Recipe, TrainingLog, fit, seeded
+from .net import ForwardNet, Parts, mixture_score
+
+__all__ = ["fit_forward_net"]
+
+_NOISE = NoiseConfig(sigma_min=0.05, sigma_max=10.0, log_mean=0.0, log_std=1.2)
+_UNTRAINED = 1e9  # no shift at all is no candidate: `belief` settles how much, the training only which way
+_HELD_ROWS = 4096  # rows that select: their returns overlap, so more of them know little more
+_LEAST_BELIEF = 0.05  # a shift that fails on held-out rows keeps its sign and loses its size
+
+
+def fit_forward_net(
+    x: Tensor,
+    y: Tensor,
+    held_x: Tensor,
+    held_y: Tensor,
+    config: ForwardConfig,
+    *,
+    seed: int,
+    overlap: int | None = None,
+    scale_columns: Tensor | None = None,
+    progress: bool = True,
+) -> tuple[ForwardNet, TrainingLog]:
+    """Fit p(y | x) by denoising score matching on y; x [N, F] scaled, y [N]. Members see different minibatches.
+
+    `overlap` is the number of successive held-out rows whose returns share bars (default: the horizon), and
+    `scale_columns` [F] marks with 1 the features that may set the scale (default: all). Returns the net and the
+    log of its shift.
+    """
+    with seeded(seed) as generator:
+        net = ForwardNet(x.shape[1], config.hidden, config.members, config.components, config.scale_hidden)
+    with torch.no_grad():
+        net.log_width.add_(math.log(max(float(y.abs().median()) / 0.6745, 1e-6)))
+        if scale_columns is not None:
+            net.scale_columns.copy_(scale_columns)
+    task = _Task(net, x, y, held_x, held_y, config, generator)
+    task.fit_scale(progress)
+    log = task.fit_shift(progress)
+    with torch.no_grad():
+        net.belief.fill_(_belief(net, held_x, held_y, overlap or config.horizon))
+    return net, log
+
+
+class _Task:
+    """The rows, the noise and the two passes of one training."""
+
+    def __init__(
+        self,
+        net: ForwardNet,
+        x: Tensor,
+        y: Tensor,
+        held_x: Tensor,
+        held_y: Tensor,
+        config: ForwardConfig,
+        generator: torch.Generator,
+    ) -> None:
+        self.net, self.x, self.y, self.config, self.generator = net, x, y, config, generator
+        kept = torch.linspace(0, len(held_y) - 1, min(len(held_y), _HELD_ROWS)).long()
+        self.held_x, self.held_y = held_x[kept], held_y[kept]
+        self.pools = _block_pools(len(x), config, generator)
+        self.levels = geometric_sigmas(_NOISE.sigma_min, _NOISE.sigma_max, 12).float()
+        frozen = torch.Generator().manual_seed(0)
+        self.frozen = torch.randn(len(self.levels), len(kept), generator=frozen)
+
+    def fit_scale(self, progress: bool) -> TrainingLog:
+        config, net = self.config, self.net
+        shape = (config.members, config.batch_size)
+        low, high = math.log(_NOISE.sigma_min), math.log(_NOISE.sigma_max)
+
+        def loss() -> Tensor:
+            x, y = self._batch()
+            # One draw a cell of an even grid in ln sigma: equal weights for all levels, with little noise of their own.
+            cells = (torch.arange(shape[1]) + torch.rand(shape, generator=self.generator)) / shape[1]
+            sigma = (low + (high - low) * cells).exp()
+            parts = net.shape(net.log_scale(x).exp(), torch.zeros(()))
+            return _pair_loss(parts, y, sigma, torch.randn(shape, generator=self.generator)).mean()
+
+        def validate(module: ForwardNet) -> float:
+            with torch.no_grad():
+                parts = module.shape(module.log_scale(self.held_x).exp(), torch.zeros(()))
+            return self._held_out(parts, lambda sigma: 1.0)
+
+        recipe = Recipe(
+            steps=config.scale_steps,
+            learning_rate=config.scale_learning_rate,
+            weight_decay=config.weight_decay,
+            ema=0.99,
+        )
+        return self._fit(("offset", "log_width", "logit", "slope", "scale"), loss, validate, recipe, progress)
+
+    def fit_shift(self, progress: bool) -> TrainingLog:
+        config, net, generator = self.config, self.net, self.generator
+        shape = (config.members, config.batch_size)
+
+        def loss() -> Tensor:
+            x, y = self._batch()
+            # A little noise on x keeps the net from memorising single states (noise regularisation of density nets).
+            blurred = x + config.feature_noise * torch.randn(x.shape, generator=generator)
+            level = (_NOISE.log_mean + _NOISE.log_std * torch.randn(shape, generator=generator)).exp()
+            sigma = level.clamp(_NOISE.sigma_min, _NOISE.sigma_max)
+            noise = torch.randn(shape, generator=generator)
+            return ((1.0 + sigma**2) * _pair_loss(net(x, blurred), y, sigma, noise)).mean()
+
+        def validate(module: ForwardNet) -> float:
+            with torch.no_grad():
+                if not bool(module.shift.weights[-1].any()):
+                    return _UNTRAINED
+                parts = module(self.held_x)
+            return self._held_out(parts, lambda sigma: 1.0 + sigma**2)
+
+        recipe = Recipe(
+            steps=config.steps,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            ema=0.995,
+            checks=40,
+        )
+        return self._fit(("shift",), loss, validate, recipe, progress)
+
+    def _fit(
+        self,
+        names: tuple[str, ...],
+        loss: Callable[[], Tensor],
+        validate: Callable[[ForwardNet], float],
+        recipe: Recipe,
+        progress: bool,
+    ) -> TrainingLog:
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(name.split(".")[0] in names)
+        title = f"forward {names[-1]}"
+        log = fit(self.net, loss, validate, recipe, name=title, progress=progress)  # type: ignore[arg-type]
+        self.net.requires_grad_(True)
+        return log
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        shape = (self.config.members, self.config.batch_size)
+        pick = self.pools.gather(1, torch.randint(self.pools.shape[1], shape, generator=self.generator))
+        return self.x[pick], self.y[pick]
+
+    def _held_out(self, parts: Parts, weight: Callable[[float], float]) -> float:
+        total = 0.0
+        with torch.no_grad():
+            for level, noise in zip(self.levels, self.frozen, strict=True):
+                value = _pair_loss(parts, self.held_y, level.expand_as(self.held_y), noise).mean()
+                total += weight(float(level)) * float(value)
+        return total / len(self.levels)
+
+
+def _belief(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> float:
+    """Return the share of the shift to keep: its slope on held-out rows, shrunk by its own uncertainty.
+
+    The prior of the slope is N(0, 1). Neighbouring returns share bars, so the standard error comes from sums
+    over blocks that are longer than the overlap.
+    """
+    with torch.no_grad():
+        scale = net.log_scale(x).exp().mean(0)[:, 0].double()
+        expected = (scale * net.shift(x).mean(0)[:, 0]).double()
+        weight = scale**-2
+        energy = float((weight * expected**2).sum())
+        if energy == 0.0:
+            return _LEAST_BELIEF
+        slope = float((weight * expected * y).sum()) / energy
+        pull = weight * expected * (y - slope * expected)
+        blocks = max(len(pull) // (2 * overlap), 1)
+        variance = sum(float(part.sum()) ** 2 for part in pull.tensor_split(blocks)) / energy**2
+    return min(max(slope / (1.0 + variance), _LEAST_BELIEF), 1.0)
+
+
+def _block_pools(rows: int, config: ForwardConfig, generator: torch.Generator) -> Tensor:
+    """Return [M, n] row numbers: each member learns from its own random share of the contiguous blocks.
+
+    Slow features and overlapping returns make neighbouring rows near copies. Members that saw other blocks
+    disagree about what only chance put there, so their mean forgets it and their spread says how much to
+    doubt.
+    """
+    block = max(min(20 * config.horizon, rows // 16), 1)
+    starts = torch.arange(0, rows - block + 1, block)
+    kept = max(round(config.block_share * len(starts)), 1)
+    chosen = torch.stack(
+        [torch.randperm(len(starts), generator=generator)[:kept] for _ in range(config.members)]
+    )
+    return (starts[chosen][..., None] + torch.arange(block)).flatten(1)
+
+
+def _pair_loss(parts: Parts, y: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Return |sigma score + noise|^2 of clean y at level sigma, the mean of an antithetic pair, one value a row."""
+    level, total = sigma[..., None], torch.zeros(())
+    for sign in (1.0, -1.0):
+        noisy = y + sign * sigma * noise
+        total = total + (sigma * mixture_score(parts, noisy[..., None], level) + sign * noise).square()
+    return 0.5 * total

@@ -1,0 +1,140 @@
+"""Draw market states from anything that has a score: Heun, predictor-corrector, annealed Langevin.
+
+All start from the mean and covariance of `base` widened to sigma_max, not from N(0, sigma_max^2): that has the data's
+covariance. All end with a Tweedie step, from the last noise level straight to the clean state. Heun needs the fewest
+evaluations by far; the others are there to be held against it.
+
+References:
+    Elucidating the Design Space of Diffusion-Based Generative Models (Karras et al., 2022), algorithm 1: Heun.
+    Score-Based Generative Modeling through Stochastic Differential Equations (Song et al., 2021), algorithms 2 and 4.
+    Improved Techniques for Training Score-Based Generative Models (Song & Ermon, 2020): Langevin, denoised.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..score.mixture import Mixture
+from ..score.noise import geometric_sigmas, karras_sigmas
+
+__all__ = ["Scored", "annealed_langevin", "heun", "langevin_step", "predictor_corrector"]
+
+_PILOTS = 256  # rows that set the length of a corrector step: its error is then below a hundredth
+
+
+class Scored(Protocol):
+    """Anything with a score at a noise level: a denoiser, a mixture, a stack, the chapter's network."""
+
+    def score(self, x: Tensor, sigma: float) -> Tensor:
+        """Return grad_x log p_sigma(x), [N, d]."""
+
+
+@torch.no_grad()
+def heun(
+    denoiser: Scored,
+    base: Mixture,
+    n: int,
+    seed: int,
+    *,
+    sigma_min: float = 0.05,
+    sigma_max: float = 20.0,
+    steps: int = 18,
+) -> Tensor:
+    """Draw n scaled states [n, d] by Heun steps down the probability-flow ODE; 2 * steps - 1 evaluations."""
+    x = _start(base, n, sigma_max, torch.Generator().manual_seed(seed))
+    sigmas = karras_sigmas(sigma_min, sigma_max, steps).tolist()
+    for here, there in itertools.pairwise(sigmas):
+        slope = -here * denoiser.score(x, here)
+        ahead = x + (there - here) * slope
+        x = x + (there - here) * 0.5 * (slope - there * denoiser.score(ahead, there))
+    return _tweedie(denoiser, x, sigmas[-1])
+
+
+@torch.no_grad()
+def predictor_corrector(
+    denoiser: Scored,
+    base: Mixture,
+    n: int,
+    seed: int,
+    *,
+    sigma_min: float = 0.05,
+    sigma_max: float = 20.0,
+    steps: int = 250,
+    corrections: int = 1,
+    signal_to_noise: float = 0.16,
+) -> Tensor:
+    """Draw n scaled states [n, d] by reverse diffusion with Langevin corrections at each level.
+
+    A correction moves by 2 (signal_to_noise |noise| / |score|)^2 times the score. The papers average the norms over
+    the batch; here over pilot rows that go along and are the same for every n and seed, so that a row moves alike in
+    any company. (steps - 1) * (1 + corrections) + 1 evaluations.
+    """
+    parts = ((_PILOTS, torch.Generator().manual_seed(0)), (n, torch.Generator().manual_seed(seed)))
+    x = torch.cat([_start(base, rows, sigma_max, generator) for rows, generator in parts])
+
+    def drawn() -> Tensor:
+        return torch.cat([_noise(x[:rows], generator) for rows, generator in parts])
+
+    sigmas = geometric_sigmas(sigma_min, sigma_max, steps).flip(0).tolist()
+    for here, there in itertools.pairwise(sigmas):
+        lost = here**2 - there**2
+        x = x + lost * denoiser.score(x, here) + math.sqrt(lost) * drawn()
+        for _ in range(corrections):
+            score, noise = denoiser.score(x, there), drawn()
+            ratio = noise[:_PILOTS].norm(dim=1).mean() / score[:_PILOTS].norm(dim=1).mean()
+            length = 2 * (signal_to_noise * ratio) ** 2
+            x = x + length * score + (2 * length).sqrt() * noise
+    return _tweedie(denoiser, x[_PILOTS:], sigmas[-1])
+
+
+@torch.no_grad()
+def annealed_langevin(
+    denoiser: Scored,
+    base: Mixture,
+    n: int,
+    seed: int,
+    *,
+    sigma_min: float = 0.05,
+    sigma_max: float = 20.0,
+    levels: int = 111,
+    steps: int = 9,
+    step: float = 0.1,
+) -> Tensor:
+    """Draw n scaled states [n, d] by `steps` Langevin steps at each of `levels` noise levels.
+
+    levels * steps + 1 evaluations. The chapter's form of it, with its flaws, is `chapter_sampling.LangevinDynamics`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x = _start(base, n, sigma_max, generator)
+    sigmas = geometric_sigmas(sigma_min, sigma_max, levels).flip(0).tolist()
+    for sigma in sigmas:
+        for _ in range(steps):
+            x = langevin_step(x, denoiser.score(x, sigma), sigma, step, _noise(x, generator))
+    return _tweedie(denoiser, x, sigmas[-1])
+
+
+def langevin_step(x: Tensor, score: Tensor, sigma: float, step: float, noise: Tensor) -> Tensor:
+    """Move rows x [N, d] by step * sigma^2 times their score, and by as much noise as leaves N(0, sigma^2) as it is.
+
+    The usual noise, sqrt(2 step) sigma, is right for an infinitesimal step: it leaves 1 / (1 - step / 2) the variance.
+    """
+    return x + step * sigma**2 * score + math.sqrt(step * (2 - step)) * sigma * noise
+
+
+def _start(base: Mixture, n: int, sigma_max: float, generator: torch.Generator) -> Tensor:
+    noisy = base.covariance + sigma_max**2 * torch.eye(base.dim, dtype=base.means.dtype)
+    start = torch.randn(n, base.dim, generator=generator, dtype=base.means.dtype)
+    return torch.as_tensor(base.mean + start @ torch.linalg.cholesky(noisy).T)
+
+
+def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+
+def _tweedie(denoiser: Scored, x: Tensor, sigma: float) -> Tensor:
+    return x + sigma**2 * denoiser.score(x, sigma)

@@ -1,0 +1,102 @@
+"""Score fields: the score at a noise level together with its divergence, exact or estimated.
+
+Every density route integrates both, so a route takes a field and does not ask how its divergence is found.
+
+References:
+    A Stochastic Estimator of the Trace of the Influence Matrix (Hutchinson, 1990).
+    FFJORD: Free-form Continuous Dynamics for Scalable Reversible Generative Models (Grathwohl et al., 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+
+__all__ = [
+    "Field",
+    "Score",
+    "denoiser_field",
+    "exact_field",
+    "hutchinson_field",
+    "sampled_field",
+    "score_and_divergence",
+]
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""(x [N, d], sigma [N, 1]) -> score [N, d]."""
+
+Field = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(x [N, d], sigma [N, 1]) -> score [N, d], divergence [N]."""
+
+
+def score_and_divergence(score: Score, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Return score [N, d] and its exact divergence [N], by one backward pass an axis."""
+    dim = x.shape[1]
+    with torch.enable_grad():
+        rows = x.detach().requires_grad_()
+        value = score(rows, sigma)
+        divergence = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        for axis in range(dim):
+            # Backward, not forward over all axes at once: at 500 rows it is the faster by a third to a half.
+            (slope,) = torch.autograd.grad(value[:, axis].sum(), rows, retain_graph=axis + 1 < dim)
+            divergence += slope[:, axis]
+    return value.detach(), divergence
+
+
+def exact_field(score: Score) -> Field:
+    """Return the field of any differentiable score; d backward passes a call."""
+    return lambda x, sigma: score_and_divergence(score, x, sigma)
+
+
+def denoiser_field(denoiser: Denoiser) -> Field:
+    """Return the exact field of a denoiser: only the network is differentiated, its base is a closed form."""
+    return denoiser.score_and_divergence
+
+
+def sampled_field(denoiser: Denoiser, generator: torch.Generator) -> Field:
+    """Return the field of a denoiser with one fresh random estimate of its network's divergence a row and call.
+
+    Unbiased, for d times less than the exact one: right for what is averaged over many rows, such as the labels of a
+    regression. The base's share is exact.
+    """
+
+    def field(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        if denoiser.base is None:
+            shrink = -1.0 / (1.0 + sigma[:, 0].square())
+            start, growth = shrink[:, None] * x, x.shape[1] * shrink
+        else:
+            start, growth = denoiser.base.score_and_divergence(x, sigma)
+        with torch.enable_grad():
+            rows = x.detach().requires_grad_()
+            learned = denoiser.correction(rows, sigma)
+            signs = torch.randint(2, x.shape, generator=generator).to(x) * 2 - 1
+            (slope,) = torch.autograd.grad((learned * signs).sum(), rows)
+        return start + learned.detach(), growth + (slope * signs).sum(1)
+
+    return field
+
+
+def hutchinson_field(score: Score, *, probes: int = 1, seed: int = 0) -> Field:
+    """Return the field whose divergence is a mean of `probes` unbiased random estimates v'(ds/dx)v, v = +-1.
+
+    The signs depend on the row's number alone: along a trajectory every row keeps its own, and the integral stays
+    smooth.
+    """
+
+    def field(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        divergence = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        with torch.enable_grad():
+            rows = x.detach().requires_grad_()
+            value = score(rows, sigma)
+            for left in range(probes, 0, -1):
+                signs = torch.randint(2, x.shape, generator=generator).to(x) * 2 - 1
+                (slope,) = torch.autograd.grad((value * signs).sum(), rows, retain_graph=left > 1)
+                divergence += (slope * signs).sum(1) / probes
+        return value.detach(), divergence
+
+    return field

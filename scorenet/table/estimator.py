@@ -1,0 +1,244 @@
+"""ScoreDensity: the density of a raw table as a scikit-learn estimator.
+
+References:
+    scikit-learn's rules for estimators: https://scikit-learn.org/stable/developers/develop.html
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
+from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..config import NoiseConfig, StateConfig
+from ..score.training import threads
+from .column_transforms import Columns
+from .recipe import TableRecipe, fit_stack
+
+__all__ = ["ScoreDensity"]
+
+Array = NDArray[np.float64]
+
+_SIGMA_MAX = 20.0
+_BLOCK = 65_536  # rows scaled at a time
+_OFFSET_ROWS = 2_000  # training rows whose log-densities set the threshold
+
+
+class _Setting:
+    """A constructor parameter that is no attribute: scikit-learn takes whatever has `transform` for a transformer."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> str:
+        raise AttributeError(f"ScoreDensity is no transformer; its setting is get_params()[{self._name!r}]")
+
+    def __set__(self, instance: object, value: str) -> None:
+        vars(instance)[self._name] = value
+
+
+def _judges_its_own_rows(estimator: ScoreDensity) -> bool:
+    if estimator.novelty:
+        raise AttributeError(
+            "fit_predict is for the rows that are fitted, and novelty=True sets the threshold for new ones; "
+            "use ScoreDensity(novelty=False), or fit and predict on other rows"
+        )
+    return True
+
+
+class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Learn log p(x), its gradient and a sampler from a raw table [N, D], and tell the unusual rows.
+
+    The density is a stack of normalised densities, weighed by the likelihood of held-out rows: a full-covariance
+    Gaussian mixture, kernels of several widths, and a score network that learns what the mixture gets wrong. It is
+    read at a small noise level, `sigma` standard deviations of the columns, below which rows are not told apart.
+
+    Args:
+        objective: "dsm", multi-scale denoising score matching.
+        transform: "auto" bends skewed and heavy-tailed columns (sinh-arcsinh) and standardises; "standardize" is the
+            column's mean and standard deviation alone, and the score at sigma is then that of X plus Gaussian noise
+            of sigma times the column's standard deviation.
+        sigma: the noise level that densities and scores are read at, in units of the scaled columns.
+        max_components: largest mixture that is tried.
+        hidden: width of the network.
+        steps: training steps of the network; tables of fewer than 400 rows train none.
+        max_seconds: wall-clock seconds that training may take; the network gets what the mixture leaves.
+        contamination: share of ordinary rows that `predict` calls unusual.
+        novelty: True counts that share in rows that had fitted nothing, so that it holds for new rows; False in the
+            training rows themselves, which their own kernels make look more usual than new ones (as
+            `LocalOutlierFactor` has it).
+        device: "auto" (the GPU where there is one), "cpu" or "cuda"; for training.
+        random_state: seed.
+        progress: show a bar on stderr.
+
+    Attributes:
+        offset_: log-density below which a row is unusual; `decision_function` is `score_samples` minus it.
+        columns_: how each column is read.
+        density_: the stack, on scaled columns.
+        n_features_in_: number of columns D.
+
+    References:
+        A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011).
+        Linearly Combining Density Estimators via Stacking (Smyth & Wolpert, 1999).
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "objective": [StrOptions({"dsm"})],
+        "transform": [StrOptions({"auto", "standardize"})],
+        "sigma": [Interval(Real, 0, _SIGMA_MAX / 2, closed="neither")],
+        "max_components": [Interval(Integral, 1, 1024, closed="both")],
+        "hidden": [Interval(Integral, 1, 4096, closed="both")],
+        "steps": [Interval(Integral, 1, None, closed="left")],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "novelty": ["boolean"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "progress": ["boolean"],
+    }
+
+    transform = _Setting()
+
+    def __init__(
+        self,
+        *,
+        objective: str = "dsm",
+        transform: str = "auto",
+        sigma: float = 0.05,
+        max_components: int = 32,
+        hidden: int = 96,
+        steps: int = 1200,
+        max_seconds: float | None = None,
+        contamination: float = 0.05,
+        novelty: bool = True,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.objective = objective
+        self.transform = transform
+        self.sigma = sigma
+        self.max_components = max_components
+        self.hidden = hidden
+        self.steps = steps
+        self.max_seconds = max_seconds
+        self.contamination = contamination
+        self.novelty = novelty
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters by name."""
+        return {name: vars(self)[name] for name in self._get_param_names()}
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Learn the density of the rows of X [N, D]; one torch thread, so the same seed gives the same density.
+
+        Raises:
+            ValueError: for fewer than two rows, a missing or infinite value, or a table whose columns are all constant.
+            Diverged: when the training loss becomes non-finite.
+        """
+        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        random = check_random_state(self.random_state)
+        self.columns_ = Columns.fit(x, bend=vars(self)["transform"] == "auto")
+        if not self.columns_.moving.any():
+            raise ValueError(
+                f"expected at least one column that varies, found {x.shape[1]} constant ones in {len(x)} rows; "
+                "a density needs two different values"
+            )
+        z = torch.empty(len(x), int(self.columns_.moving.sum()))
+        for begin in range(0, len(x), _BLOCK):
+            z[begin : begin + _BLOCK] = torch.from_numpy(self.columns_.scale(x[begin : begin + _BLOCK]))
+        recipe = TableRecipe(
+            state=StateConfig(max_components=self.max_components, hidden=self.hidden, steps=self.steps),
+            noise=NoiseConfig(sigma_min=float(self.sigma), sigma_max=_SIGMA_MAX),
+            seed=int(random.randint(2**31 - 1)),
+            device=self.device,
+            max_seconds=self.max_seconds,
+            progress=self.progress,
+        )
+        # The mixture is scikit-learn's own, whose k-means start knows no other array library than NumPy.
+        with threads(1), config_context(array_api_dispatch=False):
+            fitted = fit_stack(z, torch.from_numpy(self.columns_.grain), recipe)
+            self.density_ = fitted.stack
+            if self.novelty:
+                slope = self.columns_.log_slope(x[fitted.judges.numpy()])
+                known = fitted.log_densities.numpy() + slope
+            else:
+                some = x if len(x) <= _OFFSET_ROWS else x[random.choice(len(x), _OFFSET_ROWS, replace=False)]
+                known = self._log_density(some)
+            self.offset_ = float(np.percentile(known, 100 * self.contamination))
+        return self
+
+    @available_if(_judges_its_own_rows)  # type: ignore[untyped-decorator]
+    def fit_predict(self, X: ArrayLike, y: object = None, **kwargs: object) -> NDArray[np.int64]:
+        """Fit the rows of X [N, D] and return +1 or -1 for each of them, [N]; for `novelty=False` only."""
+        return np.asarray(self.fit(X).predict(X))
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Return the log-density of each row of X [N, D], [N]: nats, in the units of X, Jacobians included.
+
+        Constant columns have no density; a row that departs from one is charged the log-probability that the rule
+        of succession leaves for a value never seen.
+        """
+        return self._log_density(self._checked(X))
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean log-density of the rows of X, as `GaussianMixture.score` does (`KernelDensity` sums)."""
+        return float(self.score_samples(X).mean())
+
+    def score_function(self, X: ArrayLike, sigma: float | None = None) -> Array:
+        """Return the score, the gradient of the log-density of each row in the units of X, [N, D].
+
+        `sigma` is the noise level (default: the estimator's). Constant columns have score 0.
+        """
+        x = self._checked(X)
+        z = torch.from_numpy(self.columns_.scale(x))
+        pull = self.density_.score(z, self.sigma if sigma is None else sigma).numpy()
+        out = np.zeros_like(x)
+        out[:, self.columns_.moving] = pull * self.columns_.slope(x) + self.columns_.log_slope_gradient(x)
+        return out
+
+    def denoise(self, X: ArrayLike, sigma: float | None = None) -> Array:
+        """Return the expected rows [N, D] before noise of `sigma` (default: the estimator's) was added to rows [N, D].
+
+        Tweedie's formula on the scaled columns: x + sigma^2 score.
+        """
+        z = torch.from_numpy(self.columns_.scale(self._checked(X)))
+        level = self.sigma if sigma is None else sigma
+        return self.columns_.raw((z + level**2 * self.density_.score(z, level)).numpy(), on_lattice=False)
+
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Array:
+        """Draw rows [n_samples, D] in the units of X; integer and other lattice columns stay on their lattice."""
+        check_is_fitted(self)
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        rows = self.density_.sample(n_samples, torch.Generator().manual_seed(seed))
+        return self.columns_.raw(rows.numpy(), on_lattice=True)
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return `score_samples(X) - offset_`, [N]: negative where a row is unusual."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return +1 for each usual row of X [N, D] and -1 for each unusual one, [N]."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def _checked(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _log_density(self, x: Array) -> Array:
+        z = torch.from_numpy(self.columns_.scale(x))
+        log_p = self.density_.log_density(z, self.sigma).numpy()
+        return np.asarray(log_p + self.columns_.log_slope(x) + self.columns_.strangeness(x))

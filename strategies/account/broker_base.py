@@ -1,0 +1,128 @@
+"""The stock broker's switches as a perpetual account understands them, or refuses them with a reason."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import backtrader as bt
+
+from .perpetual import PerpetualCommission
+
+__all__ = ["PerpetualSettings"]
+
+
+class PerpetualSettings(bt.brokers.BackBroker):
+    """Check every setting of `PerpetualBroker`; a switch that falsifies the account raises `ValueError`."""
+
+    params = (("slippage", 0.0002), ("commission", None), ("int2pnl", False))
+
+    def init(self) -> None:
+        """Check the parameters and reset the account; called when built and at the start of each run."""
+        self._check_params()
+        if None not in self.comminfo:
+            self.comminfo[None] = self.p.commission or PerpetualCommission()
+        super().init()
+
+    def _check_params(self) -> None:
+        if not 0.0 <= self.p.slippage < 1.0:
+            raise ValueError(
+                f"slippage must be a fraction of the price (0.0002 is 2 bp), found {self.p.slippage}"
+            )
+        if not self.p.shortcash:
+            raise ValueError(
+                "shortcash=False is bookkeeping for borrowed stock; a perpetual account needs True"
+            )
+        if self.p.commission is not None:
+            _check_commission(self.p.commission)
+        self.set_fundmode(self.p.fundmode)
+        self.set_coc(self.p.coc)
+        self.set_coo(self.p.coo)
+
+    # Fees and slippage --------------------------------------------------------------------------------------
+
+    def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
+        """Set the fees of the data called `name`, or the default.
+
+        Raises:
+            TypeError: `comminfo` is not a `PerpetualCommission`.
+        """
+        _check_commission(comminfo)
+        super().addcommissioninfo(comminfo, name)
+
+    def setcommission(  # type: ignore[override]
+        self, commission: float = 0.00055, leverage: float = 10.0, name: str | None = None
+    ) -> None:
+        """Set one fee (fraction of value) for takers and makers, and the allowed leverage."""
+        fees = PerpetualCommission(taker=commission, maker=commission, leverage=leverage)
+        self.addcommissioninfo(fees, name)
+
+    def set_slippage_perc(self, perc: float, **_ignored: bool) -> None:
+        """Set the slippage (fraction), always applied in full: the other switches have no effect."""
+        self.p.slippage = perc
+        self._check_params()
+
+    def set_slippage_fixed(self, fixed: float, **_ignored: bool) -> NoReturn:
+        """Refuse: a perpetual's slippage is a fraction of its price."""
+        raise ValueError("slippage is a fraction of the price here; use PerpetualBroker(slippage=0.0002)")
+
+    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> float:
+        slipped = price * (1.0 + self.p.slippage)
+        return min(slipped, pmax) if lim else slipped
+
+    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> float:
+        slipped = price * (1.0 - self.p.slippage)
+        return max(slipped, pmin) if lim else slipped
+
+    # Refusals -----------------------------------------------------------------------------------------------
+
+    def set_coc(self, coc: bool) -> None:
+        """Refuse cheat-on-close."""
+        if coc:
+            raise ValueError(
+                "cheat-on-close fills at the price it decides on; leave it off, fills are at the next open"
+            )
+
+    def set_coo(self, coo: bool) -> None:
+        """Refuse cheat-on-open."""
+        if coo:
+            raise ValueError(
+                "cheat-on-open decides on the price it fills at; leave it off, fills are at the next open"
+            )
+
+    def add_order_history(self, orders: Any, notify: bool = True) -> NoReturn:
+        """Refuse: such orders fill at any price that is written down."""
+        raise ValueError(
+            "an order history fills at prices of its own; replay decisions with ReplayOrders instead"
+        )
+
+    def set_fundmode(self, fundmode: bool, fundstartval: float | None = None) -> None:
+        """Refuse fund mode."""
+        if fundmode:
+            raise ValueError(
+                "fund mode books funding as a withdrawal and hides it from returns; "
+                "leave it off and read returns from equity (EquityCurve)"
+            )
+
+    def set_fund_history(self, fund: Any) -> None:
+        """Refuse fund mode."""
+        self.set_fundmode(True)
+
+    def get_fundvalue(self) -> float:
+        """Return equity: there is no fund apart from the account."""
+        return self.get_value()
+
+    def get_fundshares(self) -> float:
+        """Return 1.0: there is no fund apart from the account."""
+        return 1.0
+
+    fundmode = property(bt.brokers.BackBroker.get_fundmode, set_fundmode)
+    fundvalue = property(get_fundvalue)
+    fundshares = property(get_fundshares)
+
+
+def _check_commission(comminfo: Any) -> None:
+    if not isinstance(comminfo, PerpetualCommission):
+        raise TypeError(
+            f"PerpetualBroker needs a PerpetualCommission, found {type(comminfo).__name__}; "
+            "use PerpetualCommission(taker=..., leverage=...), or Backtrader's own broker"
+        )

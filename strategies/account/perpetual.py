@@ -1,0 +1,208 @@
+"""What a linear perpetual costs to trade and to hold: fees, lots and funding."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from datetime import datetime
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+
+from ..datas import symbol_of, to_milliseconds
+from ..sizing import round_to_step
+
+__all__ = ["FundingLedger", "PerpetualCommission"]
+
+
+class FundingLedger:
+    """Keep the funding payments of one run in columns, and the running total of each symbol."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all payments."""
+        self._symbols: list[str] = []
+        self._dates, self._rates = array("d"), array("d")
+        self._positions, self._prices, self._amounts = array("d"), array("d"), array("d")
+        self._totals: dict[str, float] = {}
+
+    def add(
+        self, symbol: str, date: float, rate: float, position: float, price: float, amount: float
+    ) -> None:
+        """Book one payment; `date` is Backtrader's, `amount` is in quote currency and positive when paid."""
+        self._symbols.append(symbol)
+        self._dates.append(date)
+        self._rates.append(rate)
+        self._positions.append(position)
+        self._prices.append(price)
+        self._amounts.append(amount)
+        self._totals[symbol] = self._totals.get(symbol, 0.0) + amount
+
+    def total(self, symbol: str) -> float:
+        """Return the sum paid for `symbol` so far (quote currency, positive = paid)."""
+        return self._totals.get(symbol, 0.0)
+
+    def columns(self) -> dict[str, Any]:
+        """Return time (close of the charging bar, UTC ms), symbol, rate, position, price, amount: [N]."""
+        return {
+            "time": to_milliseconds(self._dates),
+            "symbol": list(self._symbols),
+            "rate": np.array(self._rates),
+            "position": np.array(self._positions),
+            "price": np.array(self._prices),
+            "amount": np.array(self._amounts),
+        }
+
+
+class PerpetualCommission(bt.CommInfoBase):
+    """Charge a linear perpetual (Bybit USDT by default) on Backtrader's stock broker or on `PerpetualBroker`.
+
+    Equity is cash + size * price on either side of the market, as for a stock that may be sold short.
+
+    *Fees* are a fraction of the traded value. Backtrader tells a commission scheme only the size and the
+    price of a fill, never the order, so on the stock broker every fill pays `taker`, limit orders too: too
+    dear rather than too cheap. `PerpetualBroker` knows the order and asks for `maker` when a limit order had
+    to wait for its price.
+
+    *Sizes* are fractional and rounded toward zero to `lot_step`; a size below `min_size` or `min_notional`
+    is 0, so no order is sent. `leverage` is what the exchange allows; it does not multiply sizes, and
+    `order_target_percent(target=0.5)` holds half of the equity.
+
+    *Funding* is charged on the bar that carries it, on the position held up to its open and at the open:
+    `size * open * funding_rate`, positive when paid, so a long pays a positive rate and a short receives
+    it. Data without a `funding_rate` line pay none. Each bar is charged once, also when another data ticks
+    in between. The payments of the current run are in `ledger`.
+
+    Params:
+      - taker (0.00055): fee of a market order, fraction of value.
+      - maker (0.0002): fee of a resting limit order, fraction of value.
+      - leverage (10.0): largest position the exchange lets equity carry, in multiples of equity.
+      - lot_step (0.0): step of the size in base units; 0 allows any size.
+      - min_size (0.0): smallest size in base units.
+      - min_notional (0.0): smallest value of an order in quote currency.
+      - max_size (0.0): largest size of one order in base units; 0 sets no limit.
+      - maintenance_margin (0.005): fraction of the position's value below which equity is liquidated
+        (enforced by `PerpetualBroker`).
+      - funding (True): charge the data's funding.
+    """
+
+    params = (
+        ("taker", 0.00055),
+        ("maker", 0.0002),
+        ("leverage", 10.0),
+        ("lot_step", 0.0),
+        ("min_size", 0.0),
+        ("min_notional", 0.0),
+        ("max_size", 0.0),
+        ("maintenance_margin", 0.005),
+        ("funding", True),
+        ("stocklike", True),
+        ("commtype", bt.CommInfoBase.COMM_PERC),
+        ("percabs", True),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._check_params()
+        self.p.commission = self.p.taker
+        super().__init__(*args, **kwargs)
+        self.ledger = FundingLedger()
+        self._charged: dict[str, int] = {}
+        self._run: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process starts its own run; the strategies of this one must not travel with the fees.
+        return {**vars(self), "_run": None}
+
+    def _check_params(self) -> None:
+        p = self.p
+        if p.commission:
+            raise ValueError(
+                f"PerpetualCommission has taker and maker fees, found commission={p.commission}; set taker"
+            )
+        for name in ("lot_step", "min_size", "min_notional", "max_size", "maintenance_margin"):
+            value = getattr(p, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f"{name} must be a number >= 0, found {value}")
+        for name in (
+            "taker",
+            "maker",
+        ):  # some accounts are paid for resting orders: a maker fee may be negative
+            value = getattr(p, name)
+            if not -0.01 <= value < 1.0:
+                raise ValueError(f"{name} must be a fraction of value (0.00055 is 5.5 bp), found {value}")
+        if not (math.isfinite(p.leverage) and p.leverage >= 1.0):
+            raise ValueError(f"leverage must be at least 1, found {p.leverage}")
+        if p.maintenance_margin >= 1.0 / p.leverage:
+            raise ValueError(
+                f"maintenance_margin must be below 1/leverage = {1.0 / p.leverage:.4g}, found "
+                f"{p.maintenance_margin}: a full position would be liquidated as it opens; lower one of them"
+            )
+
+    def fee(self, size: float, price: float, *, maker: bool = False) -> float:
+        """Return the fee of a fill in quote currency."""
+        return abs(size) * price * (self.p.maker if maker else self.p.taker)
+
+    def _getcommission(self, size: float, price: float, pseudoexec: bool) -> float:
+        return self.fee(size, price)
+
+    def round_size(self, size: float, price: float) -> float:
+        """Return `size` (signed) rounded toward zero to what the exchange accepts, 0.0 when too small."""
+        if self.p.max_size and abs(size) > self.p.max_size:
+            size = math.copysign(self.p.max_size, size)
+        rounded = round_to_step(size, self.p.lot_step)
+        if abs(rounded) < self.p.min_size or abs(rounded) * price < self.p.min_notional:
+            return 0.0
+        return rounded
+
+    def order_size(self, target: float, position: float, price: float) -> float:
+        """Return the order (signed base units) that takes `position` to `target`; 0.0 when it is too small.
+
+        A target of 0 closes all that is held, whatever the filters say: exchanges always let a position be
+        closed.
+        """
+        if target == 0.0:
+            return -position if position else 0.0
+        return self.round_size(round_to_step(target - position, self.p.lot_step, forgive_dust=True), price)
+
+    def getsize(self, price: float, cash: float) -> float:
+        """Return the size that `cash` buys at `price`, as the exchange accepts it."""
+        return self.round_size(cash / price, price)
+
+    def begin_run(self, run: Any) -> None:
+        """Empty the ledger if `run` is a new one; Cerebro makes a new list of strategies for each run."""
+        if self._run is not run:
+            self._run = run
+            self._charged.clear()
+            self.ledger.clear()
+
+    def funding_payment(self, data: Any, size: float) -> float:
+        """Return, and book, what holding `size` up to this bar's open costs (quote currency).
+
+        Raises:
+            ValueError: the data's funding rate is not a finite number.
+        """
+        line = getattr(data.lines, "funding_rate", None) if self.p.funding else None
+        rate = line[0] if line is not None else 0.0
+        if rate == 0.0:
+            return 0.0
+        symbol = symbol_of(data)
+        if not math.isfinite(rate):
+            raise ValueError(
+                f"{symbol}: funding_rate must be a finite number, found {rate} on the bar closing "
+                f"{bt.num2date(data.datetime[0]):%Y-%m-%d %H:%M} UTC; use 0.0 where nothing is settled"
+            )
+        self.begin_run(getattr(data._env, "runningstrats", None))
+        if self._charged.get(symbol) == len(data):
+            return 0.0
+        self._charged[symbol] = len(data)
+        price = data.open[0]
+        amount = size * price * rate
+        self.ledger.add(symbol, data.datetime[0], rate, size, price, amount)
+        return amount
+
+    def get_credit_interest(self, data: Any, pos: Any, dt: datetime) -> float:
+        """Return the funding of this bar; the broker calls this before it fills any order."""
+        return self.funding_payment(data, pos.size)

@@ -1,0 +1,123 @@
+"""Three clients of ccxt, equally strict; where they lead, and what their errors carry."""
+
+import asyncio
+
+import pytest
+
+from feeds.exchange.client import (
+    Access,
+    AsyncClient,
+    ClientError,
+    Credentials,
+    ProClient,
+    SyncClient,
+    evidence_of,
+)
+from feeds.exchange.failures import Evidence, Failure, classify
+from feeds.exchange.rate_limit import Gate
+from tests.bybit import Corrupt, DieMidBody, Reset, Respond, RetCode
+
+CLIENTS = [SyncClient, AsyncClient, ProClient]
+TIME, KLINE = "/v5/market/time", "/v5/market/kline"
+
+
+def ask(client, method, query=None):
+    """Return a call's answer, whichever kind of client it is."""
+
+    async def answer():
+        try:
+            return await getattr(client, method)(query or {})
+        finally:
+            await client.close()
+
+    return getattr(client, method)(query or {}) if isinstance(client, SyncClient) else asyncio.run(answer())
+
+
+def klines(client):
+    query = {"category": "linear", "symbol": "BTCUSDT", "interval": "60", "limit": 3}
+    return ask(client, "public_get_v5_market_kline", query)
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_every_client_reaches_the_base_url_and_counts(kind, bybit):
+    client = kind(Access(base_url=bybit.url), Gate(None))
+    assert len(klines(client)["result"]["list"]) == 3
+    assert client.counts == {KLINE: 1}
+    assert len(bybit.log) == 1
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize(
+    ("fault", "evidence", "failure"),
+    [
+        (Respond(200, b"<html>"), Evidence(200), Failure.TRANSIENT),
+        (Corrupt(lambda body: b"[" * 100_000), Evidence(200), Failure.TRANSIENT),
+        (Corrupt(lambda body: body.replace(b'"retCode": 0', b'"retCode": "' + b"9" * 5000 + b'"')),
+         Evidence(200), Failure.TRANSIENT),
+        (RetCode(10016), Evidence(200, 10016), Failure.TRANSIENT),
+        (RetCode(110007), Evidence(200, 110007), Failure.FATAL),
+        (RetCode(10009), Evidence(200, 10009), Failure.BANNED),
+        (Respond(524, b"<html>"), Evidence(524), Failure.TRANSIENT),
+        (Respond(403, b"access too frequent"), Evidence(403), Failure.BANNED),
+        (Respond(404, b'{"retCode": 0, "result": {"list": []}}'), Evidence(404, 0), Failure.FATAL),
+        (Reset(), Evidence(), Failure.TRANSIENT),
+        (DieMidBody(), Evidence(), Failure.TRANSIENT),
+    ],
+)  # fmt: skip
+def test_an_error_carries_the_answer_that_made_it(kind, bybit, fault, evidence, failure):
+    bybit.inject(fault, times=9)
+    with pytest.raises(ClientError) as raised:
+        klines(kind(Access(base_url=bybit.url), Gate(None)))
+    found = evidence_of(raised.value)
+    assert (found.status, found.ret_code) == (evidence.status, evidence.ret_code)
+    assert classify(raised.value, found) is failure
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_every_request_goes_through_the_gate(kind, bybit):
+    gate = Gate(None)
+    gate.close("closed")
+    with pytest.raises(Exception, match="closed"):
+        klines(kind(Access(base_url=bybit.url), gate))
+    assert bybit.log == []
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_a_base_url_leads_every_url_away_from_the_exchange(kind):
+    client = kind(Access(base_url="http://127.0.0.1:8899/", sandbox=True))
+    urls = client.urls["api"]
+
+    def leaves(node):
+        return (
+            [leaf for child in node.values() for leaf in leaves(child)] if isinstance(node, dict) else [node]
+        )
+
+    assert all(url.split("://")[1].startswith("127.0.0.1:8899") for url in leaves(urls))
+    assert urls["public"] == urls["private"] == "http://127.0.0.1:8899"
+    assert urls["ws"]["public"]["linear"] == "ws://127.0.0.1:8899/v5/public/linear"
+    assert urls["ws"]["private"]["contract"] == "ws://127.0.0.1:8899/v5/private"
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_the_sandbox_is_the_testnet(kind):
+    assert "testnet" in kind(Access(sandbox=True)).urls["api"]["private"]
+    assert "testnet" not in kind(Access()).urls["api"]["private"]
+
+
+def test_a_tls_url_has_a_tls_websocket():
+    client = ProClient(Access(base_url="https://mirror.example"))
+    assert client.urls["api"]["ws"]["public"]["spot"] == "wss://mirror.example/v5/public/spot"
+
+
+def test_credentials_sign_and_stay_unprinted(bybit):
+    access = Access(base_url=bybit.url, credentials=Credentials("key", "hush"))
+    assert "hush" not in repr(access)
+    client = SyncClient(access, Gate(None))
+    signed = client.sign("v5/account/wallet-balance", ["private"], "GET", {})
+    assert signed["headers"]["X-BAPI-API-KEY"] == "key"
+    assert signed["url"].startswith(bybit.url)
+
+
+def test_public_requests_carry_no_key(bybit):
+    client = SyncClient(Access(base_url=bybit.url, credentials=Credentials("key", "hush")), Gate(None))
+    assert "key" not in str(client.sign("v5/market/kline", ["public"], "GET", {}))

@@ -1,0 +1,63 @@
+"""However many ask, no more than the rate go through, and nobody after a ban."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feeds.errors import BadSource, ExchangeBanned
+from feeds.exchange.rate_limit import REQUESTS_PER_SECOND, Gate
+
+EXCHANGE = (600, 5.0)  # requests in seconds, for one address
+
+
+def admitted(rate, pauses):
+    """Return when each request goes through, one asked for after every pause, in seconds."""
+    now = 0.0
+    gate = Gate(rate, clock=lambda: now)
+    times = []
+    for pause in pauses:
+        now += pause
+        times.append(now + gate.admit())
+    return times
+
+
+def most_within(times, seconds):
+    return max(sum(1 for t in times if begin <= t < begin + seconds) for begin in times)
+
+
+@given(st.sampled_from([0.5, 1.0, 3.0, 7.5, 40.0]), st.lists(st.floats(0.0, 2.0), min_size=1, max_size=120))
+def test_no_more_than_the_rate_go_through_in_any_second(rate, pauses):
+    times = admitted(rate, pauses)
+    assert times == sorted(times)
+    burst = max(1, int(rate))
+    # Just under the period: the next burst may begin exactly one period after the last.
+    assert most_within(times, burst / rate * (1 - 1e-9)) <= burst
+
+
+def test_a_crowd_stays_inside_the_exchange_s_limit_though_answers_take_their_time():
+    times = admitted(REQUESTS_PER_SECOND, [0.0] * 2000)
+    allowed, seconds = EXCHANGE
+    # A request may reach the exchange up to a second later than another one sent with it.
+    assert most_within(times, (seconds + 1.0) * (1 - 1e-9)) <= allowed
+    assert times[-1] == pytest.approx(2000 / REQUESTS_PER_SECOND - 1)
+
+
+def test_nobody_waits_without_need():
+    assert admitted(2.0, [0.0, 0.0, 1.0, 0.0]) == [0.0, 0.0, 1.0, 1.0]
+    assert admitted(None, [0.0] * 1000) == [0.0] * 1000
+
+
+def test_a_closed_gate_lets_nobody_through():
+    gate = Gate()
+    gate.admit()
+    gate.close("too many requests")
+    for ask in (gate.admit, gate.check):
+        with pytest.raises(ExchangeBanned, match="too many requests"):
+            ask()
+    assert gate.ban == "too many requests"
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_a_rate_is_positive(rate):
+    with pytest.raises(BadSource, match="requests per second > 0"):
+        Gate(rate)

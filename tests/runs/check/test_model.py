@@ -1,0 +1,153 @@
+"""A model is measured on bars or on its own samples; the page is self-contained and the model folder stays a model."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from runs.check.model import check_model
+from runs.check.page import render_check
+from runs.check.verdict import judge
+from runs.cli import main
+from runs.folder.rundir import UnwritableRun
+from runs.markets import LoadOptions
+from scorenet import CheckpointError, ScoreModel, TooFewBars
+
+QUIET = LoadOptions(progress=False)
+BARS = "simulated:planted?seed=6&bars=700&start=2021-01-01"
+
+
+@pytest.fixture(scope="module")
+def model_dir(tiny_model_dir, tmp_path_factory):
+    return shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("check") / "model")
+
+
+@pytest.fixture(scope="module")
+def on_bars(model_dir):
+    return check_model(model_dir, [BARS], None, QUIET)
+
+
+@pytest.fixture(scope="module")
+def on_samples(model_dir, tmp_path_factory):
+    return check_model(model_dir, [], tmp_path_factory.mktemp("samples") / "deep" / "check", QUIET)
+
+
+def test_the_model_folder_stays_loadable_and_holds_the_check(model_dir, on_bars):
+    assert {path.name for path in (model_dir / "check").iterdir()} == {"check.json", "check.html"}
+    assert ScoreModel.load(model_dir).fingerprint == on_bars["model"]["fingerprint"]
+
+
+def test_the_file_holds_what_is_returned_and_the_chapters_metrics_by_name(model_dir, on_bars):
+    stored = json.loads((model_dir / "check" / "check.json").read_text())
+    assert stored == {key: value for key, value in on_bars.items() if key != "page"}
+    assert set(stored["key_metrics"]) == {"dsm_loss", "score_accuracy", "density_calibration"}
+    assert all(isinstance(value, float) for value in stored["key_metrics"].values())
+    assert stored["seen_in_training"] == 0.0
+    assert set(stored["forward"]) == {"4"}
+    assert sum(stored["forward"]["4"]["pit"]) == pytest.approx(1.0)
+    assert {row["first"] for row in stored["score"]["routes"]} == {"heat"}
+
+
+def test_gates_are_measured_plain_and_adaptive(on_bars):
+    rows = on_bars["gates"]["planted-6"]
+    assert [row["level"] for row in rows] == [0.01, 0.05, 0.10]
+    bound = (0.99 + 0.005) / (0.005 * on_bars["score"]["rows"])
+    assert all(abs(row["adaptive"] - row["level"]) <= bound for row in rows)
+
+
+def test_without_bars_it_measures_its_samples_and_shows_what_is_stored(on_samples, tiny_model):
+    assert on_samples["measured_on"] == "samples"
+    assert "ranks" not in on_samples
+    stored = tiny_model.info["metrics"]
+    assert on_samples["key_metrics"]["dsm_loss"] == stored["dsm_loss"]
+    assert on_samples["stored"] == stored
+
+
+def test_bars_that_trained_the_model_are_named(model_dir, tmp_path):
+    again = check_model(model_dir, ["simulated:planted?seed=5&bars=1000"], tmp_path, QUIET)
+    assert again["seen_in_training"] > 0.9
+    assert any("trained or calibrated" in verdict["text"] for verdict in again["verdicts"])
+
+
+def test_the_page_is_self_contained_and_names_every_panel(on_bars, on_samples):
+    for content in (on_bars, on_samples):
+        html = render_check(content)
+        assert not re.search(r"(src|href)=|https?://|<script|@import|url\(", html)
+        assert html.count("<svg") >= 3
+        for name in ("explained", "losses", "stein", "routes", "training", "provenance"):
+            assert f'id="{name}"' in html
+    assert 'id="coverage"' in render_check(on_bars)
+    assert 'id="coverage"' not in render_check(on_samples)
+
+
+def test_hostile_names_are_escaped(on_bars):
+    evil = "<script>alert(1)</script>"
+    content = {**on_bars, "model": {**on_bars["model"], "path": evil, "symbols": [evil]}}
+    content["gates"] = {evil: on_bars["gates"]["planted-6"]}
+    html = render_check(content)
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_findings_put_what_is_wrong_first(on_bars):
+    spoiled = json.loads(json.dumps(on_bars))
+    spoiled["score"]["stein"][0] |= {"z": 50.0, "gap": 9.0, "standard_error": 0.18}
+    spoiled["seen_in_training"] = 0.0
+    found = judge(spoiled)
+    assert [verdict.good for verdict in found] == sorted(verdict.good for verdict in found)
+    assert any("Stein identities fail" in verdict.text for verdict in found if not verdict.good)
+
+
+def test_impossible_places_and_too_few_bars_are_explained(model_dir, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UnwritableRun, match="is a file; --out names a folder"):
+        check_model(model_dir, [], tmp_path / "file", QUIET)
+    with pytest.raises(TooFewBars, match="check a model on them"):
+        check_model(model_dir, ["simulated:planted?seed=6&bars=60"], tmp_path, QUIET)
+    with pytest.raises(CheckpointError, match="is not a model folder"):
+        check_model(tmp_path, [], None, QUIET)
+
+
+def test_the_command_prints_text_and_json(model_dir, tmp_path):
+    words = ["check-model", str(model_dir), "--bars", BARS, "--out", str(tmp_path), "--quiet"]
+    text = CliRunner().invoke(main, words)
+    assert text.exit_code == 0, text.output
+    for name in ("dsm_loss", "score_accuracy", "density_calibration", "explained_variance", "check.html"):
+        assert name in text.output
+    told = CliRunner().invoke(main, [*words, "--json"])
+    content = json.loads(told.stdout)
+    assert content["page"] == str(tmp_path / "check.html")
+    assert np.isfinite(content["key_metrics"]["score_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nowhere"], 1, "is not a model folder"),
+        (["nowhere", BARS], 2, "named with --bars"),
+        (["{model}", "--bars", "simulated:nothing"], 2, "nothing"),
+    ],
+)
+def test_exit_codes_and_messages_are_those_of_the_other_commands(model_dir, words, code, message):
+    found = CliRunner().invoke(main, ["check-model", *(word.format(model=model_dir) for word in words)])
+    assert found.exit_code == code
+    assert message in found.output
+    assert "Traceback" not in found.output
+
+
+def test_the_marks_of_a_flat_training_curve_differ(on_samples):
+    log = {"state": {"steps": [0, 50, 100], "validation": [0.8641, 0.8644, 0.8642], "best_step": 0}}
+    page = render_check({**on_samples, "training_log": log})
+    chart = page[page.index("Training of state") :]
+    *marks, _last = re.findall(r">(0\.86\d+)<", chart)
+    assert len(set(marks)) == len(marks) >= 3
+
+
+def test_a_route_that_is_off_is_not_called_near(on_samples):
+    for rms, near, told in ((0.2, True, "only 0.20 nat (rms) off"), (0.9, False, "is 0.90 nat (rms) off")):
+        routes = [{"first": "heat", "second": "per_bar", "bias": 0.0, "rms": rms, "correlation": 1.0}]
+        found = judge({**on_samples, "score": {**on_samples["score"], "routes": routes}})
+        assert next(verdict.good for verdict in found if told in verdict.text) is near

@@ -1,0 +1,518 @@
+"""The `scorenet` command as a person or a script meets it: output, exit codes, messages, and nothing half-done."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from feeds import simulate, write_bars
+from runs.cli import main
+from scorenet import ScoreModel
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = (
+    (),
+    ("fetch",),
+    ("data",),
+    ("data", "list"),
+    ("data", "check"),
+    ("data", "import"),
+    ("data", "export"),
+    ("train",),
+    ("backtest",),
+    ("report",),
+    ("live",),
+    ("lookahead",),
+    ("check-model",),
+    ("demo",),
+)
+BRIEF = """
+features = "chapter"
+[state]
+hidden = 16
+blocks = 1
+steps = 10
+[density]
+points = 64
+hidden = 16
+steps = 10
+[forward]
+horizon = 4
+hidden = 16
+members = 2
+components = 2
+steps = 10
+"""
+BARS = "simulated:planted?seed=5&bars=900"
+TRADED = "simulated:planted?seed=6&bars=400&start=2021-01-01"
+
+
+def scorenet(*words):
+    """Run a command in this process."""
+    return CliRunner().invoke(main, [str(word) for word in words], prog_name="scorenet")
+
+
+def shell(code, *words, cwd):
+    """Start a command in a process of its own; `code` runs before it."""
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{code}\n"
+    program += "from runs.cli import main\nmain(prog_name='scorenet')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "brief.toml").write_text(BRIEF)
+    return tmp_path
+
+
+@pytest.fixture
+def model(work, tiny_model_dir):
+    shutil.copytree(tiny_model_dir, work / "model")
+    return work / "model"
+
+
+# Help ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command):
+    result = scorenet(*command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: {' '.join(('scorenet', *command))} ")
+    described = " ".join(result.stdout.partition("\n")[2].partition("Options:")[0].split())
+    assert described.endswith("."), described
+    assert not result.stderr
+
+
+def test_the_list_of_commands_is_complete():
+    assert set(main.commands) == {command[0] for command in COMMANDS if command}
+    assert set(main.commands["data"].commands) == {command[1] for command in COMMANDS if len(command) == 2}
+
+
+def test_the_version_is_that_of_the_package():
+    import scorenet as package
+
+    result = scorenet("--version")
+    assert result.exit_code == 0
+    assert package.__version__ in result.stdout
+
+
+# The path from bars to a proof, in processes of their own -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """Train, backtest, write the report again and prove causality; return the folder and what each one said."""
+    work = tmp_path_factory.mktemp("pipeline")
+    (work / "brief.toml").write_text(BRIEF)
+    said = {}
+    run = (
+        "--model",
+        "models/brief",
+        "--bars",
+        TRADED,
+        "--set",
+        "confidence_threshold=0.1",
+        "--set",
+        "cooldown=0",
+    )
+    for name, words in {
+        "train": ("train", "--bars", BARS, "--config", "brief.toml", "--out", "models/brief", "--json"),
+        "backtest": (
+            "backtest",
+            *run,
+            "--since",
+            "2021-01-03",
+            "--signal",
+            "state",
+            "--out",
+            "out/run",
+            "--json",
+        ),
+        "report": ("report", "out/run"),
+        "lookahead": ("lookahead", *run, "--cuts", "3", "--json"),
+    }.items():
+        if name == "report":
+            (work / "out/run/report.html").unlink()
+        said[name] = finish(shell("", *words, cwd=work))
+    return work, said
+
+
+def test_every_step_succeeds_without_a_word_on_stderr(pipeline):
+    for name, (code, _, err) in pipeline[1].items():
+        assert (name, code, err) == (name, 0, "")
+
+
+@pytest.mark.parametrize("name", ["train", "backtest", "lookahead"])
+def test_json_is_one_object_and_nothing_else(pipeline, name):
+    out = pipeline[1][name][1]
+    assert out.count("\n") == 1
+    assert isinstance(json.loads(out), dict)
+
+
+def test_what_is_printed_is_what_is_stored(pipeline):
+    work, said = pipeline
+    printed = json.loads(said["backtest"][1])
+    assert printed.pop("report") == "out/run/report.html"
+    assert printed == json.loads((work / "out/run/metrics.json").read_text())
+    trained = json.loads(said["train"][1])
+    assert ScoreModel.load(work / "models/brief").fingerprint == trained["fingerprint"]
+
+
+def test_the_manifest_keeps_the_command_as_typed(pipeline):
+    manifest = json.loads((pipeline[0] / "out/run/manifest.json").read_text())
+    assert manifest["command"].startswith("scorenet backtest --model models/brief --bars 'simulated:planted?")
+    assert manifest["config"]["strategy"]["signal"] == "state"
+    assert manifest["config"]["since"] == "2021-01-03"
+
+
+def test_the_report_is_written_again_from_the_files(pipeline):
+    work, said = pipeline
+    path = said["report"][1].split()[-1]
+    assert said["report"][1].startswith("report ")
+    assert Path(path).samefile(work / "out/run/report.html")
+
+
+def test_the_proof_counts_what_it_compared(pipeline):
+    found = json.loads(pipeline[1]["lookahead"][1])
+    assert (found["clean"], found["cuts"], found["bars"]) == (True, 3, 400)
+    assert found["values"] > 1000
+
+
+def test_only_what_was_asked_for_is_there(pipeline):
+    top = {path.name for path in pipeline[0].iterdir()}
+    assert top == {"brief.toml", "models", "out"}
+    assert [path.name for path in (pipeline[0] / "models").iterdir()] == ["brief"]
+    assert [path.name for path in (pipeline[0] / "out").iterdir()] == ["run"]
+
+
+# In this process: tables, progress, data ------------------------------------------------------------------------
+
+
+def test_a_backtest_prints_its_figures_beside_buy_and_hold(model, work):
+    result = scorenet("backtest", "--model", model, "--bars", TRADED, "--out", work / "run")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].split("  ")[-1].strip() == "buy & hold"
+    assert any(line.startswith("Sharpe") for line in lines)
+    assert lines[-1] == f"report  {work / 'run' / 'report.html'}"
+
+
+def test_progress_goes_to_stderr_alone(work, monkeypatch):
+    monkeypatch.setattr("runs.cli.options.wants_progress", lambda quiet: not quiet)
+    words = ("train", "--bars", BARS, "--config", "brief.toml", "--out", "m", "--json")
+    loud, quiet = scorenet(*words), scorenet(*words, "--quiet")
+    assert loud.exit_code == quiet.exit_code == 0
+    assert "state density" in loud.stderr
+    assert quiet.stderr == ""
+    assert isinstance(json.loads(loud.stdout), dict)
+
+
+def test_data_goes_in_is_listed_checked_and_comes_out(work):
+    write_bars(simulate("regimes", bars=50), work / "in.csv")
+    symbol = ("--symbol", "BTC/USDT:USDT", "--timeframe", "1h")
+    assert "no series in data" in scorenet("data", "list").stdout
+    done = scorenet("data", "import", "in.csv", *symbol, "--json")
+    assert json.loads(done.stdout)["rows"] == 50
+    listed = scorenet("data", "list", "--json")
+    assert {row["kind"] for row in json.loads(listed.stdout)["series"]} == {
+        "1h",
+        "funding",
+        "open_interest_1h",
+    }
+    assert "BTC/USDT:USDT" in scorenet("data", "list").stdout
+    source = "bybit:BTC/USDT:USDT@1h"
+    checked = scorenet("data", "check", source, "--offline", "--json")
+    assert json.loads(checked.stdout)["missing_bars"] == 0
+    assert scorenet("data", "export", source, "out.parquet", "--offline").exit_code == 0
+    assert (
+        json.loads(scorenet("data", "check", "out.parquet", "--json").stdout)["sha256"]
+        == (json.loads(checked.stdout)["sha256"])
+    )
+
+
+def test_a_look_ahead_makes_the_proof_fail(model, monkeypatch):
+    from strategies import MarketScore, score_strategy
+
+    class Peek(MarketScore):
+        def once(self, start, end):
+            super().once(start, end)
+            if end == self.data.buflen():
+                signal = np.frombuffer(self.lines.signal.array)
+                signal[20:-1] = signal[21:]
+
+    monkeypatch.setattr(score_strategy, "MarketScore", Peek)
+    words = ("lookahead", "--model", model, "--bars", TRADED, "--cuts", "2")
+    result = scorenet(*words)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("LOOK-AHEAD in 2 of 2 cuts")
+    assert "'column': 'signal'" in result.stdout
+    assert json.loads(scorenet(*words, "--json").stdout)["clean"] is False
+
+
+def test_the_demo_trains_trades_and_reports(work, monkeypatch):
+    monkeypatch.setattr("runs.demo.SOURCE", "simulated:planted?seed=1&bars=1500")
+    monkeypatch.setattr("runs.demo._TRADED", 300)
+    monkeypatch.setattr(
+        "runs.demo.ModelConfig", lambda: TINY.with_values(**{"state.steps": 5, "forward.steps": 5})
+    )
+    result = scorenet("demo")
+    assert result.exit_code == 0, result.stderr
+    assert "buy & hold" in result.stdout
+    assert (work / "out/demo/report.html").is_file()
+    assert (work / "models/demo/model.json").is_file()
+    metrics = json.loads((work / "out/demo/metrics.json").read_text())
+    assert metrics["bars"] == 300
+    warnings = json.loads((work / "out/demo/manifest.json").read_text())["warnings"]
+    assert not any("overlaps" in warning for warning in warnings)
+
+
+# Mistakes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(work, model):
+    """Fill the folder with everything that can be wrong with a file."""
+    (work / "corrupt.parquet").write_bytes(b"PAR1 this is no parquet PAR1")
+    frame = simulate("planted", bars=60)
+    write_bars(frame, work / "few_1h.parquet")
+    holed = frame.drop(index=[30, 31]).reset_index(drop=True)
+    holed.attrs = dict(frame.attrs)
+    write_bars(holed, work / "holed_1h.parquet")
+    frame.loc[7, "close"] = np.nan
+    frame.to_csv(work / "nan_1h.csv", index=False)
+    (work / "typo.toml").write_text("[strategy]\nconfidence_treshold = 0.5\n")
+    (work / "horizn.toml").write_text("[forward]\nhorizn = 5\n")
+    (work / "taken").mkdir()
+    (work / "taken" / "thesis.tex").write_text("years of work")
+    (work / "damaged").mkdir()
+    (work / "damaged" / "model.json").write_text('{"format": ')
+    return work
+
+
+def train(*words):
+    return ("train", "--config", "brief.toml", "--out", "new/model", *words)
+
+
+def trade(*words, model="model", out="new/run"):
+    return ("backtest", "--model", model, "--out", out, *words)
+
+
+MISTAKES = {
+    "unknown market": (train("--bars", "simulated:plantd"), 2, "did you mean 'planted'?"),
+    "unknown option of a market": (train("--bars", "simulated:planted?sed=3"), 2, "did you mean 'seed'?"),
+    "unknown exchange": (train("--bars", "bybt:BTC/USDT:USDT@1h"), 2, "did you mean 'bybit'?"),
+    "unknown timeframe of a source": (train("--bars", "bybit:BTC/USDT:USDT@7x"), 2, "7x"),
+    "unknown timeframe of a file": (
+        ("data", "import", "few_1h.parquet", "--symbol", "X", "--timeframe", "61m"),
+        2,
+        "61m",
+    ),
+    "wrong date": (train("--bars", BARS, "--since", "yesterday"), 2, "yesterday"),
+    "nothing stored": (train("--bars", "bybit:BTC/USDT:USDT@1h", "--offline"), 1, "scorenet fetch"),
+    "missing file": (train("--bars", "gone.parquet"), 1, "there is no file gone.parquet"),
+    "corrupt file": (train("--bars", "corrupt.parquet"), 1, "corrupt.parquet cannot be read"),
+    "a value is missing": (train("--bars", "nan_1h.csv"), 1, "column 'close': expected a number"),
+    "bars are missing": (trade("--bars", "holed_1h.parquet"), 1, "2 bar(s) of 1h missing from 2020-01-02"),
+    "the same twice": (train("--bars", BARS, "--bars", BARS), 2, "each symbol once"),
+    "too few bars to train": (train("--bars", "few_1h.parquet"), 1, "need "),
+    "too few bars to trade": (trade("--bars", "simulated:planted?bars=21"), 1, "need 22, have 21"),
+    "nothing in the range": (trade("--bars", BARS, "--since", "2031-01-01"), 1, "no bar in"),
+    "bars of another size": (trade("--bars", "simulated:planted?timeframe=4h"), 1, "trained on 1h bars"),
+    "missing model": (trade("--bars", TRADED, model="gone"), 1, "gone is not a model folder"),
+    "damaged model": (trade("--bars", TRADED, model="damaged"), 1, "is not JSON; train the model again"),
+    "unknown key of a model": (
+        ("train", "--config", "horizn.toml", "--bars", BARS, "--out", "new/model"),
+        2,
+        "did you mean 'forward.horizon'?",
+    ),
+    "unknown key of a run": (
+        trade("--bars", TRADED, "--config", "typo.toml"),
+        2,
+        "did you mean 'strategy.confidence_threshold'?",
+    ),
+    "unknown key in --set": (trade("--bars", TRADED, "--set", "cash_=1"), 2, "did you mean 'cash'?"),
+    "unknown model key in --set": (train("--bars", BARS, "--set", "sed=1"), 2, "did you mean 'seed'?"),
+    "no value in --set": (trade("--bars", TRADED, "--set", "cash"), 2, "expected key=value, found 'cash'"),
+    "a word for a number": (
+        trade("--bars", TRADED, "--set", "confidence_threshold=high"),
+        2,
+        "confidence_threshold: expected a number between 0 and 1, found 'high'",
+    ),
+    "an impossible account": (
+        trade("--bars", TRADED, "--set", "maintenance_margin=0.5"),
+        2,
+        "maintenance_margin: expected a fraction below 1/margin_leverage",
+    ),
+    "an impossible leverage": (trade("--bars", TRADED, "--set", "leverage=0"), 2, "leverage: expected"),
+    "no settings file": (
+        trade("--bars", TRADED, "--config", "gone.toml"),
+        2,
+        "no settings file at gone.toml",
+    ),
+    "unknown feature set": (train("--bars", BARS, "--features", "chaptr"), 2, "did you mean 'chapter'?"),
+    "a model in a file": (
+        ("train", "--config", "brief.toml", "--bars", BARS, "--out", "brief.toml"),
+        1,
+        "brief.toml is a file",
+    ),
+    "a model below a file": (
+        ("train", "--config", "brief.toml", "--bars", BARS, "--out", "brief.toml/m"),
+        1,
+        "cannot write the model to brief.toml/m",
+    ),
+    "a model in a folder of something else": (
+        ("train", "--config", "brief.toml", "--bars", BARS, "--out", "taken"),
+        1,
+        "taken exists and is not a model folder",
+    ),
+    "a run in a file": (trade("--bars", TRADED, out="brief.toml"), 1, "is a file; choose another --out"),
+    "a run below a file": (trade("--bars", TRADED, out="brief.toml/run"), 1, "cannot write"),
+    "a run in a folder of something else": (
+        trade("--bars", TRADED, out="taken"),
+        1,
+        "is not a run folder; choose another --out",
+    ),
+    "a report of nothing": (("report", "gone"), 1, "no run folder at gone"),
+    "a report of something else": (("report", "taken"), 1, "is not a run folder"),
+    "a check of nothing": (("data", "check", "gone.csv"), 1, "there is no file gone.csv"),
+    "a check of bad bars": (("data", "check", "nan_1h.csv"), 1, "row 7"),
+    "an export to nowhere": (("data", "export", BARS, "out.xlsx"), 2, "ending in .parquet or .csv"),
+    "a proof of too few bars": (
+        ("lookahead", "--model", "model", "--bars", "simulated:planted?bars=22"),
+        1,
+        "need 23, have 22",
+    ),
+    "a fetch from a wrong date": (("fetch", "BTC/USDT:USDT", "--since", "soon"), 2, "soon"),
+    "a fetch from nowhere": (("fetch", "X", "--since", "2024-01-01", "--exchange", "mtgox"), 2, "mtgox"),
+    "a fetch of a strange bar size": (
+        ("fetch", "BTC/USDT:USDT", "--since", "2024-01-01", "--timeframe", "2y"),
+        2,
+        "2y",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_message_and_leaves_nothing(broken, mistake):
+    words, code, hint = MISTAKES[mistake]
+    before = tree(broken)
+    result = scorenet(*words)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith("scorenet: ")
+    assert hint in result.stderr
+    assert 1 <= len(result.stderr.strip().splitlines()) <= 2
+    assert tree(broken) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--out", "m"),
+        ("train", "--bars", BARS),
+        ("backtest", "--model", "m", "--bars", BARS, "--out", "r", "--signal", "momentum"),
+        ("backtest", "--model", "m", "--bars", BARS, "--out", "r", "--gaps", "fill"),
+        ("lookahead", "--model", "m", "--bars", BARS, "--cuts", "0"),
+        ("trian",),
+        ("data", "delete"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_option_is_usage(work, words):
+    result = scorenet(*words)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+    assert result.stdout == ""
+    assert tree(work) == ["brief.toml"]
+
+
+def test_debug_shows_the_traceback(work):
+    result = scorenet("--debug", "train", "--bars", "gone.parquet", "--out", "m")
+    assert type(result.exception).__name__ == "MissingData"
+
+
+def test_a_real_process_says_it_the_same_way(tmp_path):
+    code, out, err = finish(shell("", "data", "check", "gone.csv", cwd=tmp_path))
+    assert (code, out) == (1, "")
+    assert err.startswith("scorenet: there is no file gone.csv")
+    assert "Traceback" not in err
+
+
+# Interruptions ------------------------------------------------------------------------------------------------
+
+MARK_TRAINING = """
+import pathlib, scorenet.score.fit as learning
+fit = learning.fit
+def marked(*arguments, **options):
+    pathlib.Path("begun").touch()
+    return fit(*arguments, **options)
+learning.fit = marked
+"""
+MARK_TRADING = """
+import pathlib
+from strategies import ScoreStrategy
+step = ScoreStrategy.next
+def marked(self):
+    if len(self) == 2000:
+        pathlib.Path("begun").touch()
+    step(self)
+ScoreStrategy.next = marked
+"""
+
+
+def interrupt(process, begun):
+    while not begun.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    return finish(process)
+
+
+def test_an_interrupted_training_leaves_nothing(work):
+    long = ("--set", "state.steps=100000000")
+    process = shell(MARK_TRAINING, *train("--bars", BARS, *long), cwd=work)
+    code, out, err = interrupt(process, work / "begun")
+    assert (code, out) == (130, "")
+    assert err == "scorenet: interrupted; what was finished is kept, nothing half-written is left\n"
+    assert tree(work) == ["begun", "brief.toml"]
+
+
+def test_an_interrupted_backtest_leaves_the_earlier_run_and_nothing_else(model, work):
+    assert scorenet(*trade("--bars", TRADED, out="run")).exit_code == 0
+    before = {path.name: path.read_bytes() for path in (work / "run").iterdir()}
+    names = tree(work)
+    process = shell(MARK_TRADING, *trade("--bars", "simulated:planted?bars=100000", out="run"), cwd=work)
+    code, out, err = interrupt(process, work / "begun")
+    assert (code, out) == (130, "")
+    assert err == "scorenet: interrupted; what was finished is kept, nothing half-written is left\n"
+    assert tree(work) == sorted([*names, "begun"])
+    assert {path.name: path.read_bytes() for path in (work / "run").iterdir()} == before

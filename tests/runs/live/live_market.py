@@ -1,0 +1,88 @@
+"""A market out of frames for `runs.live.session.live`: bars come one by one; tests set waits, states and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from feeds.bars.timeframes import to_ms
+from feeds.btdata import ReplayData
+from feeds.live.replay import Taped
+
+__all__ = ["ScriptedMarket", "open_at"]
+
+
+class _Waiting(ReplayData):
+    before: Callable[[int], int] = staticmethod(lambda row: 0)
+    first = 0
+    _left: int | None = None
+
+    def start(self) -> None:
+        super().start()
+        self._row = self.first
+
+    def _load(self) -> bool | None:
+        if self._row < len(self._columns["datetime"]):
+            if self._left is None:
+                self._left = self.before(int(self.p.dataname["timestamp"].iloc[self._row]))
+            if self._left > 0:
+                self._left -= 1
+                return None
+        self._left = None
+        if self._laststatus != self.LIVE:
+            self.put_notification(self.LIVE)
+        return super()._load()
+
+
+class TapedScript(Taped, _Waiting):
+    """A waiting replay on a tape, with a clock of its own."""
+
+    clock: Callable[[], int | None] = staticmethod(lambda: None)
+
+    def exchange_now(self) -> int | None:
+        return self.clock()
+
+
+class ScriptedMarket:
+    """Bring the bars of canonical frames; the exchange's clock stands at `now` when asked at the start of a run.
+
+    `before(open)` says how many rounds a bar keeps the run waiting, `late(open)` whether a bar came too late.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[pd.DataFrame],
+        now: int,
+        before: Callable[[int], int] = lambda opened: 0,
+        clock: Callable[[], int | None] = lambda: None,
+        grace: float = 10.0,
+    ) -> None:
+        self.grace = grace
+        self.frames = {str(frame.attrs["symbol"]): frame for frame in frames}
+        self._now, self._before, self._clock = now, before, clock
+        self.asked: list[tuple[str, int]] = []
+
+    def now(self) -> int:
+        return self._now
+
+    def resolve(self, symbol: str) -> str:
+        return symbol
+
+    def columns(self) -> tuple[str, ...]:
+        return tuple(c for c in ("funding_rate", "open_interest") if c in next(iter(self.frames.values())))
+
+    def data(self, symbol: str, timeframe: str, since: int) -> Taped:
+        self.asked.append((symbol, since))
+        frame = self.frames[symbol]
+        data = TapedScript(dataname=frame)
+        data.first = int((frame["timestamp"] < since).sum())
+        data.before, data.clock = self._before, self._clock
+        assert to_ms(timeframe) == to_ms(frame.attrs["timeframe"])
+        return data
+
+
+def open_at(frame: pd.DataFrame, row: int) -> int:
+    """Return the open of a bar, UTC ms."""
+    return int(np.asarray(frame["timestamp"])[row])

@@ -1,0 +1,250 @@
+"""`scorenet live` on the loopback exchange, as a person runs it: stop, kill, start again, and do it wrong."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from feeds import simulate, write_bars
+from feeds.exchange.retry import Retry
+from runs.cli import main
+from runs.live.journal import JOURNAL, open_journal
+from tests.bybit import HOUR, LoopbackBybit, Reset
+from tests.bybit.fixtures import NOW
+
+ROOT = Path(__file__).parents[2]
+OPEN = NOW // HOUR * HOUR
+LOOSE = ("--set", "confidence_threshold=0.0", "--set", "rebalance_band=0.05", "--set", "density_quantile=0.0")
+
+
+@pytest.fixture
+def exchange():
+    with LoopbackBybit(clock=OPEN + HOUR // 2, limit=(100_000, 5.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def work(tmp_path, tiny_model_dir, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model_dir, tmp_path / "model")
+    return tmp_path
+
+
+def words(exchange, *more, model="model", symbol="BTCUSDT"):
+    asked = ["live", "--model", model, "--symbol", symbol, "--base-url", exchange.url, *LOOSE, *more]
+    return [str(word) for word in asked]
+
+
+def start(exchange, work, *more, **named):
+    program = "from runs.cli import main\nmain(prog_name='scorenet')"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *words(exchange, *more, **named)],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(exchange, *more, **named):
+    return CliRunner().invoke(main, words(exchange, *more, **named), prog_name="scorenet")
+
+
+def journal(out, *kinds):
+    """Read a journal, also one that is being written."""
+    lines = (out / JOURNAL).read_text().splitlines() if (out / JOURNAL).exists() else []
+    found = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        if not kinds or record["kind"] in kinds:
+            found.append(record)
+    return found
+
+
+def advance(exchange, out, process, bars):
+    """Close `bars` bars, each when the one before has been traded."""
+    for _ in range(bars):
+        wait_for(lambda: any(r["state"] == "LIVE" for r in journal(out, "status")), process)
+        before = exchange.clock // HOUR * HOUR
+        wait_for(lambda before=before: any(r["time"] >= before for r in journal(out, "bar")), process)
+        exchange.clock = before + HOUR + 2_000
+        wait_for(lambda before=before: any(r["time"] > before for r in journal(out, "bar")), process)
+
+
+def wait_for(condition, process, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f"ended with {process.returncode}: {process.communicate()}")
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=90)
+    return process.returncode, out, err
+
+
+# Stop, kill, start again --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.acceptance)],
+)
+def test_it_trades_stops_when_asked_and_goes_on(exchange, work, number, code):
+    out = work / "out" / "live-BTCUSDT-1h"
+    process = start(exchange, work)
+    advance(exchange, out, process, 3)
+    process.send_signal(number)
+    status, shown, said = finish(process)
+    assert status == code, said
+    assert "Total return" in shown
+    assert "goes on from here" in said
+    assert said.count("equity") == 3
+    assert (out / "report.html").is_file()
+    assert (out / "metrics.json").is_file()
+    again = start(exchange, work, "--max-bars", "1", "--json")
+    advance(exchange, out, again, 1)
+    status, shown, said = finish(again)
+    assert status == 0, said
+    assert json.loads(shown)["bars"] == 4
+    times = [record["time"] for record in journal(out, "bar")]
+    assert times == list(range(times[0], times[-1] + 1, HOUR))
+
+
+def test_the_bars_that_it_stored_give_the_same_decisions_offline(exchange, work):
+    out = work / "run"
+    process = start(exchange, work, "--out", "run", "--max-bars", "6")
+    advance(exchange, out, process, 6)
+    assert finish(process)[0] == 0
+    since = journal(out, "start")[0]["trade_from"] - HOUR
+    asked = ["backtest", "--model", "model", "--bars", "bybit:BTC/USDT:USDT@1h", "--offline", *LOOSE]
+    done = CliRunner().invoke(main, [*asked, "--since", str(since), "--out", "offline"])
+    assert done.exit_code == 0, done.output
+    live, offline = (
+        pytest.importorskip("pandas").read_parquet(work / name / "decisions.parquet")
+        for name in ("run", "offline")
+    )
+    assert len(live) == 6
+    assert (live["reason"] == "trade").any()
+    pd.testing.assert_frame_equal(live, offline, check_exact=True)
+
+
+@pytest.mark.acceptance
+def test_killed_at_random_points_it_ends_as_if_it_had_never_been(exchange, work):
+    chance, bars = random.Random(2), 24
+    whole = start(exchange, work, "--out", "whole", "--max-bars", bars, "--data-dir", "one")
+    begun = exchange.clock
+    advance(exchange, work / "whole", whole, bars)
+    assert finish(whole)[0] == 0
+    exchange.clock = begun
+    out, deaths = work / "killed", 0
+    while len(journal(out, "bar")) < len(journal(work / "whole", "bar")):
+        process = start(exchange, work, "--out", "killed", "--data-dir", "two")
+        for _ in range(chance.randrange(1, 4)):
+            if len(journal(out, "bar")) < len(journal(work / "whole", "bar")):
+                advance(exchange, out, process, 1)
+        time.sleep(chance.random() * 0.05)
+        process.kill()
+        process.communicate()
+        deaths += 1
+    assert deaths >= 8
+    ignored = ("n", "crc")
+    one, other = (
+        [{k: v for k, v in record.items() if k not in ignored} for record in journal(folder, "bar")]
+        for folder in (work / "whole", out)
+    )
+    assert one == other
+
+
+def test_bars_missed_while_it_was_away_are_not_traded(exchange, work):
+    out = work / "run"
+    process = start(exchange, work, "--out", "run", "--max-bars", "2")
+    advance(exchange, out, process, 2)
+    assert finish(process)[0] == 0
+    exchange.clock += 5 * HOUR
+    again = start(exchange, work, "--out", "run", "--max-bars", "6")
+    advance(exchange, out, again, 1)
+    assert finish(again)[0] == 0
+    records = journal(out, "bar")[-6:]
+    assert [record["late"] for record in records] == [True] * 4 + [False] * 2
+    assert [record["decisions"][0]["reason"] for record in records[:4]] == ["stale"] * 4
+    assert not any(record["orders"] for record in records[:4])
+
+
+def test_an_outage_is_told_once_with_its_reason_and_journaled(exchange, work):
+    process = start(exchange, work, "--out", "run", "--max-bars", "2")
+    advance(exchange, work / "run", process, 1)
+    exchange.inject(Reset(), on="ws:push")
+    advance(exchange, work / "run", process, 1)
+    status, _, said = finish(process)
+    assert status == 0, said
+    (lost,) = [r for r in journal(work / "run", "status") if r["state"] == "DISCONNECTED"]
+    assert "connection" in lost["reason"]
+    assert f"DISCONNECTED BTC/USDT:USDT  {lost['reason']}" in said
+    assert said.count(f"1h: {lost['reason']}") == 1
+
+
+# Do it wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "more", "code", "told"),
+    [
+        ({"symbol": "BTCUSD1"}, (), 2, "did you mean"),
+        ({"model": "nowhere"}, (), 1, "nowhere"),
+        ({}, ("--timeframe", "4h"), 1, "trained on 1h bars"),
+        ({}, ("--set", "cooldwn=3"), 2, "did you mean 'cooldown'"),
+        ({}, ("--symbol", "BTC/USDT:USDT"), 2, "each symbol once"),
+        ({}, ("--cash", "-1"), 2, "cash: expected a positive amount"),
+        ({}, ("--since", "2024-06-30"), 2, "needs 21 bars of warm-up"),
+    ],
+)
+def test_what_cannot_work_is_said_in_a_line(exchange, work, named, more, code, told):
+    done = run(exchange, *more, **named)
+    assert done.exit_code == code, done.stderr
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert not done.stdout
+
+
+def test_an_exchange_that_is_not_there_is_said_so(work, monkeypatch):
+    class Nowhere:
+        url = "http://127.0.0.1:9"
+
+    monkeypatch.setattr("feeds.bybit.market.Retry", lambda: Retry(attempts=1))
+    done = run(Nowhere)
+    assert done.exit_code == 1
+    assert "bybit does not give" in done.stderr
+
+
+def test_another_run_in_the_same_folder_is_refused(exchange, work):
+    with open_journal(work / "run"):
+        done = run(exchange, "--out", "run")
+    assert done.exit_code == 1
+    assert "another process" in done.stderr
+
+
+def test_other_settings_are_refused_and_a_backtest_does_not_overwrite_a_journal(exchange, work):
+    assert run(exchange, "--out", "run", "--max-bars", "0").exit_code == 0
+    done = run(exchange, "--out", "run", "--set", "cooldown=3")
+    assert done.exit_code == 2
+    assert "strategy.cooldown was 24, is 3" in done.stderr
+    write_bars(simulate("planted", seed=6, bars=100), work / "bars.parquet")
+    asked = ["backtest", "--model", "model", "--bars", "bars.parquet", "--out", "run"]
+    assert CliRunner().invoke(main, asked).exit_code == 1
+    assert len(journal(work / "run", "start")) == 1

@@ -1,0 +1,45 @@
+"""The exchange's clock is kept over days, through outages and bans."""
+
+import threading
+
+from feeds.errors import ExchangeBanned, ExchangeUnavailable
+from runs.live.market import ClockKeeper
+
+
+class Exchange:
+    """Answers with what `answers` holds, then goes quiet; `done` is set by the last answer."""
+
+    def __init__(self, *answers):
+        self.answers, self.done = list(answers), threading.Event()
+
+    def __call__(self):
+        answer = self.answers.pop(0)
+        if not self.answers:
+            self.done.set()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_clock_that_drifted_or_slept_is_set_again_either_way():
+    exchange = Exchange(5_000_000, ExchangeUnavailable("no answer"), 1_000_000, 1_000_000)
+    keeper = ClockKeeper(exchange, seconds=0.01)
+    keeper.believe(3_000_000)
+    before = keeper.clock
+    keeper.start()
+    keeper.start()
+    assert exchange.done.wait(10)
+    keeper.stop()
+    assert keeper.clock is not before
+    assert 1_000_000 <= keeper.clock.now() < 1_060_000
+
+
+def test_a_ban_is_waited_for():
+    exchange = Exchange(ExchangeBanned("HTTP 403"), 1_000_000)
+    keeper = ClockKeeper(exchange, seconds=0.01, ban=3600.0)
+    keeper.believe(3_000_000)
+    keeper.start()
+    assert not exchange.done.wait(0.3)
+    keeper.stop()
+    assert exchange.answers == [1_000_000]
+    assert keeper.clock.now() >= 3_000_000

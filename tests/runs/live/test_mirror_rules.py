@@ -1,0 +1,230 @@
+"""The mirror of the paper account against a client that misbehaves on cue."""
+
+import io
+from decimal import Decimal
+
+import pytest
+
+from feeds.bybit.orders import HeldPosition, OrderState, OrderUnknown
+from feeds.errors import ExchangeBanned, ExchangeUnavailable
+from feeds.instruments import Instrument
+from runs.live.halt import KillSwitch
+from runs.live.journal import open_journal
+from runs.live.mirror import Caps, Mirror
+from runs.live.status import LiveStatus
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+WIDE = Caps(order=Decimal(1_000_000), position=Decimal(1_000_000))
+
+
+class FakeClient:
+    """An account that fills everything; `fails` maps (method, symbol) to the errors of its next calls."""
+
+    def __init__(self):
+        self.held, self.sent, self.cancelled, self.fails = {}, [], [], {}
+        self.stale = []
+
+    def _fail(self, method, symbol):
+        if errors := self.fails.get((method, symbol)):
+            raise errors.pop(0)
+
+    def equity(self):
+        return Decimal(10_000)
+
+    def position(self, instrument):
+        self._fail("position", instrument.symbol)
+        size = self.stale.pop(0) if self.stale else self.held.get(instrument.symbol, Decimal(0))
+        return HeldPosition(size=size, price=Decimal(100))
+
+    def open_orders(self, instrument):
+        return []
+
+    def create(self, order):
+        self.sent.append(order)
+        self._fail("create", order.instrument.symbol)
+        signed = order.quantity if order.side == "buy" else -order.quantity
+        self.held[order.instrument.symbol] = self.held.get(order.instrument.symbol, Decimal(0)) + signed
+        return OrderState(
+            link_id=order.link_id,
+            order_id="1",
+            status="Filled",
+            filled=order.quantity,
+            price=Decimal(100),
+            fee=Decimal(0),
+            final=True,
+        )
+
+    def settle(self, order, sent):
+        self._fail("settle", order.instrument.symbol)
+
+    def cancel_all(self, instrument):
+        self._fail("cancel_all", instrument.symbol)
+        self.cancelled.append(instrument.symbol)
+
+
+def rules(symbol, **more):
+    values = {
+        "symbol": symbol,
+        "id": symbol[:3] + "USDT",
+        "category": "linear",
+        "tick": 0.1,
+        "lot_step": 0.001,
+    }
+    values |= {
+        "min_quantity": 0.001,
+        "min_notional": 5.0,
+        "funding_minutes": 480,
+        "launch": None,
+        "active": True,
+    }
+    return Instrument(**{**values, **more})
+
+
+class Desk:
+    """A mirror on a fresh journal with its client, kill switch, clock and terminal."""
+
+    def __init__(self, folder, journal, symbols=(BTC,), **rule):
+        journal.append("start", run="0123abcd", trade_from=0)
+        self.journal, self.client, self.text, self.now = journal, FakeClient(), io.StringIO(), 0.0
+        self.kill = KillSwitch(folder, cash=10_000.0)
+        status = LiveStatus(self.text, refreshing=False, time_of_day=lambda: "12:00:00Z")
+        self.waited = []
+        self.mirror = Mirror(
+            self.client,
+            {symbol: rules(symbol, **rule) for symbol in symbols},
+            WIDE,
+            journal,
+            self.kill,
+            status,
+            sleep=self.waited.append,
+            monotonic=lambda: self.now,
+        )
+        self.mirror.prepare(symbols)
+        self.text.truncate(0)
+        self.client.cancelled.clear()
+
+    def follow(self, time, **wanted):
+        names = {"btc": BTC, "eth": ETH}
+        self.mirror.follow(
+            {
+                "time": time,
+                "wanted": {names[name]: size for name, size in wanted.items()},
+                "decisions": [{"symbol": names[name], "close": 100.0} for name in wanted],
+            }
+        )
+
+    @property
+    def said(self):
+        return [line.split("  ", 1)[1] for line in self.text.getvalue().replace("\0", "").splitlines()]
+
+
+@pytest.fixture
+def make(tmp_path):
+    opened = []
+
+    def made(*args, **rule):
+        block = open_journal(tmp_path)
+        opened.append(block)
+        return Desk(tmp_path, block.__enter__(), *args, **rule)
+
+    yield made
+    for block in opened:
+        block.__exit__(None, None, None)
+
+
+def test_the_dust_of_floats_costs_no_lot(make):
+    desk = make()
+    desk.follow(60_000, btc=-0.6739999999999999)
+    assert desk.client.held == {BTC: Decimal("-0.674")}
+
+
+def test_a_position_that_is_shown_late_is_looked_at_twice(make):
+    desk = make()
+    desk.follow(60_000, btc=1.0)
+    desk.client.stale = [Decimal(0)]
+    desk.follow(120_000, btc=2.0)
+    assert not desk.kill.on
+    assert desk.waited == [1.0]
+    assert desk.client.held == {BTC: Decimal(2)}
+    desk.client.stale = [Decimal(0), Decimal(0)]
+    desk.follow(180_000, btc=3.0)
+    assert desk.kill.on
+    assert len(desk.client.sent) == 2
+
+
+def test_trouble_with_one_symbol_does_not_keep_another_from_following(make):
+    desk = make((BTC, ETH))
+    desk.client.fails["position", BTC] = [ExchangeUnavailable("no answer")]
+    desk.follow(60_000, btc=1.0, eth=1.0)
+    assert desk.client.held == {ETH: Decimal(1)}
+
+
+def test_trouble_is_said_once_and_when_it_is_over(make):
+    desk = make()
+    desk.client.fails["position", BTC] = [ExchangeBanned("HTTP 403") for _ in range(3)]
+    for bar in range(1, 6):
+        desk.follow(bar * 60_000, btc=1.0)
+    assert [line for line in desk.said if "real orders" in line] == [
+        f"real orders, {BTC}: the exchange refuses this address; nothing is sent for 15 minutes, positions stay as "
+        "they are",
+        f"real orders, {BTC}: works again",
+    ]
+    assert desk.client.held == {BTC: Decimal(1)}
+
+
+def test_a_halt_that_does_not_get_through_is_tried_again(make):
+    desk = make()
+    desk.follow(60_000, btc=1.0)
+    desk.kill.trip("file KILL")
+    desk.client.fails["cancel_all", BTC] = [ExchangeUnavailable("no answer") for _ in range(2)]
+    desk.mirror.halt(True)
+    desk.mirror.leave()
+    assert f"real orders: {BTC} NOT halted, look at the exchange" in desk.said
+    for desk.now in (29.0, 30.0, 59.0):
+        desk.mirror.tend()
+        assert not desk.client.cancelled
+    desk.now = 60.0
+    desk.mirror.tend()
+    assert desk.client.cancelled == [BTC]
+    assert desk.client.held == {BTC: Decimal(0)}
+    desk.now = 1000.0
+    desk.mirror.tend()
+    assert desk.client.cancelled == [BTC]
+
+
+def test_an_order_of_which_nobody_knows_does_not_keep_a_halt_from_closing(make):
+    desk = make()
+    desk.follow(60_000, btc=1.0)
+    desk.client.fails["create", BTC] = [OrderUnknown("lost")]
+    desk.follow(120_000, btc=2.0)
+    desk.client.fails["settle", BTC] = [OrderUnknown("no answer")]
+    desk.mirror.halt(True)
+    assert desk.client.held == {BTC: Decimal(0)}
+    desk.now = 30.0
+    desk.mirror.tend()
+    assert len(desk.client.cancelled) == 2, "it looks again until the order is found or certain not to exist"
+    desk.now = 60.0
+    desk.mirror.tend()
+    assert len(desk.client.cancelled) == 2
+
+
+def test_closing_keeps_to_the_largest_order(make):
+    desk = make(max_quantity=0.4)
+    for bar in range(1, 4):
+        desk.follow(bar * 60_000, btc=1.0)
+    assert desk.client.held == {BTC: Decimal(1)}
+    desk.mirror.halt(True)
+    assert desk.client.held == {BTC: Decimal(0)}
+    assert [order.quantity for order in desk.client.sent[3:]] == [
+        Decimal("0.4"),
+        Decimal("0.4"),
+        Decimal("0.2"),
+    ]
+    assert all(order.reduce_only for order in desk.client.sent[3:])
+
+
+def test_what_is_left_is_said(make):
+    desk = make()
+    desk.follow(60_000, btc=1.0)
+    desk.mirror.leave()
+    assert desk.said[-1] == f"real positions are left as they are: {BTC} +1"

@@ -1,0 +1,77 @@
+"""What a live run's terminal shows, and who may write to it."""
+
+import io
+import logging
+from decimal import Decimal
+
+from runs.live.status import LiveStatus, describe_bar
+
+BTC = "BTC/USDT:USDT"
+
+
+def record(**more):
+    decision = {"symbol": BTC, "close": 231.69, "target": -0.02, "reason": "cooldown"}
+    whole = {"time": 1719764820000, "equity": 9998.017, "positions": {BTC: -0.674}, "decisions": [decision]}
+    return whole | more
+
+
+def status(stream, **options):
+    return LiveStatus(stream, **{"refreshing": False, "time_of_day": lambda: "12:00:00Z", **options})
+
+
+def test_a_bar_in_one_line():
+    assert describe_bar(record(), None, 12.3) == (
+        "2024-06-30 16:27 (12 s ago)  equity 9,998.02  BTC/USDT 231.69  position -0.674  target -0.02 cooldown"
+    )
+    assert "position -0.674 (real -0.655)" in describe_bar(record(), {BTC: Decimal("-0.655")})
+    decision = {"symbol": BTC, "close": None, "target": 0.0, "reason": "warmup"}
+    assert "no price" in describe_bar(record(decisions=[decision]))
+
+
+def test_what_is_said_stands_above_the_line_that_is_refreshed():
+    stream = io.StringIO()
+    shown = status(stream, refreshing=True, width=lambda: 40, monotonic=lambda: 0.0)
+    shown.say("paper: BTC")
+    shown.state(BTC, "LIVE")
+    shown.bar(record(), 0.4)
+    shown.say("halted: file KILL")
+    text = stream.getvalue()
+    assert text.startswith("12:00:00Z  paper: BTC\n")
+    assert "\r\x1b[K12:00:00Z  halted: file KILL\n\rLIVE" in text
+    shown.close()
+    assert stream.getvalue().endswith("\n")
+    shown.say("report")
+    assert stream.getvalue().endswith("\x1b[K\n12:00:00Z  report\n")
+
+
+def test_quiet_leaves_what_happens():
+    stream = io.StringIO()
+    for refreshing in (False, True):
+        shown = status(stream, quiet=True, refreshing=refreshing)
+        shown.state(BTC, "LIVE")
+        shown.bar(record(), 0.4)
+        shown.refresh(1.0)
+        shown.close()
+    assert stream.getvalue() == ""
+    shown.say("halted: file KILL")
+    assert stream.getvalue() == "12:00:00Z  halted: file KILL\n"
+
+
+def test_a_pipe_is_told_why_a_feed_is_away():
+    stream = io.StringIO()
+    status(stream).state(BTC, "DISCONNECTED", "the exchange closed the connection (1006)")
+    assert stream.getvalue() == f"DISCONNECTED {BTC}  the exchange closed the connection (1006)\n"
+
+
+def test_warnings_are_said_once_until_another_comes_and_go_nowhere_else(capfd):
+    stream = io.StringIO()
+    logger = logging.getLogger("feeds.somewhere")
+    with status(stream).hearing("feeds"):
+        for text in ("lost", "lost", "lost", "two versions", "lost"):
+            logger.warning("%s: %s", BTC, text)
+        logger.info("nothing of interest")
+    said = [line.rsplit(" ", 1)[-1] for line in stream.getvalue().splitlines()]
+    assert said == ["lost", "versions", "lost"]
+    assert capfd.readouterr().err == ""
+    assert logging.getLogger("feeds").propagate
+    assert not logging.getLogger("feeds").handlers

@@ -1,0 +1,102 @@
+"""Samplers with the exact score give back the law, at the price they name."""
+
+import pytest
+import torch
+
+from scorenet.sampling.samplers import annealed_langevin, heun, langevin_step, predictor_corrector
+from scorenet.score.mixture import Mixture
+
+LAW = Mixture.random(3, 2, seed=2, spread=3.0)
+BASE = Mixture(torch.ones(1, dtype=torch.float64), LAW.mean[None], LAW.covariance[None])
+CHEAP = {
+    heun: ({"steps": 24}, 2 * 24 - 1),
+    predictor_corrector: ({"steps": 120, "corrections": 2}, 3 * 119 + 1),
+    annealed_langevin: ({}, 111 * 9 + 1),
+}
+
+
+class Oracle:
+    """The exact score, counted; it is no denoiser and has nothing but a score."""
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.mixture, self.calls = mixture, 0
+
+    def score(self, x, sigma):
+        self.calls += 1
+        return self.mixture.score(x, sigma)
+
+
+def energy_distance(a, b):
+    """Return twice the mean distance between two samples less those within them: 0 where their laws agree."""
+    return float(2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean())
+
+
+@pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
+def test_samples_have_the_laws_moments_and_weights(sampler):
+    options, evaluations = CHEAP[sampler]
+    oracle = Oracle(LAW)
+    x = sampler(oracle, BASE, 6_000, seed=3, **options)
+    assert oracle.calls == evaluations
+    spread = LAW.covariance.diagonal().sqrt()
+    torch.testing.assert_close(x.mean(0), LAW.mean, atol=0.06 * float(spread.max()), rtol=0)
+    torch.testing.assert_close(
+        torch.cov(x.T) / spread / spread[:, None],
+        LAW.covariance / spread / spread[:, None],
+        atol=0.06,
+        rtol=0,
+    )
+    torch.testing.assert_close(LAW.responsibilities(x).mean(0), LAW.weights, atol=0.025, rtol=0)
+    reference = LAW.sample(3_000, seed=1)
+    floor = energy_distance(LAW.sample(3_000, seed=2), reference)
+    assert energy_distance(x[:3_000], reference) < floor + 0.01
+
+
+@pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
+def test_no_noise_is_left_where_data_are_thin(sampler):
+    # Rows on a line: the noise of the last level would stand 0.05 off it.
+    direction = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    line = Mixture(
+        torch.ones(1, dtype=torch.float64),
+        torch.zeros(1, 2, dtype=torch.float64),
+        (direction[:, None] * direction)[None],
+    )
+    x = sampler(line, line, 2_000, seed=1)
+    off = x @ torch.tensor([-0.8, 0.6], dtype=torch.float64)
+    assert float(off.abs().max()) < 1e-9
+    assert float((x @ direction).std()) == pytest.approx(1.0, abs=0.06)
+
+
+@pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
+def test_a_seed_names_the_sample(sampler):
+    options, _ = CHEAP[sampler]
+    first, again, other = (sampler(LAW, BASE, 10, seed=s, **options) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_corrections_are_as_long_for_one_row_as_for_many():
+    def walk(n, seed):
+        seen = []
+
+        class Watched(Oracle):
+            def score(self, x, sigma):
+                seen.append(x.clone())
+                return super().score(x, sigma)
+
+        assert len(predictor_corrector(Watched(LAW), BASE, n, seed, steps=20)) == n
+        # The rows that go along set the lengths; the last step is without them.
+        return torch.stack([x[:-n] for x in seen[:-1]])
+
+    alone = walk(1, seed=1)
+    assert torch.equal(alone, walk(1, seed=2))
+    torch.testing.assert_close(alone, walk(300, seed=1), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("step", [0.1, 0.5])
+def test_a_langevin_step_leaves_the_noise_as_it_is(step):
+    generator = torch.Generator().manual_seed(0)
+    x, noise = 0.3 * torch.randn(2, 200_000, 1, generator=generator, dtype=torch.float64)
+    moved = langevin_step(x, -x / 0.3**2, 0.3, step, noise / 0.3)
+    assert float(moved.var()) == pytest.approx(0.3**2, rel=0.02)
+    usual = x - step * x + (2 * step) ** 0.5 * noise
+    assert float(usual.var()) > (1 + 0.5 * step**2) * 0.3**2

@@ -1,0 +1,56 @@
+"""Mixture and network together: never worse than the mixture, better where the law is none."""
+
+import pytest
+import torch
+
+from scorenet.config import NoiseConfig, StateConfig
+from scorenet.score.fit import build_denoiser, fit_base, fit_denoiser
+from scorenet.score.mixture import Mixture
+from scorenet.score.objectives import FrozenNoise
+
+NOISE = NoiseConfig()
+CONFIG = StateConfig(hidden=32, blocks=1, steps=150, batch_size=256, max_components=4)
+
+
+def bent(rows: int, seed: int) -> torch.Tensor:
+    """A parabola with noise across it: no mixture of four Gaussians is one."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, 2, generator=g)
+    return torch.stack((x[:, 0], (x[:, 0].square() - 1) / 1.5 + 0.2 * x[:, 1]), dim=1)
+
+
+def held_out_losses(x, held, **options):
+    base = fit_base(x, held, CONFIG, NOISE, seed=0)
+    denoiser, log = fit_denoiser(x, held, CONFIG, NOISE, base=base, seed=0, progress=False, **options)
+    test = FrozenNoise(bent(4_000, 9), NOISE, seed=5, rows=4_000)
+    return test(build_denoiser(2, CONFIG, base)), test(denoiser), denoiser, log
+
+
+def test_the_network_learns_what_the_mixture_gets_wrong():
+    mixture, both, _, log = held_out_losses(bent(4_000, 1), bent(1_000, 2))
+    assert both < mixture
+    assert log.best_step > 0
+
+
+def test_no_mixture_is_a_standard_normal():
+    x = bent(500, 1)
+    plain = StateConfig(max_components=0)
+    assert fit_base(x, x, plain, NOISE, seed=0) is None
+    assert len(fit_base(x, x, StateConfig(max_components=1), NOISE, seed=0).weights) == 1
+
+
+def test_rows_that_the_mixture_has_right_leave_the_network_out():
+    law = Mixture.random(3, 1, seed=1)
+    x, held = law.sample(60, seed=2).float(), law.sample(2_000, seed=3).float()
+    base = fit_base(held, held, CONFIG, NOISE, seed=0)
+    denoiser, log = fit_denoiser(x, held, CONFIG, NOISE, base=base, seed=0, progress=False)
+    assert log.best_step == 0
+    assert torch.equal(denoiser.score(held, 0.3), base.score(held, 0.3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_denoiser_up_to_rounding():
+    x, held = bent(2_000, 1), bent(500, 2)
+    one, other = (held_out_losses(x, held, device=device)[2] for device in ("cpu", "cuda"))
+    a, b = one.score(held, 0.3), other.score(held, 0.3)
+    assert float((a - b).norm() / a.norm()) < 0.02

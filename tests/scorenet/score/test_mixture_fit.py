@@ -1,0 +1,59 @@
+"""The mixture that nets start from: as many components as held-out rows ask for, on any table."""
+
+import pytest
+import torch
+
+from scorenet.score.mixture import Mixture
+from scorenet.score.mixture_fit import fit_mixture
+
+
+def draw(mixture: Mixture, rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return mixture.sample(rows, seed=seed), mixture.sample(1_000, seed=seed + 1)
+
+
+def test_it_comes_close_to_the_law():
+    law = Mixture.random(4, 3, seed=1)
+    fitted = fit_mixture(*draw(law, 6_000, 2))
+    y = law.sample(4_000, seed=9, sigma=0.1)
+    assert float((law.log_density(y, 0.1) - fitted.log_density(y, 0.1)).mean()) < 0.03
+    exact = law.score(y, 0.1)
+    assert float((fitted.score(y, 0.1) - exact).square().sum() / exact.square().sum()) < 0.02
+
+
+def test_one_gaussian_is_fitted_by_one():
+    law = Mixture.random(4, 1, seed=1)
+    assert len(fit_mixture(*draw(law, 2_000, 2)).weights) == 1
+
+
+def test_the_same_rows_and_seed_give_the_same_mixture():
+    rows = draw(Mixture.random(3, 3, seed=1), 1_500, 2)
+    first, again = (fit_mixture(*rows, components=(1, 4)) for _ in range(2))
+    assert first.to_dict() == again.to_dict()
+
+
+def test_more_rows_than_the_search_looks_at_still_fit(monkeypatch):
+    monkeypatch.setattr("scorenet.score.mixture_fit._SEARCH_ROWS", 500)
+    law = Mixture.random(3, 2, seed=1)
+    fitted = fit_mixture(*draw(law, 20_000, 2), components=(1, 2))
+    torch.testing.assert_close(
+        fitted.means[fitted.weights.argsort()], law.means[law.weights.argsort()], atol=0.1, rtol=0
+    )
+
+
+@pytest.mark.parametrize("rows", [2, 5, 30])
+def test_hardly_any_rows_still_give_a_density(rows):
+    x = torch.randn(rows, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fitted = fit_mixture(x, x)
+    assert bool(fitted.log_density(torch.randn(50, 6, dtype=torch.float64), 0.05).isfinite().all())
+
+
+def test_constant_repeated_and_collinear_columns_still_give_a_density():
+    x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    table = torch.cat((x, x[:, :1], x[:, 1:].round(), torch.zeros(400, 1)), dim=1)
+    fitted = fit_mixture(table[:300], table[300:])
+    value = fitted.log_density(table[300:], 0.05)
+    assert bool(value.isfinite().all())
+    assert (
+        float(value.mean())
+        > float(Mixture.gaussian(table[:300]).log_density(table[300:], 0.05).mean()) - 1e-3
+    )
