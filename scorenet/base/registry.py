@@ -1,0 +1,66 @@
+"""Registries: what a setting may name, and the door by which a user adds a name without editing the packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from .did_you_mean import did_you_mean
+
+__all__ = ["Registry"]
+
+_Entry = TypeVar("_Entry")
+
+
+class Registry(Generic[_Entry]):
+    """Hold named entries of one kind, e.g. objectives; a name is taken once.
+
+    Example:
+        >>> OBJECTIVES: Registry[object] = Registry("objective")
+        >>> @OBJECTIVES.register("mine")
+        ... class Mine: ...
+        >>> OBJECTIVES["mine"] is Mine
+        True
+    """
+
+    def __init__(self, kind: str, error: type[Exception] = ValueError) -> None:
+        self.kind = kind
+        self._error = error
+        self._entries: dict[str, _Entry] = {}
+
+    def register(self, name: str) -> Callable[[_Entry], _Entry]:
+        """Return a decorator that enters what it decorates under `name`.
+
+        Raises:
+            ValueError: another entry has that name, or it is no identifier.
+        """
+        if not name.isidentifier():
+            raise ValueError(f"{self.kind}: expected a name such as 'my_{self.kind}', found {name!r}")
+
+        def enter(entry: _Entry) -> _Entry:
+            if self._entries.get(name, entry) is not entry:
+                raise ValueError(f"{self.kind} {name!r} is taken; choose another name")
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def __getitem__(self, name: str) -> _Entry:
+        """Return the entry of a name; an unknown one raises the registry's error, with a hint."""
+        if name not in self._entries:
+            hint = did_you_mean(str(name), self._entries)
+            raise self._error(f"{self.kind}: expected one of {', '.join(self)}; found {name!r}{hint}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def remove(self, name: str) -> None:
+        """Forget a name, e.g. at the end of a test; an unknown one is no error."""
+        self._entries.pop(name, None)
