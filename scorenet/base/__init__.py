@@ -1,1 +1,1 @@
-"""The floor below every package: names with hints, registries, whole files, locks, times, error lines. No torch here."""
+"""The floor below every package: names with hints, registries, whole files, locks, times, error lines; no torch."""
