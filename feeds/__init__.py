@@ -1,29 +1,80 @@
-"""Bars in one shape, wherever they come from."""
+"""Bars in one shape, wherever they come from; a name is imported when it is asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .bars.files import read_bars, write_bars
-from .bars.frame import as_bars, data_hash, find_gaps, join_funding, join_open_interest, resample, to_arrays
-from .errors import (
-    BadBars,
-    BadSource,
-    BadSymbol,
-    BadTimeframe,
-    BarGap,
-    ExchangeBanned,
-    ExchangeError,
-    ExchangeRejected,
-    ExchangeUnavailable,
-    FeedError,
-    MissingData,
-    StoreError,
-)
-from .simulated.api import expected_return, simulate
-from .sources import load_bars
+from scorenet.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .bars.files import read_bars, write_bars
+    from .bars.frame import (
+        as_bars,
+        data_hash,
+        find_gaps,
+        join_funding,
+        join_open_interest,
+        resample,
+        to_arrays,
+    )
     from .btdata import BarsData, ReplayData
     from .ccxtdata import CCXTData
+    from .errors import (
+        BadBars,
+        BadSource,
+        BadSymbol,
+        BadTimeframe,
+        BarGap,
+        ExchangeBanned,
+        ExchangeError,
+        ExchangeRejected,
+        ExchangeUnavailable,
+        FeedError,
+        MissingData,
+        StoreError,
+    )
+    from .simulated.api import expected_return, simulate
+    from .sources import load_bars
+
+_EXPORTS = {
+    ".bars.files": (
+        "read_bars",
+        "write_bars",
+    ),
+    ".bars.frame": (
+        "as_bars",
+        "data_hash",
+        "find_gaps",
+        "join_funding",
+        "join_open_interest",
+        "resample",
+        "to_arrays",
+    ),
+    ".btdata": (
+        "BarsData",
+        "ReplayData",
+    ),
+    ".ccxtdata": ("CCXTData",),
+    ".errors": (
+        "BadBars",
+        "BadSource",
+        "BadSymbol",
+        "BadTimeframe",
+        "BarGap",
+        "ExchangeBanned",
+        "ExchangeError",
+        "ExchangeRejected",
+        "ExchangeUnavailable",
+        "FeedError",
+        "MissingData",
+        "StoreError",
+    ),
+    ".simulated.api": (
+        "expected_return",
+        "simulate",
+    ),
+    ".sources": ("load_bars",),
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
 
 __all__ = [
     "BadBars",
@@ -54,16 +105,3 @@ __all__ = [
     "to_arrays",
     "write_bars",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Bars can be fetched, checked and simulated without Backtrader: it is imported when a feed is asked for.
-    if name in ("BarsData", "ReplayData"):
-        from . import btdata
-
-        return getattr(btdata, name)
-    if name == "CCXTData":
-        from .ccxtdata import CCXTData
-
-        return CCXTData
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

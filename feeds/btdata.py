@@ -8,20 +8,20 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 
+from scorenet.base.times import DAY_MS, float_days, whole_ms
+
 from .bars.frame import as_bars, to_arrays
 from .bars.timeframes import to_backtrader, to_ms
 from .errors import BadTimeframe
 
-__all__ = ["BarsData", "ReplayData", "columns_of", "float_days", "whole_ms"]
+__all__ = ["BarsData", "ReplayData", "columns_of"]
 
 _EXTRA_LINES = ("funding_rate", "open_interest")
-_MS_PER_DAY = 86_400_000
-_EPOCH_ORDINAL = 719_163  # Backtrader counts float days from 0001-01-01 = 1.
 _UNIT_MS = {
     bt.TimeFrame.Seconds: 1000,
     bt.TimeFrame.Minutes: 60_000,
-    bt.TimeFrame.Days: _MS_PER_DAY,
-    bt.TimeFrame.Weeks: 7 * _MS_PER_DAY,
+    bt.TimeFrame.Days: DAY_MS,
+    bt.TimeFrame.Weeks: 7 * DAY_MS,
 }
 
 
@@ -173,16 +173,6 @@ class ReplayData(BarsData):
     def islive(self) -> bool:
         """Return True: Cerebro then takes the bar-by-bar path."""
         return True
-
-
-def float_days(ms: Any) -> Any:
-    """Return UTC ms, a number or an array, in Backtrader's float days; whole seconds as date2num has them."""
-    return ms // _MS_PER_DAY + _EPOCH_ORDINAL + (ms % _MS_PER_DAY) / _MS_PER_DAY
-
-
-def whole_ms(days: float) -> int:
-    """Return Backtrader's float days in UTC ms, to the second."""
-    return round((days - _EPOCH_ORDINAL) * 86_400) * 1000
 
 
 def columns_of(bars: pd.DataFrame) -> dict[str, "array[float]"]:

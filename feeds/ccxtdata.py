@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from backtrader.feed import DataClone
 
+from scorenet.base.times import float_days, whole_ms
+
 from .bars.cells import COLUMNS
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
-from .btdata import BarsData, float_days, whole_ms
+from .btdata import BarsData
 from .bybit.market import Bybit
 from .download.api import ensure
 from .errors import BadSource, MissingData

@@ -13,13 +13,15 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pandas as pd
 
+from scorenet.base.did_you_mean import did_you_mean
+
 from .bars.files import EXTENSIONS, read_bars
 from .bars.frame import GapPolicy, as_bars, check_gap_policy
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
 from .errors import BadSource, BadTimeframe, MissingData
 from .simulated.api import simulate
-from .simulated.processes import OPTIONS, did_you_mean, make_law
+from .simulated.processes import OPTIONS, make_law
 
 __all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "parse_source"]
 
@@ -129,7 +131,7 @@ def parse_source(
         return _parse_exchange(scheme, rest, timeframe)
     if scheme == "simulated":
         return _parse_simulated(rest, timeframe)
-    raise BadSource(f"unknown source {scheme!r}{did_you_mean(scheme, _SCHEMES)}expected {_FORMS}")
+    raise BadSource(f"unknown source {scheme!r}{did_you_mean(scheme, _SCHEMES, 0.5)}; expected {_FORMS}")
 
 
 def _parse_exchange(exchange: str, text: str, timeframe: str | None) -> ExchangeSource:

@@ -1,56 +1,141 @@
-"""Score matching for market states: numbers in, numbers out."""
+"""Density-aware trading research on Backtrader: score models of market states, and everything around them.
 
-from typing import TYPE_CHECKING, Any
+One import serves: `from scorenet import ScoreStrategy, BarsData, load_bars`. A name is imported when it is asked for,
+so `import scorenet` costs no torch.
+"""
 
-from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
-from .errors import (
-    CheckpointError,
-    ConfigError,
-    Diverged,
-    FeatureMismatch,
-    ScorenetError,
-    TooFewBars,
-)
-from .features import FeatureSet, feature_set
-from .forward.distribution import ForwardReturn
-from .learning import Market, learn
-from .model import Evaluation, ScoreModel
-from .scenarios import ScenarioPaths, scenario_paths
+from typing import TYPE_CHECKING
+
+from .base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from feeds import BarsData, CCXTData, ReplayData, load_bars, read_bars, simulate, write_bars
+    from strategies import (
+        BuyAndHold,
+        Decisions,
+        Drawdown,
+        EquityCurve,
+        Funding,
+        InDistribution,
+        LiveScoreStrategy,
+        MarketScore,
+        MarketState,
+        Orders,
+        PerpetualBroker,
+        PerpetualCommission,
+        ScoreStrategy,
+        Sharpe,
+        SignalStrategy,
+        Sortino,
+        Trades,
+        precompute,
+    )
+
+    from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
+    from .errors import CheckpointError, ConfigError, Diverged, FeatureMismatch, ScorenetError, TooFewBars
+    from .features import FeatureSet, feature_set
+    from .forward.distribution import ForwardReturn
+    from .learning import Market, learn
+    from .model import Evaluation, ScoreModel
+    from .scenarios import ScenarioPaths, scenario_paths
     from .table.estimator import ScoreDensity
 
 __version__ = "0.1.0"
 
+_EXPORTS = {
+    ".config": ("DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"),
+    ".errors": (
+        "CheckpointError",
+        "ConfigError",
+        "Diverged",
+        "FeatureMismatch",
+        "ScorenetError",
+        "TooFewBars",
+    ),
+    ".features": ("FeatureSet", "feature_set"),
+    ".forward.distribution": ("ForwardReturn",),
+    ".learning": ("Market", "learn"),
+    ".model": ("Evaluation", "ScoreModel"),
+    ".scenarios": ("ScenarioPaths", "scenario_paths"),
+    ".table.estimator": ("ScoreDensity",),
+    "feeds": (
+        "BarsData",
+        "CCXTData",
+        "ReplayData",
+        "load_bars",
+        "read_bars",
+        "simulate",
+        "write_bars",
+    ),
+    "strategies": (
+        "BuyAndHold",
+        "Decisions",
+        "Drawdown",
+        "EquityCurve",
+        "Funding",
+        "InDistribution",
+        "LiveScoreStrategy",
+        "MarketScore",
+        "MarketState",
+        "Orders",
+        "PerpetualBroker",
+        "PerpetualCommission",
+        "ScoreStrategy",
+        "Sharpe",
+        "SignalStrategy",
+        "Sortino",
+        "Trades",
+        "precompute",
+    ),
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+
 __all__ = [
+    "BarsData",
+    "BuyAndHold",
+    "CCXTData",
     "CheckpointError",
     "ConfigError",
+    "Decisions",
     "DensityConfig",
     "Diverged",
+    "Drawdown",
+    "EquityCurve",
     "Evaluation",
     "FeatureMismatch",
     "FeatureSet",
     "ForwardConfig",
     "ForwardReturn",
+    "Funding",
+    "InDistribution",
+    "LiveScoreStrategy",
     "Market",
+    "MarketScore",
+    "MarketState",
     "ModelConfig",
     "NoiseConfig",
+    "Orders",
+    "PerpetualBroker",
+    "PerpetualCommission",
+    "ReplayData",
     "ScenarioPaths",
     "ScoreDensity",
     "ScoreModel",
+    "ScoreStrategy",
     "ScorenetError",
+    "Sharpe",
+    "SignalStrategy",
+    "Sortino",
     "StateConfig",
     "TooFewBars",
+    "Trades",
     "feature_set",
     "learn",
+    "load_bars",
+    "precompute",
+    "read_bars",
     "scenario_paths",
+    "simulate",
+    "write_bars",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # scikit-learn costs a second to import, and only this class needs it.
-    if name == "ScoreDensity":
-        from .table.estimator import ScoreDensity
-
-        return ScoreDensity
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,24 +1,70 @@
-"""Backtrader classes: the score strategy, its indicators, an honest perpetual account, and analyzers."""
+"""Backtrader classes: the score strategy, its indicators, a perpetual account, analyzers; imported when asked for."""
 
-from .account.broker import PerpetualBroker
-from .account.perpetual import PerpetualCommission
-from .analyzers import (
-    Decisions,
-    Drawdown,
-    EquityCurve,
-    Funding,
-    InDistribution,
-    Orders,
-    Sharpe,
-    Sortino,
-    Trades,
-)
-from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-from .decision import Decision, Observation, Rules, decide
-from .indicators import MarketScore, MarketState
-from .live_strategy import Conditions, LiveScoreStrategy, Watch
-from .models import precompute
-from .score_strategy import ScoreStrategy
+from typing import TYPE_CHECKING
+
+from scorenet.base.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .account.broker import PerpetualBroker
+    from .account.perpetual import PerpetualCommission
+    from .analyzers import (
+        Decisions,
+        Drawdown,
+        EquityCurve,
+        Funding,
+        InDistribution,
+        Orders,
+        Sharpe,
+        Sortino,
+        Trades,
+    )
+    from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
+    from .decision import Decision, Observation, Rules, decide
+    from .indicators import MarketScore, MarketState
+    from .live_strategy import Conditions, LiveScoreStrategy, Watch
+    from .models import precompute
+    from .score_strategy import ScoreStrategy
+
+_EXPORTS = {
+    ".account.broker": ("PerpetualBroker",),
+    ".account.perpetual": ("PerpetualCommission",),
+    ".analyzers": (
+        "Decisions",
+        "Drawdown",
+        "EquityCurve",
+        "Funding",
+        "InDistribution",
+        "Orders",
+        "Sharpe",
+        "Sortino",
+        "Trades",
+    ),
+    ".baselines": (
+        "BuyAndHold",
+        "ReplayOrders",
+        "SignalStrategy",
+        "orders_to_replay",
+    ),
+    ".decision": (
+        "Decision",
+        "Observation",
+        "Rules",
+        "decide",
+    ),
+    ".indicators": (
+        "MarketScore",
+        "MarketState",
+    ),
+    ".live_strategy": (
+        "Conditions",
+        "LiveScoreStrategy",
+        "Watch",
+    ),
+    ".models": ("precompute",),
+    ".score_strategy": ("ScoreStrategy",),
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
 
 __all__ = [
     "BuyAndHold",

@@ -1,5 +1,6 @@
 """What the packages export, what importing them costs, and that the layers agree without knowing each other."""
 
+import ast
 import importlib
 import inspect
 import os
@@ -49,6 +50,7 @@ def test_exports_are_sorted_complete_and_there(package):
         name
         for name, value in vars(package).items()
         if not name.startswith("_")
+        and name != "lazy_exports"
         and not inspect.ismodule(value)
         and str(getattr(value, "__module__", "")).partition(".")[0] == package.__name__
     }
@@ -57,8 +59,9 @@ def test_exports_are_sorted_complete_and_there(package):
 
 def modules():
     for package in ("scorenet", "feeds", "strategies", "runs"):
-        for path in sorted((ROOT / package).glob("*.py")):
-            yield package if path.stem == "__init__" else f"{package}.{path.stem}"
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if "." in name])
@@ -93,8 +96,31 @@ def test_feeds_and_scorenet_agree_on_the_columns_of_a_bar():
     assert (*features.OPTIONAL_INPUTS, "filled") == bars.OPTIONAL_COLUMNS
 
 
+def test_the_lazy_lists_of_a_package_agree_with_what_the_type_checker_reads():
+    for package in PACKAGES:
+        tree = ast.parse(Path(package.__file__).read_text())
+        block = next(node for node in tree.body if isinstance(node, ast.If))
+        typed = {
+            ("." * node.level + node.module, alias.name)
+            for node in block.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert typed == {(module, name) for module, names in package._EXPORTS.items() for name in names}
+        assert package.__all__ == sorted(name for _, name in typed)
+
+
+def test_an_unknown_name_of_a_lazy_package_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'scorenet' has no attribute 'ScoreModle'"):
+        _ = scorenet.ScoreModle
+
+
+def test_importing_a_package_costs_nothing_until_a_name_is_used():
+    assert loaded_after("import scorenet, feeds, strategies, scorenet.__main__") == set()
+
+
 def test_scorenet_is_numbers_in_and_numbers_out():
-    assert loaded_after("import scorenet") == {"torch"}
+    assert loaded_after("import scorenet; scorenet.ScoreModel") == {"torch"}
 
 
 def test_bars_need_neither_a_net_nor_an_exchange_nor_backtrader():
@@ -102,7 +128,7 @@ def test_bars_need_neither_a_net_nor_an_exchange_nor_backtrader():
 
 
 def test_strategies_need_no_frames():
-    assert loaded_after("import strategies") == {"torch", "backtrader"}
+    assert loaded_after("import strategies; strategies.ScoreStrategy") == {"torch", "backtrader"}
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["data", "list", "--help"]], ids=" ".join)

@@ -1,6 +1,5 @@
 """Values of bars: every column as float64, or an error that names the cell."""
 
-import difflib
 import numbers
 from decimal import Decimal
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from scorenet.base.did_you_mean import close_matches
 
 from ..errors import BadBars
 from .times import iso
@@ -52,9 +53,8 @@ def _check_columns(frame: pd.DataFrame) -> None:
     for name in COLUMNS[1:]:
         if name in found:
             continue
-        lowered = {other.lower(): other for other in found}
-        close = difflib.get_close_matches(name, lowered, n=1, cutoff=0.6)
-        hint = f"; did you mean {lowered[close[0]]!r}? rename it" if close else ""
+        close = close_matches(name, found)
+        hint = f"; did you mean {close[0]!r}? rename it" if close else ""
         raise BadBars(
             f"expected a column {name!r}, found {', '.join(found) or 'none'}{hint}",
             column=name,

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from scorenet.base.error_line import error_line
+
 from ..errors import BadBars, BadSource, MissingData, StoreError
-from ..store.atomic import write_atomic
 from .cells import COLUMNS, OPTIONAL_COLUMNS
 from .frame import GapPolicy, as_bars, join_funding, join_open_interest
 from .timeframes import TIMEFRAMES
+from .whole_file import write_whole
 
 __all__ = ["EXTENSIONS", "read_bars", "write_bars"]
 
@@ -80,7 +82,7 @@ def write_bars(frame: pd.DataFrame, path: str | Path) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     csv = path.suffix.lower() == ".csv"
     # CSV floats carry all their digits: reading gives the same bytes.
-    write_atomic(path, bars.to_csv(index=False).encode() if csv else _parquet(bars))
+    write_whole(path, bars.to_csv(index=False).encode() if csv else _parquet(bars))
 
 
 def _parquet(bars: pd.DataFrame) -> bytes:
@@ -111,7 +113,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             return _from_text(pd.read_csv(path, dtype=str))
         frame = _from_parquet(path)
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = error_line(error)
         raise StoreError(f"{path} cannot be read, it is damaged or no bar file: {reason}") from error
     return frame.reset_index() if frame.index.name in COLUMNS else frame
 

@@ -1,7 +1,8 @@
 """Bar sizes: a name, its length in ms, and Backtrader's (timeframe, compression)."""
 
-import difflib
 import re
+
+from scorenet.base.did_you_mean import close_matches
 
 from ..errors import BadTimeframe
 
@@ -92,5 +93,4 @@ def _suggest(timeframe: str) -> str | None:
         # A bare number is the exchange's own code: minutes.
         length = int(match[1]) * _UNIT_MS[match[2] or "m"]
         return _NAMES.get(length) or _NAMES[min(_NAMES, key=lambda known: abs(known - length))]
-    close = difflib.get_close_matches(text, TIMEFRAMES, n=1, cutoff=0.5)
-    return close[0] if close else None
+    return next(iter(close_matches(text, TIMEFRAMES, cutoff=0.5)), None)

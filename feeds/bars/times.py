@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scorenet.base.times import iso
+
 from ..errors import BadBars, BadSource
 
 __all__ = ["iso", "parse_time", "utc_ms"]
@@ -16,13 +18,6 @@ _FIRST_MS, _LAST_MS = 10**11, 10**13
 _TIME_COLUMNS = ("timestamp", "datetime", "date", "time")
 _UNITS_PER_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
 _HAS_ZONE = re.compile(r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$")
-
-
-def iso(ms: int) -> str:
-    """Return UTC ms as ISO text, e.g. "2024-07-01T00:00:00Z"."""
-    instant = dt.datetime.fromtimestamp(ms // 1000, tz=dt.UTC)
-    fraction = f".{ms % 1000:03d}" if ms % 1000 else ""
-    return f"{instant:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def parse_time(value: str | int | dt.date | dt.datetime) -> int:

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["Row", "Step", "Tape", "Taped"]
+from scorenet.base.times import float_days, whole_ms
 
-_MS_PER_DAY = 86_400_000
-_EPOCH_ORDINAL = 719_163  # Backtrader counts float days from 0001-01-01 = 1.
+__all__ = ["Row", "Step", "Tape", "Taped"]
 
 
 class Row(NamedTuple):
@@ -176,14 +175,12 @@ class Taped:
 
     def _read_bar(self) -> Row:
         lines: Any = self.lines  # type: ignore[attr-defined]
-        close = round((lines.datetime[0] - _EPOCH_ORDINAL) * 86_400) * 1000
+        close = whole_ms(lines.datetime[0])
         return Row(close, *(float(getattr(lines, name)[0]) for name in Row._fields[1:]))
 
     def _write_bar(self, row: Row) -> None:
         lines: Any = self.lines  # type: ignore[attr-defined]
-        time = row.close_time
-        # The same float as the datas themselves write: see feeds.btdata.
-        lines.datetime[0] = time // _MS_PER_DAY + _EPOCH_ORDINAL + (time % _MS_PER_DAY) / _MS_PER_DAY
+        lines.datetime[0] = float_days(row.close_time)
         for name, value in zip(Row._fields[1:], row[1:], strict=True):
             getattr(lines, name)[0] = value
         lines.openinterest[0] = row.open_interest

@@ -7,15 +7,15 @@ compared on the same noise; take different seeds for markets that should be inde
 """
 
 import dataclasses
-import difflib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scorenet.base.did_you_mean import did_you_mean
 
 from ..errors import BadSource
 
@@ -29,7 +29,6 @@ __all__ = [
     "RandomWalk",
     "Regimes",
     "ar1_path",
-    "did_you_mean",
     "generator",
     "make_law",
 ]
@@ -217,22 +216,16 @@ def make_law(name: str, **parameters: float) -> Law:
     """
     if name not in LAWS:
         raise BadSource(
-            f"unknown simulated market {name!r}{did_you_mean(name, LAWS)}known: {', '.join(LAWS)}"
+            f"unknown simulated market {name!r}{did_you_mean(name, LAWS, 0.5)}; known: {', '.join(LAWS)}"
         )
     fields = {field.name: field.type for field in dataclasses.fields(LAWS[name])}
     known = [*OPTIONS, *fields]
     for key in parameters:
         if key not in fields:
             raise BadSource(
-                f"market {name!r} has no option {key!r}{did_you_mean(key, known)}it has {', '.join(known)}"
+                f"market {name!r} has no option {key!r}{did_you_mean(key, known, 0.5)}; it has {', '.join(known)}"
             )
     return LAWS[name](**{key: _number(key, value, fields[key]) for key, value in parameters.items()})
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...? " for the closest known word, "; " where none is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}? " if close else "; "
 
 
 def ar1_path(phi: float, shocks: Floats) -> Floats:

@@ -1,6 +1,5 @@
 """The parquet store: checksummed files a series, atomic and locked, with what each range of time answers for."""
 
-from .atomic import write_atomic
 from .history import History, stored_name
 from .importing import store_bars
 from .keys import SeriesKey, open_interest_timeframe, series_columns, series_folders, series_path, stored_kind
@@ -26,7 +25,6 @@ __all__ = [
     "store_bars",
     "stored_kind",
     "stored_name",
-    "write_atomic",
     "write_instrument",
     "write_series",
 ]

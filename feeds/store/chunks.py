@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from scorenet.base.error_line import error_line
+
 from ..bars.ranges import Range, merge
 from ..errors import FeedError
 
@@ -127,7 +129,7 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         found = table.column_names  # decoded here, where damaged text is expected
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise CorruptChunk(f"not a readable parquet file ({_first_line(error)})") from error
+        raise CorruptChunk(f"not a readable parquet file ({error_line(error, 120)})") from error
     header = _header(table.schema.metadata, identity)
     if list(names) != found or header.get("columns") != found:
         raise CorruptChunk(f"expected columns {', '.join(names)}, found {', '.join(found)}")
@@ -147,7 +149,7 @@ def chunk_header(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorruptChunk(f"not a readable parquet file ({_first_line(error)})") from error
+        raise CorruptChunk(f"not a readable parquet file ({error_line(error, 120)})") from error
     return _header(schema.metadata, identity)
 
 
@@ -182,7 +184,3 @@ def _digest(header: Mapping[str, Any], columns: Columns) -> str:
 
 def _stamp(year: int, month: int) -> int:
     return int(dt.datetime(year, month, 1, tzinfo=dt.UTC).timestamp()) * 1000
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120]

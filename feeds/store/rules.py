@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scorenet.base.files import remove_leftovers
+
+from ..bars.whole_file import write_whole
 from ..errors import StoreError
 from ..instruments import Instrument
-from .atomic import remove_leftovers, write_atomic
 from .keys import symbol_folders, symbol_path
 from .locks import file_lock
 
@@ -47,7 +49,7 @@ def write_instrument(data_dir: str | Path, exchange: str, instrument: Instrument
     text = json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n"
     with file_lock(folder / _LOCK, _LOCK_SECONDS):
         remove_leftovers(folder)
-        write_atomic(folder / _NAME, text.encode())
+        write_whole(folder / _NAME, text.encode())
     return old is not None
 
 

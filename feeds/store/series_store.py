@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from scorenet.base.files import remove_leftovers
+
 from ..bars.ranges import Range, clip, merge
+from ..bars.whole_file import write_whole
 from ..errors import StoreError
-from .atomic import remove_leftovers, write_atomic
 from .chunks import (
     Chunk,
     Columns,
@@ -137,7 +139,7 @@ class SeriesWriter:
             chunk = self.load(period) or Chunk({name: parts[0][0][name][:0] for name in names}, [])
             for rows, covered in parts:
                 chunk = _merged(chunk, rows, clip([covered], period.start, period.end)[0])
-            write_atomic(_chunk_path(self._folder, period), encode(chunk, _identity(self._key, period)))
+            write_whole(_chunk_path(self._folder, period), encode(chunk, _identity(self._key, period)))
 
     def load(self, period: Period) -> Chunk | None:
         """Return the stored chunk of a period, None when there is none; a corrupt one is moved aside first.
@@ -173,7 +175,7 @@ class SeriesWriter:
         """
         empty = [list(span) for span in merge([*_empty_ranges(self._folder), (start, end)])]
         note = {"empty": empty, "sha256": _note_digest(empty)}
-        write_atomic(self._folder / _NOTE, (json.dumps(note) + "\n").encode())
+        write_whole(self._folder / _NOTE, (json.dumps(note) + "\n").encode())
 
 
 def list_series(data_dir: str | Path) -> list[SeriesInfo]:

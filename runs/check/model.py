@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from scorenet import Market, ScoreModel, TooFewBars
+from scorenet.base.files import write_text
+from scorenet.base.times import utc_now
 from scorenet.diagnostics.held_out import (
     forward_report,
     gate_report,
@@ -19,7 +20,6 @@ from scorenet.diagnostics.held_out import (
 )
 from scorenet.forward.distribution import forward_target
 
-from ..folder.atomic import write_text
 from ..folder.jsonfile import dump_json, plain
 from ..folder.manifest import versions
 from ..folder.rundir import UnwritableRun
@@ -57,7 +57,7 @@ def check_model(
     content = plain(
         {
             "model": {"path": str(model_dir), "fingerprint": model.fingerprint, **_origin(model)},
-            "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": utc_now(),
             "versions": versions(),
             **found,
             "stored": model.info.get("metrics", {}),

@@ -1,6 +1,5 @@
 """The run folder: its tables, JSON and manifest, written whole or not at all."""
 
-from .atomic import sync_folder, write_text
 from .contents import LoadedRun, milliseconds
 from .frames import conform, empty_frame
 from .jsonfile import dump_json, parse_json, plain
@@ -18,7 +17,5 @@ __all__ = [
     "milliseconds",
     "parse_json",
     "plain",
-    "sync_folder",
     "versions",
-    "write_text",
 ]

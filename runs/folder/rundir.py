@@ -13,8 +13,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from scorenet.base.error_line import error_line
+from scorenet.base.files import atomic_path, replace_folder, restore_folder, write_text
+
 from . import toml
-from .atomic import atomic_path, replace_folder, restore_folder, write_text
 from .frames import SCHEMAS, conform
 from .jsonfile import dump_json, parse_json
 from .manifest import manifest
@@ -155,7 +157,7 @@ class RunDir:
             frame = pd.read_parquet(path)
             return conform(name, frame) if name in SCHEMAS else frame
         except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-            raise CorruptRun(f"cannot read {path}: {_first_line(error)}; run the backtest again") from error
+            raise CorruptRun(f"cannot read {path}: {error_line(error)}; run the backtest again") from error
 
     def read_metrics(self) -> dict[str, Any]:
         """Return metrics.json."""
@@ -181,7 +183,7 @@ class RunDir:
         try:
             content = parse(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise CorruptRun(f"cannot read {path}: {_first_line(error)}; run the backtest again") from error
+            raise CorruptRun(f"cannot read {path}: {error_line(error)}; run the backtest again") from error
         if not isinstance(content, dict):
             raise CorruptRun(f"cannot read {path}: expected a table of keys, found {type(content).__name__}")
         return content
@@ -202,7 +204,7 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or _first_line(error)
+        reason = (error.strerror if isinstance(error, OSError) else None) or error_line(error)
         raise UnwritableRun(
             f"cannot write {target}: {reason}; choose another --out or free the disk"
         ) from error
@@ -223,7 +225,3 @@ def _check_replaceable(final: Path) -> None:
     if foreign:
         listed = ", ".join(foreign[:3])
         raise NotARunDir(f"{final} also holds {listed}, which no run wrote; move it or choose another --out")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from feeds.store.locks import file_lock
+from scorenet.base.files import sync_folder
 
-from ..folder.atomic import sync_folder
 from ..folder.jsonfile import parse_json, plain
 from ..folder.rundir import RunDirError, UnwritableRun
 

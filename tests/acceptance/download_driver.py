@@ -18,7 +18,6 @@ from typing import Any
 
 from feeds.download.api import fetch
 from feeds.errors import StoreError
-from feeds.store import atomic, locks
 from feeds.store.series_store import check, list_series, read_series
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
@@ -72,7 +71,7 @@ def die_at_call(number: int) -> None:
 
         return call
 
-    for owner, name in ((atomic.os, "fsync"), (Path, "replace"), (Path, "open"), (Path, "mkdir")):
+    for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "open"), (Path, "mkdir")):
         setattr(owner, name, deadly(getattr(owner, name)))
 
 
@@ -92,7 +91,7 @@ def make_read_only() -> None:
 
     Permission bits would not do: they do not bind root, as whom tests in containers run.
     """
-    opened, made = locks.os.open, Path.mkdir
+    opened, made = os.open, Path.mkdir
 
     def refuse(path: Any, flags: int, *rest: Any, **options: Any) -> int:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
@@ -104,7 +103,7 @@ def make_read_only() -> None:
             return made(path, *rest, **options)
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    locks.os.open = refuse
+    os.open = refuse
     Path.mkdir = keep  # type: ignore[method-assign]
 
 

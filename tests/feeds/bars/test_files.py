@@ -248,7 +248,7 @@ read_bars(Path({str(path)!r}))
 read_series(Path({str(tmp_path)!r}), SeriesKey("bybit", {key.symbol!r}, "1h"), 0, 1 << 62)
 print(len(os.listdir("/proc/self/task")) - before)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     told = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

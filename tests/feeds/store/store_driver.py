@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from feeds.store import atomic
 from feeds.store.keys import SeriesKey
 from feeds.store.series_store import read_series, write_series
 
@@ -52,7 +51,7 @@ def arm(deadly_call: int) -> None:
 
         return call
 
-    atomic.os.fsync = deadly(os.fsync)
+    os.fsync = deadly(os.fsync)
     Path.replace = deadly(Path.replace)
     Path.open = deadly(Path.open)
 

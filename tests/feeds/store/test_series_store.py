@@ -328,7 +328,7 @@ def test_any_bytes_are_no_chunk(body):
 
 def test_killed_anywhere_the_store_loads_and_resumes_to_the_same_bytes(tmp_path):
     command = [sys.executable, str(DRIVER), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     printed = subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=120, check=True
     )
@@ -355,7 +355,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            *(("feeds.store.atomic.os.fsync", full) if failing == "fsync" else (Path, "replace", full))
+            *(("scorenet.base.files.os.fsync", full) if failing == "fsync" else (Path, "replace", full))
         )
         with pytest.raises(StoreError, match=r"No space left on device; what was stored before is intact"):
             put(tmp_path, YEAR_2024 + 3 * HOUR, 3)
@@ -374,7 +374,7 @@ def test_a_read_only_folder_is_an_error_and_can_be_read(tmp_path, monkeypatch):
     def denied(*arguments):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("feeds.store.locks.os.open", denied)
+    monkeypatch.setattr("filelock._unix.os.open", denied)
     with pytest.raises(StoreError, match=r"cannot open the lock .*Permission denied"):
         put(tmp_path, YEAR_2024, 3)
     assert len(stamps(tmp_path)) == 3

@@ -18,7 +18,7 @@ from runs.cli import main
 from scorenet import ScoreModel
 from tests.conftest import TINY
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = (
     (),
     ("fetch",),

@@ -15,7 +15,7 @@ from feeds import StoreError
 from runs.folder.rundir import UnwritableRun
 from runs.live.journal import JOURNAL, CorruptJournal, open_journal, seal, unseal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCALARS = (
     st.none()
     | st.booleans()

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from scorenet import ScoreDensity
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHECKS = """
 import warnings
 from sklearn.exceptions import SkipTestWarning

@@ -1,4 +1,7 @@
-"""Files and folders that are either the old version or the new one, never half of either."""
+"""Files and folders that are either the old version or the new one, never half of either.
+
+Everything here raises OSError; a caller says in its own words what could not be written and what is still intact.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["atomic_path", "replace_folder", "restore_folder", "sync_folder", "write_text"]
+__all__ = [
+    "atomic_path",
+    "remove_leftovers",
+    "replace_folder",
+    "restore_folder",
+    "sync_folder",
+    "write_bytes",
+    "write_text",
+]
+
+_TEMPORARY = ".tmp"
 
 
 @contextmanager
@@ -17,9 +30,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `target` that replaces it when the block ends, and vanishes when it fails.
 
     Raises:
-        OSError: The folder is not writable or the disk is full.
+        OSError: the folder is not writable or the disk is full; `target` is untouched.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -32,18 +45,28 @@ def atomic_path(target: Path) -> Iterator[Path]:
     sync_folder(target.parent)
 
 
+def write_bytes(target: Path, content: bytes) -> None:
+    """Replace `target` by `content`: after a crash at any point the file is the old one or the new one."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically; what UTF-8 cannot encode becomes a question mark."""
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    write_bytes(target, text.encode("utf-8", errors="replace"))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporaries of a killed writer; call it only while holding the folder's lock."""
+    for leftover in folder.glob(f".*{_TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's own entries to disk, so that a rename inside it survives a power cut."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return  # Windows opens no folders; there the rename is all that can be had
+    if os.name == "nt":  # Windows cannot open a folder, and its replace is journalled
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

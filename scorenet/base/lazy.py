@@ -1,0 +1,34 @@
+"""Packages that export many names and import a module only when one of its names is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .siblings import NAMES, sibling
+
+__all__ = ["lazy_exports"]
+
+
+def lazy_exports(
+    package: str, exports: Mapping[str, tuple[str, ...]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a package.
+
+    `exports` maps modules to the names that the package takes from them: ".config" is a module of the package,
+    "feeds" a package that is installed beside scorenet.
+    """
+    home = {name: module for module, names in exports.items() for name in names}
+
+    def find(name: str) -> Any:
+        module = home.get(name)
+        if module is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        found = sibling(module) if module in NAMES else importlib.import_module(module, package)
+        value = getattr(found, name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find, lambda: sorted({*vars(sys.modules[package]), *home})

@@ -1,0 +1,50 @@
+"""A lock between processes on one file; the system drops it when its owner dies, however it dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+__all__ = ["LockHeld", "file_lock"]
+
+_POLL_SECONDS = 0.05
+
+
+class LockHeld(OSError):
+    """Report a lock that another process holds; `owner` is its process id, "unknown" if it did not sign."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        super().__init__(f"{path} is held by process {owner}")
+        self.owner = owner
+
+
+@contextmanager
+def file_lock(path: Path, timeout: float) -> Iterator[None]:
+    """Hold an exclusive lock on `path` (created if absent, never removed) for the length of the block.
+
+    The file names its last owner for the message alone: a leftover file of a dead owner locks nothing.
+
+    Raises:
+        LockHeld: another process still held it after `timeout` seconds.
+        OSError: the file cannot be opened or written.
+    """
+    lock = FileLock(path, timeout=timeout, mode=0o644, is_singleton=False)
+    try:
+        lock.acquire(poll_interval=_POLL_SECONDS)
+    except Timeout as error:
+        raise LockHeld(path, _owner(path)) from error
+    try:
+        path.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
+
+
+def _owner(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text("ascii", "replace").strip() or "unknown"
+    return "unknown"

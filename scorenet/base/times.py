@@ -1,0 +1,36 @@
+"""Instants as UTC milliseconds, as ISO text, and as Backtrader's float days."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+__all__ = ["DAY_MS", "EPOCH_DAY", "float_days", "iso", "utc_now", "whole_ms"]
+
+DAY_MS = 86_400_000
+
+EPOCH_DAY = 719_163
+"""The number that Backtrader gives to 1970-01-01; it counts days from 0001-01-01 = 1."""
+
+
+def iso(ms: int) -> str:
+    """Return UTC ms as ISO text, e.g. "2024-07-01T00:00:00Z"."""
+    instant = dt.datetime.fromtimestamp(ms // 1000, tz=dt.UTC)
+    fraction = f".{ms % 1000:03d}" if ms % 1000 else ""
+    return f"{instant:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def utc_now() -> str:
+    """Return the present second as ISO text in UTC."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def float_days(ms: Any) -> Any:
+    """Convert UTC ms, a number or an array, to Backtrader's float days."""
+    # Whole days and the rest are added apart: one division of the sum would be an ulp off at some bars.
+    return ms // DAY_MS + EPOCH_DAY + (ms % DAY_MS) / DAY_MS
+
+
+def whole_ms(days: float) -> int:
+    """Convert one of Backtrader's float days to UTC ms, rounded to the second that it can hold."""
+    return round((days - EPOCH_DAY) * 86_400) * 1000
