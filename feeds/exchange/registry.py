@@ -22,7 +22,7 @@ def _room(name: str) -> Callable[[], Exchange]:
     return load
 
 
-for _name in ("bybit",):
+for _name in ("bybit", "binance"):
     EXCHANGES.register(_name)(_room(_name))
 
 DEFAULT_EXCHANGE = "bybit"
