@@ -15,9 +15,11 @@ from .bars.cells import COLUMNS
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
 from .btdata import BarsData
-from .bybit.market import Bybit
 from .download.api import ensure
 from .errors import BadSource, MissingData
+from .exchange.market import Market
+from .exchange.protocol import check_timeframe, require
+from .exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from .instruments import Instrument
 from .live.events import Bar, Failed, LiveSettings, Status
 from .live.group import LiveGroup
@@ -33,7 +35,6 @@ _STATUS = {
     Status.LIVE: bt.feed.DataBase.LIVE,
     Status.DISCONNECTED: bt.feed.DataBase.DISCONNECTED,
 }
-_EXCHANGES = ("bybit",)
 _BAR_LINES = (
     "datetime",
     "open",
@@ -58,7 +59,7 @@ class CCXTData(BarsData):
     Params:
         - dataname: "BTC/USDT:USDT", its alias "BTCUSDT", or "BTC/USDT" (spot).
         - timeframe ("1h"): bar size.
-        - exchange ("bybit").
+        - exchange ("bybit"): its name; live bars need one that has a stream.
         - since (None): the open of the first bar (date, ISO text, UTC ms); None: `backfill` bars before now.
         - backfill (1000): see `since`.
         - historical (False): end with the newest closed bar.
@@ -76,13 +77,13 @@ class CCXTData(BarsData):
         - as `BarsData`.
 
     Raises:
-        BadSource: a time or the exchange cannot be understood.
-        BadTimeframe: unknown bar size.
+        BadSource: a time or the exchange cannot be understood, or it has no live bars.
+        BadTimeframe: a bar size that is unknown, or that the exchange does not have.
     """
 
     params = (
         ("timeframe", "1h"),
-        ("exchange", "bybit"),
+        ("exchange", DEFAULT_EXCHANGE),
         ("since", None),
         ("backfill", 1000),
         ("historical", False),
@@ -106,10 +107,10 @@ class CCXTData(BarsData):
         self._step = to_ms(self._size)
         if not isinstance(self.p.dataname, str) or not self.p.dataname:
             raise BadSource(f"expected a symbol such as 'BTC/USDT:USDT', found {self.p.dataname!r}")
-        if self.p.exchange not in _EXCHANGES:
-            raise BadSource(
-                f"expected one of the exchanges {', '.join(_EXCHANGES)}, found {self.p.exchange!r}"
-            )
+        exchange = self._exchange = find_exchange(self.p.exchange)
+        check_timeframe(exchange, self._size)
+        if not self.p.historical:
+            require(exchange, "stream")
         self._since = None if self.p.since is None else parse_time(self.p.since)
         self._set_timeframe(self._size, check=False)
         self._take(_no_bars(self.p.dataname, self._size))
@@ -166,7 +167,7 @@ class CCXTData(BarsData):
 
     def _resolve(self) -> tuple[Instrument, int, int]:
         """Return the instrument, and the opens of the first bar and of the one that is not closed."""
-        with Bybit(base_url=self.p.base_url) as client:
+        with Market(self._exchange, base_url=self.p.base_url) as client:
             instrument, now = client.instrument(self.p.dataname), client.server_time()
         end = now // self._step * self._step
         since = end - self.p.backfill * self._step if self._since is None else self._since

@@ -1,24 +1,23 @@
 """What can be traded and by which rules, and which instrument a name means."""
 
 import difflib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .errors import BadSymbol
-from .exchange.failures import Malformed
 
-__all__ = ["CATEGORIES", "Instrument", "categories_of", "find", "parse_instrument", "unknown"]
+__all__ = ["Instrument", "Markets", "categories_of", "find", "unknown"]
 
-CATEGORIES = ("linear", "spot", "inverse")
-
-_PERPETUALS = {"linear": "LinearPerpetual", "inverse": "InversePerpetual"}
+_FORMS = {
+    "linear": "a perpetual is written 'BTC/USDT:USDT'",
+    "inverse": "an inverse one 'BTC/USD:BTC'",
+    "spot": "spot 'BTC/USDT'",
+}
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """Describe a market of the exchange.
+    """Describe a market of an exchange.
 
     `id` is the exchange's name, `category` "linear", "inverse" or "spot". `tick` (quote), `lot_step`,
     `min_quantity` and `max_quantity` of a market order (base units; contracts of one US dollar if inverse)
@@ -42,34 +41,7 @@ class Instrument:
 
 
 Markets = Mapping[str, Instrument]
-
-
-def parse_instrument(row: Mapping[str, Any], category: str) -> Instrument | None:
-    """Return the instrument of a row of instruments-info, None for a contract that expires.
-
-    Raises:
-        Malformed: a name is missing, or a rule is no number >= 0.
-    """
-    if category in _PERPETUALS and row.get("contractType") != _PERPETUALS[category]:
-        return None
-    market, base, quote = (_name(row, field) for field in ("symbol", "baseCoin", "quoteCoin"))
-    pair = f"{base}/{quote}"
-    price, lot = _part(row, "priceFilter"), _part(row, "lotSizeFilter")
-    minutes = str(row.get("fundingInterval"))
-    return Instrument(
-        symbol=pair if category == "spot" else f"{pair}:{_name(row, 'settleCoin')}",
-        id=market,
-        category=category,
-        tick=_rule(price, "tickSize"),
-        lot_step=_rule(lot, "qtyStep", "basePrecision"),
-        min_quantity=_rule(lot, "minOrderQty"),
-        min_notional=_rule(lot, "minNotionalValue", "minOrderAmt"),
-        funding_minutes=int(minutes) if minutes.isascii() and minutes.isdigit() else None,
-        launch=_moment(row, "launchTime"),
-        active=row.get("status") == "Trading",
-        max_quantity=_rule(lot, "maxMktOrderQty", "maxMarketOrderQty", "maxOrderQty"),
-        delivery=_moment(row, "deliveryTime"),
-    )
+"""The instruments of one category by symbol."""
 
 
 def categories_of(name: str) -> tuple[str, ...]:
@@ -92,13 +64,13 @@ def find(name: str, listed: Markets) -> Instrument | None:
     return next((instrument for instrument in listed.values() if instrument.id == name), None)
 
 
-def unknown(name: str, listed: Iterable[Markets]) -> BadSymbol:
-    """Return the error for a name that no category lists; says which names are close."""
-    known = {symbol: instrument for markets in listed for symbol, instrument in markets.items()}
-    return BadSymbol(f"bybit lists no {name!r}{_hint(name, known)}")
+def unknown(exchange: str, name: str, listed: Mapping[str, Markets]) -> BadSymbol:
+    """Return the error for a name that an exchange does not list, given its markets by category; hints at others."""
+    known = {symbol: instrument for markets in listed.values() for symbol, instrument in markets.items()}
+    return BadSymbol(f"{exchange} lists no {name!r}{_hint(name, known, tuple(listed))}")
 
 
-def _hint(name: str, known: Markets) -> str:
+def _hint(name: str, known: Markets, categories: tuple[str, ...]) -> str:
     pair, _, settle = name.partition(":")
     base, slash, quote = pair.partition("/")
     perpetual = f"{pair}:{quote}"
@@ -113,35 +85,7 @@ def _hint(name: str, known: Markets) -> str:
     close = _closest(name, known)
     if close:
         return f"; did you mean {' or '.join(map(repr, close))}?"
-    return "; a perpetual is written 'BTC/USDT:USDT', an inverse one 'BTC/USD:BTC', spot 'BTC/USDT'"
-
-
-def _name(row: Mapping[str, Any], field: str) -> str:
-    name = row.get(field)
-    if not isinstance(name, str) or not name:
-        raise Malformed(f"expected an instrument with {field!r}, found {str(row)[:80]}")
-    return name
-
-
-def _part(row: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    part = row.get(field)
-    return part if isinstance(part, dict) else {}
-
-
-def _rule(rules: Mapping[str, Any], *fields: str) -> float:
-    text = next((rules[field] for field in fields if rules.get(field)), "0")
-    try:
-        value = float(text)
-    except (TypeError, ValueError) as error:
-        raise Malformed(f"expected a number as {fields[0]!r}, found {str(text)[:40]!r}") from error
-    if not (math.isfinite(value) and value >= 0):
-        raise Malformed(f"expected {fields[0]!r} to be a finite number >= 0, found {str(text)[:40]!r}")
-    return value
-
-
-def _moment(row: Mapping[str, Any], field: str) -> int | None:
-    text = str(row.get(field))
-    return int(text) or None if text.isascii() and text.isdigit() and len(text) <= 15 else None
+    return f"; {', '.join(form for category, form in _FORMS.items() if category in categories)}"
 
 
 def _closest(name: str, known: Markets) -> list[str]:

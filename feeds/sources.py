@@ -20,6 +20,8 @@ from .bars.frame import GapPolicy, as_bars, check_gap_policy
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
 from .errors import BadSource, BadTimeframe, MissingData
+from .exchange.protocol import check_timeframe
+from .exchange.registry import EXCHANGES, find_exchange
 from .simulated.api import simulate
 from .simulated.processes import OPTIONS, make_law
 
@@ -27,8 +29,6 @@ __all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "pars
 
 Time = str | int | dt.date | dt.datetime
 
-_EXCHANGES = ("bybit",)
-_SCHEMES = (*_EXCHANGES, "simulated")
 _FORMS = (
     "a path ending in .parquet or .csv, 'bybit:BTC/USDT:USDT@1h' or 'simulated:random_walk?seed=1&bars=20000'"
 )
@@ -127,11 +127,12 @@ def parse_source(
     scheme, colon, rest = source.partition(":")
     if not colon or not rest:
         raise BadSource(f"expected {_FORMS}, found {source!r}")
-    if scheme in _EXCHANGES:
+    if scheme in EXCHANGES:
         return _parse_exchange(scheme, rest, timeframe)
     if scheme == "simulated":
         return _parse_simulated(rest, timeframe)
-    raise BadSource(f"unknown source {scheme!r}{did_you_mean(scheme, _SCHEMES, 0.5)}; expected {_FORMS}")
+    schemes = (*EXCHANGES, "simulated")
+    raise BadSource(f"unknown source {scheme!r}{did_you_mean(scheme, schemes, 0.5)}; expected {_FORMS}")
 
 
 def _parse_exchange(exchange: str, text: str, timeframe: str | None) -> ExchangeSource:
@@ -141,7 +142,9 @@ def _parse_exchange(exchange: str, text: str, timeframe: str | None) -> Exchange
             f"expected '{exchange}:SYMBOL@TIMEFRAME', found '{exchange}:{text}'; "
             f"did you mean '{exchange}:{symbol or 'BTC/USDT:USDT'}@1h'?"
         )
-    return ExchangeSource(exchange=exchange, symbol=symbol, timeframe=_one_timeframe(stated, timeframe))
+    chosen = _one_timeframe(stated, timeframe)
+    check_timeframe(find_exchange(exchange), chosen)
+    return ExchangeSource(exchange=exchange, symbol=symbol, timeframe=chosen)
 
 
 def _parse_simulated(text: str, timeframe: str | None) -> SimulatedSource:

@@ -15,13 +15,14 @@ def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> 
     """Download the missing bars (and funding, open interest, mark prices) of each symbol; return a row a series.
 
     Raises:
-        BadSymbol, BadTimeframe: before any bar is requested.
+        BadSource, BadSymbol, BadTimeframe: before any bar is requested.
         ExchangeError: when the exchange does not deliver; what had arrived is kept.
         StoreError: when the store cannot be written.
     """
     from feeds.download.api import fetch
 
-    reports = fetch(symbols, progress=progress, **options)
+    given = {name: value for name, value in options.items() if value is not None}
+    reports = fetch(symbols, progress=progress, **given)
     return [
         {
             "symbol": report.symbol,

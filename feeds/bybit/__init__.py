@@ -1,19 +1,24 @@
-"""Everything that is Bybit's own: endpoints, parsing of its answers, market data clients and orders."""
+"""Everything that is Bybit's own: what it answers, its websocket, and orders."""
 
-from .endpoints import FUNDING_LIMIT, KLINE_LIMIT, OPEN_INTEREST_LIMIT
-from .market import AsyncBybit, Bybit
-from .orders import (
-    HeldPosition,
-    MarketOrder,
-    OrderClient,
-    OrderRejected,
-    OrderState,
-    OrderUnknown,
-    PlacedOrder,
-)
+from typing import TYPE_CHECKING, Any
+
+from .exchange import EXCHANGE, FUNDING_LIMIT, KLINE_LIMIT, OPEN_INTEREST_LIMIT
 from .parse import Table, parse_klines, unite
 
+if TYPE_CHECKING:
+    from ..exchange.order_types import (
+        HeldPosition,
+        MarketOrder,
+        OrderRejected,
+        OrderState,
+        OrderUnknown,
+        PlacedOrder,
+    )
+    from .market import AsyncBybit, Bybit
+    from .orders import OrderClient
+
 __all__ = [
+    "EXCHANGE",
     "FUNDING_LIMIT",
     "KLINE_LIMIT",
     "OPEN_INTEREST_LIMIT",
@@ -30,3 +35,16 @@ __all__ = [
     "parse_klines",
     "unite",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A client needs ccxt, which takes a second to import; the exchange's name and capabilities do not.
+    if name in ("Bybit", "AsyncBybit"):
+        from . import market
+
+        return getattr(market, name)
+    if name in __all__:
+        from . import orders
+
+        return getattr(orders, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

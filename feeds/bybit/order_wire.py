@@ -5,8 +5,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..exchange.failures import Malformed
+from ..exchange.order_types import MarketOrder, OrderState
 from ..instruments import Instrument
-from .order_types import MarketOrder, OrderState
 
 __all__ = ["FINAL", "market_of", "number", "order_body", "order_state"]
 

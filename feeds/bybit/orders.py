@@ -12,21 +12,24 @@ from decimal import Decimal
 from typing import Any, Self, TypeVar
 
 from ..errors import ExchangeBanned, ExchangeError, ExchangeRejected
-from ..exchange.client import Access, ClientError, SyncClient, evidence_of
-from ..exchange.failures import Failure, Malformed, classify
-from ..exchange.rate_limit import Gate
-from ..exchange.retry import Attempts, Retry
-from ..instruments import Instrument
-from .order_types import (
+from ..exchange.access import Access
+from ..exchange.ccxt_clients import ClientError, SyncClient, evidence_of, make_client
+from ..exchange.failures import Failure, Malformed, classify, reset_delay
+from ..exchange.order_types import (
     HeldPosition,
     MarketOrder,
     OrderRejected,
     OrderState,
     OrderUnknown,
-    Patience,
     PlacedOrder,
 )
+from ..exchange.rate_limit import RateLimiter
+from ..exchange.retry import Attempts, Retry
+from ..instruments import Instrument
+from .exchange import REQUESTS_PER_SECOND
 from .order_wire import FINAL, market_of, number, order_body, order_state
+from .patience import Patience
+from .wire import CCXT_RULES, FAILURE_RULES
 
 __all__ = [
     "HeldPosition",
@@ -61,7 +64,7 @@ class OrderClient:
     """Trade one account of Bybit; use as a context manager, or `close` it.
 
     `access` carries the credentials. They are in no message, `repr` or log of this package. After a ban nothing is
-    sent for `patience.ban` seconds; a `gate` that others share stays closed.
+    sent for `patience.ban` seconds; a `limiter` that others share stays closed.
 
     Raises:
         ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as `feeds.bybit.market.Bybit`, by any method.
@@ -71,15 +74,15 @@ class OrderClient:
         self,
         access: Access,
         *,
-        gate: Gate | None = None,
+        limiter: RateLimiter | None = None,
         retry: Retry | None = None,
         patience: Patience | None = None,
     ) -> None:
         if access.credentials is None:
             raise ValueError("orders need credentials")
-        self._gate, self._shares_gate = gate or Gate(), gate is not None
+        self._limiter, self._shares_limiter = limiter or _own_limiter(), limiter is not None
         self._banned = -math.inf
-        self._client = SyncClient(access, self._gate)
+        self._client = make_client(SyncClient, CCXT_RULES, access, self._limiter)
         # ccxt logs the headers of its requests, key and signature among them.
         self._client.logger = _SILENT
         self._retry = retry or Retry(attempts=4, budget=20.0)
@@ -178,8 +181,8 @@ class OrderClient:
                 self._client.private_post_v5_order_create(order_body(order))
             except ClientError as error:
                 failed, evidence = _reason(error), evidence_of(error)
-                code = evidence.ret_code if evidence.status == 200 else None
-                failure = classify(error, evidence)
+                code = evidence.code if evidence.status == 200 else None
+                failure = classify(error, evidence, FAILURE_RULES)
                 if code == _DUPLICATE:
                     # It is the order of an earlier attempt: the exchange has it already.
                     return self._await_end(order)
@@ -190,7 +193,8 @@ class OrderClient:
                 elif code is not None and failure is Failure.FATAL:
                     raise OrderRejected(f"bybit refuses {_words(order)}: {failed}", code) from error
                 elif code is not None and failure is Failure.THROTTLED:
-                    patience.sleep(self._retry.delay(attempt, failure, evidence.headers))
+                    reset = reset_delay(evidence.headers, self._retry.clock(), FAILURE_RULES)
+                    patience.sleep(self._retry.delay(attempt, failure, reset))
                 elif (found := self.settle(order, sent)) is not None:
                     return found
             else:
@@ -237,7 +241,7 @@ class OrderClient:
                 lambda: self._client.private_post_v5_position_set_leverage(body),
             )
         except ExchangeRejected as error:
-            if evidence_of(error.__cause__ or error).ret_code != _NOT_MODIFIED:
+            if evidence_of(error.__cause__ or error).code != _NOT_MODIFIED:
                 raise
 
     def _await_end(self, order: MarketOrder, state: OrderState | None = None) -> OrderState:
@@ -256,9 +260,11 @@ class OrderClient:
         return state
 
     def _stop_asking(self, error: Exception, order: MarketOrder) -> None:
-        """Close the gate: an order that met a ban may not even be looked up."""
+        """Send nothing more: an order that met a ban may not even be looked up."""
         try:
-            Attempts(self._retry, self._gate, "orders").wait_after(error, evidence_of(error))
+            Attempts(self._retry, self._limiter, FAILURE_RULES, "orders").wait_after(
+                error, evidence_of(error)
+            )
         except ExchangeBanned as ban:
             self._banned = self._patience.monotonic()
             raise OrderUnknown(f"{_words(order)}: {ban}") from error
@@ -266,9 +272,9 @@ class OrderClient:
     def _admit(self) -> None:
         """Let a request through unless a ban holds."""
         over = self._patience.monotonic() - self._banned >= self._patience.ban
-        if self._gate.ban is not None and over and not self._shares_gate:
-            self._gate = self._client.gate = Gate()
-        self._gate.check()
+        if self._limiter.ban is not None and over and not self._shares_limiter:
+            self._limiter = self._client.limiter = _own_limiter()
+        self._limiter.check()
 
     def _sync_clock(self) -> None:
         if not self._synced:
@@ -298,25 +304,29 @@ class OrderClient:
 
     def _repeat(self, what: str, request: Callable[[], _Result]) -> _Result:
         self._admit()
-        attempts = Attempts(self._retry, self._gate, what)
+        attempts = Attempts(self._retry, self._limiter, FAILURE_RULES, what)
         while True:
-            self._gate.check()
+            self._limiter.check()
             try:
                 return request()
             except (ClientError, Malformed) as error:
                 evidence = evidence_of(error)
-                if evidence.ret_code in _KEY:
+                if evidence.code in _KEY:
                     raise ExchangeRejected(
-                        f"bybit refuses the API key (retCode {evidence.ret_code}): {_KEY[evidence.ret_code]}"
+                        f"bybit refuses the API key (retCode {evidence.code}): {_KEY[evidence.code]}"
                     ) from error
                 try:
                     delay = attempts.wait_after(error, evidence)
                 except ExchangeBanned:
                     self._banned = self._patience.monotonic()
                     raise
-                if evidence.ret_code == _CLOCK:
+                if evidence.code == _CLOCK:
                     self._synced, delay = False, 0.0
             self._retry.sleep(delay)
+
+
+def _own_limiter() -> RateLimiter:
+    return RateLimiter(REQUESTS_PER_SECOND)
 
 
 def _words(order: MarketOrder) -> str:

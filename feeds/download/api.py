@@ -15,9 +15,10 @@ import pandas as pd
 
 from ..bars.timeframes import to_ms
 from ..bars.times import iso, parse_time
-from ..bybit.market import AsyncBybit
 from ..errors import BadSource, BadSymbol
-from ..exchange.rate_limit import REQUESTS_PER_SECOND
+from ..exchange.market import AsyncMarket, Pace
+from ..exchange.protocol import Exchange, check_timeframe, require
+from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from ..instruments import Instrument
 from ..store.history import History, stored_name
 from ..store.keys import series_folders
@@ -29,7 +30,6 @@ __all__ = ["FetchReport", "ensure", "fetch"]
 
 Time = str | int | dt.date | dt.datetime
 
-_EXCHANGES = ("bybit",)
 _SKEW_SECONDS = 1.0
 _log = logging.getLogger("feeds")
 
@@ -40,29 +40,35 @@ def fetch(
     timeframe: str = "1h",
     since: Time,
     until: Time | None = None,
-    exchange: str = "bybit",
+    exchange: str = DEFAULT_EXCHANGE,
     data_dir: str | Path = "data",
     funding: bool = False,
     open_interest: bool = False,
     mark: bool = False,
     base_url: str | None = None,
-    requests_per_second: float | None = REQUESTS_PER_SECOND,
+    requests_per_second: Pace = "exchange",
     progress: bool = True,
 ) -> list[FetchReport]:
     """Store the closed bars that open in [since, until) and return a report a series; `until` None is now.
 
     All symbols are resolved before the first download, then all series are downloaded side by side. Spot has
     bars only, not funding, open interest or mark prices. The rules of each instrument are stored too.
+    `requests_per_second` is the pace of all requests together; "exchange" is the exchange's own limit.
 
     Raises:
-        BadSource: a time or the exchange cannot be understood.
+        BadSource: a time or the exchange cannot be understood, or it does not offer what is asked for.
         BadSymbol: the exchange lists no such market.
-        BadTimeframe: unknown bar size.
+        BadTimeframe: a bar size that is unknown, or that the exchange does not have.
         ExchangeError: the exchange does not deliver; what came before is stored.
         StoreError: the store cannot be written.
     """
     to_ms(timeframe)
-    _check_exchange(exchange)
+    found = find_exchange(exchange)
+    check_timeframe(found, timeframe)
+    if mark:
+        require(found, "mark_prices")
+    if open_interest:
+        require(found, "open_interest")
     start, end = parse_time(since), None if until is None else parse_time(until)
     if end is not None and start >= end:
         raise BadSource(f"expected since < until, found since {iso(start)} and until {iso(end)}")
@@ -71,7 +77,7 @@ def fetch(
     kinds = _kinds(mark=mark, funding=funding, open_interest=open_interest)
 
     async def download() -> list[FetchReport]:
-        async with AsyncBybit(base_url=base_url, requests_per_second=requests_per_second) as client:
+        async with AsyncMarket(found, base_url=base_url, requests_per_second=requests_per_second) as client:
             instruments = await _resolve(client, symbols, Path(data_dir))
             return await _bring(client, instruments, kinds, timeframe, start, end, Path(data_dir), progress)
 
@@ -84,7 +90,7 @@ def ensure(
     since_ms: int | None,
     until_ms: int | None,
     *,
-    exchange: str = "bybit",
+    exchange: str = DEFAULT_EXCHANGE,
     data_dir: str | Path = "data",
     warmup_bars: int = 0,
     offline: bool = False,
@@ -97,8 +103,8 @@ def ensure(
 
     None stands for the ends of what is stored, or for now when `until_ms` is None and bars may be
     downloaded. `warmup_bars` earlier bars come with them, fewer where none exist or, `offline`, are stored.
-    Funding and open interest are columns when their series are stored. Holes of the exchange's history stay
-    holes.
+    Funding and open interest are columns when their series are stored, and are asked for where the exchange has
+    them. Holes of the exchange's history stay holes.
 
     Raises:
         MissingData: there are no such bars, or some are not stored and `offline` forbids to get them.
@@ -109,7 +115,9 @@ def ensure(
         StoreError: the store cannot be read or written.
     """
     step = to_ms(timeframe)
-    _check_exchange(exchange)
+    found = find_exchange(exchange)
+    check_timeframe(found, timeframe)
+    funding, open_interest = _offered(found, funding, open_interest)
     name = stored_name(data_dir, exchange, symbol)
     history = History(
         data_dir=Path(data_dir),
@@ -132,7 +140,7 @@ def ensure(
         kinds = _kinds(mark=False, funding=funding, open_interest=open_interest)
 
         async def download() -> Instrument:
-            async with AsyncBybit(base_url=base_url) as client:
+            async with AsyncMarket(found, base_url=base_url) as client:
                 instruments = await _resolve(client, [name], Path(data_dir))
                 await _bring(client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress)
                 return instruments[0]
@@ -146,8 +154,13 @@ def _kinds(*, mark: bool, funding: bool, open_interest: bool) -> list[str]:
     return [kind for kind, use in wanted.items() if use]
 
 
+def _offered(exchange: Exchange, funding: bool, open_interest: bool) -> tuple[bool, bool]:
+    offered = exchange.capabilities
+    return funding and offered.funding_limit > 0, open_interest and offered.open_interest
+
+
 async def _bring(
-    client: AsyncBybit,
+    client: AsyncMarket,
     instruments: Sequence[Instrument],
     kinds: Sequence[str],
     timeframe: str,
@@ -169,7 +182,7 @@ async def _bring(
     return await Downloader(client, data_dir, now=now, progress=progress).bring(wanted)
 
 
-async def _resolve(client: AsyncBybit, symbols: Sequence[str], data_dir: Path) -> list[Instrument]:
+async def _resolve(client: AsyncMarket, symbols: Sequence[str], data_dir: Path) -> list[Instrument]:
     found: dict[str, Instrument] = {}
     for name in symbols:
         try:
@@ -184,7 +197,7 @@ async def _resolve(client: AsyncBybit, symbols: Sequence[str], data_dir: Path) -
             if not series:
                 raise
             raise BadSymbol(
-                f"bybit no longer lists {stored!r}: it was delisted or renamed. What is stored of it "
+                f"{client.name} no longer lists {stored!r}: it was delisted or renamed. What is stored of it "
                 f"({', '.join(series)}) can still be used with --offline"
             ) from error
         if not instrument.active:
@@ -196,7 +209,7 @@ async def _resolve(client: AsyncBybit, symbols: Sequence[str], data_dir: Path) -
     return list(found.values())
 
 
-async def _exchange_time(client: AsyncBybit) -> int:
+async def _exchange_time(client: AsyncMarket) -> int:
     """Return the exchange's time, which alone says what is closed; warn when this machine's clock is off."""
     before = time.time()
     now = await client.server_time()
@@ -207,8 +220,3 @@ async def _exchange_time(client: AsyncBybit) -> int:
             "this machine's clock is %.1f s off the exchange's; bars are judged by the exchange's", skew
         )
     return now
-
-
-def _check_exchange(exchange: str) -> None:
-    if exchange not in _EXCHANGES:
-        raise BadSource(f"expected one of the exchanges {', '.join(_EXCHANGES)}, found {exchange!r}")

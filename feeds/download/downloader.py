@@ -16,24 +16,23 @@ from ..bars.frame import Gap, find_gaps
 from ..bars.ranges import Range, subtract
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
-from ..bybit.endpoints import FUNDING_LIMIT, KLINE_LIMIT, OPEN_INTEREST_LIMIT
-from ..bybit.market import AsyncBybit
-from ..bybit.parse import Table
 from ..errors import BadSource, ExchangeRejected
-from ..exchange.client import TALLY
+from ..exchange.ccxt_clients import REQUEST_COUNTS
+from ..exchange.market import AsyncMarket
+from ..exchange.rows import Table
 from ..instruments import Instrument
 from ..store.keys import SeriesKey, open_interest_timeframe, series_path, stored_kind
 from ..store.locks import Locked
 from ..store.series_store import SeriesWriter, write_series
-from .pager import DAY_MS, Advance, GridSource, fill_backward, fill_grid
+from .pager import DAY_MS, Advance, GridSource, IrregularSource, fill_grid, fill_irregular
 from .pages import PageWriter, Revision
 from .progress import Progress
-from .task_pool import Crowd, in_thread
+from .task_pool import TaskPool, in_thread
 
 __all__ = ["Downloader", "FetchReport", "Wanted"]
 
 _Ask = Callable[[str, int, int], Awaitable[Table]]
-Fill = Callable[[Crowd, PageWriter, list[Range], Advance], Awaitable[int]]
+Fill = Callable[[TaskPool, PageWriter, list[Range], Advance], Awaitable[int]]
 
 _HOUR_MS = 3_600_000
 # Settlements stand on full hours; the newest one is on record a few minutes later.
@@ -100,7 +99,7 @@ class Downloader:
 
     def __init__(
         self,
-        client: AsyncBybit,
+        client: AsyncMarket,
         data_dir: str | Path,
         *,
         now: int,
@@ -124,17 +123,17 @@ class Downloader:
             StoreError: the store cannot be written.
         """
         plans = [self._plan(series) for series in wanted]
-        crowd = Crowd(asyncio.Semaphore(_REQUESTS_AT_ONCE))
+        pool = TaskPool(asyncio.Semaphore(_REQUESTS_AT_ONCE))
         with Progress(_title(wanted), shown=self._progress) as progress:
 
             async def one(series: Wanted, plan: _Plan) -> FetchReport | ExchangeRejected:
                 try:
-                    return await self._series(crowd.part(), series, plan, progress)
+                    return await self._series(pool.part(), series, plan, progress)
                 except ExchangeRejected as error:
                     return error
 
             jobs = [partial(one, *pair) for pair in zip(wanted, plans, strict=True)]
-            done = await crowd.each(jobs, workers=min(len(jobs), _SERIES_AT_ONCE))
+            done = await pool.each(jobs, workers=min(len(jobs), _SERIES_AT_ONCE))
         rejected = [result for result in done if isinstance(result, ExchangeRejected)]
         if rejected:
             raise rejected[0]
@@ -147,17 +146,18 @@ class Downloader:
                 f"at the exchange it is {iso(self._now)}"
             )
         client, instrument = self._client, series.instrument
+        offered = client.exchange.capabilities
         if series.kind == "funding":
             return self._funding_plan(series)
         if series.kind == "open_interest":
             every = open_interest_timeframe(series.timeframe)
             return self._grid_plan(
-                series, partial(client.open_interest, instrument), every, OPEN_INTEREST_LIMIT
+                series, partial(client.open_interest, instrument), every, offered.open_interest_limit
             )
         ask = client.mark_klines if series.kind == "mark" else client.klines
         # A wrong answer about the time must not make an open candle a closed one. A day that has begun is listed.
         closed, days = partial(ask, instrument, closed_for=0), partial(ask, instrument)
-        return self._grid_plan(series, closed, series.timeframe, KLINE_LIMIT, days)
+        return self._grid_plan(series, closed, series.timeframe, offered.kline_limit, days)
 
     def _grid_plan(
         self, series: Wanted, ask: _Ask, timeframe: str, limit: int, days: _Ask | None = None
@@ -166,8 +166,8 @@ class Downloader:
         ask_days = partial(days or ask, "1d") if step < DAY_MS else None
         source = GridSource(partial(ask, timeframe), ask_days, step, limit, self._now)
 
-        async def fill(crowd: Crowd, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
-            return await fill_grid(crowd, pages, source, missing, advance)
+        async def fill(pool: TaskPool, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
+            return await fill_grid(pool, pages, source, missing, advance)
 
         # Only steps that are over: no open candle is asked for.
         end = self._now // step * step
@@ -185,23 +185,29 @@ class Downloader:
 
     def _funding_plan(self, series: Wanted) -> _Plan:
         hour = self._now // _HOUR_MS * _HOUR_MS
-        believed = hour if self._now - hour < _SETTLEMENT_LAG_MS else self._now
-        ask = partial(self._client.funding, series.instrument)
+        settled = hour if self._now - hour < _SETTLEMENT_LAG_MS else self._now
+        offered = self._client.exchange.capabilities
+        source = IrregularSource(
+            ask=partial(self._client.funding, series.instrument),
+            limit=offered.funding_limit,
+            newest_first=offered.funding_newest_first,
+            settled=settled,
+        )
 
-        async def fill(crowd: Crowd, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
-            return await fill_backward(crowd, pages, ask, FUNDING_LIMIT, missing, advance, believed)
+        async def fill(pool: TaskPool, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
+            return await fill_irregular(pool, pages, source, missing, advance)
 
         # The first bar carries what was settled since the bar before it.
         since = series.since - to_ms(series.timeframe)
         until = self._now if series.until is None else min(series.until, self._now)
         return _Plan((since, until), 8 * _HOUR_MS, fill)
 
-    async def _series(self, crowd: Crowd, series: Wanted, plan: _Plan, progress: Progress) -> FetchReport:
+    async def _series(self, pool: TaskPool, series: Wanted, plan: _Plan, progress: Progress) -> FetchReport:
         """Fill what is missing of a series under its lock, and report."""
         kind = stored_kind(series.kind, series.timeframe)
         key = SeriesKey(self._client.name, series.instrument.symbol, kind)
         counts: Counter[str] = Counter()
-        TALLY.set(counts)
+        REQUEST_COUNTS.set(counts)
         new_rows, revisions = 0, []
         async with self._locked(key) as writer:
             stored = await in_thread(writer.read, *plan.span)
@@ -212,7 +218,7 @@ class Downloader:
                 progress.expect(sum(end - start for start, end in missing) // plan.step)
                 try:
                     new_rows = await plan.fill(
-                        crowd, pages, missing, lambda done: progress.advance(done // plan.step)
+                        pool, pages, missing, lambda done: progress.advance(done // plan.step)
                     )
                 finally:
                     pages.finish()

@@ -1,8 +1,8 @@
-"""Fill the holes of a stored series page by page; every page is stored as it arrives, in whatever order.
+"""Fill the missing ranges of a stored series page by page; every page is stored as it arrives, in whatever order.
 
-A window is never wider than what one answer can hold, and always has a start and an end: which end the
-exchange would cut off cannot matter then. A hole is believed after a second look, and never close to the
-present.
+On a fixed grid a window is never wider than what one answer can hold, and always has a start and an end: which end the
+exchange would cut off cannot matter then. A hole is recorded as such after it was asked for twice, and never close to
+the present.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..bars.ranges import Range, windows
-from ..bybit.parse import Table, unite
 from ..errors import ExchangeUnavailable
 from ..exchange.failures import Malformed
+from ..exchange.rows import Table, unite
 from .pages import PageWriter
-from .task_pool import Crowd
+from .task_pool import TaskPool
 
-__all__ = ["DAY_MS", "Advance", "GridSource", "fill_backward", "fill_grid"]
+__all__ = ["DAY_MS", "Advance", "GridSource", "IrregularSource", "fill_grid", "fill_irregular"]
 
 DAY_MS = 86_400_000
 
@@ -41,10 +41,24 @@ class GridSource:
     now: int
 
 
+@dataclass(frozen=True)
+class IrregularSource:
+    """Say how rows at times that are not known before are asked for.
+
+    `ask(start, end)` returns rows in [start, end), `limit` at most: the newest if `newest_first`, else the oldest.
+    From `settled` (UTC ms) on, a row that is not there may still come.
+    """
+
+    ask: Ask
+    limit: int
+    newest_first: bool
+    settled: int
+
+
 async def fill_grid(
-    crowd: Crowd, writer: PageWriter, source: GridSource, missing: list[Range], advance: Advance
+    pool: TaskPool, writer: PageWriter, source: GridSource, missing: list[Range], advance: Advance
 ) -> int:
-    """Store the rows of the missing ranges and return how many came; `advance` hears the ms done.
+    """Store the rows of the missing ranges and return how many came; `advance` is called with the ms done.
 
     Pages of a range are asked for one by one until the first that has rows, then many at a time: before a
     listing there are no pages to be asked for in vain.
@@ -58,70 +72,77 @@ async def fill_grid(
         position = start
         while position < end:
             page = _next_page(writer, source, position, end)
-            rows = await crowd.ask(partial(source.ask, *page))
+            rows = await pool.ask(partial(source.ask, *page))
             begun = len(rows["timestamp"]) > 0
-            empty_until = position if begun else await _next_day(crowd, source, position, end)
+            empty_until = position if begun else await _next_day(pool, source, position, end)
             if empty_until >= page[1]:
                 # Nothing for longer than a page: before the listing, or a long halt.
                 await _note_empty(writer, source, position, empty_until)
                 following = empty_until
             else:
                 following = page[1]
-                stored += await _store_page(crowd, writer, source, position, following, rows)
+                stored += await _store_page(pool, writer, source, position, following, rows)
             advance(following - position)
             position = following
             if begun:
                 break
-        stored += await _fill_rest(crowd, writer, source, (position, end), advance)
+        stored += await _fill_rest(pool, writer, source, (position, end), advance)
     return stored
 
 
-async def fill_backward(
-    crowd: Crowd,
-    writer: PageWriter,
-    ask: Ask,
-    limit: int,
-    missing: list[Range],
-    advance: Advance,
-    believed: int,
+async def fill_irregular(
+    pool: TaskPool, writer: PageWriter, source: IrregularSource, missing: list[Range], advance: Advance
 ) -> int:
-    """Store the rows of the missing ranges where the grid is unknown, newest first, and return how many came.
+    """Store the rows of the missing ranges where the grid is unknown and return how many came.
 
-    `ask(start, end)` returns the newest `limit` rows in [start, end), so each page ends where the last one
-    began. That there is no row from `believed` (UTC ms) on is not believed: it may be on its way.
+    Each page goes on where the last one ended, from the newest row to the oldest or the other way round, as the
+    exchange cuts its answers.
 
     Raises:
         ExchangeError: the exchange does not answer; what came before is stored.
         StoreError: a page cannot be stored.
     """
     stored = 0
-    for start, end in reversed(missing):
-        high = end
-        while high > start:
-            request = partial(ask, start, high)
-            rows = await crowd.ask(request)
+    for start, end in reversed(missing) if source.newest_first else missing:
+        low, high = start, end
+        while low < high:
+            request = partial(source.ask, low, high)
+            rows = await pool.ask(request)
             if not len(rows["timestamp"]):
-                rows = await crowd.ask(request)
-            low, known = start, max(start, min(high, believed))
-            if len(rows["timestamp"]):
-                oldest, newest = int(rows["timestamp"][0]), int(rows["timestamp"][-1])
-                # A short page reaches back to `start`, unless it stops long before: then ask for the rest.
-                low = oldest if len(rows["timestamp"]) >= limit or oldest - start > DAY_MS else start
-                await writer.write(rows, (low, high if newest >= believed else known))
-            elif low < known:
-                await writer.note_empty(low, known)
+                rows = await pool.ask(request)
+            done = await _store_irregular(writer, source, (low, high), rows)
             stored += len(rows["timestamp"])
-            advance(high - low)
-            high = low
+            advance(done[1] - done[0])
+            low, high = (low, done[0]) if source.newest_first else (done[1], high)
     return stored
 
 
+async def _store_irregular(writer: PageWriter, source: IrregularSource, asked: Range, rows: Table) -> Range:
+    """Store the rows of an answer and return the part of the range asked for that they are all of."""
+    low, high = asked
+    # That there is no row yet is certain only for times long enough ago.
+    certain = max(low, min(high, source.settled))
+    if not len(rows["timestamp"]):
+        if low < certain:
+            await writer.note_empty(low, certain)
+        return asked
+    oldest, newest = int(rows["timestamp"][0]), int(rows["timestamp"][-1])
+    full = len(rows["timestamp"]) >= source.limit
+    # A page that is not full has all rows of the range, unless it stops long before its end: then ask for the rest.
+    if source.newest_first:
+        low = oldest if full or oldest - low > DAY_MS else low
+    elif full or high - newest > DAY_MS:
+        high = certain = newest + 1
+    await writer.write(rows, (low, high if newest >= source.settled else certain))
+    return low, high
+
+
 async def _fill_rest(
-    crowd: Crowd, writer: PageWriter, source: GridSource, span: Range, advance: Advance
+    pool: TaskPool, writer: PageWriter, source: GridSource, span: Range, advance: Advance
 ) -> int:
     async def fill(low: int, high: int) -> int:
-        rows = await crowd.ask(partial(source.ask, low, high))
-        stored = await _store_page(crowd, writer, source, low, high, rows)
+        rows = await pool.ask(partial(source.ask, low, high))
+        stored = await _store_page(pool, writer, source, low, high, rows)
         advance(high - low)
         return stored
 
@@ -129,7 +150,7 @@ async def _fill_rest(
         return (partial(fill, *window) for window in windows([span], source.step * source.limit))
 
     workers = min(_PAGES_AT_ONCE, -(-(span[1] - span[0]) // (source.step * source.limit)))
-    return sum(await crowd.each(jobs(), workers=workers))
+    return sum(await pool.each(jobs(), workers=workers))
 
 
 def _next_page(writer: PageWriter, source: GridSource, start: int, end: int) -> Range:
@@ -140,16 +161,16 @@ def _next_page(writer: PageWriter, source: GridSource, start: int, end: int) -> 
 
 
 async def _store_page(
-    crowd: Crowd, writer: PageWriter, source: GridSource, low: int, high: int, rows: Table
+    pool: TaskPool, writer: PageWriter, source: GridSource, low: int, high: int, rows: Table
 ) -> int:
     old, rows = _split(rows, low)
     if len(rows["timestamp"]) < (high - low) // source.step:
-        rows = await _second_look(crowd, source, low, high, rows)
+        rows = await _second_look(pool, source, low, high, rows)
     await writer.compare(old)
     if not len(rows["timestamp"]):
         await _note_empty(writer, source, low, high)
         return 0
-    # Rows of the last day may still be on their way: a hole at the end is not believed yet.
+    # Rows of the last day may still be on their way: a hole at the end is not recorded yet.
     after_last = int(rows["timestamp"][-1]) + source.step
     await writer.write(rows, (low, max(after_last, min(high, _settled(source)))))
     return len(rows["timestamp"])
@@ -163,8 +184,8 @@ def _split(rows: Table, at: int) -> tuple[Table, Table]:
     )
 
 
-async def _second_look(crowd: Crowd, source: GridSource, low: int, high: int, rows: Table) -> Table:
-    again = await crowd.ask(partial(source.ask, low, high))
+async def _second_look(pool: TaskPool, source: GridSource, low: int, high: int, rows: Table) -> Table:
+    again = await pool.ask(partial(source.ask, low, high))
     try:
         return unite(rows, again)
     except Malformed as error:
@@ -173,13 +194,13 @@ async def _second_look(crowd: Crowd, source: GridSource, low: int, high: int, ro
         ) from error
 
 
-async def _next_day(crowd: Crowd, source: GridSource, start: int, end: int) -> int:
+async def _next_day(pool: TaskPool, source: GridSource, start: int, end: int) -> int:
     """Return when in [start, end) the first day with data begins: `start` if earlier, `end` if none does."""
     if source.ask_days is None:
         return start
     first, last = start // DAY_MS * DAY_MS, -(-end // DAY_MS) * DAY_MS
     for low, high in windows([(first, last)], DAY_MS * source.limit):
-        days = await crowd.ask(partial(source.ask_days, low, high))
+        days = await pool.ask(partial(source.ask_days, low, high))
         if len(days["timestamp"]):
             return min(end, max(start, int(days["timestamp"][0])))
     return end

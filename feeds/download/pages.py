@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bars.ranges import Range
-from ..bybit.parse import Table
+from ..exchange.rows import Table
 from ..store.series_store import SeriesWriter
 from .task_pool import in_thread
 

@@ -1,4 +1,4 @@
-"""Many small jobs at once, so many requests in flight: after a failure nothing new is begun."""
+"""Bounded concurrent tasks: a limited number of requests in flight, and no new task after a failure."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Crowd", "Halted", "in_thread", "run"]
+__all__ = ["Halted", "TaskPool", "in_thread", "run"]
 
 _Result = TypeVar("_Result")
 
@@ -15,15 +15,15 @@ class Halted(Exception):
     """Report a job that was not done because another one failed."""
 
 
-class Crowd:
-    """Do jobs side by side with at most as many requests in flight as `places` has, of all parts together.
+class TaskPool:
+    """Run jobs concurrently, with at most as many requests in flight as the semaphore `places` allows.
 
-    When a job fails, what is in flight may end, nothing else is begun, and the failure is raised. A failure
-    in a part halts the part; whether it halts the whole is for the job that runs the part to decide, by
-    letting it through.
+    When a job fails, running requests may end, nothing new is started, and the failure is raised. A pool may have
+    parts that share its places: a failure in a part stops that part, and the whole pool only if the job that runs the
+    part lets the failure through.
     """
 
-    def __init__(self, places: asyncio.Semaphore, whole: "Crowd | None" = None) -> None:
+    def __init__(self, places: asyncio.Semaphore, whole: "TaskPool | None" = None) -> None:
         self._places = places
         self._whole = whole
         self._failed = False
@@ -33,9 +33,9 @@ class Crowd:
         """Return whether something failed here or in the whole."""
         return self._failed or (self._whole is not None and self._whole.halted)
 
-    def part(self) -> "Crowd":
-        """Return a crowd whose failures are its own and that shares the places."""
-        return Crowd(self._places, self)
+    def part(self) -> "TaskPool":
+        """Return a pool that shares the places and stops only by its own failures."""
+        return TaskPool(self._places, self)
 
     async def ask(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return what `request` gives, when a place is free.
@@ -53,7 +53,7 @@ class Crowd:
 
         Raises:
             Exception: the first failure of a job, when all that was begun has ended.
-            Halted: something failed elsewhere in the crowd.
+            Halted: something failed elsewhere in the pool.
         """
         queue = enumerate(jobs)
         results: dict[int, _Result] = {}

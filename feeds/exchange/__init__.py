@@ -1,7 +1,24 @@
-"""What every exchange client shares: the strict ccxt client, error classes, retries and the rate limit."""
+"""What all exchanges share: the protocol they implement, their registry, strict clients, retries and rate limits."""
 
-from .failures import Failure, Malformed, classify
-from .rate_limit import REQUESTS_PER_SECOND, Gate
+from .failures import Evidence, Failure, FailureRules, Malformed, classify
+from .protocol import Capabilities, CcxtRules, Exchange
+from .rate_limit import RateLimiter
+from .registry import DEFAULT_EXCHANGE, EXCHANGES, find_exchange
 from .retry import Attempts, Retry
 
-__all__ = ["REQUESTS_PER_SECOND", "Attempts", "Failure", "Gate", "Malformed", "Retry", "classify"]
+__all__ = [
+    "DEFAULT_EXCHANGE",
+    "EXCHANGES",
+    "Attempts",
+    "Capabilities",
+    "CcxtRules",
+    "Evidence",
+    "Exchange",
+    "Failure",
+    "FailureRules",
+    "Malformed",
+    "RateLimiter",
+    "Retry",
+    "classify",
+    "find_exchange",
+]

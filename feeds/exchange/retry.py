@@ -1,21 +1,21 @@
-"""How patiently to ask again: one policy for the synchronous and the asynchronous client."""
+"""When a failed request is repeated: one policy for the synchronous and the asynchronous client."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
-from .failures import Evidence, Failure, classify, reset_delay
-from .rate_limit import Gate
+from .failures import Evidence, Failure, FailureRules, classify, reset_delay
+from .rate_limit import RateLimiter
 
 __all__ = ["Attempts", "Retry"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Say how patiently to ask again: exponential back-off with jitter, at most `budget` seconds in all.
+    """Say when a request is repeated: exponential back-off with jitter, waits of at most `budget` seconds in all.
 
     `sleep`, `asleep` (its asynchronous twin), `clock` (UTC seconds) and `jitter` (a number in [0, 1)) are
     injected by tests.
@@ -30,20 +30,22 @@ class Retry:
     clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
 
-    def delay(self, attempt: int, failure: Failure, headers: Mapping[str, str]) -> float:
-        """Return the seconds to wait after failed attempt number `attempt` (from 0)."""
+    def delay(self, attempt: int, failure: Failure, reset: float = 0.0) -> float:
+        """Return the seconds to wait after failed attempt number `attempt` (from 0).
+
+        `reset` is how many seconds the exchange asks for; it counts when the request was throttled.
+        """
         backoff = min(self.cap, self.base * 2.0**attempt) * (0.5 + 0.5 * self.jitter())
-        if failure is not Failure.THROTTLED:
-            return backoff
-        return reset_delay(headers, self.clock()) + backoff
+        return backoff if failure is not Failure.THROTTLED else reset + backoff
 
 
 class Attempts:
-    """Judge the failed attempts at one question, `what`; a ban closes the gate for every other one."""
+    """Judge the failed attempts at one question, `what`; a ban closes the limiter for every other one."""
 
-    def __init__(self, retry: Retry, gate: Gate, what: str) -> None:
+    def __init__(self, retry: Retry, limiter: RateLimiter, rules: FailureRules, what: str) -> None:
         self._retry = retry
-        self._gate = gate
+        self._limiter = limiter
+        self._rules = rules
         self._what = what
         self._failed = 0
         self._waited = 0.0
@@ -56,28 +58,32 @@ class Attempts:
             ExchangeBanned: the exchange refuses this address.
             ExchangeRejected: no further attempt can succeed.
         """
-        failure, reason = classify(error, evidence), _reason(error, evidence)
+        rules, exchange = self._rules, self._rules.exchange
+        failure, reason = classify(error, evidence, rules), _reason(error, evidence)
+        reset = reset_delay(evidence.headers, self._retry.clock(), rules)
         if failure is Failure.BANNED:
-            self._gate.close(_ban_text(evidence))
-            raise ExchangeBanned(_ban_text(evidence)) from error
+            text = _ban_text(evidence, rules, reset or rules.ban_seconds)
+            self._limiter.close(text)
+            raise ExchangeBanned(text) from error
         if failure is Failure.FATAL:
-            raise ExchangeRejected(f"bybit refuses to give {self._what}: {reason}") from error
-        delay = self._retry.delay(self._failed, failure, evidence.headers)
+            raise ExchangeRejected(f"{exchange} refuses to give {self._what}: {reason}") from error
+        delay = self._retry.delay(self._failed, failure, reset)
         self._failed += 1
         self._waited += delay
         if self._failed >= self._retry.attempts or self._waited > self._retry.budget:
             raise ExchangeUnavailable(
-                f"bybit does not give {self._what} ({self._failed} attempts, {failure.value}): {reason}. "
+                f"{exchange} does not give {self._what} ({self._failed} attempts, {failure.value}): {reason}. "
                 "What was stored before is kept; run the same command again to go on"
             ) from error
         return delay
 
 
-def _ban_text(evidence: Evidence) -> str:
-    code = f"retCode {evidence.ret_code}" if evidence.ret_code else f"HTTP {evidence.status}"
+def _ban_text(evidence: Evidence, rules: FailureRules, seconds: float) -> str:
+    code = f"{rules.code_name} {evidence.code}" if evidence.code else f"HTTP {evidence.status}"
     return (
-        f"bybit refuses this address ({code}): too many requests, or its region is not served; no further "
-        "request is sent. What was stored is kept: resume later, in 10 minutes or more, by the same command"
+        f"{rules.exchange} refuses this address ({code}): too many requests, or its region is not served; no further "
+        f"request is sent. What was stored is kept: resume later, in {-(-seconds // 60):.0f} minutes or more, by the "
+        "same command"
     )
 
 

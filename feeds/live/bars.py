@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
-from ..bybit.market import AsyncBybit
 from ..errors import ExchangeUnavailable
+from ..exchange.candles import Candle, Values
+from ..exchange.market import AsyncMarket
 from ..instruments import Instrument
 from .clock import ExchangeClock
 from .events import (
     Bar,
-    Candle,
     Connected,
     Item,
     LiveSettings,
@@ -28,7 +28,6 @@ from .events import (
     Notice,
     Status,
     StreamEvent,
-    Values,
 )
 from .extras import Extras
 from .writer import LiveStore
@@ -80,7 +79,7 @@ class LiveBars:
         self._prepared = 0
         self._resync_at = 0.0
 
-    async def run(self, rest: AsyncBybit, events: "asyncio.Queue[StreamEvent]") -> None:
+    async def run(self, rest: AsyncMarket, events: "asyncio.Queue[StreamEvent]") -> None:
         """Deliver for ever, through every failure that may pass.
 
         Raises:

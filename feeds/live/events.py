@@ -3,6 +3,8 @@
 import enum
 from dataclasses import dataclass, field
 
+from ..exchange.candles import Candle, Values
+
 __all__ = [
     "Bar",
     "Candle",
@@ -14,10 +16,8 @@ __all__ = [
     "Notice",
     "Status",
     "StreamEvent",
+    "Values",
 ]
-
-Values = tuple[float, float, float, float, float]
-"""open, high, low, close, volume."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +54,6 @@ class Status(enum.Enum):
     """Every bar comes as it closes."""
     DISCONNECTED = "disconnected"
     """The websocket is lost or the exchange cannot be reached; bars that close now are got later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candle:
-    """A candle as the websocket pushed it; `start` and the exchange's `stamp` of the push are UTC ms."""
-
-    start: int
-    values: Values
-    closed: bool
-    stamp: int
 
 
 @dataclass(frozen=True, slots=True)

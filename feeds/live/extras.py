@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
-from ..bybit.market import AsyncBybit
-from ..bybit.parse import Table
 from ..errors import ExchangeUnavailable
+from ..exchange.market import AsyncMarket
+from ..exchange.rows import Table
 from ..instruments import Instrument
 from ..store.keys import open_interest_timeframe
 from .clock import ExchangeClock
@@ -60,7 +60,7 @@ class Extras:
         self._every = open_interest_timeframe(timeframe)
         self._interest_at, self._interest_value = 0, 0.0
 
-    async def prepare(self, rest: AsyncBybit, start: int) -> bool:
+    async def prepare(self, rest: AsyncMarket, start: int) -> bool:
         """Ask for what the bar that opens at `start` needs and is not known; return whether it is complete."""
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -71,7 +71,7 @@ class Extras:
             _log.warning("%s, funding and open interest: %s", self._instrument.symbol, reason)
             return False
 
-    async def of(self, rest: AsyncBybit, start: int) -> tuple[float, float]:
+    async def of(self, rest: AsyncMarket, start: int) -> tuple[float, float]:
         """Return the funding rate and the open interest of the bar that opens at `start`, 0.0 where unknown."""
         for attempt in range(_TRIES):
             if await self.prepare(rest, start):
@@ -82,7 +82,7 @@ class Extras:
         fresh = start - self._interest_at <= _DAY_MS
         return rate, self._interest_value if fresh else 0.0
 
-    async def _ask_funding(self, rest: AsyncBybit, start: int) -> bool:
+    async def _ask_funding(self, rest: AsyncMarket, start: int) -> bool:
         due = start // _HOUR_MS * _HOUR_MS  # settlements stand on full hours
         if due <= self._settled:
             return True
@@ -103,7 +103,7 @@ class Extras:
         minutes = self._instrument.funding_minutes
         return minutes is None or due % (minutes * 60_000) == 0
 
-    async def _ask_interest(self, rest: AsyncBybit, start: int) -> bool:
+    async def _ask_interest(self, rest: AsyncMarket, start: int) -> bool:
         every = to_ms(self._every)
         due = start // every * every
         if due <= self._interest_at:

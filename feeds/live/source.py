@@ -1,4 +1,4 @@
-"""A live source of one series, in a thread of its own: history -> here -> whoever empties the queue."""
+"""Live bars of one series from a background thread, through a queue."""
 
 import asyncio
 import logging
@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..bybit.market import AsyncBybit
 from ..errors import ExchangeBanned
-from ..exchange.client import Access
+from ..exchange.access import Access
+from ..exchange.market import AsyncMarket
+from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from ..exchange.retry import Retry
 from ..instruments import Instrument
 from .bars import LiveBars
@@ -45,7 +46,7 @@ class LiveSource:
     open_interest: bool = True
     speed: float = 1.0
     settings: LiveSettings = field(default_factory=LiveSettings)
-    exchange: str = "bybit"
+    exchange: str = DEFAULT_EXCHANGE
 
 
 class LiveThread:
@@ -123,7 +124,10 @@ async def _connected(source: LiveSource, clock: ExchangeClock, bars: LiveBars, s
     # Few and quick attempts: the bars themselves are patient, and say meanwhile that they are disconnected.
     retry = Retry(attempts=3, base=0.3 / source.speed, cap=2.0 / source.speed)
     events: asyncio.Queue[StreamEvent] = asyncio.Queue(_EVENTS)
-    async with AsyncBybit(base_url=source.base_url, timeout=source.settings.request, retry=retry) as rest:
+    exchange = find_exchange(source.exchange)
+    async with AsyncMarket(
+        exchange, base_url=source.base_url, timeout=source.settings.request, retry=retry
+    ) as rest:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(store.run())
@@ -131,7 +135,13 @@ async def _connected(source: LiveSource, clock: ExchangeClock, bars: LiveBars, s
                 if source.settings.websocket:
                     access = Access(base_url=source.base_url, timeout=source.settings.request)
                     stream = KlineStream(
-                        access, source.instrument, source.timeframe, clock, source.settings, events.put
+                        exchange,
+                        access,
+                        source.instrument,
+                        source.timeframe,
+                        clock,
+                        source.settings,
+                        events.put,
                     )
                     tasks.create_task(stream.run())
         except BaseExceptionGroup as group:

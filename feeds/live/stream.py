@@ -11,20 +11,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from ..bars.timeframes import to_ms
-from ..bybit.parse import parse_klines
-from ..exchange.client import Access, ProClient
+from ..exchange.access import Access
+from ..exchange.candles import CandleStream
+from ..exchange.ccxt_clients import ProClient, make_client
 from ..exchange.failures import Malformed
+from ..exchange.protocol import Exchange
 from ..instruments import Instrument
 from .clock import ExchangeClock
-from .events import Candle, Connected, LiveSettings, Lost, StreamEvent
+from .events import Connected, LiveSettings, Lost, StreamEvent
 
-__all__ = ["KlineStream", "read_candles", "topic_of"]
+__all__ = ["KlineStream"]
 
 _INBOX = 4096
 _CLOSE_SECONDS = 5.0
-_FIELDS = ("start", "open", "high", "low", "close", "volume", "turnover")
-_LAST_MS = 10**14
 
 
 class _Doubt(Exception):
@@ -41,14 +40,12 @@ class _Socket(ProClient):
     A client of ccxt weighs a megabyte, so there is one for all connections of a stream.
     """
 
-    def __init__(self, access: Access) -> None:
-        super().__init__(access)
-        self._current: Any = None
+    _current: Any = None
 
-    def dial(self, category: str, heard: Callable[[Any], None]) -> None:
+    def dial(self, stream: CandleStream, category: str, heard: Callable[[Any], None]) -> None:
         self.open()
-        self._heard = heard
-        url = self.implode_hostname(self.urls["api"]["ws"]["public"][category])
+        self._stream, self._heard = stream, heard
+        url = self.implode_hostname(stream.url(self.urls["api"], category))
         client = self._current = self.client(url)
         read = client.handle_text_or_binary_message
 
@@ -80,7 +77,7 @@ class _Socket(ProClient):
                 await session.close()
 
     def handle_message(self, client: Any, message: Any) -> None:
-        if isinstance(message, dict) and "pong" in (message.get("ret_msg"), message.get("op")):
+        if self._stream.is_pong(message):
             self.handle_pong(client, message)
         else:
             self._hear(client, message)
@@ -108,6 +105,7 @@ class KlineStream:
 
     def __init__(
         self,
+        exchange: Exchange,
         access: Access,
         instrument: Instrument,
         timeframe: str,
@@ -115,17 +113,17 @@ class KlineStream:
         settings: LiveSettings,
         emit: Callable[[StreamEvent], Awaitable[None]],
     ) -> None:
+        self._rules, self._stream = exchange.ccxt_rules, exchange.stream()
         self._access = access
         self._instrument = instrument
-        self._step = to_ms(timeframe)
-        self._topic = topic_of(instrument, timeframe)
+        self._timeframe = timeframe
         self._clock = clock
         self._settings = settings
         self._emit = emit
 
     async def run(self) -> None:
         """Dial, listen, and dial again, at growing intervals while no candle closes on the connection."""
-        attempt, socket = 0, _Socket(self._access)
+        attempt, socket = 0, make_client(_Socket, self._rules, self._access)
         while True:
             self._useful = False
             try:
@@ -140,7 +138,7 @@ class KlineStream:
     async def _connection(self, socket: _Socket) -> None:
         inbox: asyncio.Queue[Any] = asyncio.Queue(_INBOX + 1)
         try:
-            socket.dial(self._instrument.category, lambda frame: _put(inbox, frame))
+            socket.dial(self._stream, self._instrument.category, lambda frame: _put(inbox, frame))
             if not isinstance(await self._next(inbox, self._settings.connect, "a connection"), _Up):
                 raise _Doubt("the exchange talked before the connection was open")
             await self._subscribe(socket, inbox)
@@ -151,15 +149,11 @@ class KlineStream:
 
     async def _subscribe(self, socket: _Socket, inbox: "asyncio.Queue[Any]") -> None:
         try:
-            await socket.send({"op": "subscribe", "req_id": "1", "args": [self._topic]})
+            await socket.send(self._stream.subscription(self._instrument, self._timeframe))
         except (OSError, ConnectionError) as error:
             raise _Doubt(f"the subscription could not be sent: {error}") from error
         answer = await self._next(inbox, self._settings.connect, "an answer to the subscription")
-        if (
-            not isinstance(answer, dict)
-            or answer.get("op") != "subscribe"
-            or answer.get("success") is not True
-        ):
+        if not self._stream.subscribed(answer):
             raise _Doubt(f"the exchange refused the subscription: {str(answer)[:120]}")
 
     async def _listen(self, inbox: "asyncio.Queue[Any]") -> None:
@@ -167,7 +161,7 @@ class KlineStream:
         deadline = loop.time() + patience
         while True:
             frame = await self._next(inbox, deadline - loop.time(), "a candle")
-            for candle in read_candles(frame, self._topic, self._instrument, self._step):
+            for candle in self._stream.candles(frame, self._instrument, self._timeframe):
                 deadline = loop.time() + patience
                 self._useful = self._useful or candle.closed
                 await self._emit(candle)
@@ -183,45 +177,6 @@ class KlineStream:
         if inbox.qsize() >= _INBOX:
             raise _Doubt("frames came faster than they were taken")
         return frame
-
-
-def topic_of(instrument: Instrument, timeframe: str) -> str:
-    """Return the name of an instrument's candles on the websocket, e.g. "kline.60.BTCUSDT"."""
-    return f"kline.{'D' if timeframe == '1d' else to_ms(timeframe) // 60_000}.{instrument.id}"
-
-
-def read_candles(frame: Any, topic: str, instrument: Instrument, step: int) -> list[Candle]:
-    """Return the candles of a frame, none when it is about something else.
-
-    Raises:
-        Malformed: the frame is no object, or one of `topic` whose candles are not possible ones, or are confirmed
-        before they are over.
-    """
-    if not isinstance(frame, dict):
-        raise Malformed(f"expected a frame that is an object, found {str(frame)[:80]!r}")
-    if frame.get("topic") != topic:
-        if frame.get("success") is False:
-            raise Malformed(f"the exchange reports an error: {str(frame)[:120]}")
-        return []
-    stamp, rows = frame.get("ts"), frame.get("data")
-    if not isinstance(stamp, int) or isinstance(stamp, bool) or not 0 < stamp < _LAST_MS:
-        raise Malformed(f"expected a stamp in ms, found {str(stamp)[:40]!r}")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise Malformed(f"expected a list of candles, found {str(rows)[:80]!r}")
-    return [_candle(row, stamp, instrument, step) for row in rows]
-
-
-def _candle(row: dict[str, Any], stamp: int, instrument: Instrument, step: int) -> Candle:
-    fields = [row.get(name) for name in _FIELDS]
-    table = parse_klines({"symbol": instrument.id, "list": [fields]}, instrument, 0, _LAST_MS, step)
-    start, closed = int(table["timestamp"][0]), row.get("confirm")
-    if not isinstance(closed, bool):
-        raise Malformed(f"expected confirm to be true or false, found {str(closed)[:40]!r}")
-    if closed and stamp < start + step:
-        raise Malformed(f"a candle confirmed {start + step - stamp} ms before its end")
-    names = ("open", "high", "low", "close", "volume")
-    opened, high, low, close, volume = (float(table[name][0]) for name in names)
-    return Candle(start, (opened, high, low, close, volume), closed, stamp)
 
 
 def _put(inbox: "asyncio.Queue[Any]", frame: Any) -> None:

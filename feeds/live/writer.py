@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..bars.ranges import Range, merge
-from ..bybit.parse import Table, unite
 from ..errors import StoreError
+from ..exchange.rows import Table, unite
 from ..store.keys import SeriesKey, series_columns, stored_kind
 from ..store.series_store import write_series
 

@@ -13,6 +13,7 @@ from .live import live
 from .options import (
     BASE_URL,
     DATA_DIR,
+    EXCHANGE,
     GAPS,
     JSON,
     OFFLINE,
@@ -46,7 +47,7 @@ main.add_command(live)
 
 @main.command()
 @click.argument("symbols", nargs=-1, required=True)
-@click.option("--exchange", default="bybit", show_default=True)
+@EXCHANGE
 @click.option("--timeframe", default="1h", show_default=True)
 @click.option("--since", required=True, metavar="DATE", help="First bar, inclusive, UTC.")
 @UNTIL
@@ -56,9 +57,7 @@ main.add_command(live)
 @click.option(
     "--requests-per-second",
     type=click.FloatRange(min=0, min_open=True),
-    default=100.0,
-    show_default=True,
-    help="Pace of all downloads together; the exchange bans an address at 120.",
+    help="Pace of all downloads together; default: safely below the exchange's own limit.",
 )
 @DATA_DIR
 @BASE_URL

@@ -12,6 +12,7 @@ from .options import (
     BASE_URL,
     CONFIG,
     DATA_DIR,
+    EXCHANGE,
     JSON,
     SET,
     SIGNAL,
@@ -25,6 +26,7 @@ __all__ = ["live"]
 
 @click.command()
 @click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@EXCHANGE
 @click.option("--symbol", "symbols", multiple=True, required=True, metavar="SYMBOL", help="May be repeated.")
 @click.option("--timeframe", metavar="SIZE", help="Bar size; must be the model's, which is the default.")
 @click.option(
@@ -48,7 +50,7 @@ __all__ = ["live"]
     "--real-orders",
     is_flag=True,
     help="Follow the paper account with real orders, on the testnet unless --mainnet; the key comes from "
-    "BYBIT_API_KEY and BYBIT_API_SECRET.",
+    "BYBIT_API_KEY and BYBIT_API_SECRET, or those of another --exchange.",
 )
 @click.option("--mainnet", is_flag=True, help="Send the real orders to the mainnet: real money.")
 @click.option(

@@ -17,6 +17,7 @@ __all__ = [
     "BASE_URL",
     "CONFIG",
     "DATA_DIR",
+    "EXCHANGE",
     "GAPS",
     "JSON",
     "OFFLINE",
@@ -58,6 +59,9 @@ BARS = click.option(
 )
 MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
 SIGNAL = click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
+EXCHANGE = click.option(
+    "--exchange", default="bybit", show_default=True, metavar="NAME", help="Where the bars come from."
+)
 BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
 

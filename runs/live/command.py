@@ -13,14 +13,15 @@ from typing import Any
 import click
 
 from feeds.bars.timeframes import from_ms
-from feeds.bybit.orders import OrderClient
-from feeds.exchange.client import Access, Credentials
+from feeds.exchange.access import Access, Credentials
+from feeds.exchange.protocol import require
+from feeds.exchange.registry import find_exchange
 from scorenet import ConfigError, ScoreModel
 
 from ..settings import Account
 from .halt import KillSwitch
 from .journal import Journal
-from .market import BybitMarket
+from .market import ExchangeMarket
 from .mirror import Caps, Mirror
 from .session import LiveRequest, Shadow, live
 from .status import LiveStatus
@@ -43,6 +44,7 @@ def start(
     account: Account,
     params: Mapping[str, Any],
     *,
+    exchange: str,
     symbols: Sequence[str],
     timeframe: str | None,
     since: str | None,
@@ -72,13 +74,17 @@ def start(
         raise ConfigError("--paper and --real-orders: expected one of them")
     if mainnet and not real_orders:
         raise ConfigError("--mainnet says where real orders go; it needs --real-orders")
+    place = find_exchange(exchange)
+    require(place, "stream")
     access = None
     if real_orders:
+        require(place, "orders")
         access = Access(
-            base_url=base_url, credentials=_credentials(), sandbox=base_url is None and not mainnet
+            base_url=base_url, credentials=_credentials(exchange), sandbox=base_url is None and not mainnet
         )
     model = ScoreModel.load(model_dir)
-    market = BybitMarket(
+    market = ExchangeMarket(
+        exchange=exchange,
         data_dir=data_dir,
         base_url=base_url,
         funding=account.funding or "funding_rate" in model.features.inputs,
@@ -107,13 +113,17 @@ def start(
                 f"--real-orders trades linear perpetuals, found {found.symbol} ({found.category})"
             )
     caps = Caps(order=Decimal(repr(max_order)), position=Decimal(repr(max_position)))
-    where = base_url or ("Bybit's MAINNET, with real money" if mainnet else "Bybit's testnet")
+    where = base_url or (
+        f"{exchange.capitalize()}'s MAINNET, with real money"
+        if mainnet
+        else f"{exchange.capitalize()}'s testnet"
+    )
     click.echo(
         f"scorenet: real orders go to {where}; at most {max_order:,.10g} USDT an order, "
         f"{max_position:,.10g} USDT a position",
         err=True,
     )
-    with OrderClient(access) as client:
+    with place.orders(access) as client:
 
         def shadow(journal: Journal, kill: KillSwitch, said: LiveStatus) -> Shadow:
             return Mirror(
@@ -124,8 +134,8 @@ def start(
     return Done(ended.metrics, ended.bars, ended.signal, folder)
 
 
-def _credentials() -> Credentials:
-    names = ("BYBIT_API_KEY", "BYBIT_API_SECRET")
+def _credentials(exchange: str) -> Credentials:
+    names = (f"{exchange.upper()}_API_KEY", f"{exchange.upper()}_API_SECRET")
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Bybit as a live run sees it: names, the exchange's clock, and one taped `CCXTData` a symbol."""
+"""An exchange as a live run sees it: names, the exchange's clock, and one recorded `CCXTData` a symbol."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feeds import FeedError
-from feeds.bybit.market import Bybit
 from feeds.ccxtdata import CCXTData
 from feeds.errors import ExchangeBanned
+from feeds.exchange.market import Market
+from feeds.exchange.protocol import require
+from feeds.exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from feeds.live.clock import ExchangeClock
 from feeds.live.replay import Taped
 
-__all__ = ["BybitMarket", "ClockKeeper", "TapedCCXTData"]
+__all__ = ["ClockKeeper", "ExchangeMarket", "TapedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # of the exchange's clock: a bad quartz drifts 0.1 s in them
 _BAN_SECONDS = 900.0
 
 
 class ClockKeeper:
-    """Keep the exchange's time for days: ask for it now and then in a thread, as timers drift and machines sleep.
+    """Keep the exchange's time for days: ask for it every few minutes in a thread, as timers drift and machines sleep.
 
     Attributes:
         clock: the clock as it was set last.
@@ -42,8 +44,8 @@ class ClockKeeper:
         self._thread: threading.Thread | None = None
 
     def believe(self, stamp: int) -> None:
-        """Set the clock by what the exchange said just now."""
-        # A new one, for nobody may read a clock that is half set.
+        """Set the clock to what the exchange answered just now."""
+        # Replaced, not changed: another thread must not read a clock that is half set.
         clock = ExchangeClock(self.clock.speed)
         clock.set(stamp)
         self.clock = clock
@@ -73,7 +75,7 @@ class ClockKeeper:
 
 
 class TapedCCXTData(Taped, CCXTData):  # type: ignore[misc]
-    """`CCXTData` on the tape of a live run, with the exchange's clock."""
+    """`CCXTData` whose bars a live run records and replays, with the exchange's clock."""
 
     keeper: ClockKeeper
 
@@ -93,13 +95,17 @@ class TapedCCXTData(Taped, CCXTData):  # type: ignore[misc]
 
 
 @dataclass(kw_only=True)
-class BybitMarket:
-    """Bring closed bars of Bybit, with the optional columns named by `funding` and `open_interest`.
+class ExchangeMarket:
+    """Bring closed bars of an exchange, with the optional columns named by `funding` and `open_interest`.
 
     `base_url` replaces the exchange's host, `speed` is how many times as fast as the machine's its clock runs (1 but
     for a loopback exchange), `sync` how many seconds a bar waits for those of the other symbols.
+
+    Raises:
+        BadSource: the exchange is unknown or has no live bars.
     """
 
+    exchange: str = DEFAULT_EXCHANGE
     data_dir: str = "data"
     base_url: str | None = None
     funding: bool = True
@@ -112,18 +118,20 @@ class BybitMarket:
     keeper: ClockKeeper = field(init=False)
 
     def __post_init__(self) -> None:
+        self._exchange = find_exchange(self.exchange)
+        require(self._exchange, "stream")
         self.keeper = ClockKeeper(self._ask_time, self.speed)
         self._instruments: dict[str, Instrument] = {}
 
     def now(self) -> int:
         """Return the exchange's time in UTC ms, asked for now."""
-        with Bybit(base_url=self.base_url) as client:
+        with Market(self._exchange, base_url=self.base_url) as client:
             now = client.server_time()
         self.keeper.believe(now)
         return self.keeper.clock.now()
 
     def _ask_time(self) -> int:
-        with Bybit(base_url=self.base_url, retry=Retry(attempts=1)) as client:
+        with Market(self._exchange, base_url=self.base_url, retry=Retry(attempts=1)) as client:
             return client.server_time()
 
     def resolve(self, symbol: str) -> str:
@@ -137,7 +145,7 @@ class BybitMarket:
             BadSymbol: there is none; says which names are close.
         """
         if symbol not in self._instruments:
-            with Bybit(base_url=self.base_url) as client:
+            with Market(self._exchange, base_url=self.base_url) as client:
                 found = client.instrument(symbol)
             self._instruments |= {symbol: found, found.symbol: found}
         return self._instruments[symbol]
@@ -152,6 +160,7 @@ class BybitMarket:
         make: Any = TapedCCXTData
         data: Any = make(
             dataname=symbol,
+            exchange=self.exchange,
             timeframe=timeframe,
             since=since,
             data_dir=self.data_dir,

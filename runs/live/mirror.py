@@ -9,14 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from feeds import ExchangeError
-from feeds.bybit.orders import OrderUnknown
 from feeds.errors import ExchangeBanned
+from feeds.exchange.order_types import Orders, OrderUnknown
 from feeds.instruments import Instrument
 
 from ..folder.rundir import RunDirError
 from .halt import KillSwitch
 from .journal import Journal
-from .order_desk import Client, OrderDesk
+from .order_desk import OrderDesk
 from .order_plan import PREFIX, Caps, Plan, Skip, link_id, plan_order
 from .status import LiveStatus
 
@@ -41,7 +41,7 @@ class Mirror:
 
     def __init__(
         self,
-        client: Client,
+        client: Orders,
         instruments: Mapping[str, Instrument],
         caps: Caps,
         journal: Journal,

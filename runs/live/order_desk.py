@@ -5,35 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from feeds import ExchangeError
-from feeds.bybit.orders import HeldPosition, MarketOrder, OrderRejected, OrderState, OrderUnknown, PlacedOrder
+from feeds.exchange.order_types import (
+    MarketOrder,
+    OrderRejected,
+    Orders,
+    OrderState,
+    OrderUnknown,
+)
 from feeds.instruments import Instrument
 
 from .journal import Journal
 from .order_plan import Plan, link_id
 from .status import LiveStatus
 
-__all__ = ["Client", "OrderDesk"]
+__all__ = ["OrderDesk"]
 
 _ZERO = Decimal(0)
-
-
-class Client(Protocol):
-    """What the mirror asks of the exchange; see `feeds.bybit.orders.OrderClient`."""
-
-    def equity(self) -> Decimal: ...
-
-    def position(self, instrument: Instrument) -> HeldPosition: ...
-
-    def open_orders(self, instrument: Instrument) -> list[PlacedOrder]: ...
-
-    def create(self, order: MarketOrder) -> OrderState: ...
-
-    def settle(self, order: MarketOrder, sent: float) -> OrderState | None: ...
-
-    def cancel_all(self, instrument: Instrument) -> None: ...
 
 
 class OrderDesk:
@@ -45,7 +35,7 @@ class OrderDesk:
     """
 
     def __init__(
-        self, client: Client, instruments: Mapping[str, Instrument], journal: Journal, status: LiveStatus
+        self, client: Orders, instruments: Mapping[str, Instrument], journal: Journal, status: LiveStatus
     ) -> None:
         self._client, self._instruments = client, dict(instruments)
         self._journal, self._status = journal, status

@@ -33,6 +33,7 @@ class Market(Protocol):
     """Where bars come from; the first bar of a close waits `grace` seconds for those of other symbols."""
 
     grace: float
+    exchange: str
 
     def now(self) -> int:
         """Return the exchange's time in UTC ms."""
@@ -151,7 +152,9 @@ def live(
         journal.append("stop", at=_wall_ms(), signal=stop.signal, bars=run.recorder.added)
         if run.shadow is not None:
             run.shadow.leave()
-        metrics = _publish(folder, journal, header, model, model_dir, strategy, account, params, command)
+        metrics = _publish(
+            folder, journal, header, model, model_dir, strategy, account, params, command, market.exchange
+        )
     return LiveOutcome(metrics, run.recorder.added, stop.signal)
 
 
@@ -284,6 +287,7 @@ def _publish(
     account: Account,
     params: Mapping[str, Any],
     command: str | Sequence[str],
+    exchange: str,
 ) -> dict[str, Any] | None:
     """Write the run folder's tables and report; None when no bar has been traded yet."""
     start, settings = int(header["trade_from"]), header["settings"]
@@ -302,7 +306,7 @@ def _publish(
         "account": account.to_dict(),
         "strategy": dict(params),
     }
-    sources = [f"bybit:{symbol}@{settings['timeframe']}" for symbol in settings["symbols"]]
+    sources = [f"{exchange}:{symbol}@{settings['timeframe']}" for symbol in settings["symbols"]]
     return write_run(RunDir(folder), command, config, model, frames, sources, result, account, start)
 
 

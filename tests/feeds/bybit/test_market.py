@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feeds.bybit.market import Bybit
 from feeds.bybit.parse import parse_klines, unite
+from feeds.bybit.wire import FAILURE_RULES, malformed
 from feeds.errors import (
     BadSource,
     BadSymbol,
@@ -18,7 +19,7 @@ from feeds.errors import (
     ExchangeRejected,
     ExchangeUnavailable,
 )
-from feeds.exchange.failures import Evidence, Failure, Malformed, classify, malformed, reset_delay
+from feeds.exchange.failures import Evidence, Failure, Malformed, classify, reset_delay
 from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from tests.bybit import DAY, HOUR, Corrupt, DieMidBody, Hang, Listing, Mutate, Reset, Respond, RetCode, market
@@ -235,8 +236,8 @@ def test_a_ban_stops_every_request(client, btc, bybit):
 
 def test_waits_grow_are_capped_and_carry_jitter():
     steady = Retry(jitter=lambda: 1.0)
-    assert [steady.delay(k, Failure.TRANSIENT, {}) for k in range(7)] == [0.5, 1, 2, 4, 8, 16, 20]
-    assert Retry(jitter=lambda: 0.0).delay(3, Failure.TRANSIENT, {}) == 2.0
+    assert [steady.delay(k, Failure.TRANSIENT) for k in range(7)] == [0.5, 1, 2, 4, 8, 16, 20]
+    assert Retry(jitter=lambda: 0.0).delay(3, Failure.TRANSIENT) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -262,8 +263,8 @@ def test_the_total_wait_is_bounded(connect, bybit, slept):
 
 
 def test_reset_headers_that_say_nothing_count_as_none():
-    assert reset_delay({"Retry-After": "soon", "X-Bapi-Limit-Reset-Timestamp": ""}, 0.0) == 0.0
-    assert reset_delay({"X-Bapi-Limit-Reset-Timestamp": "1000"}, 5.0) == 0.0
+    assert reset_delay({"Retry-After": "soon", "X-Bapi-Limit-Reset-Timestamp": ""}, 0.0, FAILURE_RULES) == 0.0
+    assert reset_delay({"X-Bapi-Limit-Reset-Timestamp": "1000"}, 5.0, FAILURE_RULES) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -285,7 +286,7 @@ def test_reset_headers_that_say_nothing_count_as_none():
     ],
 )
 def test_one_table_says_what_a_failure_means(error, evidence, failure):
-    assert classify(error, evidence) is failure
+    assert classify(error, evidence, FAILURE_RULES) is failure
 
 
 @given(

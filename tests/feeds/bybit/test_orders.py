@@ -9,8 +9,8 @@ import pytest
 from feeds.bybit.market import Bybit
 from feeds.bybit.orders import MarketOrder, OrderClient, OrderRejected, OrderUnknown, Patience
 from feeds.errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
-from feeds.exchange.client import Access, Credentials
-from feeds.exchange.rate_limit import Gate
+from feeds.exchange.access import Access, Credentials
+from feeds.exchange.rate_limit import RateLimiter
 from feeds.exchange.retry import Retry
 from tests.bybit import (
     Account,
@@ -48,7 +48,7 @@ def client(exchange):
 def connect(exchange, key=KEY, secret=SECRET, timeout=0.3, **options):
     access = Access(base_url=exchange.url, timeout=timeout, credentials=Credentials(key, secret))
     retry = Retry(attempts=3, base=0.01, cap=0.02)
-    return OrderClient(access, gate=Gate(None), retry=retry, **{"patience": QUICK, **options})
+    return OrderClient(access, limiter=RateLimiter(None), retry=retry, **{"patience": QUICK, **options})
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def test_after_a_ban_it_asks_again(exchange, btc):
 def test_a_shared_gate_stays_closed(exchange, btc):
     access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
     exchange.inject(Respond(403), on="/v5/account/wallet-balance")
-    with OrderClient(access, gate=Gate(None), patience=Patience(ban=0.0)) as client:
+    with OrderClient(access, limiter=RateLimiter(None), patience=Patience(ban=0.0)) as client:
         for _ in range(2):
             with pytest.raises(ExchangeBanned):
                 client.equity()

@@ -423,7 +423,7 @@ def test_one_symbol_by_two_names_is_downloaded_once(bybit, tmp_path):
         ({"timeframe": "1w"}, BadTimeframe, "weeks and months"),
         ({"since": "2024-02-01", "until": "2024-01-01"}, BadSource, "since < until"),
         ({"since": "yesterday"}, BadSource, "expected a date"),
-        ({"exchange": "binance"}, BadSource, "expected one of the exchanges bybit"),
+        ({"exchange": "bibyt"}, BadSource, "did you mean 'bybit'"),
         ({"symbols": []}, BadSource, "list of symbols"),
     ],
 )

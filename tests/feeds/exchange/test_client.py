@@ -4,17 +4,18 @@ import asyncio
 
 import pytest
 
-from feeds.exchange.client import (
-    Access,
+from feeds.bybit.wire import CCXT_RULES, FAILURE_RULES
+from feeds.exchange.access import Access, Credentials
+from feeds.exchange.ccxt_clients import (
     AsyncClient,
     ClientError,
-    Credentials,
     ProClient,
     SyncClient,
     evidence_of,
+    make_client,
 )
 from feeds.exchange.failures import Evidence, Failure, classify
-from feeds.exchange.rate_limit import Gate
+from feeds.exchange.rate_limit import RateLimiter
 from tests.bybit import Corrupt, DieMidBody, Reset, Respond, RetCode
 
 CLIENTS = [SyncClient, AsyncClient, ProClient]
@@ -40,7 +41,7 @@ def klines(client):
 
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_every_client_reaches_the_base_url_and_counts(kind, bybit):
-    client = kind(Access(base_url=bybit.url), Gate(None))
+    client = make_client(kind, CCXT_RULES, Access(base_url=bybit.url))
     assert len(klines(client)["result"]["list"]) == 3
     assert client.counts == {KLINE: 1}
     assert len(bybit.log) == 1
@@ -67,24 +68,24 @@ def test_every_client_reaches_the_base_url_and_counts(kind, bybit):
 def test_an_error_carries_the_answer_that_made_it(kind, bybit, fault, evidence, failure):
     bybit.inject(fault, times=9)
     with pytest.raises(ClientError) as raised:
-        klines(kind(Access(base_url=bybit.url), Gate(None)))
+        klines(make_client(kind, CCXT_RULES, Access(base_url=bybit.url)))
     found = evidence_of(raised.value)
-    assert (found.status, found.ret_code) == (evidence.status, evidence.ret_code)
-    assert classify(raised.value, found) is failure
+    assert (found.status, found.code) == (evidence.status, evidence.code)
+    assert classify(raised.value, found, FAILURE_RULES) is failure
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_every_request_goes_through_the_gate(kind, bybit):
-    gate = Gate(None)
-    gate.close("closed")
+def test_every_request_keeps_the_rate_limit(kind, bybit):
+    limiter = RateLimiter(None)
+    limiter.close("closed")
     with pytest.raises(Exception, match="closed"):
-        klines(kind(Access(base_url=bybit.url), gate))
+        klines(make_client(kind, CCXT_RULES, Access(base_url=bybit.url), limiter))
     assert bybit.log == []
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_a_base_url_leads_every_url_away_from_the_exchange(kind):
-    client = kind(Access(base_url="http://127.0.0.1:8899/", sandbox=True))
+    client = make_client(kind, CCXT_RULES, Access(base_url="http://127.0.0.1:8899/", sandbox=True))
     urls = client.urls["api"]
 
     def leaves(node):
@@ -100,24 +101,26 @@ def test_a_base_url_leads_every_url_away_from_the_exchange(kind):
 
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_the_sandbox_is_the_testnet(kind):
-    assert "testnet" in kind(Access(sandbox=True)).urls["api"]["private"]
-    assert "testnet" not in kind(Access()).urls["api"]["private"]
+    assert "testnet" in make_client(kind, CCXT_RULES, Access(sandbox=True)).urls["api"]["private"]
+    assert "testnet" not in make_client(kind, CCXT_RULES, Access()).urls["api"]["private"]
 
 
 def test_a_tls_url_has_a_tls_websocket():
-    client = ProClient(Access(base_url="https://mirror.example"))
+    client = make_client(ProClient, CCXT_RULES, Access(base_url="https://mirror.example"))
     assert client.urls["api"]["ws"]["public"]["spot"] == "wss://mirror.example/v5/public/spot"
 
 
 def test_credentials_sign_and_stay_unprinted(bybit):
     access = Access(base_url=bybit.url, credentials=Credentials("key", "hush"))
     assert "hush" not in repr(access)
-    client = SyncClient(access, Gate(None))
+    client = make_client(SyncClient, CCXT_RULES, access)
     signed = client.sign("v5/account/wallet-balance", ["private"], "GET", {})
     assert signed["headers"]["X-BAPI-API-KEY"] == "key"
     assert signed["url"].startswith(bybit.url)
 
 
 def test_public_requests_carry_no_key(bybit):
-    client = SyncClient(Access(base_url=bybit.url, credentials=Credentials("key", "hush")), Gate(None))
+    client = make_client(
+        SyncClient, CCXT_RULES, Access(base_url=bybit.url, credentials=Credentials("key", "hush"))
+    )
     assert "key" not in str(client.sign("v5/market/kline", ["public"], "GET", {}))

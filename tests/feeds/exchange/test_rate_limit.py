@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feeds.bybit.exchange import REQUESTS_PER_SECOND
 from feeds.errors import BadSource, ExchangeBanned
-from feeds.exchange.rate_limit import REQUESTS_PER_SECOND, Gate
+from feeds.exchange.rate_limit import RateLimiter
 
 EXCHANGE = (600, 5.0)  # requests in seconds, for one address
 
@@ -13,11 +14,11 @@ EXCHANGE = (600, 5.0)  # requests in seconds, for one address
 def admitted(rate, pauses):
     """Return when each request goes through, one asked for after every pause, in seconds."""
     now = 0.0
-    gate = Gate(rate, clock=lambda: now)
+    limiter = RateLimiter(rate, clock=lambda: now)
     times = []
     for pause in pauses:
         now += pause
-        times.append(now + gate.admit())
+        times.append(now + limiter.admit())
     return times
 
 
@@ -34,7 +35,7 @@ def test_no_more_than_the_rate_go_through_in_any_second(rate, pauses):
     assert most_within(times, burst / rate * (1 - 1e-9)) <= burst
 
 
-def test_a_crowd_stays_inside_the_exchange_s_limit_though_answers_take_their_time():
+def test_many_requests_stay_inside_the_exchange_s_limit_though_answers_take_their_time():
     times = admitted(REQUESTS_PER_SECOND, [0.0] * 2000)
     allowed, seconds = EXCHANGE
     # A request may reach the exchange up to a second later than another one sent with it.
@@ -47,17 +48,17 @@ def test_nobody_waits_without_need():
     assert admitted(None, [0.0] * 1000) == [0.0] * 1000
 
 
-def test_a_closed_gate_lets_nobody_through():
-    gate = Gate()
-    gate.admit()
-    gate.close("too many requests")
-    for ask in (gate.admit, gate.check):
+def test_a_closed_limiter_lets_nobody_through():
+    limiter = RateLimiter(2.0)
+    limiter.admit()
+    limiter.close("too many requests")
+    for ask in (limiter.admit, limiter.check):
         with pytest.raises(ExchangeBanned, match="too many requests"):
             ask()
-    assert gate.ban == "too many requests"
+    assert limiter.ban == "too many requests"
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_rate_is_positive(rate):
     with pytest.raises(BadSource, match="requests per second > 0"):
-        Gate(rate)
+        RateLimiter(rate)

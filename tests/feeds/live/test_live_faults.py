@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds import load_bars
+from feeds.bybit.stream import BybitStream, topic_of
 from feeds.exchange.failures import Malformed
 from feeds.instruments import Instrument
 from feeds.live.clock import ExchangeClock
 from feeds.live.events import Bar, Failed, LiveSettings, Notice, Status
 from feeds.live.queue import LiveQueue
 from feeds.live.source import LiveSource, LiveThread
-from feeds.live.stream import read_candles, topic_of
 from feeds.store.keys import SeriesKey
 from feeds.store.series_store import read_series
 from tests.bybit import (
@@ -312,14 +312,14 @@ WHOLE = {"topic": TOPIC, "type": "snapshot", "ts": START // MINUTE * MINUTE + MI
 @given(JSON)
 def test_any_json_is_no_candle_or_says_why(frame):
     with contextlib.suppress(Malformed):
-        assert read_candles(frame, TOPIC, BTC, MINUTE) == []
+        assert BybitStream().candles(frame, BTC, "1m") == []
 
 
 @given(st.sampled_from(sorted(CANDLE)), JSON)
 def test_a_candle_with_one_strange_field_is_refused_or_plain(name, value):
     frame = {**WHOLE, "data": [{**CANDLE, name: value}]}
     try:
-        [candle] = read_candles(frame, TOPIC, BTC, MINUTE)
+        [candle] = BybitStream().candles(frame, BTC, "1m")
     except Malformed:
         return
     opened, high, low, close, volume = candle.values
@@ -329,14 +329,14 @@ def test_a_candle_with_one_strange_field_is_refused_or_plain(name, value):
 
 
 def test_the_whole_frame_is_a_candle():
-    [candle] = read_candles(WHOLE, TOPIC, BTC, MINUTE)
+    [candle] = BybitStream().candles(WHOLE, BTC, "1m")
     assert (candle.start, candle.values, candle.closed) == (CANDLE["start"], (2.0, 3.0, 1.0, 2.0, 1.0), True)
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "x", [None], [[]], [{}], 7])
 def test_a_frame_of_the_topic_without_candles_is_refused(data):
     with pytest.raises(Malformed):
-        read_candles({**WHOLE, "data": data}, TOPIC, BTC, MINUTE)
+        BybitStream().candles({**WHOLE, "data": data}, BTC, "1m")
 
 
 # --- the clock

@@ -59,7 +59,7 @@ class ScriptedMarket:
         clock: Callable[[], int | None] = lambda: None,
         grace: float = 10.0,
     ) -> None:
-        self.grace = grace
+        self.grace, self.exchange = grace, "bybit"
         self.frames = {str(frame.attrs["symbol"]): frame for frame in frames}
         self._now, self._before, self._clock = now, before, clock
         self.asked: list[tuple[str, int]] = []

@@ -226,7 +226,7 @@ def test_an_exchange_that_is_not_there_is_said_so(work, monkeypatch):
     class Nowhere:
         url = "http://127.0.0.1:9"
 
-    monkeypatch.setattr("feeds.bybit.market.Retry", lambda: Retry(attempts=1))
+    monkeypatch.setattr("feeds.exchange.market.Retry", lambda: Retry(attempts=1))
     done = run(Nowhere)
     assert done.exit_code == 1
     assert "bybit does not give" in done.stderr

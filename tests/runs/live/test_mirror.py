@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from feeds import simulate
 from feeds.bybit.market import Bybit
 from feeds.bybit.orders import OrderClient, Patience
-from feeds.exchange.client import Access, Credentials
-from feeds.exchange.rate_limit import Gate
+from feeds.exchange.access import Access, Credentials
+from feeds.exchange.rate_limit import RateLimiter
 from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from runs.backtest import strategy_defaults
@@ -190,7 +190,7 @@ def go(
     )
     with Bybit(base_url=exchange.url) as public:
         rules = {SYMBOL: public.instrument("BTCUSDT")}
-    with OrderClient(access, gate=Gate(None), retry=retry, patience=patience) as client:
+    with OrderClient(access, limiter=RateLimiter(None), retry=retry, patience=patience) as client:
 
         def shadow(journal, kill, status):
             return Mirror(client, rules, caps, journal, kill, status, adopt=adopt, max_loss=loss)

@@ -1,7 +1,7 @@
-"""Strict clients of Bybit, synchronous, asynchronous and by websocket: the one file that imports ccxt.
+"""Strict clients of any exchange, synchronous, asynchronous and by websocket: the one file that imports ccxt.
 
-ccxt turns a broken HTTP 200 into "no data"; here it is an error that carries its evidence. What a failure
-means is in feeds.exchange.failures, what to ask and how to read the answer in feeds.bybit.endpoints.
+ccxt turns a broken HTTP 200 into "no data"; here it is an error that carries its evidence. What a failure means is in
+feeds.exchange.failures; what is special about an exchange is in its `CcxtRules`.
 """
 
 import asyncio
@@ -13,88 +13,67 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextvars import Context, ContextVar, copy_context
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ccxt
 import ccxt.async_support
 import ccxt.pro
 
-from ..errors import BadSource
-from .failures import Evidence, malformed
-from .rate_limit import Gate
+from .access import Access
+from .failures import Evidence
+from .protocol import CcxtRules
+from .rate_limit import RateLimiter
 
 __all__ = [
-    "TALLY",
-    "Access",
+    "REQUEST_COUNTS",
     "AsyncClient",
     "ClientError",
-    "Credentials",
     "ProClient",
     "SyncClient",
     "evidence_of",
+    "make_client",
     "rest_path",
 ]
 
 ClientError = ccxt.BaseError
 """The class of everything that a client raises by itself."""
 
-TALLY: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
+REQUEST_COUNTS: ContextVar[Counter[str] | None] = ContextVar("request_counts", default=None)
 """Counts requests by path for the task that sets it and the tasks that it starts, beside the client's counts."""
 
 # What a synchronous request may take beyond its timeout, so that the client's own error comes first.
 _SLACK_SECONDS = 0.5
-_CATEGORIES = ("linear", "inverse", "spot", "option")
-_Mixed: Any = ccxt.bybit if TYPE_CHECKING else object
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Hold an API key; its secret is never printed."""
-
-    key: str
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """Say how to reach the exchange.
-
-    `base_url` ("http://HOST:PORT") replaces the exchange's host for REST and, as ws://HOST:PORT/v5/..., for
-    the websocket; `sandbox` means the exchange's testnet where no base URL is given. `timeout` is seconds a
-    request.
-
-    Raises:
-        BadSource: `base_url` is no URL of a host.
-    """
-
-    base_url: str | None = None
-    timeout: float = 10.0
-    credentials: Credentials | None = None
-    sandbox: bool = False
-
-    def __post_init__(self) -> None:
-        if self.base_url is not None and not re.fullmatch(r"https?://[^/\s?#@]+/?", self.base_url):
-            raise BadSource(f"expected a base URL such as 'http://127.0.0.1:8899', found {self.base_url!r}")
+_Mixed: Any = ccxt.Exchange if TYPE_CHECKING else object
 
 
 class _Strict(_Mixed):  # type: ignore[misc]
-    """Count requests, let them through the gate one by one, and refuse what is not a whole answer."""
+    """Count requests, keep the rate limit, and refuse what is not a whole answer; ccxt's class comes after it.
 
+    `library` is the part of ccxt that has the class to build on, which `make_client` looks up.
+    """
+
+    library: Any
     session: Any
 
-    def __init__(self, access: Access, gate: Gate | None = None) -> None:
+    def __init__(self, rules: CcxtRules, access: Access, limiter: RateLimiter) -> None:
         self.counts: Counter[str] = Counter()
-        self.gate = gate or Gate()
-        super().__init__(_config(access))
+        self.rules = rules
+        self.limiter = limiter
+        super().__init__(_config(rules, access))
         # Replaces every URL, so it comes before our own.
         if access.sandbox:
             self.set_sandbox_mode(True)
         if access.base_url is not None:
-            self.urls["api"] = _urls(access.base_url.rstrip("/"))
+            self.urls["api"] = rules.urls(access.base_url.rstrip("/"))
+
+    def calculate_rate_limiter_cost(
+        self, api: Any, method: str, path: str, params: Mapping[str, Any], config: Any = None
+    ) -> int:
+        return self.rules.weight(path, params)
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        for counts in (self.counts, TALLY.get()):
+        for counts in (self.counts, REQUEST_COUNTS.get()):
             if counts is not None:
                 counts[rest_path(url)] += 1
         return super().fetch(url, method, headers, body)
@@ -117,12 +96,13 @@ class _Strict(_Mixed):  # type: ignore[misc]
         request_headers: Any,
         request_body: Any,
     ) -> Any:
-        wrong = malformed(url, response)
-        evidence = Evidence(code, None if wrong else int(response["retCode"]), dict(headers or {}))
+        wrong = self.rules.malformed(url, response)
+        evidence = Evidence(code, self.rules.error_code(response), dict(headers or {}))
         try:
             if code < 400 and wrong:
                 raise ccxt.BadResponse(f"{wrong}: {str(body)[:80]!r}")
-            whole = response if isinstance(response, dict) else None
+            # ccxt expects JSON that is an object or a list, or nothing.
+            whole = response if isinstance(response, dict | list) else None
             super().handle_errors(
                 code, reason, url, method, headers, body, whole, request_headers, request_body
             )
@@ -135,8 +115,10 @@ class _Strict(_Mixed):  # type: ignore[misc]
             raise
 
 
-class SyncClient(_Strict, ccxt.bybit):  # type: ignore[misc]
+class SyncClient(_Strict):
     """ccxt's synchronous client."""
+
+    library = ccxt
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         # ccxt limits the silence between two bytes: an answer that trickles in would be waited for without end.
@@ -161,33 +143,55 @@ class SyncClient(_Strict, ccxt.bybit):  # type: ignore[misc]
                 f"{method} {url}: no whole answer in {self.timeout / 1000:g} s"
             ) from None
 
-    def throttle(self, cost: Any = None) -> None:
-        time.sleep(self.gate.admit())
-        self.gate.check()
+    def throttle(self, cost: int | None = None) -> None:
+        time.sleep(self.limiter.admit(cost or 1))
+        self.limiter.check()
 
 
 class _AsyncStrict(_Strict):
-    def __init__(self, access: Access, gate: Gate | None = None) -> None:
-        super().__init__(access, gate)
-        if str(self.urls["api"]["public"]).startswith("http:"):
+    def __init__(self, rules: CcxtRules, access: Access, limiter: RateLimiter) -> None:
+        super().__init__(rules, access, limiter)
+        if (access.base_url or "").startswith("http:"):
             self.timeout_on_exit = 0  # what ccxt waits for is the end of TLS sessions
 
     def open(self, *arguments: Any) -> None:
         super().open(*arguments)
-        # aiohttp sends a request again by itself when a kept connection was cut: past the gate, uncounted.
+        # aiohttp sends a request again by itself when a kept connection was cut: past the rate limit, uncounted.
         self.session._retry_connection = False
 
-    async def throttle(self, cost: Any = None) -> None:
-        await asyncio.sleep(self.gate.admit())
-        self.gate.check()
+    async def throttle(self, cost: int | None = None) -> None:
+        await asyncio.sleep(self.limiter.admit(cost or 1))
+        self.limiter.check()
 
 
-class AsyncClient(_AsyncStrict, ccxt.async_support.bybit):  # type: ignore[misc]
+class AsyncClient(_AsyncStrict):
     """ccxt's asynchronous client."""
 
+    library = ccxt.async_support
 
-class ProClient(_AsyncStrict, ccxt.pro.bybit):  # type: ignore[misc]
+
+class ProClient(_AsyncStrict):
     """ccxt's websocket client, its REST part as strict as the others."""
+
+    library = ccxt.pro
+
+
+_Client = TypeVar("_Client", bound=_Strict)
+
+
+def make_client(
+    kind: type[_Client], rules: CcxtRules, access: Access, limiter: RateLimiter | None = None
+) -> _Client:
+    """Return a client of a kind (one of the above, or a class based on it) of the exchange that `rules` describe."""
+    base: Any = kind
+    made: _Client = _mixed(base, rules.ccxt_id)(rules, access, limiter or RateLimiter(None))
+    return made
+
+
+@lru_cache
+def _mixed(kind: Any, ccxt_id: str) -> Any:
+    """Return a class of ccxt's with a kind of strict client before it."""
+    return type(kind.__name__, (kind, getattr(kind.library, ccxt_id)), {})
 
 
 def evidence_of(error: BaseException) -> Evidence:
@@ -201,30 +205,12 @@ def rest_path(url: str) -> str:
     return re.sub(r"\?.*|^\w+://[^/]*", "", url)
 
 
-def _config(access: Access) -> dict[str, Any]:
+def _config(rules: CcxtRules, access: Access) -> dict[str, Any]:
     config: dict[str, Any] = {
         "timeout": int(access.timeout * 1000),
         "enableRateLimit": True,  # or `throttle` is not called
-        "has": {"fetchCurrencies": False},
-        "options": {"defaultType": "swap"},
+        **rules.config,
     }
     if access.credentials is not None:
         config |= {"apiKey": access.credentials.key, "secret": access.credentials.secret}
     return config
-
-
-def _urls(host: str) -> dict[str, Any]:
-    stream = re.sub(r"^http", "ws", host) + "/v5"
-    private = f"{stream}/private"
-    return {
-        **dict.fromkeys(("public", "private", "spot", "futures", "v2"), host),
-        "ws": {
-            "public": {category: f"{stream}/public/{category}" for category in _CATEGORIES},
-            "private": {
-                "spot": {"unified": private, "nonUnified": private},
-                "contract": private,
-                "usdc": private,
-                "trade": f"{stream}/trade",
-            },
-        },
-    }

@@ -1,9 +1,8 @@
-"""What an order is, what became of it, and how long to wait until that is certain."""
+"""Orders, their outcomes and positions, in terms that every exchange shares."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol, Self
 
 from ..errors import ExchangeError
 from ..instruments import Instrument
@@ -14,7 +13,7 @@ __all__ = [
     "OrderRejected",
     "OrderState",
     "OrderUnknown",
-    "Patience",
+    "Orders",
     "PlacedOrder",
 ]
 
@@ -23,7 +22,7 @@ class OrderRejected(ExchangeError):
     """Report an order that the exchange refused: it does not exist, and will not.
 
     Attributes:
-        code: the exchange's retCode, None when it never got through to the exchange.
+        code: the exchange's error code, None when it never got through to the exchange.
     """
 
     def __init__(self, message: str, code: int | None = None) -> None:
@@ -80,19 +79,36 @@ class HeldPosition:
     price: Decimal
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds, for an order to be certain; `window` is the exchange's receive window.
+class Orders(Protocol):
+    """Trade one account: what a live run asks of an exchange. A context manager that closes its connections."""
 
-    `ban` is how long nothing is sent after the exchange refused this address. A request that is older than the window
-    when it arrives is refused, so an order that is not found `window` and `margin` after it was sent does not exist.
-    """
+    def __enter__(self) -> Self: ...
 
-    window: float = 5.0
-    margin: float = 2.0
-    pause: float = 0.25
-    fill: float = 10.0
-    attempts: int = 3
-    ban: float = 900.0
-    sleep: Callable[[float], None] = time.sleep
-    monotonic: Callable[[], float] = time.monotonic
+    def __exit__(self, *exc: object) -> None: ...
+
+    def equity(self) -> Decimal:
+        """Return the account's equity in USDT, unrealised gains included."""
+
+    def position(self, instrument: Instrument) -> HeldPosition:
+        """Return the position in an instrument; none is size 0."""
+
+    def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
+        """Return the orders in the book of an instrument."""
+
+    def create(self, order: MarketOrder) -> OrderState:
+        """Send an order once and return what became of it.
+
+        Raises:
+            OrderRejected: it does not exist and will not.
+            OrderUnknown: it may exist; ask `settle` later.
+        """
+
+    def settle(self, order: MarketOrder, sent: float) -> OrderState | None:
+        """Return what became of an order sent at `sent` (monotonic seconds), None if it never arrived.
+
+        Raises:
+            OrderUnknown: the exchange does not say.
+        """
+
+    def cancel_all(self, instrument: Instrument) -> None:
+        """Cancel the orders in the book of an instrument."""

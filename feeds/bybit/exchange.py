@@ -1,0 +1,224 @@
+"""What Bybit (v5) answers: its capabilities, what to ask of each endpoint and how to read the answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..bars.timeframes import to_ms
+from ..bars.times import iso
+from ..errors import BadSource, BadTimeframe
+from ..exchange.access import Access
+from ..exchange.dialogue import Call, Dialogue, Question
+from ..exchange.failures import Malformed
+from ..exchange.order_types import Orders
+from ..exchange.protocol import Capabilities, Exchange
+from ..exchange.rows import Table, read_stamp, select, unite
+from ..instruments import Instrument
+from .parse import parse_funding, parse_instrument, parse_klines, parse_open_interest
+from .stream import BybitStream
+from .wire import CCXT_RULES, FAILURE_RULES
+
+__all__ = [
+    "EXCHANGE",
+    "FUNDING_LIMIT",
+    "KLINE_LIMIT",
+    "OPEN_INTEREST_LIMIT",
+    "OPEN_INTEREST_TIMEFRAMES",
+    "REQUESTS_PER_SECOND",
+    "BybitExchange",
+]
+
+KLINE_LIMIT = 1000
+FUNDING_LIMIT = 200
+OPEN_INTEREST_LIMIT = 200
+OPEN_INTEREST_TIMEFRAMES = {"5m": "5min", "15m": "15min", "30m": "30min", "1h": "1h", "4h": "4h", "1d": "1d"}
+# The exchange allows an address 600 requests in 5 s. At most 100 in any second are at most 600 in any 6 s, so
+# the answers' way through the network may differ by a second before the exchange could count 600 in 5.
+REQUESTS_PER_SECOND = 100.0
+
+_INSTRUMENTS_LIMIT = 1000
+
+
+class BybitExchange(Exchange):
+    """Bybit v5: perpetuals and spot, history, live candles and orders."""
+
+    name = "bybit"
+    capabilities = Capabilities(
+        categories=("linear", "spot", "inverse"),
+        timeframes=("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"),
+        kline_limit=KLINE_LIMIT,
+        funding_limit=FUNDING_LIMIT,
+        funding_newest_first=True,
+        open_interest_limit=OPEN_INTEREST_LIMIT,
+        requests_per_second=REQUESTS_PER_SECOND,
+        mark_prices=True,
+        open_interest=True,
+        stream=True,
+        orders=True,
+    )
+    ccxt_rules = CCXT_RULES
+    failure_rules = FAILURE_RULES
+
+    def server_time(self) -> Question[int]:
+        """Ask for the exchange's clock in UTC ms."""
+
+        def dialogue() -> Dialogue[int]:
+            answer = yield lambda client: client.public_get_v5_market_time()
+            return _stamp(answer)
+
+        return Question("the time", dialogue)
+
+    def instruments(self, category: str) -> Question[dict[str, Instrument]]:
+        """Ask for the perpetuals ("linear", "inverse") or pairs ("spot") by symbol, those before launch too."""
+
+        def dialogue() -> Dialogue[dict[str, Instrument]]:
+            found: dict[str, Instrument] = {}
+            for query in _instrument_queries(category):
+                known, cursor = -1, ""
+                while known < len(found):
+                    known = len(found)
+                    answer = yield _instruments_info({**query, **({"cursor": cursor} if cursor else {})})
+                    rows = answer["result"]["list"]
+                    parsed = [parse_instrument(row, category) for row in rows]
+                    found |= {
+                        instrument.symbol: instrument for instrument in parsed if instrument is not None
+                    }
+                    cursor = answer["result"].get("nextPageCursor") or ""
+                    if not cursor:
+                        break
+            if not found:
+                raise Malformed("expected instruments, found none")
+            return found
+
+        return Question(f"{category} instruments", dialogue)
+
+    def klines(
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
+    ) -> Question[Table]:
+        """Ask for the bars that open in [start, end), at most KLINE_LIMIT bars wide.
+
+        The open one is included, unless only those are wanted that closed `closed_for` ms before the answer's stamp.
+        """
+        call = _kline_call("kline", instrument, timeframe, start, end)
+        what = f"{timeframe} bars of {instrument.symbol} from {iso(start)}"
+        return Question(what, lambda: _bars(call, instrument, (start, end, to_ms(timeframe)), closed_for))
+
+    def mark_klines(
+        self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
+    ) -> Question[Table]:
+        """Ask for the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
+        call = _kline_call("mark_price_kline", instrument, timeframe, start, end)
+        what = f"{timeframe} mark price of {instrument.symbol} from {iso(start)}"
+        window = (start, end, to_ms(timeframe))
+        return Question(what, lambda: _bars(call, instrument, window, closed_for, mark=True))
+
+    def funding(self, instrument: Instrument, start: int, end: int) -> Question[Table]:
+        """Ask for the newest settlements in [start, end), FUNDING_LIMIT at most."""
+        query = {
+            "category": instrument.category,
+            "symbol": instrument.id,
+            "startTime": start,
+            "endTime": end - 1,
+            "limit": FUNDING_LIMIT,
+        }
+
+        def dialogue() -> Dialogue[Table]:
+            answer = yield lambda client: client.public_get_v5_market_funding_history(query)
+            return parse_funding(answer["result"], instrument.id, start, end)
+
+        return Question(f"funding of {instrument.symbol} from {iso(start)}", dialogue)
+
+    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Question[Table]:
+        """Ask for the open interest every `timeframe` in [start, end), OPEN_INTEREST_LIMIT rows at most."""
+        step = to_ms(timeframe)
+        if timeframe not in OPEN_INTEREST_TIMEFRAMES:
+            raise BadTimeframe(
+                f"open interest comes every {', '.join(OPEN_INTEREST_TIMEFRAMES)}, found {timeframe!r}"
+            )
+        query = {
+            "category": instrument.category,
+            "symbol": instrument.id,
+            "intervalTime": OPEN_INTEREST_TIMEFRAMES[timeframe],
+            **_window(start, end, step, OPEN_INTEREST_LIMIT, "startTime", "endTime"),
+        }
+
+        def dialogue() -> Dialogue[Table]:
+            answer = yield _open_interest(query)
+            rows = parse_open_interest(answer["result"], instrument.id, start, end, step)
+            known, cursor = -1, answer["result"].get("nextPageCursor")
+            # A page may be cut short; a cursor that brings nothing new is the end.
+            while known < len(rows["timestamp"]) < (end - start) // step and cursor:
+                known = len(rows["timestamp"])
+                answer = yield _open_interest({**query, "cursor": cursor})
+                rows = unite(rows, parse_open_interest(answer["result"], instrument.id, start, end, step))
+                cursor = answer["result"].get("nextPageCursor")
+            return rows
+
+        return Question(f"open interest of {instrument.symbol} from {iso(start)}", dialogue)
+
+    def stream(self) -> BybitStream:
+        """Return how candles are pushed."""
+        return BybitStream()
+
+    def orders(self, access: Access) -> Orders:
+        """Return a client of the account that `access` has the credentials of."""
+        from .orders import OrderClient  # it needs ccxt
+
+        return OrderClient(access)
+
+
+EXCHANGE = BybitExchange()
+
+
+def _instrument_queries(category: str) -> list[dict[str, Any]]:
+    if category == "spot":
+        return [{"category": category}]  # not paged, and nothing to come
+    query = {"category": category, "limit": _INSTRUMENTS_LIMIT}
+    return [query, {**query, "status": "PreLaunch"}]  # without a status only what trades is listed
+
+
+def _instruments_info(query: Mapping[str, Any]) -> Call:
+    return lambda client: client.public_get_v5_market_instruments_info(query)
+
+
+def _open_interest(query: Mapping[str, Any]) -> Call:
+    return lambda client: client.public_get_v5_market_open_interest(query)
+
+
+def _kline_call(endpoint: str, instrument: Instrument, timeframe: str, start: int, end: int) -> Call:
+    query = {
+        "category": instrument.category,
+        "symbol": instrument.id,
+        "interval": "D" if timeframe == "1d" else str(to_ms(timeframe) // 60_000),
+        **_window(start, end, to_ms(timeframe), KLINE_LIMIT, "start", "end"),
+    }
+    return lambda client: getattr(client, f"public_get_v5_market_{endpoint}")(query)
+
+
+def _bars(
+    call: Call,
+    instrument: Instrument,
+    window: tuple[int, int, int],
+    closed_for: int | None,
+    *,
+    mark: bool = False,
+) -> Dialogue[Table]:
+    """Return the bars of a window (start, end, step); closed ones are told by the answer's own stamp."""
+    answer = yield call
+    rows = parse_klines(answer["result"], instrument, *window, mark=mark)
+    if closed_for is None:
+        return rows
+    return select(rows, rows["timestamp"] + window[2] <= _stamp(answer) - closed_for)
+
+
+def _stamp(answer: Mapping[str, Any]) -> int:
+    """Return when the exchange gave an answer, in UTC ms."""
+    return read_stamp(answer.get("time"))
+
+
+def _window(start: int, end: int, step: int, limit: int, first: str, last: str) -> dict[str, int]:
+    """Return the query of a window too narrow for the exchange's cut to the newest `limit` rows."""
+    if start % step or end % step or not 0 < end - start <= limit * step:
+        raise BadSource(
+            f"expected a window of 1 to {limit} bars on the grid, found {iso(start)} to {iso(end)}"
+        )
+    return {first: start, last: end - step, "limit": limit}
