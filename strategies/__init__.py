@@ -14,9 +14,9 @@ from .analyzers import (
     Trades,
 )
 from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-from .decision import Decision, Observation, Rules, decide
+from .decision import Conditions, Decision, Observation, Rules, decide
 from .indicators import MarketScore, MarketState
-from .live_strategy import Conditions, LiveScoreStrategy, Watch
+from .live_strategy import LiveScoreStrategy, Watch
 from .models import precompute
 from .score_strategy import ScoreStrategy
 

@@ -21,7 +21,7 @@ from runs.live.journal import JOURNAL, open_journal
 from tests.bybit import HOUR, LoopbackBybit, Reset
 from tests.bybit.fixtures import NOW
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPEN = NOW // HOUR * HOUR
 LOOSE = ("--set", "confidence_threshold=0.0", "--set", "rebalance_band=0.05", "--set", "density_quantile=0.0")
 
