@@ -43,7 +43,7 @@ class DecisionRecorder:
         target: float,
         position: float,
     ) -> None:
-        """Add a row: Backtrader date of the bar's close, number of the symbol, code of the reason, the other columns."""
+        """Add a row: Backtrader date of the bar's close, symbol number, reason code, the other columns."""
         self._rows += _pack(
             date,
             close,
