@@ -50,16 +50,12 @@ def check_params(params: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the message names the parameter, what it may be, and what it was.
     """
-    rules = {name: value for name, value in params.items() if name not in ("signal", "leverage")}
     try:
-        Rules(**rules)
+        Rules(**{name: value for name, value in params.items() if name != "signal"})
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if params["signal"] not in SIGNALS:
         raise ConfigError(f"signal: expected one of {', '.join(SIGNALS)}; found {params['signal']!r}")
-    leverage = params["leverage"]
-    if isinstance(leverage, bool) or not isinstance(leverage, int | float) or not leverage > 0:
-        raise ConfigError(f"leverage: expected a positive number, found {leverage!r}")
 
 
 def backtest(

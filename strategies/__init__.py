@@ -19,9 +19,9 @@ if TYPE_CHECKING:
         Trades,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-    from .decision import Decision, Observation, Rules, decide
+    from .decision import Conditions, Decision, Observation, Rules, decide
     from .indicators import MarketScore, MarketState
-    from .live_strategy import Conditions, LiveScoreStrategy, Watch
+    from .live_strategy import LiveScoreStrategy, Watch
     from .models import precompute
     from .score_strategy import ScoreStrategy
 
@@ -46,6 +46,7 @@ _EXPORTS = {
         "orders_to_replay",
     ),
     ".decision": (
+        "Conditions",
         "Decision",
         "Observation",
         "Rules",
@@ -56,7 +57,6 @@ _EXPORTS = {
         "MarketState",
     ),
     ".live_strategy": (
-        "Conditions",
         "LiveScoreStrategy",
         "Watch",
     ),

@@ -15,7 +15,6 @@ __all__ = ["DecisionRecorder"]
 _FLOATS = ("close", "score", "signal", "confidence", "log_density", "density_rank", "target", "position")
 _ROW = np.dtype([("date", "<f8"), *((name, "<f8") for name in _FLOATS), ("symbol", "u1"), ("reason", "u1")])
 _pack = struct.Struct(f"<{1 + len(_FLOATS)}d2B").pack  # a row in one call: nine columns would take nine
-_CODES = {reason: code for code, reason in enumerate(REASONS)}
 
 
 class DecisionRecorder:
@@ -34,7 +33,7 @@ class DecisionRecorder:
         self,
         date: float,
         symbol: int,
-        reason: str,
+        reason: int,
         close: float,
         score: float,
         signal: float,
@@ -44,7 +43,7 @@ class DecisionRecorder:
         target: float,
         position: float,
     ) -> None:
-        """Add a row: Backtrader date of the bar's close, symbol number, reason, and the numbers in column order."""
+        """Add a row: Backtrader date of the bar's close, symbol number, reason code, the other columns."""
         self._rows += _pack(
             date,
             close,
@@ -56,7 +55,7 @@ class DecisionRecorder:
             target,
             position,
             symbol,
-            _CODES[reason],
+            reason,
         )
 
     def rows(self, start: int) -> list[dict[str, Any]]:

@@ -13,7 +13,22 @@ from scorenet.model import Evaluation
 
 from .buffers import Rows
 from .datas import bar_milliseconds, periods_per_year, symbol_of, to_date
-from .decision import Rules, agreement, choose
+from .decision import (
+    KEEPS,
+    AccountState,
+    Conditions,
+    Observation,
+    Rules,
+    agreement,
+    cap_factor,
+    capped,
+    choose,
+    exposure_of,
+    is_silent,
+    may_order,
+    watch_equity,
+    with_order,
+)
 from .indicators import MarketScore
 from .models import resolve_model
 from .recorder import DecisionRecorder
@@ -43,8 +58,8 @@ class _Desk:
     signals: list[float] = field(default_factory=list)
 
 
-# The desk, target, reason, exposure held, and the model's values: a tuple, for there is one a bar.
-_Plan = tuple[_Desk, float, str, float, tuple[float, ...]]
+# The desk, target exposure, code of the reason, and what was known: a tuple, for there is one a bar.
+_Plan = tuple[_Desk, float, int, Observation]
 
 
 class ScoreStrategy(bt.Strategy):
@@ -56,35 +71,34 @@ class ScoreStrategy(bt.Strategy):
     Params:
       - ``model``: a model folder or a `ScoreModel`.
       - ``signal`` (def: "forward"): "forward" or "state".
-      - ``leverage`` (def: 1.0): cap on the sum of |exposure| over all symbols.
       - ``trade_from`` (def: None): UTC ms; earlier bars are warm-up only.
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
         ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
-        ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``rebalance_band``, ``cooldown``,
-        ``max_drawdown_stop``, ``stale_after``.
+        ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
+        ``cooldown``, ``max_drawdown_stop``, ``stale_after``.
+
+    A subclass says what holds besides the bars in `conditions`, and hears of every order sent in `order_sent`.
 
     Attributes:
         decisions: a `DecisionRecorder`, a row per bar and symbol.
         rejections: orders the broker refused.
     """
 
-    params = (("model", None), ("signal", "forward"), ("leverage", 1.0), ("trade_from", None), *_RULES)
+    params = (("model", None), ("signal", "forward"), ("trade_from", None), *_RULES)
 
     def __init__(self) -> None:
         self.rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
-        if not self.p.leverage > 0:
-            raise ValueError(f"leverage: expected a positive number, found {self.p.leverage!r}")
         self.model = resolve_model(self.p.model)
         self._lookback = self.model.lookback
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
         self.rejections = 0
         self._from = None if self.p.trade_from is None else to_date(self.p.trade_from)
-        self._peak, self._floor, self._halted = -math.inf, 0.0, False
+        self._account = AccountState()
         self._desks = [self._open_desk(number, data) for number, data in enumerate(self.datas)]
         self._by_data = {id(desk.data): desk for desk in self._desks}
         self._now, self._part = self.lines.datetime, len(self._desks)
-        self._may_pass_leverage = self._part > 1 or self.rules.max_exposure > self.p.leverage
+        self._may_pass_leverage = self._part > 1 or self.rules.max_exposure > self.rules.leverage
 
     def _open_desk(self, number: int, data: Any) -> _Desk:
         step = bar_milliseconds(data)
@@ -102,58 +116,67 @@ class ScoreStrategy(bt.Strategy):
     def prenext(self) -> None:
         self.next()
 
+    def conditions(self) -> Conditions:
+        """Return what holds for all symbols besides the bars; asked once before each bar is decided."""
+        return _ORDINARY
+
+    def order_sent(self, order: Any) -> None:
+        """Hear of an order that was just sent."""
+
+    def waiting(self, data: Any) -> float:
+        """Return the size (signed base units) that the order in the book for `data` still has to fill."""
+        order = self._by_data[id(data)].order
+        return 0.0 if order is None else float(order.executed.remsize)
+
     def next(self) -> None:
-        equity = self.broker.getvalue()
-        if not self._floor < equity <= self._peak:
-            self._watch_drawdown(equity)
-        now = self._now[0]
+        now, equity, conditions = self._now[0], self.broker.getvalue(), self.conditions()
+        account = self._account
+        if not account.floor < equity <= account.peak:
+            self._account = watch_equity(self.rules, account, equity)
         plans = []
         for desk in self._desks:
             bars = desk.clock.lencount
             if bars > desk.bars:
                 desk.bars = bars
-                plans.append(self._consider(desk, equity))
-            elif desk.bars and self._silent(desk, now):
-                plans.append((desk, 0.0, "stale", self._exposure(desk, equity), _UNKNOWN))
+                seen = self._observe(desk, equity, conditions)
+            elif desk.bars and is_silent(self.rules, now - desk.clock[0], desk.step_days):
+                seen = self._without_values(desk, equity, conditions, silent=True)
+            else:
+                continue
+            plans.append((desk, *choose(self.rules, seen), seen))
         if self._may_pass_leverage:
             plans = self._within_leverage(plans, equity)
-        for desk, target, reason, held, seen in plans:
-            if reason not in _KEEPS:
-                self._act(desk, target, equity, held)
-            score, signal, confidence, _, log_density, rank, _ = seen
+        for desk, target, code, seen in plans:
+            if code not in KEEPS and may_order(seen, code):
+                code = self._act(desk, target, code, equity, seen.exposure)
             self.decisions.append(
                 now,
                 desk.number,
-                reason,
+                code,
                 desk.close[0],
-                score,
-                signal,
-                confidence,
-                log_density,
-                rank,
+                seen.score,
+                seen.signal,
+                seen.confidence,
+                seen.log_density,
+                seen.density_rank,
                 target,
-                held,
+                seen.exposure,
             )
 
-    def _consider(self, desk: _Desk, equity: float) -> _Plan:
-        held = self._exposure(desk, equity)
+    def _observe(self, desk: _Desk, equity: float, conditions: Conditions) -> Observation:
         if desk.bars <= self._lookback:
-            return desk, 0.0, "warmup", held, _UNKNOWN
-        seen = desk.score.current()
-        if desk.gate is not None and seen[5] == seen[5]:  # NaN where the state is not defined
-            seen = (*seen[:5], desk.gate.update(seen[5]), seen[6])
-        score, signal, confidence, score_std, _, rank, volatility = seen
-        rules, share, part = self.rules, 1.0, self._part
-        if rules.consistency_window:
+            return self._without_values(desk, equity, conditions, silent=False)
+        score, signal, confidence, score_std, log_density, rank, volatility = desk.score.current()
+        if desk.gate is not None and rank == rank:  # NaN where the state is not defined
+            rank = desk.gate.update(rank)
+        window, share = self.rules.consistency_window, 1.0
+        if window:
             desk.signals.append(signal)
-            del desk.signals[: -rules.consistency_window]
-            share = agreement(desk.signals, rules.consistency_window)
-        if self._from is not None and desk.clock[0] < self._from:
-            return desk, 0.0, "warmup", held, seen
-        if self._halted:
-            return desk, 0.0, "halted", held, seen
-        target, reason = choose(
-            rules,
+            del desk.signals[:-window]
+            share = agreement(desk.signals, window)
+        account = self._account
+        # By position, in the order of the fields: names cost as much as the decision itself.
+        return Observation(
             score,
             signal,
             confidence,
@@ -161,58 +184,57 @@ class ScoreStrategy(bt.Strategy):
             rank,
             volatility * desk.root_year,
             share,
-            held * part,
+            exposure_of(self.broker.getposition(desk.data).size, desk.close[0], equity),
             desk.bars - desk.last_fill,
+            self._part,
+            self._from is not None and desk.clock[0] < self._from,
+            False,
+            *conditions,
+            account.ruined,
+            account.stopped,
+            log_density,
         )
-        # What is kept is kept to the last bit: held * part / part need not be held.
-        return desk, held if reason in _KEEPS else target / part, reason, held, seen
 
-    def _exposure(self, desk: _Desk, equity: float) -> float:
-        size = self.broker.getposition(desk.data).size
-        if not size or equity <= 0:
-            return 0.0
-        return size * desk.close[0] / equity
-
-    def _watch_drawdown(self, equity: float) -> None:
-        if equity > self._peak:
-            limit, self._peak = self.rules.max_drawdown_stop, equity
-            self._floor = max(equity * (1 - limit), 0.0) if limit else 0.0
-        if equity <= self._floor:
-            self._halted = True
-
-    def _silent(self, desk: _Desk, now: float) -> bool:
-        limit = self.rules.stale_after
-        return bool(limit) and now - desk.clock[0] > limit * desk.step_days + desk.step_days / 2
+    def _without_values(
+        self, desk: _Desk, equity: float, conditions: Conditions, *, silent: bool
+    ) -> Observation:
+        """Observe a symbol without a bar, or with too few bars for the model."""
+        return _UNKNOWN._replace(
+            exposure=exposure_of(self.broker.getposition(desk.data).size, desk.close[0], equity),
+            symbols=self._part,
+            warming=not silent,
+            silent=silent,
+            late=conditions.late,
+            kill_switch=conditions.halted,
+            flatten=conditions.flatten,
+            ruined=self._account.ruined,
+            stopped=self._account.stopped,
+        )
 
     def _within_leverage(self, plans: list[_Plan], equity: float) -> list[_Plan]:
-        """Shrink the targets of this bar alike when the account's gross exposure would pass the leverage cap.
-
-        What is held shrinks with the rest, but no step inside the rebalance band is made: drift may pass the
-        cap as long as that is not worth an order.
-        """
-        planned = {id(plan[0]) for plan in plans}
-        others = sum(abs(self._exposure(d, equity)) for d in self._desks if d.bars and id(d) not in planned)
-        gross = sum(abs(target) for _, target, *_ in plans)
-        room = max(self.p.leverage - others, 0.0)
-        if gross <= room:
+        planned = {id(desk) for desk, *_ in plans}
+        others = sum(
+            abs(exposure_of(self.broker.getposition(desk.data).size, desk.close[0], equity))
+            for desk in self._desks
+            if desk.bars and id(desk) not in planned
+        )
+        factor = cap_factor(self.rules, [target for _, target, *_ in plans], others)
+        if factor == 1.0:
             return plans
-        return [plan if plan[1] == 0.0 else self._capped(plan, room / gross) for plan in plans]
+        return [
+            (desk, *capped(self.rules, target, code, seen.exposure, seen.symbols, factor), seen)
+            for desk, target, code, seen in plans
+        ]
 
-    def _capped(self, plan: _Plan, factor: float) -> _Plan:
-        desk, target, reason, held, seen = plan
-        target *= factor
-        if target != 0.0 and abs(target - held) * self._part < self.rules.rebalance_band:
-            return desk, held, reason if reason in _KEEPS else "hold", held, seen
-        return desk, target, "trade", held, seen
-
-    def _act(self, desk: _Desk, target: float, equity: float, held: float) -> None:
+    def _act(self, desk: _Desk, target: float, code: int, equity: float, held: float) -> int:
+        """Send the order that takes a symbol to its target; return the code of the reason, which the lot may change."""
         # Without equity nothing counts as held, and yet there may be a position to close.
         if target == held and equity > 0 and desk.order is None:
-            return
+            return code
         size, price = self.broker.getposition(desk.data).size, desk.close[0]
         if desk.order is not None:
             if target != 0.0 or desk.order.executed.remsize == -size:
-                return
+                return code
             # It has waited through a hole, or for volume; what it was sent for is no longer wanted.
             self.cancel(desk.order)
             desk.order = None
@@ -221,6 +243,9 @@ class ScoreStrategy(bt.Strategy):
             desk.order = self.buy(data=desk.data, size=change)
         elif change < 0:
             desk.order = self.sell(data=desk.data, size=-change)
+        if desk.order is not None:
+            self.order_sent(desk.order)
+        return with_order(code, target, change)
 
     def notify_order(self, order: Any) -> None:
         if order.alive():
@@ -237,8 +262,18 @@ class ScoreStrategy(bt.Strategy):
             desk.order = None
 
 
-_UNKNOWN = (math.nan,) * 7
-_KEEPS = frozenset({"warmup", "hold", "cooldown"})
+_ORDINARY = Conditions()
+_UNKNOWN = Observation(
+    score=math.nan,
+    signal=math.nan,
+    confidence=math.nan,
+    score_std=math.nan,
+    density_rank=math.nan,
+    annual_volatility=math.nan,
+    agreement=1.0,
+    exposure=0.0,
+    bars_since_fill=math.inf,
+)
 
 
 def _any_size(size: float, price: float) -> float:

@@ -18,7 +18,11 @@ _REASONS = {
     "inconsistent": "a signal that kept changing its sign",
     "cooldown": "a cooldown",
     "stale": "data that was too old",
-    "halted": "its drawdown stop",
+    "below_minimum": "a size below the exchange's smallest order",
+    "drawdown_stop": "its drawdown stop",
+    "kill_switch": "its kill switch",
+    "ruined": "an account without equity",
+    "halted": "a halted account",  # runs of earlier versions do not say what halted them
 }
 
 

@@ -256,7 +256,8 @@ def test_decisions_and_orders_tell_one_story(run):
         "low_confidence",
         "inconsistent",
         "stale",
-        "halted",
+        "drawdown_stop",
+        "ruined",
     }
     steps = decisions.loc[orders.index, "target"] - decisions.loc[orders.index, "position"]
     assert (np.sign(steps) == np.sign(orders["size"])).all()

@@ -7,7 +7,23 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from strategies.decision import REASONS, Decision, Observation, Rules, agreement, decide
+from strategies.decision import (
+    REASONS,
+    AccountState,
+    Decision,
+    Observation,
+    Rules,
+    agreement,
+    cap_factor,
+    capped,
+    choose,
+    decide,
+    exposure_of,
+    is_silent,
+    may_order,
+    watch_equity,
+    with_order,
+)
 
 OFF = {
     "confidence_threshold": 0.0,
@@ -125,6 +141,168 @@ def test_the_data_come_before_the_density_and_the_density_before_the_signal():
     for reason, cure in expected:
         assert decide(strict, worst).reason == reason
         worst = worst._replace(**cure)
+
+
+# The account and the conditions --------------------------------------------------------------------------------
+
+
+def code(reason):
+    return REASONS.index(reason)
+
+
+WORST = {
+    "warming": True,
+    "kill_switch": True,
+    "late": True,
+    "ruined": True,
+    "stopped": True,
+    "signal": math.nan,
+    "exposure": 0.5,
+}
+
+
+def test_warm_up_comes_first_then_the_kill_switch_late_bars_the_account_and_the_data():
+    worst = seen(**WORST)
+    expected = (
+        (Decision(0.0, "warmup"), {"warming": False}),
+        (Decision(0.5, "kill_switch"), {"flatten": True}),
+        (Decision(0.0, "kill_switch"), {"kill_switch": False}),
+        (Decision(0.5, "stale"), {"late": False}),
+        (Decision(0.0, "ruined"), {"ruined": False}),
+        (Decision(0.0, "drawdown_stop"), {"stopped": False}),
+        (Decision(0.0, "stale"), {"signal": 0.8}),
+        (Decision(0.8, "trade"), {}),
+    )
+    for decision, cure in expected:
+        assert decide(rules(), worst) == decision
+        worst = worst._replace(**cure)
+
+
+def test_a_silent_symbol_is_closed_whatever_the_model_last_said_and_is_not_warming_up():
+    assert decide(rules(), seen(silent=True, exposure=0.5)) == Decision(0.0, "stale")
+    assert decide(rules(), seen(silent=True, warming=True, exposure=0.5)) == Decision(0.0, "stale")
+    assert decide(rules(), seen(silent=True, stopped=True)).reason == "drawdown_stop"
+    assert decide(rules(), seen(silent=True, late=True, exposure=0.5)) == Decision(0.5, "stale")
+
+
+@pytest.mark.parametrize(
+    ("reason", "changes", "expected"),
+    [
+        ("trade", {}, True),
+        ("out_of_distribution", {}, True),
+        ("drawdown_stop", {}, True),
+        ("ruined", {}, True),
+        ("stale", {}, True),
+        ("stale", {"late": True}, False),
+        ("kill_switch", {"kill_switch": True}, False),
+        ("kill_switch", {"kill_switch": True, "flatten": True}, True),
+        ("kill_switch", {"kill_switch": True, "flatten": True, "late": True}, False),
+        ("warmup", {}, False),
+        ("hold", {}, False),
+        ("cooldown", {}, False),
+    ],
+)
+def test_orders_follow_a_decision_unless_the_position_is_kept(reason, changes, expected):
+    assert may_order(seen(**changes), code(reason)) is expected
+
+
+def test_a_trade_that_the_lot_rounds_to_nothing_is_below_the_minimum():
+    assert with_order(code("trade"), 0.3, 0.0) == code("below_minimum")
+    assert with_order(code("trade"), 0.3, 0.001) == code("trade")
+    assert with_order(code("trade"), 0.0, 0.0) == code("trade")
+    assert with_order(code("out_of_distribution"), 0.0, 0.0) == code("out_of_distribution")
+
+
+@given(rules=RULES, seen=OBSERVATIONS, symbols=st.sampled_from([1, 2, 4]))
+def test_a_symbol_decides_on_its_part_of_the_capital(rules, seen, symbols):
+    alone = decide(rules, seen)
+    shared = decide(rules, seen._replace(exposure=seen.exposure / symbols, symbols=symbols))
+    # Powers of two: the arithmetic is exact.
+    assume(abs(seen.exposure) > 1e-300 or seen.exposure == 0.0)
+    assert shared == Decision(alone.target / symbols, alone.reason)
+
+
+def test_what_is_kept_of_a_part_is_the_exposure_to_the_last_bit():
+    third = 0.1 / 3
+    assert decide(rules(rebalance_band=1.0), seen(exposure=third, symbols=3)) == Decision(third, "hold")
+    assert decide(rules(), seen(kill_switch=True, exposure=third, symbols=3)).target == third
+
+
+def test_a_drawdown_from_the_peak_stops_for_good_and_ruin_is_told_apart():
+    strict = rules(max_drawdown_stop=0.25)
+    states, state = [], AccountState()
+    for equity in (100.0, 80.0, 120.0, 90.1, 90.0, 500.0, 0.0, 500.0):
+        state = watch_equity(strict, state, equity)
+        states.append((state.peak, state.stopped, state.ruined))
+    assert states == [
+        (100.0, False, False),
+        (100.0, False, False),
+        (120.0, False, False),
+        (120.0, False, False),
+        (120.0, True, False),
+        (500.0, True, False),
+        (500.0, True, True),
+        (500.0, True, True),
+    ]
+
+
+def test_without_a_drawdown_stop_only_ruin_ends_trading():
+    state = watch_equity(rules(), watch_equity(rules(), AccountState(), 100.0), 0.01)
+    assert (state.stopped, state.ruined, state.floor) == (False, False, 0.0)
+    assert watch_equity(rules(), state, 0.0)[2:] == (True, False)
+    assert watch_equity(rules(), state, -5.0)[2:] == (True, False)
+
+
+def test_exposure_is_the_value_of_a_position_over_equity():
+    assert exposure_of(-2.0, 50.0, 400.0) == -0.25
+    assert exposure_of(0.0, math.nan, 400.0) == 0.0
+    assert exposure_of(2.0, 50.0, 0.0) == exposure_of(2.0, 50.0, -1.0) == 0.0
+
+
+def test_a_symbol_is_silent_half_a_bar_after_the_bars_it_may_miss():
+    assert not is_silent(rules(stale_after=0), 1e9, 1.0)
+    assert not is_silent(rules(stale_after=3), 3.5, 1.0)
+    assert is_silent(rules(stale_after=3), 3.6, 1.0)
+    assert not is_silent(rules(stale_after=3), 7.0, 2.0)
+
+
+def test_the_leverage_cap_shrinks_all_targets_alike():
+    assert cap_factor(rules(leverage=1.0), [0.5, -0.5], 0.0) == 1.0
+    assert cap_factor(rules(leverage=1.0), [1.0, -1.0], 0.0) == 0.5
+    assert cap_factor(rules(leverage=1.0), [1.0, -0.5], 0.25) == 0.5
+    assert cap_factor(rules(leverage=1.0), [1.0], 3.0) == 0.0
+    assert cap_factor(rules(leverage=math.inf), [1e6], 3.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "exposure", "expected"),
+    [
+        (1.0, "trade", 0.0, (0.5, "trade")),
+        (1.0, "trade", 0.45, (0.45, "hold")),
+        (0.8, "hold", 0.8, (0.4, "trade")),
+        (0.2, "hold", 0.2, (0.2, "hold")),
+        (0.2, "cooldown", 0.2, (0.2, "cooldown")),
+        (0.8, "cooldown", 0.8, (0.4, "trade")),
+        (0.0, "out_of_distribution", 0.8, (0.0, "out_of_distribution")),
+        (0.8, "stale", 0.8, (0.8, "stale")),
+        (0.8, "kill_switch", 0.8, (0.8, "kill_switch")),
+    ],
+)
+def test_a_capped_target_is_traded_only_outside_the_band(target, reason, exposure, expected):
+    found = capped(rules(rebalance_band=0.3), target, code(reason), exposure, 1, 0.5)
+    assert (found[0], REASONS[found[1]]) == expected
+
+
+def test_the_band_of_the_cap_is_of_a_symbols_part():
+    found = capped(rules(rebalance_band=0.3), 0.4, code("trade"), 0.1, 4, 0.5)
+    assert (found[0], REASONS[found[1]]) == (0.2, "trade")
+
+
+def test_the_decision_reads_numbers_only():
+    """Compiled code takes tuples of numbers, and neither strings nor objects."""
+    target, reason = choose(rules(), seen())
+    assert (type(target), type(reason)) == (float, int)
+    assert all(isinstance(value, float | int) for value in seen())
 
 
 def test_volatility_scaling_holds_the_risk_and_never_levers_up():

@@ -9,6 +9,7 @@ from feeds import BarsData, simulate
 from scorenet import ScoreModel
 from scorenet.conformal.adaptive import adaptive_gate
 from strategies import (
+    Conditions,
     Decisions,
     EquityCurve,
     InDistribution,
@@ -150,6 +151,60 @@ def test_positions_are_less_than_one_lot_from_their_target(tiny_model):
     assert np.abs(np.cumsum(lots) * 0.5 - wanted).max() < 0.5
 
 
+def test_a_step_that_the_exchange_takes_no_order_for_has_a_reason_of_its_own(tiny_model):
+    broker = perpetual(lot_step=0.001, min_notional=1_000.0)
+    strategy = play([market(5)], tiny_model, broker, **OPEN)
+    time, target, position, close, reason = rows(
+        strategy, "S5", "time", "target", "position", "close", "reason"
+    )
+    equity = table(strategy, "equitycurve")["equity"]
+    small = reason == "below_minimum"
+    assert 10 < small.sum() < (reason != "warmup").sum()
+    assert (target[small] != position[small]).all()
+    assert (np.abs(target - position)[small] * equity[small] < 1_000.0 + 0.001 * close[small]).all()
+    assert not np.isin(table(strategy, "orders")["decided"], time[small]).any()
+    assert np.isin(time[:-1][reason[:-1] == "trade"], table(strategy, "orders")["decided"]).all()
+
+
+class Careful(ScoreStrategy):
+    """A user's subclass: conditions from elsewhere, and word of every order."""
+
+    params = (("late_from", 100), ("kill_from", 140))
+
+    def __init__(self):
+        super().__init__()
+        self.sent = []
+
+    def conditions(self):
+        return Conditions(
+            late=self.p.late_from <= len(self) < self.p.late_from + 20,
+            halted=len(self) >= self.p.kill_from,
+            flatten=len(self) >= self.p.kill_from + 20,
+        )
+
+    def order_sent(self, order):
+        self.sent.append((order.created.dt, order.created.size))
+
+
+def test_a_subclass_says_what_holds_besides_the_bars_and_hears_of_every_order(tiny_model):
+    strategy = play([market(5)], tiny_model, watch=Careful, **OPEN)
+    reason, target, position = rows(strategy, "S5", "reason", "target", "position")
+    late, kept, flat = slice(99, 119), slice(139, 159), slice(159, None)
+    assert set(reason[late]) == {"stale"}
+    assert set(reason[139:]) == {"kill_switch"}
+    for still in (late, kept):
+        assert (target[still] == position[still]).all()
+        assert (position[still] != 0.0).all()
+    assert (target[flat] == 0.0).all()
+    assert position[159] != 0.0
+    assert (position[160:] == 0.0).all()
+    orders = table(strategy, "orders")
+    assert [size for _, size in strategy.sent] == orders["requested"].tolist()
+    decided = np.searchsorted(rows(strategy, "S5", "time")[0], orders["decided"])
+    assert not set(decided) & {*range(99, 119), *range(139, 159)}
+    assert decided[-1] == 159
+
+
 def test_the_rebalance_band_is_respected(tiny_model):
     strategy = play([market(6)], tiny_model, **{**OPEN, "rebalance_band": 0.2})
     target, position, reason = rows(strategy, "S6", "target", "position", "reason")
@@ -249,8 +304,8 @@ def test_the_drawdown_stop_closes_and_never_trades_again(tiny_model):
     depth = equity / np.maximum.accumulate(equity) - 1
     halted = int(np.argmax(depth <= -0.05))
     assert 0 < halted < 350
-    assert (reason[halted:] == "halted").all()
-    assert "halted" not in reason[:halted]
+    assert (reason[halted:] == "drawdown_stop").all()
+    assert "drawdown_stop" not in reason[:halted]
     assert position[halted] != 0.0
     assert (position[halted + 1 :] == 0.0).all()
     assert len(set(equity[halted + 1 :])) == 1
@@ -274,7 +329,7 @@ def test_a_ruined_account_is_asked_to_close_on_the_stock_broker_too(tiny_model):
     strategy = play([frame], tiny_model, stock, watch=Short, **keeps)
     equity = table(strategy, "equitycurve")["equity"]
     assert (equity[40:] < 0).all()
-    assert (rows(strategy, "S15", "reason")[0][40:] == "halted").all()
+    assert (rows(strategy, "S15", "reason")[0][40:] == "ruined").all()
     assert strategy.rejections == 19
 
 
@@ -330,7 +385,7 @@ def test_a_liquidated_account_is_halted(tiny_model):
     assert (equity[:60] > 0).all()
     assert (equity[60:] == 0).all()
     reason, position = rows(strategy, "S19", "reason", "position")
-    assert (reason[60:] == "halted").all()
+    assert (reason[60:] == "ruined").all()
     assert (position[60:] == 0.0).all()
     assert np.asarray(table(strategy, "orders")["liquidation"]).sum() == 1
 

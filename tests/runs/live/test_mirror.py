@@ -368,7 +368,7 @@ def test_a_position_moved_by_another_hand_halts(tiny_model_dir, exchange, tmp_pa
     assert max(intent["close"] for intent in records(tmp_path, "intent")) <= open_at(bars, 81)
     assert {
         r["decisions"][0]["reason"] for r in records(tmp_path, "bar") if r["time"] > open_at(bars, 82)
-    } == {"halted"}
+    } == {"kill_switch"}
 
 
 @pytest.mark.parametrize("flatten", [False, True])

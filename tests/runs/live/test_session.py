@@ -296,7 +296,7 @@ def test_the_kill_file_halts_for_good(tiny_model_dir, tmp_path, flatten):
     go(tiny_model_dir, tmp_path, [bars])
     after = [record for record in records(tmp_path, "bar") if record["time"] > open_at(bars, 106)]
     assert len(after) == 54
-    assert {record["decisions"][0]["reason"] for record in after} == {"halted"}
+    assert {record["decisions"][0]["reason"] for record in after} == {"kill_switch"}
     sizes = {record["positions"][bars.attrs["symbol"]] for record in after[1:]}
     if flatten:
         assert sizes == {0.0}
@@ -348,7 +348,7 @@ def test_too_great_a_loss_halts(tiny_model_dir, tmp_path):
     at = next(place for place, record in enumerate(found) if record["kind"] == "halt")
     assert found[at - 1]["equity"] <= 10_000 * (1 - 0.002)
     assert found[at]["reason"].startswith("equity 9,9")
-    assert {record["decisions"][0]["reason"] for record in found[at + 1 :]} == {"halted"}
+    assert {record["decisions"][0]["reason"] for record in found[at + 1 :]} == {"kill_switch"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

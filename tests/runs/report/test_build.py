@@ -285,4 +285,12 @@ def test_the_verdict_is_in_plain_words():
     assert "on 90% of the bars, was not recognising the state of the market" in idle[0]
     small = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"hold": 90, "warmup": 10})
     assert "on 90% of the bars, was a target smaller than its rebalance_band" in small[0]
+    for reason, cause in (
+        ("kill_switch", "its kill switch"),
+        ("drawdown_stop", "its drawdown stop"),
+        ("below_minimum", "a size below the exchange's smallest order"),
+        ("halted", "a halted account"),
+    ):
+        halted = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {reason: 90, "warmup": 10})
+        assert f"was {cause}." in halted[0]
     assert verdict(metrics | {"total_return": -1.0}, {})[0].startswith("The account was ruined")

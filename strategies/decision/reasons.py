@@ -1,0 +1,55 @@
+"""The reasons of a decision: their codes, their names, and which of them leave the position alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "BELOW_MINIMUM",
+    "COOLDOWN",
+    "DRAWDOWN_STOP",
+    "HOLD",
+    "INCONSISTENT",
+    "KEEPS",
+    "KILL_SWITCH",
+    "LOW_CONFIDENCE",
+    "OUT_OF_DISTRIBUTION",
+    "REASONS",
+    "RUINED",
+    "STALE",
+    "TRADE",
+    "WARMUP",
+]
+
+# Integers, because compiled code takes them and a record of a bar stores one byte.
+WARMUP: Final = 0
+TRADE: Final = 1
+HOLD: Final = 2
+OUT_OF_DISTRIBUTION: Final = 3
+LOW_CONFIDENCE: Final = 4
+INCONSISTENT: Final = 5
+COOLDOWN: Final = 6
+STALE: Final = 7
+BELOW_MINIMUM: Final = 8
+DRAWDOWN_STOP: Final = 9
+KILL_SWITCH: Final = 10
+RUINED: Final = 11
+
+REASONS = (
+    "warmup",
+    "trade",
+    "hold",
+    "out_of_distribution",
+    "low_confidence",
+    "inconsistent",
+    "cooldown",
+    "stale",
+    "below_minimum",
+    "drawdown_stop",
+    "kill_switch",
+    "ruined",
+)
+"""Name of each code, by position."""
+
+KEEPS = (WARMUP, HOLD, COOLDOWN)
+"""Codes for which no order is sent: the position stays as it is."""

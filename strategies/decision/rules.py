@@ -1,0 +1,77 @@
+"""The thresholds of the decision, validated once."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+
+__all__ = ["Rules"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Thresholds of the decision; 0 (or None) switches a rule off. Exposures are fractions of equity.
+
+    Attributes:
+        confidence_threshold: trade only where confidence (ECDF of |score|) reaches it.
+        density_quantile: trade only where density_rank reaches it.
+        density_adaptation: rate at which the rank follows a drifting market, so that `density_quantile` stays the share
+            of bars that it rejects (`scorenet.conformal.adaptive.AdaptiveGate`).
+        novelty_scaling: width of the rank range above `density_quantile` over which exposure grows from 0 to full.
+        consistency_window: bars over which the sign of the signal is compared.
+        consistency_share: share of that window that has to agree with the present sign.
+        score_variance_scaling: k in score^2 / (score^2 + k score_std^2), the factor by which doubt shrinks exposure.
+        target_volatility: annual volatility the position is scaled to.
+        max_exposure: largest |exposure| of one symbol.
+        rebalance_band: a smaller step of exposure is not traded.
+        leverage: cap on the sum of |exposure| over all symbols; infinity sets none.
+        cooldown: closes after a fill, from that of its own bar on, at which exposure is not increased or flipped.
+        max_drawdown_stop: drawdown of equity (positive fraction) at which the account is closed for good.
+        stale_after: bars without a new bar after which a symbol is closed.
+    """
+
+    confidence_threshold: float = 0.1
+    density_quantile: float = 0.05
+    density_adaptation: float = 0.0
+    novelty_scaling: float = 0.0
+    consistency_window: int = 0
+    consistency_share: float = 0.6
+    score_variance_scaling: float = 0.0
+    target_volatility: float | None = 0.3
+    max_exposure: float = 1.0
+    leverage: float = 1.0
+    rebalance_band: float = 0.25
+    cooldown: int = 24
+    max_drawdown_stop: float = 0.0
+    stale_after: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "confidence_threshold",
+            "density_quantile",
+            "density_adaptation",
+            "consistency_share",
+            "max_drawdown_stop",
+        ):
+            _check(name, getattr(self, name), 0.0, 1.0)
+        for name in ("novelty_scaling", "score_variance_scaling", "max_exposure", "rebalance_band"):
+            _check(name, getattr(self, name), 0.0, math.inf)
+        if not _is_number(self.leverage) or not self.leverage > 0:
+            raise ValueError(f"leverage: expected a positive number, found {self.leverage!r}")
+        for name in ("consistency_window", "cooldown", "stale_after"):
+            _check(name, getattr(self, name), 0, math.inf)
+            if not float(getattr(self, name)).is_integer():
+                raise ValueError(f"{name}: expected a whole number of bars, found {getattr(self, name)!r}")
+        if self.target_volatility is not None:
+            _check("target_volatility", self.target_volatility, 0.0, math.inf)
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not _is_number(value) or not math.isfinite(value) or not low <= value <= high:
+        limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
+        raise ValueError(f"{name}: expected a number {limit}, found {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
