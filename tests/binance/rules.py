@@ -111,16 +111,12 @@ def _klines(exchange: Exchange, query: Query, scale: float) -> Any:
     starts = np.arange(first, min(last, first + (limit - 1) * step) + 1, step, dtype=np.int64)
     kept = [t for t in starts.tolist() if (listing.symbol, step, t) not in exchange.missing]
     table = market.bars(listing.symbol, np.array(kept, dtype=np.int64), step, exchange.now(), scale)
-    return [
-        [
-            int(row[0]),
-            *(f"{value:.4f}" for value in row[1:5]),
-            f"{row[5]:.3f}",
-            int(row[0]) + step - 1,
-            *("0", 1, "0", "0", "0"),
-        ]
-        for row in table.tolist()
-    ]
+
+    def row(bar: list[float]) -> list[Any]:
+        stamp, prices, volume = int(bar[0]), [f"{value:.4f}" for value in bar[1:5]], f"{bar[5]:.3f}"
+        return [stamp, *prices, volume, stamp + step - 1, "0", 1, "0", "0", "0"]
+
+    return [row(bar) for bar in table.tolist()]
 
 
 def klines(exchange: Exchange, query: Query) -> Any:
