@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scorenet.sampling.samplers import annealed_langevin, heun, langevin_step, predictor_corrector
+from scorenet.sampling.samplers import corrected_langevin, heun, langevin_step, predictor_corrector
 from scorenet.score.mixture import Mixture
 
 LAW = Mixture.random(3, 2, seed=2, spread=3.0)
@@ -11,7 +11,7 @@ BASE = Mixture(torch.ones(1, dtype=torch.float64), LAW.mean[None], LAW.covarianc
 CHEAP = {
     heun: ({"steps": 24}, 2 * 24 - 1),
     predictor_corrector: ({"steps": 120, "corrections": 2}, 3 * 119 + 1),
-    annealed_langevin: ({}, 111 * 9 + 1),
+    corrected_langevin: ({}, 111 * 9 + 1),
 }
 
 

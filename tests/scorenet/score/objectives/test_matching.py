@@ -1,8 +1,8 @@
 """Implicit, sliced and denoising score matching say the same thing, and on Gaussians it is the truth."""
 
 import torch
-
 from scorenet.score.matching import implicit_loss, reduced_sliced_loss, sliced_loss
+
 from scorenet.score.mixture import Mixture
 from scorenet.score.objectives import denoising_loss
 

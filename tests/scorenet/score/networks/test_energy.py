@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from scorenet.score.energy import DualMatching, EnergyNet
 
 from scorenet.config import NoiseConfig
-from scorenet.score.energy import DualMatching, EnergyNet
 from scorenet.score.mixture import Mixture
 from scorenet.score.training import Recipe, fit, seeded
 

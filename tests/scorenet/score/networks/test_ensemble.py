@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from scorenet.score.ensemble import Ensemble
 
 from scorenet.score.denoiser import Denoiser
-from scorenet.score.ensemble import Ensemble
 from scorenet.score.mixture import Mixture
 from scorenet.score.networks import NoiseConditionalMlp
 
