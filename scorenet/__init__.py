@@ -11,11 +11,14 @@ from .errors import (
     ScorenetError,
     TooFewBars,
 )
-from .features import FeatureSet, feature_set
+from .features import FeatureSet, feature_set, register_feature_set
 from .forward.distribution import ForwardReturn
 from .learning import Market, learn
 from .model import Evaluation, ScoreModel
+from .sampling.registry import register_sampler
 from .scenarios import ScenarioPaths, scenario_paths
+from .score.registry import register_network, register_objective
+from .signals import register_signal
 
 if TYPE_CHECKING:
     from .table.estimator import ScoreDensity
@@ -43,6 +46,11 @@ __all__ = [
     "TooFewBars",
     "feature_set",
     "learn",
+    "register_feature_set",
+    "register_network",
+    "register_objective",
+    "register_sampler",
+    "register_signal",
     "scenario_paths",
 ]
 

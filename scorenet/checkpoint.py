@@ -44,7 +44,20 @@ FORMAT = "scorenet/2"
 _WEIGHTS, _META = "model.safetensors", "model.json"
 _MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
 _MAX_FEATURES = 512
-_KEYS = frozenset(["format", "features", "config", "sigma_range", "scaler", "base", "calibration", "atoms", "fingerprint", "own"])
+_KEYS = frozenset(
+    (
+        "format",
+        "features",
+        "config",
+        "sigma_range",
+        "scaler",
+        "base",
+        "calibration",
+        "atoms",
+        "fingerprint",
+        "own",
+    )
+)
 
 
 def save_model(model: ModelParts, path: Path) -> Path:

@@ -43,10 +43,10 @@ class NoiseConfig:
 class StateConfig:
     """Network and optimisation of the state density p(x).
 
-    `objective` and `network` name entries of `scorenet.score.OBJECTIVES` and `NETWORKS`; `members` networks from other
-    seeds are averaged. `max_components` bounds the mixture that the network corrects: 1 is a Gaussian, 0 the standard normal. The
-    defaults are for market states, which drift: a mixture of the training years is the worse start there, though the
-    better one where rows are exchangeable (`ScoreDensity` tries up to 32 components).
+    `objective` and `network` name entries of `scorenet.score.OBJECTIVES` and `NETWORKS`; the scores of `members`
+    networks from other seeds are averaged. `max_components` bounds the mixture that the network corrects: 1 is a
+    Gaussian, 0 the standard normal. The defaults are for market states, which drift: a mixture of the training years is
+    the worse start there, though the better one where rows are exchangeable (`ScoreDensity` tries up to 32 components).
     """
 
     objective: str = "dsm"

@@ -1,9 +1,7 @@
-"""Evaluate every bar of a market with a model: features, score, density, ranks; remembered for a sweep."""
+"""Evaluate every bar of a market with a model: features, score, density, ranks."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,9 +20,7 @@ __all__ = ["BLOCK", "Evaluation", "evaluate_bars"]
 Array = NDArray[np.float64]
 
 BLOCK = 512  # rows a forward pass: its activations stay in one core's cache, where one thread outruns two
-_FEW = 64  # decided rows up to which an evaluation is not worth remembering
 _DECIMALS = 10  # batched and single-row matrix products differ in the 16th digit; no decision may hang on it
-_MEMO_SIZE = 16
 
 
 class Evaluation(NamedTuple):
@@ -49,31 +45,8 @@ class Evaluation(NamedTuple):
     volatility: Array
 
 
-_memo: OrderedDict[str, Evaluation] = OrderedDict()
-
-
 def evaluate_bars(model: ScoreModel, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
-    """Evaluate bars, columns [T]; a repeated call on the same ones is answered from memory."""
-    if len(bars["close"]) <= model.lookback + _FEW:
-        return _evaluate(model, bars, signal, step_ms)
-    key = _memo_key(model, bars, signal, step_ms)
-    if key not in _memo:
-        _memo[key] = _evaluate(model, bars, signal, step_ms)
-        while len(_memo) > _MEMO_SIZE:
-            _memo.popitem(last=False)
-    _memo.move_to_end(key)
-    return _memo[key]
-
-
-def _memo_key(model: ScoreModel, bars: Bars, signal: str, step_ms: int | None) -> str:
-    digest = hashlib.sha256(f"{model.fingerprint} {signal} {step_ms}".encode())
-    for name in (*model.features.inputs, "timestamp"):
-        if name in bars:
-            digest.update(np.ascontiguousarray(bars[name]).tobytes())
-    return digest.hexdigest()
-
-
-def _evaluate(model: ScoreModel, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
+    """Evaluate bars, columns [T] in, `Evaluation` of [T] out."""
     x, volatility = model.features.compute_with_volatility(bars, step_ms)
     warm = min(model.lookback, len(x))
     known = warm + np.flatnonzero(np.isfinite(x[warm:]).all(axis=1))

@@ -35,7 +35,7 @@ __all__ = ["Market", "learn"]
 Array = NDArray[np.float64]
 
 
-# States drawn to find the distance within which draws are snapped onto a frequent value: a share of a third is right to a hundredth.
+# States drawn to find the distance within which draws are snapped onto a frequent value: their share is right to 0.01.
 _DRAWN = 2_000
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -39,6 +41,10 @@ from .signals import SIGNALS, signal_scores
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
 Array = NDArray[np.float64]
+
+_FEW = 64  # decided rows up to which an evaluation is not worth remembering
+_MEMO_SIZE = 16
+_memo: OrderedDict[str, Evaluation] = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +211,26 @@ class ScoreModel:
                 f"; train the model with --set 'signals=[\"{signal}\"]' to calibrate it" if untrained else ""
             )
             raise ConfigError(
-                f"signal: this model has {', '.join(self.calibration.magnitude)}; found {signal!r}{hint}"
+                f"signal: expected one of {', '.join(self.calibration.magnitude)}; found {signal!r}{hint}"
             )
+        if len(bars["close"]) <= self.lookback + _FEW:
+            return self._evaluate(bars, signal, step_ms)
+        key = self._memo_key(bars, signal, step_ms)
+        if key not in _memo:
+            _memo[key] = self._evaluate(bars, signal, step_ms)
+            while len(_memo) > _MEMO_SIZE:
+                _memo.popitem(last=False)
+        _memo.move_to_end(key)
+        return _memo[key]
+
+    def _memo_key(self, bars: Bars, signal: str, step_ms: int | None) -> str:
+        digest = hashlib.sha256(f"{self.fingerprint} {signal} {step_ms}".encode())
+        for name in (*self.features.inputs, "timestamp"):
+            if name in bars:
+                digest.update(np.ascontiguousarray(bars[name]).tobytes())
+        return digest.hexdigest()
+
+    def _evaluate(self, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
         return evaluate_bars(self, bars, signal, step_ms)
 
     def signal_score(self, x: Array, signal: str) -> Array:

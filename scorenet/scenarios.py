@@ -93,7 +93,8 @@ def scenario_paths(
 
     Raises:
         ConfigError: if the model was not trained for that horizon.
-        FeatureMismatch: for a feature set that is not the package's; if x has another shape than [F] or [n, F], or is not finite.
+        FeatureMismatch: for a feature set that is not the package's, or if x is not finite or has another shape than
+            [F] or [n, F].
     """
     if model.features.name not in _RATIOS:
         raise FeatureMismatch(

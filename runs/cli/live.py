@@ -13,6 +13,7 @@ from .options import (
     CONFIG,
     DATA_DIR,
     JSON,
+    PLUGIN,
     SET,
     SIGNAL,
     print_result,
@@ -33,6 +34,7 @@ __all__ = ["live"]
 @SIGNAL
 @CONFIG
 @SET
+@PLUGIN
 @click.option("--cash", type=float, metavar="AMOUNT", help="Start equity, the same as --set cash=AMOUNT.")
 @click.option("--max-bars", type=click.IntRange(min=0), metavar="N", help="Stop after N live bars.")
 @click.option(

@@ -17,6 +17,7 @@ from feeds.bybit.orders import OrderClient
 from feeds.exchange.client import Access, Credentials
 from scorenet import ConfigError, ScoreModel
 
+from ..backtest import check_signal
 from ..settings import Account
 from .halt import KillSwitch
 from .journal import Journal
@@ -78,6 +79,7 @@ def start(
             base_url=base_url, credentials=_credentials(), sandbox=base_url is None and not mainnet
         )
     model = ScoreModel.load(model_dir)
+    check_signal(model, params["signal"])
     market = BybitMarket(
         data_dir=data_dir,
         base_url=base_url,

@@ -42,8 +42,8 @@ def density_routes(
 ) -> dict[str, Route]:
     """Return the routes to log p_sigma by name, each a function of scaled rows [N, d] -> [N], nats.
 
-    `heat` is the reference. `energy` is there for a network with a log-density of its own. `path_integral` is the chapter's and is known up to a constant only: it is given the
-    constant that makes it right at 0.
+    `heat` is the reference, `energy` is there for a network with a log-density of its own. `path_integral` is the
+    chapter's and is known up to a constant only: it is given the constant that makes it right at 0.
     """
     field = denoiser_field(denoiser)
 

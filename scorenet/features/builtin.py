@@ -1,4 +1,4 @@
-"""The feature sets that the package brings: the chapter's ten, and "extended", which adds scales and derivatives data."""
+"""The feature sets of the package: the chapter's ten, and "extended", which adds scales, funding and open interest."""
 
 from __future__ import annotations
 

@@ -73,9 +73,9 @@ def register_feature_set(
 ) -> Callable[[WindowFunction], WindowFunction]:
     """Return a decorator that enters a function of windows of bars as `features = name`.
 
-    The function takes one array [N, lookback + 1] a column (open, high, low, close, volume, and those of `needs`), oldest
-    bar first, the row's own bar last, and returns [N, F], row by row: it cannot see a later bar or an older one. A
-    row with a value that is not finite counts as an undefined state and is not traded.
+    The function takes one array [N, lookback + 1] a column (open, high, low, close, volume, and those of `needs`),
+    oldest bar first, the row's own bar last, and returns [N, F], row by row: it cannot see a later bar or an older one.
+    A row with a value that is not finite counts as an undefined state and is not traded.
 
     Args:
         name: what `--features NAME` says.

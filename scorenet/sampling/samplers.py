@@ -125,8 +125,8 @@ def langevin(
 ) -> Tensor:
     """Draw n scaled states [n, d] by the usual annealed Langevin dynamics, whose noise is right for tiny steps only.
 
-    Each level keeps 1 / (1 - step / 2) times its noise variance. levels * steps + 1 evaluations. The chapter's own form,
-    with its further flaws, is `chapter_langevin`.
+    Each level keeps 1 / (1 - step / 2) times its noise variance. levels * steps + 1 evaluations. The chapter's own
+    form, with its further flaws, is `chapter_langevin`.
     """
     usual = math.sqrt(2 * step)
     return _annealed(denoiser, base, n, seed, (sigma_min, sigma_max), (levels, steps), step, usual)

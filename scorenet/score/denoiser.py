@@ -51,7 +51,8 @@ class Denoiser(ScoreModule):
     its components are.
 
     Args:
-        network: any module with forward(x [N, d], c_noise [N, 1], b [N, d] or nothing) -> [N, d]; c_noise = ln(sigma)/4.
+        network: any module with forward(x [N, d], c_noise [N, 1], b [N, d] or nothing) -> [N, d]; c_noise is
+            ln(sigma) / 4.
         base: q.
     """
 

@@ -163,7 +163,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
 
         Raises:
             ValueError: for fewer than two rows, a missing or infinite value, or a table whose columns are all constant.
-            ConfigError: for an unknown objective, network or sampler (a ValueError too), or two that do not go together.
+            ConfigError: a ValueError, for an unknown objective, network or sampler, or two that do not go together.
             Diverged: when the training loss becomes non-finite.
         """
         x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)

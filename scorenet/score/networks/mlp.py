@@ -49,7 +49,7 @@ class _Block(nn.Module):
 
 
 class NoiseConditionalMlp(nn.Module):
-    """Create F(x, c_noise, base_output): [N, d], [N, 1], [N, d] -> [N, outputs] (d), a residual MLP given the noise level.
+    """Create F(x, c_noise, base_output): [N, d], [N, 1], [N, d] -> [N, outputs] (d), an MLP given the noise level.
 
     `base_output` is what the caller's base would answer itself; without one it counts as zero.
 

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from scorenet.score.ensemble import Ensemble
 
 from scorenet.score.denoiser import Denoiser
 from scorenet.score.mixture import Mixture
-from scorenet.score.networks import NoiseConditionalMlp
+from scorenet.score.networks import Ensemble, NoiseConditionalMlp
 
 
 def member(seed: int) -> Denoiser:
