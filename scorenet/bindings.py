@@ -68,13 +68,13 @@ def check_bindings(config: ModelConfig, stored: Mapping[str, Any], where: str) -
         if part.name not in part.registered:
             made = f" (source sha256 {_short(expected)})" if expected else ""
             raise CheckpointError(
-                f"{where}: made with the {part.kind} {part.name!r}{made}, which is not registered; "
+                f"{where}: made with {part.kind} {part.name!r}{made}, which is not registered; "
                 "register it before loading: --plugin FILE.py, or import your module"
             )
         found = own_source(part.kind, part.name)
         if found != expected:
             raise CheckpointError(
-                f"{where}: the {part.kind} {part.name!r} is not the one that it was made with: expected source sha256 "
+                f"{where}: {part.kind} {part.name!r} is not the one that it was made with: expected source sha256 "
                 f"{_short(expected)}, found {_short(found)}; load it with the file as it was, or train it again"
             )
 
