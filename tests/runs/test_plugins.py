@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from runs import plugins
 from runs.cli import main
 from runs.report import PANELS
 from scorenet.features import FEATURE_SETS
@@ -42,9 +43,9 @@ def _own_names():
     before = [set(registry) for registry in registries]
     yield
     for registry, names in zip(registries, before, strict=True):
-        if registry is PANELS or "trend" not in FEATURE_SETS:
-            for name in set(registry) - names - {"hours"}:
-                registry.remove(name)
+        for name in set(registry) - names:
+            registry.remove(name)
+    plugins._loaded.clear()
 
 
 def scorenet(*words):
