@@ -49,8 +49,9 @@ from scorenet import Market, ModelConfig
 from scorenet.baselines.chapter import MultiScaleScoreNetwork, train_score_network
 from scorenet.baselines.chapter_sampling import LangevinDynamics
 from scorenet.features import feature_set
+from scorenet.sampling import Scored
 from scorenet.sampling.atoms import find_atoms, onto_atoms
-from scorenet.sampling.samplers import Scored, annealed_langevin, heun, predictor_corrector
+from scorenet.sampling.samplers import corrected_langevin, heun, predictor_corrector
 from scorenet.scaling import Scaler
 from scorenet.score.fit import fit_base, fit_denoiser
 from scorenet.score.mixture import Mixture
@@ -246,7 +247,7 @@ def draw(data: Data, config: ModelConfig, seed: int, quick: bool) -> dict[str, d
         "heun": shipped,
         "heun, no atoms": lambda score: heun(score, closing, n, seed),
         "predictor-corrector": lambda score: predictor_corrector(score, closing, n, seed),
-        "annealed Langevin": lambda score: annealed_langevin(score, closing, n, seed, **short),
+        "annealed Langevin": lambda score: corrected_langevin(score, closing, n, seed, **short),
         "mixture": lambda score: closing.sample(n, seed),
     }
     found: dict[str, dict[str, Array]] = {}

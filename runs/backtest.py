@@ -12,7 +12,7 @@ import pandas as pd
 from feeds.bars.timeframes import from_ms, to_ms
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
 from scorenet.checkpoint import file_hash
-from scorenet.model import SIGNALS
+from scorenet.signals import SIGNALS
 from strategies import Rules, ScoreStrategy
 
 from .engine import Result, benchmark, run
@@ -27,6 +27,7 @@ __all__ = [
     "backtest",
     "check_frames",
     "check_params",
+    "check_signal",
     "measure",
     "strategy_defaults",
     "trading_start",
@@ -54,8 +55,7 @@ def check_params(params: Mapping[str, Any]) -> None:
         Rules(**{name: value for name, value in params.items() if name != "signal"})
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if params["signal"] not in SIGNALS:
-        raise ConfigError(f"signal: expected one of {', '.join(SIGNALS)}; found {params['signal']!r}")
+    SIGNALS[params["signal"]]
 
 
 def backtest(
@@ -78,6 +78,7 @@ def backtest(
     model = ScoreModel.load(model_dir)
     frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
     check_frames(model, frames)
+    check_signal(model, params["signal"])
     start = trading_start(model, frames, options.since)
     with RunDir.create(out) as folder:
         result = run(
@@ -162,6 +163,19 @@ def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
             )
         if len(frame) < model.lookback + 2:
             raise TooFewBars(model.lookback + 2, len(frame), f"trade {frame.attrs['symbol']} with this model")
+
+
+def check_signal(model: ScoreModel, signal: str) -> None:
+    """Refuse a signal that the model has no calibration for, before anything is run.
+
+    Raises:
+        ConfigError: the message says how to train a model that has it.
+    """
+    if signal not in model.calibration.magnitude:
+        raise ConfigError(
+            f"signal: this model has {', '.join(model.calibration.magnitude)}, found {signal!r}; "
+            f"train one with --set 'signals=[\"{signal}\"]'"
+        )
 
 
 def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str | None) -> int:

@@ -22,7 +22,7 @@ from scorenet import ScoreModel, TooFewBars
 from strategies import ScoreStrategy
 from strategies.datas import symbol_of, to_milliseconds
 
-from .backtest import check_frames
+from .backtest import check_frames, check_signal
 from .engine import Modes, build, collect
 from .folder.jsonfile import plain
 from .markets import LoadOptions, load_markets
@@ -114,6 +114,7 @@ def prove(
     model = ScoreModel.load(model_dir)
     frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
     check_frames(model, frames)
+    check_signal(model, params["signal"])
     found = check_lookahead(
         frames,
         account,

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from scorenet import CheckpointError, ModelConfig, ScoreModel, learn
+from scorenet.bindings import check_names
 
 from .folder.manifest import versions
 from .markets import LoadOptions, as_market, describe, load_markets, stamp
+from .plugins import loaded_plugins
 
 __all__ = ["train"]
 
@@ -23,14 +25,18 @@ def train(
 
     Raises:
         FeedError: when the bars cannot be had.
+        ConfigError: when a setting names what nobody has registered.
         ScorenetError: when they cannot be learned from; nothing is written then.
         CheckpointError: when the folder cannot be written.
     """
     target = Path(out)
+    check_names(config)
     _check_writable(target)
     frames = load_markets(sources, options)
     data = [describe(frame, source) for frame, source in zip(frames, sources, strict=True)]
     info = {"data": data, "timeframe": frames[0].attrs["timeframe"], "versions": versions()}
+    if loaded_plugins():
+        info["plugins"] = loaded_plugins()
     started = time.perf_counter()
     model = learn([as_market(frame) for frame in frames], config, info=info, progress=options.progress)
     seconds = time.perf_counter() - started

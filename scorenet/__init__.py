@@ -33,17 +33,26 @@ if TYPE_CHECKING:
 
     from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
     from .errors import CheckpointError, ConfigError, Diverged, FeatureMismatch, ScorenetError, TooFewBars
-    from .features import FeatureSet, feature_set
+    from .features import FeatureSet, feature_set, register_feature_set
     from .forward.distribution import ForwardReturn
     from .learning import Market, learn
     from .model import Evaluation, ScoreModel
+    from .sampling.registry import register_sampler
     from .scenarios import ScenarioPaths, scenario_paths
+    from .score.registry import register_network, register_objective
+    from .signals import register_signal
     from .table.estimator import ScoreDensity
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    ".config": ("DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"),
+    ".config": (
+        "DensityConfig",
+        "ForwardConfig",
+        "ModelConfig",
+        "NoiseConfig",
+        "StateConfig",
+    ),
     ".errors": (
         "CheckpointError",
         "ConfigError",
@@ -52,11 +61,30 @@ _EXPORTS = {
         "ScorenetError",
         "TooFewBars",
     ),
-    ".features": ("FeatureSet", "feature_set"),
+    ".features": (
+        "FeatureSet",
+        "feature_set",
+        "register_feature_set",
+    ),
     ".forward.distribution": ("ForwardReturn",),
-    ".learning": ("Market", "learn"),
-    ".model": ("Evaluation", "ScoreModel"),
-    ".scenarios": ("ScenarioPaths", "scenario_paths"),
+    ".learning": (
+        "Market",
+        "learn",
+    ),
+    ".model": (
+        "Evaluation",
+        "ScoreModel",
+    ),
+    ".sampling.registry": ("register_sampler",),
+    ".scenarios": (
+        "ScenarioPaths",
+        "scenario_paths",
+    ),
+    ".score.registry": (
+        "register_network",
+        "register_objective",
+    ),
+    ".signals": ("register_signal",),
     ".table.estimator": ("ScoreDensity",),
     "feeds": (
         "BarsData",
@@ -135,6 +163,11 @@ __all__ = [
     "load_bars",
     "precompute",
     "read_bars",
+    "register_feature_set",
+    "register_network",
+    "register_objective",
+    "register_sampler",
+    "register_signal",
     "scenario_paths",
     "simulate",
     "write_bars",

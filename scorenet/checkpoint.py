@@ -12,8 +12,6 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +21,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from .config import ForwardConfig, ModelConfig
+from .bindings import bindings, check_bindings
+from .config import ModelConfig
 from .conformal.calibration import Calibration
-from .density.net import DensityNet
 from .errors import CheckpointError, ScorenetError
 from .features import FeatureSet, feature_set
-from .forward.net import ForwardNet
+from .parts import ModelParts, build_forward_net, build_nets, fingerprint_of
 from .sampling.atoms import Atom
 from .scaling import Scaler
-from .score.denoiser import Denoiser
-from .score.fit import build_denoiser
 from .score.mixture import Mixture
 
 __all__ = [
     "FORMAT",
-    "ModelParts",
-    "build_nets",
     "dump_model",
     "file_hash",
-    "fingerprint_of",
     "load_model",
     "parse_model",
     "save_model",
@@ -51,55 +44,20 @@ FORMAT = "scorenet/2"
 _WEIGHTS, _META = "model.safetensors", "model.json"
 _MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
 _MAX_FEATURES = 512
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelParts:
-    """Everything that a model folder holds; `ScoreModel` is made of it and adds the methods."""
-
-    features: FeatureSet
-    config: ModelConfig
-    scaler: Scaler
-    base: Mixture
-    denoiser: Denoiser
-    density_net: DensityNet
-    forward_net: ForwardNet
-    calibration: Calibration
-    info: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
-    further: Mapping[int, ForwardNet] = field(default_factory=dict)
-    atoms: tuple[Atom, ...] = ()
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """Return the nets by the name under which their tensors are stored."""
-        named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
-        return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
-
-
-def fingerprint_of(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str:
-    """Return the sha256 of the mixture's and the nets' numbers."""
-    digest = hashlib.sha256()
-    for part in (base.weights, base.means, base.covariances):
-        digest.update(part.double().contiguous().numpy().tobytes())
-    for name, module in modules.items():
-        for key, value in module.state_dict().items():
-            digest.update(f"{name}.{key}".encode())
-            digest.update(value.float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[Denoiser, DensityNet, ForwardNet]:
-    """Create untrained nets of the shapes that `config` implies for `dim` features."""
-    return (
-        build_denoiser(dim, config.state, base if config.state.max_components else None),
-        DensityNet(base, config.density.sigma, config.density.hidden),
-        build_forward_net(dim, config.forward),
+_KEYS = frozenset(
+    (
+        "format",
+        "features",
+        "config",
+        "sigma_range",
+        "scaler",
+        "base",
+        "calibration",
+        "atoms",
+        "fingerprint",
+        "own",
     )
-
-
-def build_forward_net(dim: int, config: ForwardConfig) -> ForwardNet:
-    """Create an untrained net of p(y | x), of the shape that `config` implies for `dim` features."""
-    return ForwardNet(dim, config.hidden, config.members, config.components, config.scale_hidden)
+)
 
 
 def save_model(model: ModelParts, path: Path) -> Path:
@@ -148,6 +106,9 @@ def dump_model(model: ModelParts) -> tuple[bytes, bytes]:
         "fingerprint": model.fingerprint,
         **model.info,
     }
+    own = bindings(model.config)
+    if own:
+        meta["own"] = own
     return json.dumps(meta, indent=1, allow_nan=False).encode(), save_tensors(tensors)
 
 
@@ -169,15 +130,16 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         CheckpointError: if the bytes are damaged, hostile or of another version.
     """
     meta = _parse_meta(meta_bytes, where)
+    config, own = _read_config(meta, where)
+    check_bindings(config, own, where)
     try:
-        config = ModelConfig.from_dict(meta["config"])
-        features = _read_features(meta["features"])
+        features = _read_features(meta["features"], config)
         dim = len(features.names)
         scaler = Scaler.from_dict(meta["scaler"])
         base = Mixture.from_dict(meta["base"])
         calibration = Calibration.from_dict(meta["calibration"])
         atoms = tuple(Atom.from_dict(values) for values in meta.get("atoms", ()))
-        _check_numbers(dim, scaler, base, calibration)
+        _check_numbers(dim, scaler, base, calibration, {"forward", "state", *config.signals})
         if any(atom.column >= dim for atom in atoms):
             raise ValueError(f"an atom of a feature beyond the {dim} that there are")
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
@@ -187,18 +149,7 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
     modules: dict[str, torch.nn.Module] = dict(zip(("state", "density", "forward"), nets, strict=True))
     modules |= {f"forward_{horizon}": net for horizon, net in further.items()}
     _load_weights(weights, where, modules)
-    known = {
-        "format",
-        "features",
-        "config",
-        "sigma_range",
-        "scaler",
-        "base",
-        "calibration",
-        "atoms",
-        "fingerprint",
-    }
-    info = {key: value for key, value in meta.items() if key not in known}
+    info = {key: value for key, value in meta.items() if key not in _KEYS}
     denoiser, density_net, forward_net = nets
     fingerprint = fingerprint_of(base, modules)
     if fingerprint != meta.get("fingerprint"):
@@ -275,12 +226,21 @@ def _parse_meta(raw: bytes, where: str) -> dict[str, Any]:
     return dict(meta)
 
 
-def _read_features(values: dict[str, Any]) -> FeatureSet:
+def _read_config(meta: dict[str, Any], where: str) -> tuple[ModelConfig, dict[str, Any]]:
+    try:
+        config, own = ModelConfig.from_dict(meta["config"]), dict(meta.get("own", {}))
+    except (KeyError, TypeError, ValueError, ScorenetError) as error:
+        raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
+    return config, own
+
+
+def _read_features(values: dict[str, Any], config: ModelConfig) -> FeatureSet:
     full = feature_set(values["set"])
     names = tuple(values["names"])
     unknown = [name for name in names if name not in full.names]
     if (
         unknown
+        or full.name != config.features
         or len(names) > _MAX_FEATURES
         or values["lookback"] != full.lookback
         or len(set(names)) != len(names)
@@ -292,7 +252,9 @@ def _read_features(values: dict[str, Any]) -> FeatureSet:
     return FeatureSet(full.name, names, tuple(kinds[n] for n in names), full.lookback, full.volatility_window)
 
 
-def _check_numbers(dim: int, scaler: Scaler, base: Mixture, calibration: Calibration) -> None:
+def _check_numbers(
+    dim: int, scaler: Scaler, base: Mixture, calibration: Calibration, signals: set[str]
+) -> None:
     shapes = [scaler.mean.shape, scaler.std.shape, (base.dim,), (len(scaler.kinds),)]
     if any(shape != (dim,) for shape in shapes):
         raise ValueError(f"scaler or mixture do not have {dim} features")
@@ -300,11 +262,7 @@ def _check_numbers(dim: int, scaler: Scaler, base: Mixture, calibration: Calibra
     tables += list(calibration.magnitude.values())
     if not all(table.size and np.isfinite(table).all() for table in tables) or not (scaler.std > 0).all():
         raise ValueError("empty or non-finite tables")
-    if (
-        set(calibration.magnitude) != {"forward", "state"}
-        or not math.isfinite(scaler.clip)
-        or scaler.clip <= 0
-    ):
+    if set(calibration.magnitude) != signals or not math.isfinite(scaler.clip) or scaler.clip <= 0:
         raise ValueError("incomplete calibration")
 
 

@@ -17,11 +17,16 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _require_name(setting: str, name: str) -> None:
+    # Whether somebody has registered it is asked where it is used: settings are read without any of their code.
+    _require(name.isidentifier(), f"{setting}: expected a name such as 'my_own', found {name!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
     """Noise levels in units of the scaled features (their standard deviation is about 1).
 
-    Training draws ln sigma from a normal law clipped to [sigma_min, sigma_max].
+    Training draws ln sigma from a normal distribution clipped to [sigma_min, sigma_max].
     """
 
     sigma_min: float = 0.05
@@ -38,11 +43,15 @@ class NoiseConfig:
 class StateConfig:
     """Network and optimisation of the state density p(x).
 
-    `max_components` bounds the mixture that the network corrects: 1 is a Gaussian, 0 the standard normal. The
-    defaults are for market states, which drift: a mixture of the training years is the worse start there, though the
-    better one where rows are exchangeable (`ScoreDensity` tries up to 32 components).
+    `objective` and `network` name entries of `scorenet.score.OBJECTIVES` and `NETWORKS`; the scores of `members`
+    networks from other seeds are averaged. `max_components` bounds the mixture that the network corrects: 1 is a
+    Gaussian, 0 the standard normal. The defaults are for market states, which drift: a mixture of the training years is
+    the worse start there, though the better one where rows are exchangeable (`ScoreDensity` tries up to 32 components).
     """
 
+    objective: str = "dsm"
+    network: str = "preconditioned"
+    members: int = 1
     max_components: int = 1
     hidden: int = 192
     blocks: int = 3
@@ -53,6 +62,9 @@ class StateConfig:
     signal_sigma: float = 0.5
 
     def __post_init__(self) -> None:
+        _require_name("state.objective", self.objective)
+        _require_name("state.network", self.network)
+        _require(1 <= self.members <= 64, f"state.members: expected 1..64, found {self.members}")
         _require(
             0 <= self.max_components <= 1024,
             f"state.max_components: expected 0..1024, found {self.max_components}",
@@ -136,9 +148,15 @@ class ForwardConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that decides what `scorenet train` produces from given bars."""
+    """Everything that decides what `scorenet train` produces from given bars.
+
+    `features` names a feature set, `sampler` what draws states, `signals` those of your own that are calibrated beside
+    "forward" and "state".
+    """
 
     features: str = "extended"
+    sampler: str = "heun"
+    signals: tuple[str, ...] = ()
     seed: int = 0
     train_fraction: float = 0.70
     validation_fraction: float = 0.15
@@ -148,6 +166,15 @@ class ModelConfig:
     forward: ForwardConfig = field(default_factory=ForwardConfig)
 
     def __post_init__(self) -> None:
+        _require_name("features", self.features)
+        _require_name("sampler", self.sampler)
+        for name in self.signals:
+            _require(isinstance(name, str), f"signals: expected names, found {name!r}")
+            _require_name("signals", name)
+        _require(
+            len(set(self.signals)) == len(self.signals) and not {"forward", "state"} & set(self.signals),
+            f"signals: expected names of your own, all different, found {list(self.signals)}",
+        )
         total = self.train_fraction + self.validation_fraction
         _require(
             self.train_fraction > 0 and self.validation_fraction > 0 and total < 1,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .bindings import check_names
 from .config import ModelConfig
 from .conformal.calibration import Calibration
 from .density.net import fit_density_net
@@ -22,7 +23,7 @@ from .forward.net import ForwardNet
 from .forward.training import fit_forward_net
 from .model import ScoreModel
 from .sampling.atoms import commonest, find_atoms
-from .sampling.samplers import heun
+from .sampling.registry import SAMPLERS
 from .scaling import Scaler
 from .score.fit import fit_base, fit_denoiser
 from .score.mixture import Mixture
@@ -34,7 +35,7 @@ __all__ = ["Market", "learn"]
 Array = NDArray[np.float64]
 
 
-# States drawn to find out how far an atom reaches: a share of a third is then right to a hundredth.
+# States drawn to find the distance within which draws are snapped onto a frequent value: their share is right to 0.01.
 _DRAWN = 2_000
 
 
@@ -83,7 +84,9 @@ def learn(
 def _learn(
     markets: Sequence[Market], config: ModelConfig, info: dict[str, Any], device: str, progress: bool
 ) -> ScoreModel:
+    check_names(config)
     features = _common_features(markets, config)
+    features.check_rows(markets[0].bars)
     rows = _stack(markets, features, config.forward.all_horizons)
     split = _split(rows, features, config, markets[0].step_ms)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
@@ -133,7 +136,7 @@ def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
     if not commonest(x):
         return model
     noise, seed = model.config.noise, model.config.seed + 31
-    drawn = heun(
+    drawn = SAMPLERS[model.config.sampler](
         model.denoiser, model.base, _DRAWN, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max
     )
     return replace(model, atoms=find_atoms(x, model.scaler.transform(x), drawn.numpy()))
@@ -253,6 +256,7 @@ def _untrained_calibration() -> Calibration:
 
 def _calibrate(model: ScoreModel, x: Array) -> Calibration:
     scores = {"forward": model.forward(x).score, "state": model.score(x)[:, model.features.return_index]}
+    scores |= {name: model.signal_score(x, name) for name in model.config.signals}
     return Calibration.fit(model.log_density(x), scores)
 
 

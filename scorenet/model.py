@@ -8,66 +8,42 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checkpoint import ModelParts, dump_model, fingerprint_of, load_model, parse_model, save_model
+from .checkpoint import dump_model, load_model, parse_model, save_model
 from .config import ModelConfig
 from .conformal.calibration import Calibration
 from .density.heat import heat_log_density
 from .density.net import DensityNet
 from .errors import ConfigError
+from .evaluation import BLOCK, Evaluation, evaluate_bars
 from .features import Bars, FeatureSet
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
+from .parts import ModelParts, fingerprint_of
 from .sampling.atoms import Atom, onto_atoms
 from .sampling.conditional import conditional
 from .sampling.known_values import check_known, scale_known
-from .sampling.samplers import heun
+from .sampling.registry import SAMPLERS
 from .scaling import Scaler
-from .score.denoiser import Denoiser
 from .score.divergence import denoiser_field
 from .score.mixture import Mixture
-from .score.signal_score import LevelScore
+from .score.score_module import ScoreModule
+from .score.signal_score import SignalScore
 from .score.training import calm_worker, threads
+from .signals import SIGNALS, signal_scores
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
 Array = NDArray[np.float64]
 
-SIGNALS = ("forward", "state")
-
-_BLOCK = 512  # rows a forward pass: its activations stay in one core's cache, where one thread outruns two
 _FEW = 64  # decided rows up to which an evaluation is not worth remembering
-_DECIMALS = 10  # batched and single-row matrix products differ in the 16th digit; no decision may hang on it
 _MEMO_SIZE = 16
-
-
-class Evaluation(NamedTuple):
-    """What the model says of every bar, float64 [T] each, NaN where the state is not defined.
-
-    score: score of the return coordinate (forward: of the coming return at 0; state: of the last return).
-    signal: sign(score) times confidence, in [-1, 1].
-    confidence: ECDF of |score| on the calibration span, in [0, 1].
-    score_std: disagreement about the score (over the ensemble, or over neighbouring noise levels).
-    log_density: log p of the scaled state, nats.
-    density_rank: conformal p-value of log_density, in (0, 1].
-    volatility: root mean square log-return per bar.
-    """
-
-    score: Array
-    signal: Array
-    confidence: Array
-    score_std: Array
-    log_density: Array
-    density_rank: Array
-    volatility: Array
-
-
 _memo: OrderedDict[str, Evaluation] = OrderedDict()
 
 
@@ -91,7 +67,7 @@ class ScoreModel:
     config: ModelConfig
     scaler: Scaler
     base: Mixture
-    denoiser: Denoiser
+    denoiser: ScoreModule
     density_net: DensityNet
     forward_net: ForwardNet
     calibration: Calibration
@@ -99,16 +75,14 @@ class ScoreModel:
     fingerprint: str = ""
     further: Mapping[int, ForwardNet] = field(default_factory=dict)
     atoms: tuple[Atom, ...] = ()
-    _around: LevelScore = field(init=False, repr=False)
+    _signal_score: SignalScore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("denoiser", "density_net", "forward_net"):
             double = copy.deepcopy(getattr(self, name)).double().eval().requires_grad_(False)
             object.__setattr__(self, name, double)
         sigma, column = self.config.state.signal_sigma, self.features.return_index
-        object.__setattr__(
-            self, "_around", LevelScore(self.denoiser, [0.5 * sigma, sigma, 2.0 * sigma], column)
-        )
+        object.__setattr__(self, "_signal_score", SignalScore(self.denoiser, sigma, column))
         further = {
             h: copy.deepcopy(net).double().eval().requires_grad_(False) for h, net in self.further.items()
         }
@@ -177,9 +151,9 @@ class ScoreModel:
         return self.scaler.inverse(self._rows(x, lambda z: self.denoiser(z, sigma)))
 
     def sample(self, n: int, seed: int = 0) -> Array:
-        """Draw n market states as raw features [n, F]."""
-        noise = self.config.noise
-        z = heun(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
+        """Draw n market states as raw features [n, F], by the sampler that the settings name."""
+        noise, sampler = self.config.noise, SAMPLERS[self.config.sampler]
+        z = sampler(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
         return self._raw(z)
 
     def scenarios(self, n: int, known: Mapping[str, float], seed: int = 0) -> Array:
@@ -229,10 +203,16 @@ class ScoreModel:
 
         Raises:
             FeatureMismatch: if a column that the model was trained on is missing.
-            ValueError: for an unknown signal.
+            ConfigError: for a signal that the model was not calibrated for.
         """
-        if signal not in SIGNALS:
-            raise ValueError(f"signal: expected one of {', '.join(SIGNALS)}; found {signal!r}")
+        if signal not in self.calibration.magnitude:
+            untrained = signal in SIGNALS
+            hint = (
+                f"; train the model with --set 'signals=[\"{signal}\"]' to calibrate it" if untrained else ""
+            )
+            raise ConfigError(
+                f"signal: expected one of {', '.join(self.calibration.magnitude)}; found {signal!r}{hint}"
+            )
         if len(bars["close"]) <= self.lookback + _FEW:
             return self._evaluate(bars, signal, step_ms)
         key = self._memo_key(bars, signal, step_ms)
@@ -251,31 +231,21 @@ class ScoreModel:
         return digest.hexdigest()
 
     def _evaluate(self, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
-        x, volatility = self.features.compute_with_volatility(bars, step_ms)
-        warm = min(self.lookback, len(x))
-        known = warm + np.flatnonzero(np.isfinite(x[warm:]).all(axis=1))
-        out = {name: np.full(len(x), np.nan) for name in Evaluation._fields}
-        out["volatility"] = volatility
-        with torch.inference_mode(), threads(1):
-            for begin in range(0, len(known), _BLOCK):
-                rows = known[begin : begin + _BLOCK]
-                z = torch.from_numpy(self.scaler.transform(x[rows]))
-                out["score"][rows], out["score_std"][rows] = self._signal_score(z, signal)
-                out["log_density"][rows] = self.density_net(z).numpy()
-        for name in ("score", "score_std", "log_density"):
-            out[name] = np.round(out[name], _DECIMALS)
-        score = out["score"][known]
-        out["confidence"][known] = self.calibration.confidence(signal, score)
-        out["density_rank"][known] = self.calibration.density_rank(out["log_density"][known])
-        out["signal"][known] = np.sign(score) * out["confidence"][known]
-        return Evaluation(**out)
+        return evaluate_bars(self, bars, signal, step_ms)
 
-    def _signal_score(self, z: Tensor, signal: str) -> tuple[Array, Array]:
-        if signal == "forward":
-            scores = self.forward_net.scores(z, self.config.forward.signal_sigma).numpy()
-            return scores.mean(axis=0), scores.std(axis=0)
-        around = self._around(z).numpy()
-        return around[1], around.std(axis=0)
+    def signal_score(self, x: Array, signal: str) -> Array:
+        """Return the score [N] of raw states x [N, F] that a registered signal gives them, calibrated or not."""
+        z = torch.from_numpy(self.scaler.transform(x))
+        with torch.inference_mode(), threads(1):
+            parts = [
+                signal_scores(signal, self, x[begin : begin + BLOCK], z[begin : begin + BLOCK])[0]
+                for begin in range(0, len(z), BLOCK)
+            ]
+        return np.concatenate([np.empty(0), *parts])
+
+    def return_score(self, z: Tensor) -> tuple[Array, Array]:
+        """Return the return coordinate [N] of the score of scaled states z [N, F], and its standard deviation [N]."""
+        return self._signal_score(z)
 
     def _forward_net(self, horizon: int | None) -> ForwardNet:
         if horizon is None or horizon == self.config.forward.horizon:
@@ -297,7 +267,7 @@ class ScoreModel:
             width = () if function is self.density_net else (z.shape[1],)
             return np.empty((0, *width))
         with torch.no_grad(), threads(1):
-            parts = [function(z[begin : begin + _BLOCK]) for begin in range(0, len(z), _BLOCK)]
+            parts = [function(z[begin : begin + BLOCK]) for begin in range(0, len(z), BLOCK)]
         return np.asarray(torch.cat(parts).numpy())
 
 

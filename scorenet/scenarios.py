@@ -93,8 +93,14 @@ def scenario_paths(
 
     Raises:
         ConfigError: if the model was not trained for that horizon.
-        FeatureMismatch: if x has another shape than [F] or [n, F], or is not finite.
+        FeatureMismatch: for a feature set that is not the package's, or if x is not finite or has another shape than
+            [F] or [n, F].
     """
+    if model.features.name not in _RATIOS:
+        raise FeatureMismatch(
+            f"paths know the feature sets {', '.join(_RATIOS)} and what a path does to them; "
+            f"found {model.features.name!r}"
+        )
     length = model.config.forward.horizon if horizon is None else horizon
     state, width = np.asarray(x, dtype=np.float64), len(model.features.names)
     if state.shape not in ((width,), (n, width)) or not np.isfinite(state).all():

@@ -17,6 +17,7 @@ from .options import (
     GAPS,
     JSON,
     OFFLINE,
+    PLUGIN,
     QUIET,
     SIGNAL,
     SINCE,
@@ -77,7 +78,7 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 
 @main.command()
 @over_bars
-@click.option("--features", metavar="SET", help="chapter or extended (default).")
+@click.option("--features", metavar="SET", help="chapter, extended (default), or one of your own.")
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
 def train(
     sources: tuple[str, ...],
@@ -123,6 +124,7 @@ def backtest(
 
 @main.command()
 @click.argument("run_dir")
+@PLUGIN
 @DATA_DIR
 @JSON
 @guarded
@@ -171,6 +173,7 @@ def lookahead(
 @main.command()
 @click.option("--out", default="out/demo", show_default=True, metavar="RUN_DIR")
 @click.option("--model", "model_dir", default="models/demo", show_default=True, metavar="MODEL_DIR")
+@PLUGIN
 @DATA_DIR
 @JSON
 @QUIET
@@ -191,6 +194,7 @@ def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) ->
 @click.option(
     "--out", metavar="FOLDER", help="Where check.json and check.html go (default: MODEL_DIR/check)."
 )
+@PLUGIN
 @SINCE
 @UNTIL
 @GAPS

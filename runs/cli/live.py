@@ -14,6 +14,7 @@ from .options import (
     DATA_DIR,
     EXCHANGE,
     JSON,
+    PLUGIN,
     SET,
     SIGNAL,
     print_result,
@@ -35,6 +36,7 @@ __all__ = ["live"]
 @SIGNAL
 @CONFIG
 @SET
+@PLUGIN
 @click.option("--cash", type=float, metavar="AMOUNT", help="Start equity, the same as --set cash=AMOUNT.")
 @click.option("--max-bars", type=click.IntRange(min=0), metavar="N", help="Stop after N live bars.")
 @click.option(

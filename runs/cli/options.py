@@ -21,6 +21,7 @@ __all__ = [
     "GAPS",
     "JSON",
     "OFFLINE",
+    "PLUGIN",
     "QUIET",
     "SET",
     "SIGNAL",
@@ -58,12 +59,39 @@ BARS = click.option(
     help="A parquet/CSV file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
 )
 MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
-SIGNAL = click.option("--signal", type=click.Choice(["forward", "state"]), help="Which score to trade by.")
+SIGNAL = click.option(
+    "--signal", metavar="NAME", help="Which score to trade by: forward (default), state, or one of your own."
+)
 EXCHANGE = click.option(
     "--exchange", default="bybit", show_default=True, metavar="NAME", help="Where the bars come from."
 )
 BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
+
+
+def _load_plugins(context: click.Context, option: click.Parameter, files: tuple[str, ...]) -> None:
+    if not files or context.resilient_parsing:
+        return
+    guarded(_load_each)(files)
+
+
+def _load_each(files: tuple[str, ...]) -> None:
+    from ..plugins import load_plugin
+
+    for file in files:
+        load_plugin(file)
+
+
+PLUGIN = click.option(
+    "--plugin",
+    multiple=True,
+    metavar="FILE.py",
+    expose_value=False,
+    is_eager=True,
+    callback=_load_plugins,
+    help="Run this file first, which registers features, objectives, networks, samplers, signals or panels; "
+    "may be repeated.",
+)
 
 
 def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,7 +111,7 @@ def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     guarded_wrapper = guarded(wrapper)
-    for option in (QUIET, JSON, BASE_URL, OFFLINE, DATA_DIR, GAPS, UNTIL, SINCE, SET, CONFIG):
+    for option in (QUIET, JSON, BASE_URL, OFFLINE, DATA_DIR, GAPS, UNTIL, SINCE, PLUGIN, SET, CONFIG):
         guarded_wrapper = option(guarded_wrapper)
     return BARS(MORE_BARS(guarded_wrapper))
 

@@ -18,6 +18,7 @@ from feeds.exchange.protocol import require
 from feeds.exchange.registry import find_exchange
 from scorenet import ConfigError, ScoreModel
 
+from ..backtest import check_signal
 from ..settings import Account
 from .halt import KillSwitch
 from .journal import Journal
@@ -83,6 +84,7 @@ def start(
             base_url=base_url, credentials=_credentials(exchange), sandbox=base_url is None and not mainnet
         )
     model = ScoreModel.load(model_dir)
+    check_signal(model, params["signal"])
     market = ExchangeMarket(
         exchange=exchange,
         data_dir=data_dir,

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from ..folder.contents import LoadedRun
 from ..folder.rundir import RunDir
-from . import panel_charts, panel_tables
-from .markup import esc, panel
+from .markup import esc
 from .page import page
-from .tearsheet import NoTearsheet, tearsheet
+from .registry import render_panels
 from .verdict import verdict
 
 __all__ = ["render_report", "write_report"]
@@ -36,27 +35,7 @@ def write_report(run_dir: str | Path | RunDir) -> Path:
 
 def render_report(run: LoadedRun) -> str:
     """Return the report of a run as one HTML page that loads nothing."""
-    body = "".join(
-        [
-            panel_tables.warnings(run),
-            panel_tables.cards(run),
-            panel_charts.equity(run),
-            panel_charts.drawdowns(run),
-            panel_charts.costs(run),
-            panel_charts.prices(run),
-            panel_charts.familiarity(run),
-            panel_charts.exposure(run),
-            panel_tables.decisions(run),
-            panel_charts.ranks(run),
-            panel_tables.metrics(run),
-            panel_tables.symbols(run),
-            panel_tables.trades(run),
-            panel_tables.model(run),
-            panel_tables.provenance(run),
-            _tearsheet(run),
-        ]
-    )
-    return page(_title(run), _header(run), body)
+    return page(_title(run), _header(run), render_panels(run))
 
 
 def _title(run: LoadedRun) -> str:
@@ -84,12 +63,3 @@ def _header(run: LoadedRun) -> str:
         f'<h1>{esc(_title(run))}</h1><div class="facts">{listed}</div>'
         f'<div class="verdict" id="verdict">{sentences}</div>'
     )
-
-
-def _tearsheet(run: LoadedRun) -> str:
-    try:
-        body = f'<div class="paper">{tearsheet(run.equity)}</div>'
-    except NoTearsheet as reason:
-        body = f"<p class=empty>{esc(reason)}</p>"
-    note = "By QuantStats, from UTC-daily returns: 365 days a year, risk-free rate 0, same days for both."
-    return panel("Tearsheet", body, note=note, name="tearsheet")

@@ -16,7 +16,10 @@ import pandas as pd
 
 from strategies.analyzers.metrics import daily_equity
 
-__all__ = ["NoTearsheet", "daily_returns", "tearsheet"]
+from ..folder.contents import LoadedRun
+from .markup import esc, panel
+
+__all__ = ["NoTearsheet", "daily_returns", "tearsheet", "tearsheet_panel"]
 
 _DAYS_A_YEAR = 365
 _DAY_MS = 86_400_000
@@ -80,6 +83,16 @@ def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:
     returns = pd.Series(change, index=closes.index)
     # a first row at midnight ends its day, which then holds the starting point and no return
     return returns.iloc[1:] if len(returns) > 1 and int(stamps[0]) % _DAY_MS == 0 else returns
+
+
+def tearsheet_panel(run: LoadedRun) -> str:
+    """Return the panel of the tearsheet, or of the reason why there is none."""
+    try:
+        body = f'<div class="paper">{tearsheet(run.equity)}</div>'
+    except NoTearsheet as reason:
+        body = f"<p class=empty>{esc(reason)}</p>"
+    note = "By QuantStats, from UTC-daily returns: 365 days a year, risk-free rate 0, same days for both."
+    return panel("Tearsheet", body, note=note, name="tearsheet")
 
 
 def tearsheet(equity: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Baselines: the density and the sampler of the chapter, as written there. Do not use them for anything else.
+"""Baselines: the density and the sampler of the chapter, as written there. Compare with them only.
 
 References:
     Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019), arXiv 1907.05600.
@@ -6,13 +6,11 @@ References:
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from ..sampling.chapter import chapter_langevin
 from ..score.divergence import Score
-from ..score.noise import geometric_sigmas
 
 __all__ = ["chapter_langevin", "path_integral"]
 
@@ -28,33 +26,3 @@ def path_integral(score: Score, x: Tensor, *, sigma: float = 0.01, steps: int = 
     for step in range(steps):
         total += (score(step / steps * x, level) * x).sum(1) / steps
     return total
-
-
-@torch.no_grad()
-def chapter_langevin(
-    score: Score,
-    n: int,
-    dim: int,
-    seed: int,
-    *,
-    sigma_min: float = 0.01,
-    sigma_max: float = 1.0,
-    levels: int = 10,
-    steps: int = 100,
-    step_size: float = 0.01,
-    dtype: torch.dtype = torch.float64,
-) -> Tensor:
-    """Draw n rows [n, d] by annealed Langevin dynamics from N(0, I); levels * steps evaluations.
-
-    Each level ends with about a quarter too much variance, the start is too narrow for the data, and nothing removes
-    the noise of the last level.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, dim, generator=generator, dtype=dtype)
-    for sigma in geometric_sigmas(sigma_min, sigma_max, levels).flip(0).tolist():
-        alpha = step_size * sigma**2
-        level = torch.full((n, 1), sigma, dtype=dtype)
-        for _ in range(steps):
-            noise = torch.randn(n, dim, generator=generator, dtype=dtype)
-            x = x + alpha * score(x, level) + math.sqrt(2 * alpha) * noise
-    return x

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import DensityConfig, NoiseConfig
-from ..score.denoiser import Denoiser
 from ..score.divergence import Field, denoiser_field, sampled_field
 from ..score.mixture import Mixture
 from ..score.networks import Mlp
+from ..score.score_module import ScoreModule
 from ..score.training import Recipe, TrainingLog, fit, seeded
 from .heat import heat_log_density
 
@@ -51,7 +51,7 @@ class DensityNet(nn.Module):
 
 
 def fit_density_net(
-    denoiser: Denoiser,
+    denoiser: ScoreModule,
     x: Tensor,
     held_out: Tensor,
     config: DensityConfig,
@@ -105,7 +105,7 @@ def _relative_error(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 def _slope_error(
-    net: DensityNet, denoiser: Denoiser, x: Tensor, sigma: float, generator: torch.Generator
+    net: DensityNet, denoiser: ScoreModule, x: Tensor, sigma: float, generator: torch.Generator
 ) -> Tensor:
     """Match the net's gradient to the score around x: d numbers a row, and no label to pay for."""
     near = (x + sigma * torch.randn(x.shape, generator=generator)).requires_grad_()

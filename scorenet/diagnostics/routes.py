@@ -13,9 +13,9 @@ from ..baselines.chapter_routes import path_integral
 from ..density.flow_ode import flow_log_density, vp_flow_log_density
 from ..density.heat import heat_log_density
 from ..density.immse import immse_log_density
-from ..score.denoiser import Denoiser
 from ..score.divergence import denoiser_field, hutchinson_field
 from ..score.mixture import Mixture
+from ..score.score_module import ScoreModule
 
 __all__ = ["Agreement", "agreement", "density_routes"]
 
@@ -38,12 +38,12 @@ class Agreement(NamedTuple):
 
 
 def density_routes(
-    denoiser: Denoiser, base: Mixture, *, sigma: float, sigma_max: float, nodes: int = 10, steps: int = 24
+    denoiser: ScoreModule, base: Mixture, *, sigma: float, sigma_max: float, nodes: int = 10, steps: int = 24
 ) -> dict[str, Route]:
     """Return the routes to log p_sigma by name, each a function of scaled rows [N, d] -> [N], nats.
 
-    `heat` is the reference. `path_integral` is the chapter's and is known up to a constant only: it is given the
-    constant that makes it right at 0.
+    `heat` is the reference, `energy` is there for a network with a log-density of its own. `path_integral` is the
+    chapter's and is known up to a constant only: it is given the constant that makes it right at 0.
     """
     field = denoiser_field(denoiser)
 
@@ -53,7 +53,7 @@ def density_routes(
         )
         return path_integral(denoiser.score, x, sigma=sigma) + origin
 
-    return {
+    routes: dict[str, Route] = {
         "heat": lambda x: heat_log_density(field, base, x, nodes=nodes, sigma=sigma, sigma_max=sigma_max),
         "flow": lambda x: flow_log_density(field, base, x, steps=steps, sigma=sigma, sigma_max=sigma_max),
         "flow_vp": lambda x: vp_flow_log_density(
@@ -65,6 +65,10 @@ def density_routes(
         "immse": lambda x: immse_log_density(denoiser.score, base, x, sigma=sigma, sigma_max=sigma_max),
         "path_integral": integral,
     }
+    own = getattr(denoiser, "log_density", None)
+    if own is not None:
+        routes["energy"] = lambda x: own(x, sigma)
+    return routes
 
 
 def agreement(log_densities: Mapping[str, Tensor]) -> list[Agreement]:

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from ..score.mixture import Mixture
 from ..score.noise import karras_sigmas
-from .samplers import Scored, langevin_step
+from .registry import Scored
+from .samplers import langevin_step
 
 __all__ = ["conditional", "conditional_mixture", "conditional_rows"]
 

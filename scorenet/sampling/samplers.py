@@ -14,26 +14,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..score.mixture import Mixture
 from ..score.noise import geometric_sigmas, karras_sigmas
+from .registry import Scored, register_sampler
 
-__all__ = ["Scored", "annealed_langevin", "heun", "langevin_step", "predictor_corrector"]
+__all__ = ["corrected_langevin", "heun", "langevin", "langevin_step", "predictor_corrector"]
 
 _PILOTS = 256  # rows that set the length of a corrector step: its error is then below a hundredth
 
 
-class Scored(Protocol):
-    """Anything with a score at a noise level: a denoiser, a mixture, a stack, the chapter's network."""
-
-    def score(self, x: Tensor, sigma: float) -> Tensor:
-        """Return grad_x log p_sigma(x), [N, d]."""
-
-
+@register_sampler("heun")
 @torch.no_grad()
 def heun(
     denoiser: Scored,
@@ -55,6 +49,7 @@ def heun(
     return _tweedie(denoiser, x, sigmas[-1])
 
 
+@register_sampler("predictor_corrector")
 @torch.no_grad()
 def predictor_corrector(
     denoiser: Scored,
@@ -92,8 +87,9 @@ def predictor_corrector(
     return _tweedie(denoiser, x[_PILOTS:], sigmas[-1])
 
 
+@register_sampler("corrected_langevin")
 @torch.no_grad()
-def annealed_langevin(
+def corrected_langevin(
     denoiser: Scored,
     base: Mixture,
     n: int,
@@ -105,17 +101,57 @@ def annealed_langevin(
     steps: int = 9,
     step: float = 0.1,
 ) -> Tensor:
-    """Draw n scaled states [n, d] by `steps` Langevin steps at each of `levels` noise levels.
+    """Draw n scaled states [n, d] by `steps` Langevin steps of exact noise at each of `levels` noise levels.
 
-    levels * steps + 1 evaluations. The chapter's form of it, with its flaws, is `chapter_sampling.LangevinDynamics`.
+    levels * steps + 1 evaluations.
     """
+    kept = math.sqrt(step * (2 - step))
+    return _annealed(denoiser, base, n, seed, (sigma_min, sigma_max), (levels, steps), step, kept)
+
+
+@register_sampler("langevin")
+@torch.no_grad()
+def langevin(
+    denoiser: Scored,
+    base: Mixture,
+    n: int,
+    seed: int,
+    *,
+    sigma_min: float = 0.05,
+    sigma_max: float = 20.0,
+    levels: int = 111,
+    steps: int = 9,
+    step: float = 0.1,
+) -> Tensor:
+    """Draw n scaled states [n, d] by the usual annealed Langevin dynamics, whose noise is right for tiny steps only.
+
+    Each level keeps 1 / (1 - step / 2) times its noise variance. levels * steps + 1 evaluations. The chapter's own
+    form, with its further flaws, is `chapter_langevin`.
+    """
+    usual = math.sqrt(2 * step)
+    return _annealed(denoiser, base, n, seed, (sigma_min, sigma_max), (levels, steps), step, usual)
+
+
+def _annealed(
+    denoiser: Scored,
+    base: Mixture,
+    n: int,
+    seed: int,
+    sigmas: tuple[float, float],
+    counts: tuple[int, int],
+    step: float,
+    noise: float,
+) -> Tensor:
+    """Walk down the levels; `noise` is that of a step in units of sigma."""
+    (low, high), (levels, steps) = sigmas, counts
     generator = torch.Generator().manual_seed(seed)
-    x = _start(base, n, sigma_max, generator)
-    sigmas = geometric_sigmas(sigma_min, sigma_max, levels).flip(0).tolist()
-    for sigma in sigmas:
+    x = _start(base, n, high, generator)
+    ladder = geometric_sigmas(low, high, levels).flip(0).tolist()
+    for sigma in ladder:
         for _ in range(steps):
-            x = langevin_step(x, denoiser.score(x, sigma), sigma, step, _noise(x, generator))
-    return _tweedie(denoiser, x, sigmas[-1])
+            score = denoiser.score(x, sigma)
+            x = x + step * sigma**2 * score + noise * sigma * _noise(x, generator)
+    return _tweedie(denoiser, x, ladder[-1])
 
 
 def langevin_step(x: Tensor, score: Tensor, sigma: float, step: float, noise: Tensor) -> Tensor:

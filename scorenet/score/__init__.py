@@ -1,25 +1,37 @@
 """Learn the score: noise levels, networks, denoisers, objectives, training, and the Gaussian mixture base."""
 
+from . import builtin as _builtin  # noqa: F401, enters the names that the package brings
 from .denoiser import Denoiser
 from .divergence import Field, Score, denoiser_field, hutchinson_field, sampled_field
 from .fit import build_denoiser, fit_base, fit_denoiser
 from .mixture import Mixture
-from .networks import Mlp
+from .networks import EnergyNet, Ensemble, Mlp
 from .noise import geometric_sigmas, karras_sigmas
-from .objectives import FrozenNoise, NoisyScore, dsm_residual
-from .signal_score import LevelScore
+from .objectives import FrozenNoise, NoisyBatch, NoisyScore, dsm_residual
+from .registry import NETWORKS, OBJECTIVES, NetworkFactory, Objective, register_network, register_objective
+from .score_module import ScoreModule
+from .signal_score import LevelScore, SignalScore
 from .training import Recipe, TrainingLog, calm_worker, seeded, threads
 
 __all__ = [
+    "NETWORKS",
+    "OBJECTIVES",
     "Denoiser",
+    "EnergyNet",
+    "Ensemble",
     "Field",
     "FrozenNoise",
     "LevelScore",
     "Mixture",
     "Mlp",
+    "NetworkFactory",
+    "NoisyBatch",
     "NoisyScore",
+    "Objective",
     "Recipe",
     "Score",
+    "ScoreModule",
+    "SignalScore",
     "TrainingLog",
     "build_denoiser",
     "calm_worker",
@@ -30,6 +42,8 @@ __all__ = [
     "geometric_sigmas",
     "hutchinson_field",
     "karras_sigmas",
+    "register_network",
+    "register_objective",
     "sampled_field",
     "seeded",
     "threads",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser
+from .score_module import ScoreModule
 
 __all__ = [
     "Field",
@@ -52,12 +52,12 @@ def exact_field(score: Score) -> Field:
     return lambda x, sigma: score_and_divergence(score, x, sigma)
 
 
-def denoiser_field(denoiser: Denoiser) -> Field:
-    """Return the exact field of a denoiser: only the network is differentiated, its base is a closed form."""
+def denoiser_field(denoiser: ScoreModule) -> Field:
+    """Return the exact field of a denoiser: its base is a closed form, and only the rest is differentiated."""
     return denoiser.score_and_divergence
 
 
-def sampled_field(denoiser: Denoiser, generator: torch.Generator) -> Field:
+def sampled_field(denoiser: ScoreModule, generator: torch.Generator) -> Field:
     """Return the field of a denoiser with one fresh random estimate of its network's divergence a row and call.
 
     Unbiased, for d times less than the exact one: right for what is averaged over many rows, such as the labels of a
@@ -65,11 +65,7 @@ def sampled_field(denoiser: Denoiser, generator: torch.Generator) -> Field:
     """
 
     def field(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        if denoiser.base is None:
-            shrink = -1.0 / (1.0 + sigma[:, 0].square())
-            start, growth = shrink[:, None] * x, x.shape[1] * shrink
-        else:
-            start, growth = denoiser.base.score_and_divergence(x, sigma)
+        start, growth = denoiser.base_score_and_divergence(x, sigma)
         with torch.enable_grad():
             rows = x.detach().requires_grad_()
             learned = denoiser.correction(rows, sigma)

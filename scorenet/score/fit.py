@@ -8,19 +8,28 @@ import torch
 from torch import Tensor
 
 from ..config import NoiseConfig, StateConfig
-from .denoiser import Denoiser
 from .mixture import Mixture
 from .mixture_fit import fit_mixture
-from .networks import NoiseConditionalMlp
-from .objectives import FrozenNoise, MultiScaleDsm
+from .networks.ensemble import Ensemble
+from .objectives.batch import NoisyBatch
+from .objectives.frozen_noise import FrozenNoise
+from .registry import NETWORKS, OBJECTIVES, check_pair
+from .score_module import ScoreModule
 from .training import Recipe, TrainingLog, fit, pick_device, seeded
 
 __all__ = ["build_denoiser", "fit_base", "fit_denoiser"]
 
+_MEMBER_SEEDS = 101  # between the seeds of two members of an ensemble
 
-def build_denoiser(dim: int, config: StateConfig, base: Mixture | None) -> Denoiser:
-    """Create an untrained denoiser of the sizes of `config` for `dim` features: it is that of `base`."""
-    return Denoiser(NoiseConditionalMlp(dim, config.hidden, config.blocks), base)
+
+def build_denoiser(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixture | None) -> ScoreModule:
+    """Create the untrained network that `config` names, of its sizes, for `dim` features.
+
+    Raises:
+        ConfigError: for an unknown network or objective, or two that do not go together.
+    """
+    members = [_build_member(dim, config, noise, base) for _ in range(config.members)]
+    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def fit_base(
@@ -53,26 +62,53 @@ def fit_denoiser(
     device: str = "auto",
     max_seconds: float | None = None,
     progress: bool = True,
-) -> tuple[Denoiser, TrainingLog]:
+) -> tuple[ScoreModule, TrainingLog]:
     """Train the correction of `base` on scaled rows x [N, d]; `held_out` [M, d] selects. Float32, returned on the CPU.
 
     A gain over the bare base inside its own standard error is chance, and the base stays alone (`best_step` 0).
-    The noise is drawn on the CPU on any device, so that a GPU differs by rounding only.
+    The noise is drawn on the CPU on any device, so that a GPU differs by rounding only. Of an ensemble, every member
+    is trained alike from a seed of its own, and the log is that of the first.
 
     Raises:
         Diverged: when a loss becomes non-finite.
-        ConfigError: for a device that is not there.
+        ConfigError: for a device that is not there, an unknown network or objective, or two that do not go together.
     """
+    share = None if max_seconds is None else max_seconds / config.members
+    trained = [
+        _fit_member(x, held_out, config, noise, base, seed + _MEMBER_SEEDS * k, device, share, progress)
+        for k in range(config.members)
+    ]
+    members = [member for member, _ in trained]
+    return (members[0] if len(members) == 1 else Ensemble(members)), trained[0][1]
+
+
+def _build_member(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixture | None) -> ScoreModule:
+    member = NETWORKS[config.network](dim, config, noise, base)
+    check_pair(config, member)
+    return member
+
+
+def _fit_member(
+    x: Tensor,
+    held_out: Tensor,
+    config: StateConfig,
+    noise: NoiseConfig,
+    base: Mixture | None,
+    seed: int,
+    device: str,
+    max_seconds: float | None,
+    progress: bool,
+) -> tuple[ScoreModule, TrainingLog]:
     target = pick_device(device)
     with seeded(seed) as generator:
-        denoiser = build_denoiser(x.shape[1], config, base).to(target)
+        denoiser = _build_member(x.shape[1], config, noise, base).to(target)
     rows, held = x.float().to(target), held_out.float().to(target)
-    objective = MultiScaleDsm(noise)
+    objective = OBJECTIVES[config.objective]
     batch = min(config.batch_size, len(rows))
 
     def loss() -> Tensor:
         pick = torch.randint(len(rows), (batch,), generator=generator)
-        return objective(denoiser, rows[pick.to(target)], generator)
+        return objective(denoiser, NoisyBatch.draw(rows[pick.to(target)], noise, generator))
 
     recipe = Recipe(
         steps=config.steps,
@@ -83,9 +119,17 @@ def fit_denoiser(
     )
     validate = FrozenNoise(held, noise, seed=seed)
     log = fit(denoiser, loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
+    denoiser.eval()
     if log.best_step and base is not None:
-        bare = build_denoiser(x.shape[1], config, base).to(target)
+        bare = _build_member(x.shape[1], config, noise, base).to(target).eval()
         gain = validate.by_row(bare) - validate.by_row(denoiser)
-        if float(gain.mean()) <= float(gain.std(correction=0)) / math.sqrt(len(gain)):
+        chance = float(gain.mean()) <= float(gain.std(correction=0)) / math.sqrt(len(gain))
+        if chance and _stands_on_its_base(bare, held):
             denoiser, log.best_step = bare, 0
     return denoiser.cpu(), log
+
+
+@torch.no_grad()
+def _stands_on_its_base(bare: ScoreModule, rows: Tensor) -> bool:
+    """Say whether an untrained network adds nothing to its base; one of your own may."""
+    return not bool(bare.correction(rows[:64], 1.0).any())

@@ -186,19 +186,24 @@ class Mixture:
         """Return the decomposition in the dtype and on the device of x."""
         key = (x.dtype, x.device)
         if key not in self._cache:
-            values, vectors = torch.linalg.eigh(self.covariances.double().cpu())
-            count, dim = self.means.shape
-            means = self.means.double().cpu()
-            parts = (
-                vectors.permute(1, 0, 2).reshape(dim, count * dim),
-                vectors.mT.reshape(count * dim, dim),
-                (means[:, None] @ vectors)[:, 0],
-                means,
-                values.clamp_min(0.0),
-                self.weights.double().cpu().log(),
-            )
-            self._cache[key] = Spectrum(*(part.contiguous().to(x.dtype).to(x.device) for part in parts))
+            # A tensor made in inference mode could never be differentiated through, and these are kept.
+            with torch.inference_mode(False):
+                parts = self._decompose()
+                self._cache[key] = Spectrum(*(part.contiguous().to(x.dtype).to(x.device) for part in parts))
         return self._cache[key]
+
+    def _decompose(self) -> tuple[Tensor, ...]:
+        values, vectors = torch.linalg.eigh(self.covariances.double().cpu())
+        count, dim = self.means.shape
+        means = self.means.double().cpu()
+        return (
+            vectors.permute(1, 0, 2).reshape(dim, count * dim),
+            vectors.mT.reshape(count * dim, dim),
+            (means[:, None] @ vectors)[:, 0],
+            means,
+            values.clamp_min(0.0),
+            self.weights.double().cpu().log(),
+        )
 
     def _see(self, x: Tensor, sigma: Tensor | float) -> _Seen:
         spectrum = self.spectrum(x)

@@ -7,16 +7,56 @@ depends on x alone is computed once for all levels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .denoiser import Denoiser, precondition
 from .mixture import Mixture
-from .networks import NoiseConditionalMlp
+from .networks.ensemble import Ensemble
+from .networks.mlp import NoiseConditionalMlp
+from .score_module import ScoreModule
 
-__all__ = ["LevelScore"]
+__all__ = ["LevelScore", "SignalScore"]
+
+
+class SignalScore:
+    """One coordinate of a trained score at level sigma, and how far it is in doubt.
+
+    The doubt is the standard deviation over the members of an ensemble; a single network's is that over the levels
+    sigma / 2, sigma and 2 sigma.
+    """
+
+    def __init__(self, denoiser: ScoreModule, sigma: float, coordinate: int) -> None:
+        members = list(denoiser.members) if isinstance(denoiser, Ensemble) else [denoiser]
+        levels = [0.5 * sigma, sigma, 2.0 * sigma]
+        self._members = [_at_levels(cast(ScoreModule, member), levels, coordinate) for member in members]
+
+    def __call__(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the coordinate of the score [N] of rows x [N, d], float64, and its standard deviation [N]."""
+        around = [member(x).numpy() for member in self._members]  # [L, N] each
+        if len(around) == 1:
+            return around[0][1], around[0].std(axis=0)
+        middle = np.stack([levels[1] for levels in around])
+        return middle.mean(axis=0), middle.std(axis=0)
+
+
+def _at_levels(denoiser: ScoreModule, sigmas: Sequence[float], coordinate: int) -> Callable[[Tensor], Tensor]:
+    """Return a function of rows x [N, d] that gives the coordinate of the score at each level, [L, N]."""
+    if type(denoiser) is Denoiser and type(denoiser.network) is NoiseConditionalMlp:
+        return LevelScore(denoiser, sigmas, coordinate)
+
+    def at_levels(x: Tensor) -> Tensor:
+        # An energy differentiates itself, which inference mode forbids.
+        with torch.inference_mode(False), torch.no_grad():
+            rows = x.clone()
+            return torch.stack([denoiser.score(rows, sigma)[:, coordinate] for sigma in sigmas])
+
+    return at_levels
 
 
 class LevelScore:
@@ -29,17 +69,17 @@ class LevelScore:
         level = torch.tensor(sigmas, dtype=torch.float64)[:, None, None]  # [L, 1, 1]
         c = precondition(level)
         out = c.c_out / level.square() * (1.0 if denoiser.base is None else c.c_in)
-        told = level.square() / c.c_out
+        of_base = level.square() / c.c_out
         self._coordinate, self._shrink = coordinate, -c.c_skip
         self._base = None if denoiser.base is None else _BaseScore(denoiser.base, level)
         self._network = network
         with torch.no_grad():
             self._modulations = network.modulations(c.c_noise)
-            enter, pull = network.enter.weight.T, network.enter_pull.weight.T
-            # c_in x and the part of the pull that is linear in x, in one product.
-            plain = 0.0 if denoiser.base is None else told * c.c_skip * pull
+            enter, enter_base = network.enter.weight.T, network.enter_pull.weight.T
+            # c_in x and the part of the base's answer that is linear in x, in one product.
+            plain = 0.0 if denoiser.base is None else of_base * c.c_skip * enter_base
             self._enter = (c.c_in * enter + plain).contiguous()  # [L, d, h]
-            self._enter_score = (told * pull).contiguous()  # [L, d, h]
+            self._enter_score = (of_base * enter_base).contiguous()  # [L, d, h]
             self._leave = (network.leave.weight[coordinate] * out).mT.contiguous()  # [L, h, 1]
             self._bias = network.leave.bias[coordinate] * out[..., 0]
 

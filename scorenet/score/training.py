@@ -72,10 +72,10 @@ def threads(n: int) -> Iterator[None]:
 
 
 def calm_worker() -> None:
-    """Put torch on one thread where this process is another's worker.
+    """Put torch on one thread in a worker process.
 
-    A worker forked after torch has run on several threads waits for ever for threads that it does not have, and
-    workers side by side have no use for more than one.
+    A worker that is forked after torch has run on several threads waits for ever for threads that it does not have, and
+    several workers have no use for more than one each.
     """
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)
@@ -117,7 +117,7 @@ def fit(
     """
     parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
     optimiser = _optimiser(parameters, recipe)
-    average = copy.deepcopy(module).requires_grad_(False)
+    average = copy.deepcopy(module).requires_grad_(False).eval()  # held-out losses without dropout
     slow: list[Tensor] = [
         a for a, p in zip(average.parameters(), module.parameters(), strict=True) if p.requires_grad
     ]

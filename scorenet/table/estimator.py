@@ -20,7 +20,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..config import NoiseConfig, StateConfig
-from ..score.training import threads
+from ..sampling.registry import SAMPLERS
+from ..score.fit import build_denoiser
+from ..score.training import seeded, threads
 from .column_transforms import Columns
 from .recipe import TableRecipe, fit_stack
 
@@ -63,7 +65,12 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
     read at a small noise level, `sigma` standard deviations of the columns, below which rows are not told apart.
 
     Args:
-        objective: "dsm", multi-scale denoising score matching.
+        objective: how the network is trained: "dsm" (multi-scale denoising, the default), "denoising", "implicit",
+            "sliced", "sliced_vr", "dual" (with network="energy"), or one of `register_objective`.
+        network: "preconditioned" (the default), "score_network", "multi_scale", "energy", or one of `register_network`.
+        members: networks from other seeds whose scores are averaged.
+        sampler: draws the network's share of samples: "heun" (the default), "predictor_corrector", "langevin",
+            "corrected_langevin", "chapter_langevin", or one of `register_sampler`.
         transform: "auto" bends skewed and heavy-tailed columns (sinh-arcsinh) and standardises; "standardize" is the
             column's mean and standard deviation alone, and the score at sigma is then that of X plus Gaussian noise
             of sigma times the column's standard deviation.
@@ -92,7 +99,10 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "objective": [StrOptions({"dsm"})],
+        "objective": [str],
+        "network": [str],
+        "members": [Interval(Integral, 1, 64, closed="both")],
+        "sampler": [str],
         "transform": [StrOptions({"auto", "standardize"})],
         "sigma": [Interval(Real, 0, _SIGMA_MAX / 2, closed="neither")],
         "max_components": [Interval(Integral, 1, 1024, closed="both")],
@@ -112,6 +122,9 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         self,
         *,
         objective: str = "dsm",
+        network: str = "preconditioned",
+        members: int = 1,
+        sampler: str = "heun",
         transform: str = "auto",
         sigma: float = 0.05,
         max_components: int = 32,
@@ -125,6 +138,9 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         progress: bool = False,
     ) -> None:
         self.objective = objective
+        self.network = network
+        self.members = members
+        self.sampler = sampler
         self.transform = transform
         self.sigma = sigma
         self.max_components = max_components
@@ -147,6 +163,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
 
         Raises:
             ValueError: for fewer than two rows, a missing or infinite value, or a table whose columns are all constant.
+            ConfigError: a ValueError, for an unknown objective, network or sampler, or two that do not go together.
             Diverged: when the training loss becomes non-finite.
         """
         x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
@@ -161,13 +178,25 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         for begin in range(0, len(x), _BLOCK):
             z[begin : begin + _BLOCK] = torch.from_numpy(self.columns_.scale(x[begin : begin + _BLOCK]))
         recipe = TableRecipe(
-            state=StateConfig(max_components=self.max_components, hidden=self.hidden, steps=self.steps),
+            state=StateConfig(
+                objective=self.objective,
+                network=self.network,
+                members=int(self.members),
+                max_components=self.max_components,
+                hidden=self.hidden,
+                steps=self.steps,
+            ),
             noise=NoiseConfig(sigma_min=float(self.sigma), sigma_max=_SIGMA_MAX),
+            sampler=self.sampler,
             seed=int(random.randint(2**31 - 1)),
             device=self.device,
             max_seconds=self.max_seconds,
             progress=self.progress,
         )
+        # A table too small to train a network must not hide a wrong name until a large one comes.
+        SAMPLERS[self.sampler]
+        with seeded(0):
+            build_denoiser(z.shape[1], recipe.state, recipe.noise, None)
         # The mixture is scikit-learn's own, whose k-means start knows no other array library than NumPy.
         with threads(1), config_context(array_api_dispatch=False):
             fitted = fit_stack(z, torch.from_numpy(self.columns_.grain), recipe)

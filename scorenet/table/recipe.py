@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..config import NoiseConfig, StateConfig
+from ..sampling.registry import SAMPLERS
 from ..score.fit import build_denoiser, fit_base, fit_denoiser
 from ..score.mixture import Mixture
+from ..score.score_module import ScoreModule
 from .kernels import Kernels
 from .stacking import Member, NetDensity, Stack, stacking_weights, strongest
 
@@ -39,6 +41,7 @@ class TableRecipe:
     round: tuple[float, ...] = (0.6, 0.35, 0.2, 0.1)
     state: StateConfig = field(default_factory=StateConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    sampler: str = "heun"
     seed: int = 0
     device: str = "auto"
     max_seconds: float | None = None
@@ -47,12 +50,12 @@ class TableRecipe:
 
 @dataclass(frozen=True, eq=False)
 class FittedTable:
-    """A stack, and what it said of rows before they carried kernels: a fresh row is no stranger to it than those.
+    """A stack, and out-of-sample log-densities of some of its rows, comparable with those of new rows.
 
     Attributes:
         stack: the density of scaled rows.
         judges: numbers of the held-out rows that weighed the members, [M].
-        log_densities: their log-densities when they had fitted none of them, [M].
+        log_densities: their log-densities by members that had not been fitted to them, [M].
     """
 
     stack: Stack
@@ -86,7 +89,7 @@ def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> FittedTable:
             smooth[kept], smooth[held], recipe.state, recipe.noise, base=mixture, seed=recipe.seed,
             device=recipe.device, max_seconds=left, progress=recipe.progress,
         )  # fmt: skip
-        nets = [NetDensity(denoiser.double(), recipe.noise.sigma_min, recipe.noise.sigma_max)]
+        nets = [_net_density(denoiser, recipe)]
     judges = held[:_JUDGES]
     rows = z[judges].double()
     candidates = [*_kernels(mixture, z[kept[:_CENTRES]], grain, recipe), *nets]
@@ -108,14 +111,15 @@ def _mixture(rows: Tensor, held: Tensor, recipe: TableRecipe) -> Mixture:
 
 def _seconds_a_row(mixture: Mixture, z: Tensor, recipe: TableRecipe) -> float:
     """Time what a row's log-density by the net will cost: an untrained one costs the same."""
-    net = NetDensity(
-        build_denoiser(z.shape[1], recipe.state, mixture).double(),
-        recipe.noise.sigma_min,
-        recipe.noise.sigma_max,
-    )
+    net = _net_density(build_denoiser(z.shape[1], recipe.state, recipe.noise, mixture), recipe)
     began = time.monotonic()
     net.log_density(z[:_TIMED_ROWS].double(), recipe.noise.sigma_min)
     return (time.monotonic() - began) / _TIMED_ROWS
+
+
+def _net_density(denoiser: ScoreModule, recipe: TableRecipe) -> NetDensity:
+    noise, sampler = recipe.noise, SAMPLERS[recipe.sampler]
+    return NetDensity(denoiser.double().eval(), noise.sigma_min, noise.sigma_max, sampler)
 
 
 def _kernels(mixture: Mixture, rows: Tensor, grain: Tensor, recipe: TableRecipe) -> list[Member]:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ..density.heat import heat_log_density
+from ..sampling.registry import Sampler
 from ..sampling.samplers import heun
-from ..score.denoiser import Denoiser
 from ..score.divergence import denoiser_field
+from ..score.score_module import ScoreModule
 
 __all__ = ["Member", "NetDensity", "Stack", "stacking_weights", "strongest"]
 
@@ -42,11 +43,12 @@ class Member(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NetDensity:
-    """The density of a trained denoiser with a mixture for its base: heat equation, Heun sampler."""
+    """The density of a trained score with a mixture for its base: heat equation, and a sampler."""
 
-    denoiser: Denoiser
+    denoiser: ScoreModule
     sigma_min: float
     sigma_max: float
+    sampler: Sampler = heun
 
     def log_density(self, x: Tensor, sigma: float) -> Tensor:
         """Return log p_sigma(x), [N], nats."""
@@ -66,7 +68,7 @@ class NetDensity:
         base = self.denoiser.base
         assert base is not None  # noqa: S101
         seed = int(torch.randint(2**31, (1,), generator=generator))
-        return heun(self.denoiser, base, n, seed, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
+        return self.sampler(self.denoiser, base, n, seed, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,7 +94,7 @@ def test_a_pickled_checkpoint_is_refused_by_name(tmp_path):
         (lambda m: m["features"]["names"].append("alpha"), "alpha"),
         (lambda m: m["features"]["names"].append("rsi"), "do not fit"),
         (lambda m: m["features"].update(lookback=5), "do not fit"),
-        (lambda m: m["features"].update(set="best"), "unknown feature set"),
+        (lambda m: m["features"].update(set="best"), "expected one of chapter, extended"),
         (lambda m: m["scaler"]["std"].__setitem__(0, 0.0), "non-finite"),
         (lambda m: m["scaler"]["mean"].pop(), "do not have 10 features"),
         (lambda m: m["base"]["means"].__setitem__(0, None), "damaged"),

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from scorenet.sampling.samplers import annealed_langevin, heun, langevin_step, predictor_corrector
+from scorenet.sampling import SAMPLERS
+from scorenet.sampling.samplers import corrected_langevin, heun, langevin_step, predictor_corrector
 from scorenet.score.mixture import Mixture
 
 LAW = Mixture.random(3, 2, seed=2, spread=3.0)
@@ -11,7 +12,7 @@ BASE = Mixture(torch.ones(1, dtype=torch.float64), LAW.mean[None], LAW.covarianc
 CHEAP = {
     heun: ({"steps": 24}, 2 * 24 - 1),
     predictor_corrector: ({"steps": 120, "corrections": 2}, 3 * 119 + 1),
-    annealed_langevin: ({}, 111 * 9 + 1),
+    corrected_langevin: ({}, 111 * 9 + 1),
 }
 
 
@@ -100,3 +101,20 @@ def test_a_langevin_step_leaves_the_noise_as_it_is(step):
     assert float(moved.var()) == pytest.approx(0.3**2, rel=0.02)
     usual = x - step * x + (2 * step) ** 0.5 * noise
     assert float(usual.var()) > (1 + 0.5 * step**2) * 0.3**2
+
+
+@pytest.mark.parametrize("name", ["heun", "predictor_corrector", "langevin", "corrected_langevin"])
+def test_every_sampler_by_name_gives_mean_and_covariance(name):
+    x = SAMPLERS[name](BASE, BASE, 3_000, 1, sigma_min=0.05, sigma_max=20.0)
+    spread = BASE.covariance.diagonal().sqrt()
+    torch.testing.assert_close((x.mean(0) - BASE.mean) / spread, torch.zeros(3).double(), atol=0.08, rtol=0)
+    found = torch.cov(x.T) / spread / spread[:, None]
+    torch.testing.assert_close(found, BASE.covariance / spread / spread[:, None], atol=0.12, rtol=0)
+
+
+def test_the_chapters_sampler_by_name_starts_and_stops_where_it_says():
+    # Data N(0, 1/4): it starts from N(0, I), so the right width is near, and the last noise stays.
+    narrow = Mixture(torch.ones(1).double(), torch.zeros(1, 2).double(), 0.25 * torch.eye(2).double()[None])
+    x = SAMPLERS["chapter_langevin"](narrow, narrow, 2_000, 1, sigma_min=0.05, sigma_max=20.0)
+    assert x.shape == (2_000, 2)
+    assert 0.2 < float(x.var()) < 0.4

@@ -23,7 +23,7 @@ def held_out_losses(x, held, **options):
     base = fit_base(x, held, CONFIG, NOISE, seed=0)
     denoiser, log = fit_denoiser(x, held, CONFIG, NOISE, base=base, seed=0, progress=False, **options)
     test = FrozenNoise(bent(4_000, 9), NOISE, seed=5, rows=4_000)
-    return test(build_denoiser(2, CONFIG, base)), test(denoiser), denoiser, log
+    return test(build_denoiser(2, CONFIG, NOISE, base)), test(denoiser), denoiser, log
 
 
 def test_the_network_learns_what_the_mixture_gets_wrong():

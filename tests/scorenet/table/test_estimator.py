@@ -261,3 +261,31 @@ def test_the_log_density_of_a_normal_column_is_known():
     at = np.linspace(60, 140, 9)[:, None]
     truth = norm(loc=100, scale=20 * np.sqrt(1 + 0.05**2)).logpdf(at[:, 0])
     np.testing.assert_allclose(quick().fit(x).score_samples(at), truth, atol=0.15)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"objective": "sliced"},
+        {"objective": "dual", "network": "energy"},
+        {"objective": "denoising", "network": "multi_scale", "members": 2, "sampler": "langevin"},
+    ],
+    ids=lambda names: names["objective"],
+)
+def test_the_chapters_names_work_in_a_table(names):
+    x = np.random.default_rng(0).normal(size=(500, 2))
+    x[:, 1] = x[:, 0] ** 2 + 0.3 * x[:, 1]
+    found = ScoreDensity(steps=20, hidden=16, max_components=2, random_state=0, **names).fit(x)
+    assert np.isfinite(found.score_samples(x[:20])).all()
+    assert found.sample(7, random_state=1).shape == (7, 2)
+    assert np.isfinite(found.score_function(x[:5])).all()
+
+
+def test_a_wrong_name_is_named_even_where_no_network_is_trained():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match="did you mean 'sliced'"):
+        ScoreDensity(objective="slced").fit(x)
+    with pytest.raises(ValueError, match=r"state\.network=energy"):
+        ScoreDensity(objective="dual").fit(x)
+    with pytest.raises(ValueError, match="did you mean 'heun'"):
+        ScoreDensity(sampler="heum").fit(x)

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from scorenet.config import NoiseConfig
-from scorenet.score.energy import DualMatching, EnergyNet
 from scorenet.score.mixture import Mixture
+from scorenet.score.networks import EnergyNet
+from scorenet.score.objectives import NoisyBatch, dual
+from scorenet.score.objectives.dual import dual_loss
 from scorenet.score.training import Recipe, fit, seeded
 
 NOISE = NoiseConfig(sigma_min=0.1, sigma_max=20.0)
@@ -54,10 +56,9 @@ def test_the_exact_log_density_minimises_the_dual_loss_and_errors_cost_what_they
     x = law.sample(20_000, seed=2).repeat(2, 1)
     noise = torch.randn(20_000, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise, sigma = torch.cat((noise, -noise)), torch.full((40_000, 1), 0.5, dtype=torch.float64)
-    dual = DualMatching(NOISE, time_weight=0.5)
 
     def loss(**shift):
-        return float(dual.at(Shifted(law, **shift), x, sigma, noise).detach())
+        return float(dual_loss(Shifted(law, **shift), x, sigma, noise, time_weight=0.5).detach())
 
     exact, weight = loss(), 1 + 0.5**2
     # A wrong rate in ln sigma of 0.6: 0.5 * weight * 0.6^2 / (2 d). A wrong slope of 0.4: weight * sigma^2 * 0.4^2,
@@ -77,14 +78,13 @@ def test_trained_on_two_modes_it_is_a_density():
     x = law.sample(4_000, seed=2).float()
     with seeded(0) as generator:
         net = EnergyNet(Mixture.gaussian(x.double()), hidden=32, blocks=1)
-    dual = DualMatching(NOISE)
 
     def loss():
         pick = torch.randint(len(x), (256,), generator=generator)
-        return dual(net, x[pick], generator)
+        return dual(net, NoisyBatch.draw(x[pick], NOISE, generator))
 
     def validate(module):
-        return float(dual(module, x, torch.Generator().manual_seed(5)).detach())
+        return float(dual(module, NoisyBatch.draw(x, NOISE, torch.Generator().manual_seed(5))).detach())
 
     fit(
         net,

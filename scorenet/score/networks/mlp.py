@@ -49,9 +49,9 @@ class _Block(nn.Module):
 
 
 class NoiseConditionalMlp(nn.Module):
-    """Create F(x, c_noise, pull): [N, d], [N, 1], [N, d] -> [N, outputs] (d), a residual MLP given the noise level.
+    """Create F(x, c_noise, base_output): [N, d], [N, 1], [N, d] -> [N, outputs] (d), an MLP given the noise level.
 
-    `pull` is what the caller's base would answer itself; without one it counts as zero.
+    `base_output` is what the caller's base would answer itself; without one it counts as zero.
 
     References:
         FiLM: Visual Reasoning with a General Conditioning Layer (Perez et al., 2018), arXiv 1709.07871.
@@ -64,6 +64,7 @@ class NoiseConditionalMlp(nn.Module):
         width = 32
         self.embed = _NoiseEmbedding(width)
         self.enter = nn.Linear(dim, hidden)
+        # Named so in the model files of the first versions.
         self.enter_pull = nn.Linear(dim, hidden, bias=False)
         self.blocks = nn.ModuleList(_Block(hidden, width, expansion) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
@@ -72,8 +73,8 @@ class NoiseConditionalMlp(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Tensor, c_noise: Tensor, pull: Tensor | None = None) -> Tensor:
-        h = self.enter(x) if pull is None else self.enter(x) + self.enter_pull(pull)
+    def forward(self, x: Tensor, c_noise: Tensor, base_output: Tensor | None = None) -> Tensor:
+        h = self.enter(x) if base_output is None else self.enter(x) + self.enter_pull(base_output)
         return torch.as_tensor(self.leave(self.hidden(h, self.modulations(c_noise))))
 
     def modulations(self, c_noise: Tensor) -> list[tuple[Tensor, Tensor]]:

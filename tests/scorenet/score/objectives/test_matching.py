@@ -2,9 +2,8 @@
 
 import torch
 
-from scorenet.score.matching import implicit_loss, reduced_sliced_loss, sliced_loss
 from scorenet.score.mixture import Mixture
-from scorenet.score.objectives import denoising_loss
+from scorenet.score.objectives.matching import implicit_terms, sliced_terms
 
 GAUSSIAN = Mixture.random(3, 1, seed=1)
 
@@ -15,6 +14,28 @@ def linear(matrix, shift):
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def implicit_loss(score, x):
+    return implicit_terms(score, x).mean()
+
+
+def sliced_loss(score, x, draws, slices=1, *, reduced=False):
+    rows = x.repeat(slices, 1)
+    directions = torch.randn(rows.shape, generator=draws).to(x)
+    return sliced_terms(score, rows, directions, reduced=reduced).mean()
+
+
+def reduced_sliced_loss(score, x, draws, slices=1):
+    return sliced_loss(score, x, draws, slices, reduced=True)
+
+
+def denoising_loss(score, x, sigma, draws):
+    """Vincent's loss at one level, on pairs of opposite noise: 1/2 E|s(x + sigma e) + e / sigma|^2."""
+    noise = torch.randn(x.shape, generator=draws).to(x)
+    both = torch.cat((noise, -noise))
+    residual = score(torch.cat((x, x)) + sigma * both) + both / sigma
+    return 0.5 * residual.square().sum(1).mean()
 
 
 def minimise(loss, dim=3):

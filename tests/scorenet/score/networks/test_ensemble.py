@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from scorenet.score.denoiser import Denoiser
-from scorenet.score.ensemble import Ensemble
 from scorenet.score.mixture import Mixture
-from scorenet.score.networks import NoiseConditionalMlp
+from scorenet.score.networks import Ensemble, NoiseConditionalMlp
 
 
 def member(seed: int) -> Denoiser:

@@ -6,7 +6,7 @@ import torch
 from scorenet.config import NoiseConfig
 from scorenet.score.denoiser import Denoiser
 from scorenet.score.mixture import Mixture
-from scorenet.score.objectives import FrozenNoise, MultiScaleDsm, dsm_residual
+from scorenet.score.objectives import FrozenNoise, NoisyBatch, dsm, dsm_residual
 
 NOISE = NoiseConfig(sigma_min=0.1, sigma_max=5.0)
 
@@ -72,7 +72,7 @@ def test_pairs_have_the_mean_of_single_draws_and_a_far_steadier_response_to_erro
     sigma = torch.full((64, 1), 0.1, dtype=torch.float64)
 
     def pair(oracle, seed):
-        return MultiScaleDsm(narrow)(oracle, x, torch.Generator().manual_seed(seed))
+        return dsm(oracle, NoisyBatch.draw(x, narrow, torch.Generator().manual_seed(seed)))
 
     def single(oracle, seed):
         noise = torch.randn(64, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -1,0 +1,79 @@
+"""A plug-in file: a feature set, an objective, a network, a signal and a report panel of one's own.
+
+    scorenet train --plugin examples/plugin.py --features trend --set state.objective=huber --set state.network=small \
+        --set 'signals=["fade"]' --bars 'simulated:planted?seed=1&bars=20000' --out models/own
+    scorenet backtest --plugin examples/plugin.py --model models/own --signal fade \
+        --bars 'simulated:planted?seed=2&bars=5000' --out out/own
+"""
+
+import numpy as np
+import torch
+
+from runs.report import esc, panel, register_panel, table
+from scorenet import register_feature_set, register_network, register_objective, register_signal
+from scorenet.score import Denoiser
+
+
+@register_feature_set(
+    "trend",
+    names=("return_1", "trend_24", "range_24", "volume"),
+    kinds=("linear", "linear", "log", "log"),
+    lookback=48,
+)
+def trend(bars):
+    """Windows [N, 49] a column, the row's own bar last -> features [N, 4]."""
+    move = np.diff(np.log(bars["close"]), axis=1)
+    scale = move.std(axis=1) + 1e-6
+    return np.stack(
+        [
+            move[:, -1] / scale,
+            move[:, -24:].sum(axis=1) / (scale * np.sqrt(24)),
+            (bars["high"][:, -24:].max(axis=1) / bars["low"][:, -24:].min(axis=1) - 1) / scale + 1e-3,
+            bars["volume"][:, -1] / (bars["volume"].mean(axis=1) + 1e-9) + 1e-3,
+        ],
+        axis=1,
+    )
+
+
+@register_objective("huber")
+def huber(model, batch):
+    """Denoising score matching that a few wild rows cannot rule; on pairs of opposite noise."""
+    both = batch.mirrored()
+    residual = both.sigma * model.score(both.noisy, both.sigma) + both.noise
+    return (
+        (1 + both.sigma**2) * torch.nn.functional.huber_loss(residual, 0 * residual, reduction="none")
+    ).mean()
+
+
+class Tanh(torch.nn.Module):
+    """Two layers that see the scaled row and ln(sigma) / 4."""
+
+    def __init__(self, dim, hidden):
+        super().__init__()
+        self.enter, self.leave = torch.nn.Linear(dim + 1, hidden), torch.nn.Linear(hidden, dim)
+        torch.nn.init.zeros_(self.leave.weight)  # it starts as its base
+        torch.nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x, c_noise, base_output=None):
+        return self.leave(torch.tanh(self.enter(torch.cat((x, c_noise), dim=1))))
+
+
+@register_network("small")
+def small(dim, state, noise, base):
+    """The scalings of the package around a network of one's own."""
+    return Denoiser(Tanh(dim, state.hidden), base)
+
+
+@register_signal("fade")
+def fade(model, x, z):
+    """Bet against the trend: the score of the second feature, and no doubt about it."""
+    score = model.denoiser.score(z, 0.5)[:, 1].numpy()
+    return score, np.zeros_like(score)
+
+
+@register_panel("hours")
+def hours(run):
+    """The mean exposure by hour of the day."""
+    mean = run.equity.groupby(run.equity["time"].dt.hour)["exposure"].mean()
+    rows = [[esc(f"{hour:02d}:00"), esc(f"{value:+.3f}")] for hour, value in mean.items()]
+    return panel("Exposure by hour", table(["Hour, UTC", "Mean exposure"], rows), name="hours")

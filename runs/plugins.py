@@ -1,0 +1,68 @@
+"""`--plugin FILE.py`: run a user's file once, so that what it registers can be named by settings and models."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+
+from scorenet.errors import ConfigError
+
+__all__ = ["PluginError", "load_plugin", "loaded_plugins"]
+
+_loaded: dict[Path, str] = {}
+
+
+class PluginError(ConfigError):
+    """Report a plugin file that is not there or cannot be run."""
+
+
+def load_plugin(path: str | Path) -> None:
+    """Run a Python file, once a process however often it is named; its decorators register what it brings.
+
+    It is imported under a name of its own, so that it can neither shadow a module nor be taken for another plugin.
+
+    Raises:
+        PluginError: the file is missing, or stops with an error; the message names the line.
+    """
+    file = Path(path).resolve()
+    if file in _loaded:
+        return
+    if file.suffix != ".py" or not file.is_file():
+        raise PluginError(f"--plugin: expected a Python file, found {str(path)!r}, which is none")
+    name = f"scorenet_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"--plugin: {path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        source = file.read_bytes()
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises is theirs to read, with its line
+        del sys.modules[name]
+        line = _line_of(error, file)
+        where = path if line is None else f"{path}, line {line}"
+        raise PluginError(f"--plugin: {where}: {type(error).__name__}: {_first_line(error)}") from error
+    _loaded[file] = hashlib.sha256(source).hexdigest()
+
+
+def loaded_plugins() -> list[dict[str, str]]:
+    """Return the path and the sha256 of every plugin file that this process has run."""
+    return [{"path": str(path), "sha256": digest} for path, digest in _loaded.items()]
+
+
+def _line_of(error: Exception, file: Path) -> int | None:
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return error.lineno
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
+    ]
+    return lines[-1] if lines else None
+
+
+def _first_line(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return text.strip().splitlines()[0] if text.strip() else "no message"

@@ -1,0 +1,71 @@
+"""The panels of the report in their order, and the door for panels of your own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from scorenet.base.registry import Registry
+
+from ..folder.contents import LoadedRun
+from . import panel_charts, panel_tables
+from .markup import esc, panel
+from .tearsheet import tearsheet_panel
+
+__all__ = ["PANELS", "Panel", "register_panel", "render_panels"]
+
+Panel = Callable[[LoadedRun], str]
+"""A loaded run -> HTML; everything that comes from outside goes through `esc`."""
+
+PANELS: Registry[Panel] = Registry("panel")
+
+for _name, _panel in (
+    ("warnings", panel_tables.warnings),
+    ("cards", panel_tables.cards),
+    ("equity", panel_charts.equity),
+    ("drawdowns", panel_charts.drawdowns),
+    ("costs", panel_charts.costs),
+    ("prices", panel_charts.prices),
+    ("familiarity", panel_charts.familiarity),
+    ("exposure", panel_charts.exposure),
+    ("decisions", panel_tables.decisions),
+    ("ranks", panel_charts.ranks),
+    ("metrics", panel_tables.metrics),
+    ("symbols", panel_tables.symbols),
+    ("trades", panel_tables.trades),
+    ("model", panel_tables.model),
+    ("provenance", panel_tables.provenance),
+    ("tearsheet", tearsheet_panel),
+):
+    PANELS.register(_name)(_panel)
+
+_BUILT_IN = frozenset(PANELS)
+
+
+def register_panel(name: str) -> Callable[[Panel], Panel]:
+    """Return a decorator that enters a function of a loaded run as a panel; it stands below those of the package.
+
+    The function returns HTML: `panel` makes the titled frame, `esc` escapes text, `table`, `key_values`, `time_chart`
+    and `column_chart` draw (all in `runs.report`). Panels stand in the order of their registration.
+
+    Raises:
+        ValueError: the name is taken, or is no identifier.
+    """
+    return PANELS.register(name)
+
+
+def render_panels(run: LoadedRun) -> str:
+    """Return the HTML of every panel; one of the user's that fails shows its error in its place and on stderr."""
+    return "".join(PANELS[name](run) if name in _BUILT_IN else _own(name, run) for name in PANELS)
+
+
+def _own(name: str, run: LoadedRun) -> str:
+    try:
+        body = PANELS[name](run)
+        if not isinstance(body, str):
+            raise TypeError(f"expected HTML as a string, found {type(body).__name__}")
+    except Exception as error:  # the user's code: the report is written whatever it raises
+        said = f"{type(error).__name__}: {error}"
+        print(f"scorenet: the panel {name!r} failed: {said}", file=sys.stderr)
+        return panel(name, f"<p class=empty>This panel failed: {esc(said)}</p>", name=name)
+    return body

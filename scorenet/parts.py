@@ -1,0 +1,72 @@
+"""The parts of a model: what its folder holds, the nets of the shapes that settings imply, and their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .config import ForwardConfig, ModelConfig
+from .conformal.calibration import Calibration
+from .density.net import DensityNet
+from .features import FeatureSet
+from .forward.net import ForwardNet
+from .sampling.atoms import Atom
+from .scaling import Scaler
+from .score.fit import build_denoiser
+from .score.mixture import Mixture
+from .score.score_module import ScoreModule
+
+__all__ = ["ModelParts", "build_forward_net", "build_nets", "fingerprint_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelParts:
+    """Everything that a model folder holds; `ScoreModel` is made of it and adds the methods."""
+
+    features: FeatureSet
+    config: ModelConfig
+    scaler: Scaler
+    base: Mixture
+    denoiser: ScoreModule
+    density_net: DensityNet
+    forward_net: ForwardNet
+    calibration: Calibration
+    info: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    further: Mapping[int, ForwardNet] = field(default_factory=dict)
+    atoms: tuple[Atom, ...] = ()
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Return the nets by the name under which their tensors are stored."""
+        named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
+        return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
+
+
+def fingerprint_of(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str:
+    """Return the sha256 of the mixture's and the nets' numbers."""
+    digest = hashlib.sha256()
+    for part in (base.weights, base.means, base.covariances):
+        digest.update(part.double().contiguous().numpy().tobytes())
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            digest.update(f"{name}.{key}".encode())
+            digest.update(value.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[ScoreModule, DensityNet, ForwardNet]:
+    """Create untrained nets of the shapes that `config` implies for `dim` features."""
+    return (
+        build_denoiser(dim, config.state, config.noise, base if config.state.max_components else None),
+        DensityNet(base, config.density.sigma, config.density.hidden),
+        build_forward_net(dim, config.forward),
+    )
+
+
+def build_forward_net(dim: int, config: ForwardConfig) -> ForwardNet:
+    """Create an untrained net of p(y | x), of the shape that `config` implies for `dim` features."""
+    return ForwardNet(dim, config.hidden, config.members, config.components, config.scale_hidden)

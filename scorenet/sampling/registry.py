@@ -1,0 +1,57 @@
+"""What the setting `sampler` may name, and how a sampler of your own is added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from ..base.registry import Registry
+from ..base.sources import remember_source
+from ..errors import ConfigError
+from ..score.mixture import Mixture
+
+__all__ = ["SAMPLERS", "Sampler", "Scored", "register_sampler"]
+
+
+class Scored(Protocol):
+    """Anything with a score at a noise level: a denoiser, a mixture, a stack, the chapter's network."""
+
+    def score(self, x: Tensor, sigma: float) -> Tensor:
+        """Return grad_x log p_sigma(x), [N, d]."""
+
+
+class Sampler(Protocol):
+    """Whatever draws states from a score."""
+
+    def __call__(
+        self, model: Scored, base: Mixture, n: int, seed: int, /, *, sigma_min: float, sigma_max: float
+    ) -> Tensor:
+        """Return n scaled states [n, d], float64, without noise.
+
+        `base` is a mixture of about the mean and covariance of the data, from which a walk may start at sigma_max; the
+        score was trained between sigma_min and sigma_max. The same seed gives the same states.
+        """
+        ...
+
+
+_Sampler = TypeVar("_Sampler", bound=Sampler)
+
+SAMPLERS: Registry[Sampler] = Registry("sampler", ConfigError)
+
+
+def register_sampler(name: str) -> Callable[[_Sampler], _Sampler]:
+    """Return a decorator that enters a function (model, base, n, seed, *, sigma_min, sigma_max) as `sampler = name`.
+
+    Raises:
+        ValueError: the name is taken, or is no identifier.
+    """
+    enter = SAMPLERS.register(name)
+
+    def decorate(sampler: _Sampler) -> _Sampler:
+        enter(sampler)
+        remember_source("sampler", name, sampler)
+        return sampler
+
+    return decorate

@@ -1,0 +1,96 @@
+"""--plugin FILE.py: the example runs through every command, and a bad file costs one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runs import plugins
+from runs.cli import main
+from runs.report import PANELS
+from scorenet.features import FEATURE_SETS
+from scorenet.score import NETWORKS, OBJECTIVES
+from scorenet.signals import SIGNALS
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin.py"
+BARS = "simulated:planted?seed=5&bars=900"
+TRADED = "simulated:planted?seed=6&bars=300&start=2021-01-01"
+BRIEF = """
+features = "trend"
+signals = ["fade"]
+[state]
+objective = "huber"
+network = "small"
+hidden = 16
+steps = 20
+[density]
+points = 64
+hidden = 16
+steps = 10
+[forward]
+horizon = 4
+hidden = 16
+members = 2
+components = 2
+steps = 10
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_names():
+    registries = (FEATURE_SETS, NETWORKS, OBJECTIVES, SIGNALS, PANELS)
+    before = [set(registry) for registry in registries]
+    yield
+    for registry, names in zip(registries, before, strict=True):
+        for name in set(registry) - names:
+            registry.remove(name)
+    plugins._loaded.clear()
+
+
+def scorenet(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_the_example_trains_trades_and_shows_its_panel(tmp_path):
+    (tmp_path / "brief.toml").write_text(BRIEF)
+    model, out = tmp_path / "m", tmp_path / "o"
+    plugin = ("--plugin", EXAMPLE)
+    done = scorenet(
+        "train", *plugin, "--config", tmp_path / "brief.toml", "--bars", BARS, "--out", model, "--json"
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["features"] == ["return_1", "trend_24", "range_24", "volume"]
+    done = scorenet("backtest", *plugin, "--model", model, "--bars", TRADED, "--signal", "fade", "--out", out)
+    assert done.exit_code == 0, done.output
+    page = (out / "report.html").read_text()
+    assert page.index('id="tearsheet"') < page.index('id="hours"')
+    assert scorenet("check-model", model, *plugin).exit_code == 0
+    assert json.loads((model / "model.json").read_text())["plugins"][0]["path"] == str(EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n\ny = x / 0\n", "bad.py, line 3: ZeroDivisionError: division by zero"),
+        ("def f(:\n", "bad.py, line 1: SyntaxError"),
+        ("import no_such_module\n", "bad.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "from scorenet import register_sampler\n\nregister_sampler('heun')(print)\n",
+            "line 3: ValueError: sampler 'heun' is taken",
+        ),
+    ],
+)
+def test_a_bad_file_is_one_line_with_its_number(tmp_path, text, message):
+    file = tmp_path / "bad.py"
+    file.write_text(text)
+    done = scorenet("report", "--plugin", file, tmp_path)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path):
+    done = scorenet("report", "--plugin", tmp_path / "gone.py", tmp_path)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert "expected a Python file" in done.stderr
