@@ -1,8 +1,9 @@
 """What can be traded and by which rules, and which instrument a name means."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from scorenet.base.did_you_mean import close_matches
 
 from .errors import BadSymbol
 
@@ -95,7 +96,7 @@ def _closest(name: str, known: Markets) -> list[str]:
         if instrument.category != "spot":
             spelled.setdefault(_plain(instrument.id), symbol)
     wanted = _plain(name)
-    close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.75)
+    close = [wanted] if wanted in spelled else close_matches(wanted, spelled, 3, 0.75)
     return list(dict.fromkeys(spelled[match] for match in close))[:2]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from .base.files import replace_folder, write_bytes
 from .bindings import bindings, check_bindings
 from .config import ModelConfig
 from .conformal.calibration import Calibration
@@ -73,9 +73,10 @@ def save_model(model: ModelParts, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
-            _write(staging / _WEIGHTS, weights)
-            _write(staging / _META, meta)
-            _swap(staging, path)
+            write_bytes(staging / _WEIGHTS, weights)
+            write_bytes(staging / _META, meta)
+            staging.chmod(0o755)
+            replace_folder(staging, path)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -178,25 +179,6 @@ def file_hash(path: Path) -> str:
     for name in (_META, _WEIGHTS):
         digest.update((path / name).read_bytes())
     return digest.hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _swap(staging: Path, path: Path) -> None:
-    """Put the finished folder in place; an earlier model steps aside first and is removed last."""
-    staging.chmod(0o755)
-    if not path.exists():
-        staging.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    path.rename(old / path.name)
-    staging.rename(path)
-    shutil.rmtree(old)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+from .base.did_you_mean import close_matches
 from .errors import ConfigError
 
 __all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"]
@@ -221,7 +221,7 @@ def _dotted_keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1) or [
+    near = close_matches(key, known) or [
         name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
     ]
     hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Self, TypeVar
 
+from scorenet.base.error_line import error_line
+
 from ..errors import ExchangeBanned, ExchangeError, ExchangeRejected
 from ..exchange.access import Access
 from ..exchange.ccxt_clients import ClientError, SyncClient, evidence_of, make_client
@@ -180,7 +182,7 @@ class OrderClient:
             try:
                 self._client.private_post_v5_order_create(order_body(order))
             except ClientError as error:
-                failed, evidence = _reason(error), evidence_of(error)
+                failed, evidence = error_line(error), evidence_of(error)
                 code = evidence.code if evidence.status == 200 else None
                 failure = classify(error, evidence, FAILURE_RULES)
                 if code == _DUPLICATE:
@@ -331,7 +333,3 @@ def _own_limiter() -> RateLimiter:
 
 def _words(order: MarketOrder) -> str:
     return f"{order.side} {order.quantity} {order.instrument.symbol} ({order.link_id})"
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

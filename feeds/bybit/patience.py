@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..exchange.rate_limit import BAN_SECONDS
+
 __all__ = ["Patience"]
 
 
@@ -20,6 +22,6 @@ class Patience:
     pause: float = 0.25
     fill: float = 10.0
     attempts: int = 3
-    ban: float = 900.0
+    ban: float = BAN_SECONDS
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic

@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 from ..errors import BadSource, ExchangeBanned
 
-__all__ = ["RateLimiter"]
+__all__ = ["BAN_SECONDS", "RateLimiter"]
+
+BAN_SECONDS = 900.0
+"""How long a run that goes on sends nothing after a ban; Bybit asks for 600 s at least."""
 
 
 class RateLimiter:

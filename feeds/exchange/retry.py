@@ -6,6 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from scorenet.base.backoff import backoff_seconds
+from scorenet.base.error_line import error_line
+
 from ..errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
 from .failures import Evidence, Failure, FailureRules, classify, reset_delay
 from .rate_limit import RateLimiter
@@ -35,7 +38,7 @@ class Retry:
 
         `reset` is how many seconds the exchange asks for; it counts when the request was throttled.
         """
-        backoff = min(self.cap, self.base * 2.0**attempt) * (0.5 + 0.5 * self.jitter())
+        backoff = backoff_seconds(attempt, self.base, self.cap, self.jitter)
         return backoff if failure is not Failure.THROTTLED else reset + backoff
 
 
@@ -92,9 +95,5 @@ def _reason(error: BaseException, evidence: Evidence) -> str:
     inner = error
     while evidence.status is None and (deeper := inner.__cause__ or inner.__context__) is not None:
         inner = deeper
-    lines = [_first_line(error), *([] if inner is error else [_first_line(inner)])]
+    lines = [error_line(error), *([] if inner is error else [error_line(inner)])]
     return ": ".join(dict.fromkeys(lines))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

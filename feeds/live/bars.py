@@ -12,6 +12,8 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from scorenet.base.backoff import backoff_seconds
+
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import ExchangeUnavailable
@@ -97,9 +99,9 @@ class LiveBars:
                     await self._step_once(events)
             except ExchangeUnavailable as error:
                 await self.say(Status.DISCONNECTED, str(error))
-                pause = min(self._settings.reconnect_cap, self._settings.reconnect * 2.0 ** min(failures, 16))
+                pause = backoff_seconds(failures, self._settings.reconnect, self._settings.reconnect_cap)
                 failures += 1
-                await asyncio.sleep(self._clock.seconds(pause * (0.5 + 0.5 * random.random())))
+                await asyncio.sleep(self._clock.seconds(pause))
 
     async def say(self, status: Status, reason: str = "") -> None:
         """Let the consumer know the status of what follows, if it is another one."""
@@ -179,7 +181,9 @@ class LiveBars:
                 # Closed but not on record yet: the exchange takes its time, or it is earlier there than thought.
                 await self._synchronise()
                 self._tries += 1
-                self._due = self._clock.now() + int(1000 * min(15.0, 0.5 * 2.0 ** min(self._tries, 8)))
+                self._due = self._clock.now() + int(
+                    1000 * backoff_seconds(self._tries, 0.5, 15.0, jitter=lambda: 1.0)
+                )
                 return
             for start, values in rows:
                 if start > self._next and not await self._is_hole(start):

@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass, field
 
 from ..exchange.candles import Candle, Values
+from ..exchange.rate_limit import BAN_SECONDS
 
 __all__ = [
     "Bar",
@@ -42,7 +43,7 @@ class LiveSettings:
     request: float = 5.0
     reconnect: float = 0.5
     reconnect_cap: float = 30.0
-    ban: float = 900.0
+    ban: float = BAN_SECONDS
 
 
 class Status(enum.Enum):

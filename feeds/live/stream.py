@@ -6,10 +6,11 @@ and on any doubt the connection is closed and dialled again; what was missed mea
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+
+from scorenet.base.backoff import backoff_seconds
 
 from ..exchange.access import Access
 from ..exchange.candles import CandleStream
@@ -131,8 +132,7 @@ class KlineStream:
             except (_Doubt, Malformed) as doubt:
                 await self._emit(Lost(str(doubt)))
             attempt = 1 if self._useful else attempt + 1
-            longest, first = self._settings.reconnect_cap, self._settings.reconnect
-            pause = min(longest, first * 2.0 ** min(attempt - 1, 16)) * (0.5 + 0.5 * random.random())
+            pause = backoff_seconds(attempt - 1, self._settings.reconnect, self._settings.reconnect_cap)
             await asyncio.sleep(self._clock.seconds(pause))
 
     async def _connection(self, socket: _Socket) -> None:

@@ -12,6 +12,7 @@ from feeds.ccxtdata import CCXTData
 from feeds.errors import ExchangeBanned
 from feeds.exchange.market import Market
 from feeds.exchange.protocol import require
+from feeds.exchange.rate_limit import BAN_SECONDS
 from feeds.exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
@@ -21,7 +22,6 @@ from feeds.live.replay import Taped
 __all__ = ["ClockKeeper", "ExchangeMarket", "TapedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # of the exchange's clock: a bad quartz drifts 0.1 s in them
-_BAN_SECONDS = 900.0
 
 
 class ClockKeeper:
@@ -36,7 +36,7 @@ class ClockKeeper:
         ask: Callable[[], int],
         speed: float = 1.0,
         seconds: float = _KEEP_SECONDS,
-        ban: float = _BAN_SECONDS,
+        ban: float = BAN_SECONDS,
     ) -> None:
         self.clock = ExchangeClock(speed)
         self._ask, self._pause, self._ban = ask, seconds / speed, ban

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scorenet.base.error_line import error_line
 from strategies.analyzers.metrics import daily_equity
 
 from ..folder.contents import LoadedRun
@@ -166,8 +167,7 @@ def _render(returns: pd.Series, benchmark: pd.Series | None, folder: Path) -> st
             )
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             # its drawing and fitting calls meet degenerate returns in ever new ways; the run must not be lost
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise NoTearsheet(f"QuantStats failed on the returns of this run: {reason}") from error
+            raise NoTearsheet(f"QuantStats failed on the returns of this run: {error_line(error)}") from error
     return output.read_text(encoding="utf-8")
 
 
