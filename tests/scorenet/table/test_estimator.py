@@ -285,7 +285,7 @@ def test_a_wrong_name_is_named_even_where_no_network_is_trained():
     x = np.random.default_rng(0).normal(size=(30, 2))
     with pytest.raises(ValueError, match="did you mean 'sliced'"):
         ScoreDensity(objective="slced").fit(x)
-    with pytest.raises(ValueError, match="state.network=energy"):
+    with pytest.raises(ValueError, match=r"state\.network=energy"):
         ScoreDensity(objective="dual").fit(x)
     with pytest.raises(ValueError, match="did you mean 'heun'"):
         ScoreDensity(sampler="heum").fit(x)
