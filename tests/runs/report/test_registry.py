@@ -2,14 +2,16 @@
 
 import pytest
 
+from runs.folder.contents import LoadedRun
+from runs.folder.rundir import RunDir
 from runs.report import PANELS, esc, panel, register_panel
 from runs.report.build import render_report
 from tests.runs.synthetic_run import make_run
 
 
 @pytest.fixture
-def run():
-    yield make_run(bars=30)
+def run(tmp_path):
+    yield LoadedRun.read(RunDir.open(make_run(bars=30).write(tmp_path / "run")))
     for name in ("mine", "boom"):
         PANELS.remove(name)
 
