@@ -4,7 +4,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 TEXT = (TESTS.parent / "docs" / "faults.md").read_text("utf-8")
 NAMED = re.findall(r"`([\w/]+\.py)::(test_\w+)`", TEXT)
 ROWS = re.findall(r"^\| ([A-Z])(\d+) \|(.*)\|$", TEXT, re.MULTILINE)
