@@ -10,7 +10,7 @@ import pandas as pd
 
 from scorenet.base.times import DAY_MS, float_days, whole_ms
 
-from .bars.frame import as_bars, to_arrays
+from .bars.frame import as_bars, to_arrays, with_gaps
 from .bars.timeframes import to_backtrader, to_ms
 from .errors import BadTimeframe
 
@@ -38,6 +38,7 @@ class BarsData(bt.feed.DataBase):
         - compression (None): see `timeframe`.
         - gaps (None): policy for missing bars. None keeps the holes of a canonical frame, whose policy was
           declared when it was loaded, and refuses those of any other frame.
+        - checked (False): the frame is as `load_bars` returned it, so its values are not checked again.
 
     Lines:
         - datetime, open, high, low, close, volume, openinterest (the same as open_interest)
@@ -54,6 +55,7 @@ class BarsData(bt.feed.DataBase):
         ("timeframe", None),
         ("compression", None),
         ("gaps", None),
+        ("checked", False),
     )
 
     def __init__(self) -> None:
@@ -64,12 +66,16 @@ class BarsData(bt.feed.DataBase):
         frame = self.p.dataname
         named = self.p.timeframe if isinstance(self.p.timeframe, str) else None
         canonical = isinstance(frame, pd.DataFrame) and bool(frame.attrs.get("timeframe"))
-        bars = as_bars(
-            frame,
-            symbol=self.p.symbol or self.p.name or None,
-            timeframe=named,
-            gaps=self.p.gaps or ("keep" if canonical else "raise"),
-        )
+        renamed = self.p.symbol or self.p.name or named
+        if self.p.checked and canonical and not renamed:
+            bars = with_gaps(frame, self.p.gaps or "keep")
+        else:
+            bars = as_bars(
+                frame,
+                symbol=self.p.symbol or self.p.name or None,
+                timeframe=named,
+                gaps=self.p.gaps or ("keep" if canonical else "raise"),
+            )
         self._set_timeframe(bars.attrs["timeframe"], named is None)
         self._take(bars)
 

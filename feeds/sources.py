@@ -16,7 +16,7 @@ import pandas as pd
 from scorenet.base.did_you_mean import did_you_mean
 
 from .bars.files import EXTENSIONS, read_bars
-from .bars.frame import GapPolicy, as_bars, check_gap_policy
+from .bars.frame import GapPolicy, check_gap_policy, with_gaps
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
 from .errors import BadSource, BadTimeframe, MissingData
@@ -109,8 +109,9 @@ def load_bars(
                 base_url=base_url,
                 progress=progress,
             )
-            frame = as_bars(frame, symbol=symbol or parsed.symbol, gaps=early)
-    return as_bars(_cut(frame, first, end, warmup_bars, str(source)), gaps=gaps)
+            frame.attrs["symbol"] = symbol or parsed.symbol
+            frame = with_gaps(frame, early)
+    return with_gaps(_cut(frame, first, end, warmup_bars, str(source)), gaps)
 
 
 def parse_source(

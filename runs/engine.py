@@ -54,7 +54,7 @@ def build(
 ) -> bt.Cerebro:
     """Return a Cerebro over canonical frames; equity is recorded from the bar close `since` (UTC ms)."""
     how = modes or Modes()
-    datas = [(how.feed(dataname=frame), str(frame.attrs["symbol"])) for frame in frames]
+    datas = [(how.feed(dataname=frame, checked=True), str(frame.attrs["symbol"])) for frame in frames]
     return assemble(datas, account, strategy, params, since=since, modes=how)
 
 

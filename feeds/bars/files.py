@@ -15,7 +15,7 @@ from scorenet.base.error_line import error_line
 
 from ..errors import BadBars, BadSource, MissingData, StoreError
 from .cells import COLUMNS, OPTIONAL_COLUMNS
-from .frame import GapPolicy, as_bars, join_funding, join_open_interest
+from .frame import GapPolicy, as_bars, check_gap_policy, join_funding, join_open_interest, with_gaps
 from .timeframes import TIMEFRAMES
 from .whole_file import write_whole
 
@@ -47,6 +47,7 @@ def read_bars(
         StoreError: the file is empty, damaged or cannot be read.
         BadBars: its bars break the contract.
     """
+    check_gap_policy(gaps)
     path = Path(path)
     frame = _read_table(path)
     named = _NAME.fullmatch(path.stem)
@@ -60,7 +61,7 @@ def read_bars(
             source=str(path),
         )
         bars = _join_siblings(bars, path, stem)
-        return as_bars(bars, gaps=gaps)
+        return with_gaps(bars, gaps)
     except BadBars as error:
         raise _in_file(error, path) from error
 

@@ -35,6 +35,7 @@ __all__ = [
     "join_open_interest",
     "resample",
     "to_arrays",
+    "with_gaps",
 ]
 
 GapPolicy = Literal["raise", "keep", "ffill"]
@@ -87,9 +88,19 @@ def as_bars(
         "timeframe": timeframe,
         "source": source or frame.attrs.get("source", ""),
     }
+    return with_gaps(bars, gaps)
+
+
+def with_gaps(bars: pd.DataFrame, gaps: GapPolicy) -> pd.DataFrame:
+    """Apply a gap policy to a canonical frame, whose values are not checked again.
+
+    Raises:
+        BarGap: bars are missing and `gaps` is "raise".
+    """
+    timeframe = bars.attrs["timeframe"]
     holes = find_gaps(bars, timeframe) if gaps != "keep" else []
     if holes and gaps == "raise":
-        raise _gap_error(times, holes, timeframe)
+        raise _gap_error(bars["timestamp"].to_numpy(dtype=np.int64), holes, timeframe)
     return _fill(bars, to_ms(timeframe)) if gaps == "ffill" else bars
 
 

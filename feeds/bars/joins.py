@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BadBars
+from .cells import COLUMNS, OPTIONAL_COLUMNS
 from .timeframes import to_ms
 from .times import iso, utc_ms
 
@@ -102,5 +103,8 @@ def _step(frame: pd.DataFrame, opens: NDArray[np.int64]) -> int:
 def _with_column(frame: pd.DataFrame, column: str, values: NDArray[np.float64]) -> pd.DataFrame:
     joined = frame.copy()
     joined[column] = values
+    # A frame has one order of columns, whatever was joined first: its hash depends on it.
+    first = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in joined]
+    joined = joined[first + [name for name in joined if name not in first]]
     joined.attrs = dict(frame.attrs)
     return joined

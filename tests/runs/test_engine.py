@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feeds import simulate
+from feeds import BadBars, BarsData, load_bars, simulate, write_bars
+from feeds.bars import cells
 from runs.engine import benchmark, build, run
 from runs.folder.frames import SCHEMAS
 from runs.settings import Account
@@ -192,3 +193,24 @@ def test_the_account_reaches_the_broker(frames):
     assert (broker.startingcash, broker.p.slippage) == (7.0, 0.003)
     assert (commission.p.taker, commission.p.leverage, commission.p.lot_step) == (0.002, 4.0, 0.5)
     assert commission.p.maintenance_margin == 0.02
+
+
+def test_a_frame_is_validated_once_on_its_way_from_a_file_to_the_broker(tmp_path, monkeypatch):
+    seen = []
+
+    def counted(frame, times):
+        seen.append(len(frame))
+        return cells.bar_values(frame, times)
+
+    write_bars(simulate("planted", seed=3, bars=300), tmp_path / "BTC_1h.parquet")
+    monkeypatch.setattr("feeds.bars.frame.bar_values", counted)
+    frame = load_bars(tmp_path / "BTC_1h.parquet")
+    run([frame], Account(), BuyAndHold, {})
+    assert seen == [300]
+
+
+def test_a_frame_that_somebody_changed_is_validated_again_in_a_cerebro_of_ones_own():
+    frame = simulate("planted", seed=3, bars=50)
+    frame.loc[7, "high"] = frame.loc[7, "low"] / 2
+    with pytest.raises(BadBars, match="row 7"):
+        BarsData(dataname=frame)
