@@ -7,7 +7,7 @@ import pytest
 
 from feeds import simulate
 from runs.engine import Modes
-from runs.lookahead import check_lookahead, prove
+from runs.lookahead import Cuts, check_lookahead, prove
 from runs.markets import LoadOptions
 from runs.settings import Account
 from scorenet import ScoreModel, TooFewBars
@@ -22,8 +22,9 @@ def frame():
     return simulate("planted", seed=41, bars=500, symbol="BTC")
 
 
-def check(frames, strategy, params, **more):
-    return check_lookahead(frames, ACCOUNT, strategy, params, progress=False, **more)
+def check(frames, strategy, params, *, modes=None, cuts=20, **where):
+    places = Cuts(number=cuts, **where)
+    return check_lookahead(frames, ACCOUNT, strategy, params, places, modes=modes, progress=False)
 
 
 @pytest.mark.parametrize("signal", ["forward", "state"])
