@@ -439,7 +439,6 @@ def test_a_mistake_is_one_clear_message_and_leaves_nothing(broken, mistake):
     [
         ("train", "--out", "m"),
         ("train", "--bars", BARS),
-        ("backtest", "--model", "m", "--bars", BARS, "--out", "r", "--signal", "momentum"),
         ("backtest", "--model", "m", "--bars", BARS, "--out", "r", "--gaps", "fill"),
         ("lookahead", "--model", "m", "--bars", BARS, "--cuts", "0"),
         ("trian",),
@@ -452,6 +451,15 @@ def test_a_wrong_option_is_usage(work, words):
     assert result.exit_code == 2
     assert "Error: " in result.stderr
     assert result.stdout == ""
+    assert tree(work) == ["brief.toml"]
+
+
+def test_an_unknown_signal_is_usage_and_the_known_ones_are_listed(work):
+    result = scorenet("backtest", "--model", "m", "--bars", BARS, "--out", "r", "--signal", "foward")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "scorenet: signal: expected one of forward, state; found 'foward'; did you mean 'forward'?\n"
+    )
     assert tree(work) == ["brief.toml"]
 
 
