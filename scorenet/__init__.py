@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from feeds import BarsData, CCXTData, ReplayData, load_bars, read_bars, simulate, write_bars
     from strategies import (
         BuyAndHold,
+        Costs,
         Decisions,
         Drawdown,
         EquityCurve,
@@ -97,6 +98,7 @@ _EXPORTS = {
     ),
     "strategies": (
         "BuyAndHold",
+        "Costs",
         "Decisions",
         "Drawdown",
         "EquityCurve",
@@ -125,6 +127,7 @@ __all__ = [
     "CCXTData",
     "CheckpointError",
     "ConfigError",
+    "Costs",
     "Decisions",
     "DensityConfig",
     "Diverged",

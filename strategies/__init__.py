@@ -6,6 +6,7 @@ from scorenet.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .account.broker import PerpetualBroker
+    from .account.costs import Costs
     from .account.perpetual import PerpetualCommission
     from .analyzers import (
         Decisions,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     ".account.broker": ("PerpetualBroker",),
+    ".account.costs": ("Costs",),
     ".account.perpetual": ("PerpetualCommission",),
     ".analyzers": (
         "Decisions",
@@ -69,6 +71,7 @@ __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
 __all__ = [
     "BuyAndHold",
     "Conditions",
+    "Costs",
     "Decision",
     "Decisions",
     "Drawdown",

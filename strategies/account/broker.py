@@ -25,7 +25,7 @@ class PerpetualBroker(PerpetualSettings):
     fills worse than its limit, and pays the maker fee when it had to wait for its price. There is no
     closing auction: `Order.Close` is refused, as are cheat-on-close, cheat-on-open and order histories.
 
-    *Margin.* After the trade, fee and slippage included, equity must cover sum(|size| * price / leverage).
+    *Margin.* After the trade, fee and slippage included, equity must cover sum(|size| * price / margin_leverage).
     It is tested when the order is submitted (at the close it was decided on) and again at the fill. An
     order that only reduces a position always passes. A flip that cannot be margined at the fill closes what
     is held and opens nothing; its status is Margin.
@@ -48,8 +48,9 @@ class PerpetualBroker(PerpetualSettings):
 
     Params:
       - cash (10000.0): starting equity in quote currency.
-      - slippage (0.0002): fraction of the price lost on every market and stop order.
-      - commission (None): the default `PerpetualCommission`; None makes one with its defaults.
+      - costs (None): `Costs` of the account; None takes the defaults.
+      - slippage (None): fraction of the price lost on every market and stop order; None is that of `costs`.
+      - commission (None): the default `PerpetualCommission`; None makes one of `costs`.
       - checksubmit (True): test margin at submission as well as at the fill.
       - filler (None): Backtrader's volume filler, for partial fills.
 
