@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         Sortino,
         Trades,
         precompute,
+        register_position_rule,
+        register_slippage,
     )
 
     from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
@@ -116,6 +118,8 @@ _EXPORTS = {
         "Sortino",
         "Trades",
         "precompute",
+        "register_position_rule",
+        "register_slippage",
     ),
 }
 
@@ -169,8 +173,10 @@ __all__ = [
     "register_feature_set",
     "register_network",
     "register_objective",
+    "register_position_rule",
     "register_sampler",
     "register_signal",
+    "register_slippage",
     "scenario_paths",
     "simulate",
     "write_bars",

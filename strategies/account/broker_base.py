@@ -16,20 +16,28 @@ __all__ = ["PerpetualSettings"]
 class PerpetualSettings(bt.brokers.BackBroker):
     """Check every setting of `PerpetualBroker`; a switch that falsifies the account raises `ValueError`."""
 
-    params = (("costs", None), ("slippage", None), ("commission", None), ("int2pnl", False))
+    params = (
+        ("costs", None),
+        ("slippage", None),
+        ("slippage_model", None),
+        ("commission", None),
+        ("int2pnl", False),
+    )
 
     def init(self) -> None:
         """Check the parameters and reset the account; called when built and at the start of each run."""
         costs = Costs() if self.p.costs is None else self.p.costs
         if self.p.slippage is None:
             self.p.slippage = costs.slippage
+        if self.p.slippage_model is None:
+            self.p.slippage_model = costs.slippage_model
         self._check_params()
         if None not in self.comminfo:
             self.comminfo[None] = self.p.commission or PerpetualCommission.of(costs)
         super().init()
 
     def _check_params(self) -> None:
-        Costs(slippage=self.p.slippage)
+        Costs(slippage=self.p.slippage, slippage_model=self.p.slippage_model)
         if not self.p.shortcash:
             raise ValueError(
                 "shortcash=False is bookkeeping for borrowed stock; a perpetual account needs True"
@@ -47,7 +55,7 @@ class PerpetualSettings(bt.brokers.BackBroker):
     def costs_of(self, data: Any) -> Costs:
         """Return what trading `data` costs in this account."""
         costs: Costs = self.getcommissioninfo(data).costs
-        return replace(costs, slippage=self.p.slippage)
+        return replace(costs, slippage=self.p.slippage, slippage_model=self.p.slippage_model)
 
     def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
         """Set the fees of the data called `name`, or the default.
@@ -81,14 +89,6 @@ class PerpetualSettings(bt.brokers.BackBroker):
     def set_slippage_fixed(self, fixed: float, **_ignored: bool) -> NoReturn:
         """Refuse: a perpetual's slippage is a fraction of its price."""
         raise ValueError("slippage is a fraction of the price here; use PerpetualBroker(slippage=0.0002)")
-
-    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> float:
-        slipped = price * (1.0 + self.p.slippage)
-        return min(slipped, pmax) if lim else slipped
-
-    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> float:
-        slipped = price * (1.0 - self.p.slippage)
-        return max(slipped, pmin) if lim else slipped
 
     # Refusals -----------------------------------------------------------------------------------------------
 

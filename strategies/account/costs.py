@@ -7,6 +7,8 @@ import numbers
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from .slippage import SLIPPAGE
+
 __all__ = ["Costs", "OrderRules"]
 
 
@@ -34,6 +36,8 @@ class Costs:
         taker: fee of an order that is filled at once, fraction of the traded value (Bybit linear perpetuals: 5.5 bp).
         maker: fee of a limit order that had to wait for its price; may be negative, down to -0.01.
         slippage: adverse price move of a market or stop order, fraction of the price.
+        slippage_model: name of the function that turns it into the move of a fill (`strategies.account.slippage`);
+            "fixed" takes it as it is.
         lot_step: base units an order size is rounded to (0: any).
         min_size: smallest order size, base units.
         min_notional: smallest order value, quote currency.
@@ -49,6 +53,7 @@ class Costs:
     taker: float = 0.00055
     maker: float = 0.0002
     slippage: float = 0.0002
+    slippage_model: str = "fixed"
     lot_step: float = 0.001
     min_size: float = 0.0
     min_notional: float = 5.0
@@ -76,6 +81,7 @@ class Costs:
             raise self._error("maintenance_margin", f"a fraction below 1/margin_leverage = {limit:.4g}")
         if not isinstance(self.funding, bool):
             raise self._error("funding", "true or false")
+        SLIPPAGE[self.slippage_model]
 
     @classmethod
     def for_instrument(cls, rules: OrderRules, **changes: Any) -> Self:

@@ -18,7 +18,7 @@ from .costs import Costs
 __all__ = ["FundingLedger", "PerpetualCommission"]
 
 # Slippage is the broker's: a commission scheme hears of a fill when its price is known.
-_TERMS = tuple((item.name, item.default) for item in fields(Costs) if item.name != "slippage")
+_TERMS = tuple((item.name, item.default) for item in fields(Costs) if not item.name.startswith("slippage"))
 
 
 class FundingLedger:
@@ -82,7 +82,7 @@ class PerpetualCommission(bt.CommInfoBase):
     in between. The payments of the current run are in `ledger`.
 
     Params:
-      - the fields of `Costs` but `slippage`, with its defaults: taker, maker, lot_step, min_size, min_notional,
+      - the fields of `Costs` but those of slippage, with its defaults: taker, maker, lot_step, min_size, min_notional,
         max_size, margin_leverage, maintenance_margin (enforced by `PerpetualBroker`), funding.
       - leverage (None): another name of `margin_leverage`, the one that Backtrader knows.
 
