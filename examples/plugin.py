@@ -1,8 +1,9 @@
-"""A plug-in file: a feature set, an objective, a network, a signal and a report panel of one's own.
+"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule and a panel of one's own.
 
     scorenet train --plugin examples/plugin.py --features trend --set state.objective=huber --set state.network=small \
         --set 'signals=["fade"]' --bars 'simulated:planted?seed=1&bars=20000' --out models/own
     scorenet backtest --plugin examples/plugin.py --model models/own --signal fade \
+        --set slippage_model=impact --set position_rule=half \
         --bars 'simulated:planted?seed=2&bars=5000' --out out/own
 """
 
@@ -10,7 +11,14 @@ import numpy as np
 import torch
 
 from runs.report import esc, panel, register_panel, table
-from scorenet import register_feature_set, register_network, register_objective, register_signal
+from scorenet import (
+    register_feature_set,
+    register_network,
+    register_objective,
+    register_position_rule,
+    register_signal,
+    register_slippage,
+)
 from scorenet.score import Denoiser
 
 
@@ -69,6 +77,19 @@ def fade(model, x, z):
     """Bet against the trend: the score of the second feature, and no doubt about it."""
     score = model.denoiser.score(z, 0.5)[:, 1].numpy()
     return score, np.zeros_like(score)
+
+
+@register_slippage("impact")
+def impact(costs, fill):
+    """The fixed part, and one that grows with the square root of the order's share of the bar's volume."""
+    share = min(abs(fill.size) / fill.volume, 1.0) if fill.volume > 0 else 1.0
+    return costs.slippage + 0.01 * share**0.5
+
+
+@register_position_rule("half")
+def half(rules, seen):
+    """Half of the largest exposure, on the side of the signal."""
+    return float(np.sign(seen.signal)) * rules.max_exposure / 2
 
 
 @register_panel("hours")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from feeds import BarsData
-from strategies import BuyAndHold, PerpetualBroker, PerpetualCommission
+from strategies import BuyAndHold, PerpetualBroker
 from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
 
 from .folder.frames import conform, empty_frame
@@ -70,15 +70,7 @@ def assemble(
     """Return a Cerebro over (data, symbol) pairs, live or not, as `build` makes it."""
     how = modes or Modes()
     cerebro = bt.Cerebro(stdstats=False, runonce=how.runonce, preload=how.preload, exactbars=how.exactbars)
-    commission = PerpetualCommission(
-        taker=account.fee,
-        leverage=account.margin_leverage,
-        lot_step=account.lot_step,
-        min_notional=account.min_notional,
-        maintenance_margin=account.maintenance_margin,
-        funding=account.funding,
-    )
-    cerebro.setbroker(PerpetualBroker(cash=account.cash, slippage=account.slippage, commission=commission))
+    cerebro.setbroker(PerpetualBroker(cash=account.cash, costs=account.costs))
     for data, symbol in datas:
         cerebro.adddata(data, name=symbol)
     cerebro.addstrategy(strategy, **params)

@@ -11,54 +11,36 @@ from pathlib import Path
 from typing import Any, Self
 
 from scorenet import ConfigError, ModelConfig
+from strategies import Costs
 
 __all__ = ["Account", "model_config", "read_toml", "run_settings"]
 
+_RENAMED = {"fee": "taker"}
+"""Settings of earlier versions, and what they are called now."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
-    """The simulated account: what it starts with and what the exchange charges. Nothing is free by default.
+class Account(Costs):
+    """The simulated account: the cash it starts with (quote currency) and its `Costs`.
 
-    Attributes:
-        cash: start equity, quote currency.
-        fee: taker fee, fraction of the traded value (Bybit linear perpetuals: 5.5 bp).
-        slippage: adverse price move of every market order, fraction of the price.
-        margin_leverage: leverage the exchange allows.
-        lot_step: base units an order size is rounded to (0: any).
-        min_notional: smallest order value, quote currency.
-        maintenance_margin: fraction of the position's value below which the account is liquidated.
-        funding: whether funding is paid and received.
+    Raises:
+        ConfigError: the message names the setting, what it may be, and what it was.
     """
 
     cash: float = 10_000.0
-    fee: float = 0.00055
-    slippage: float = 0.0002
-    margin_leverage: float = 10.0
-    lot_step: float = 0.001
-    min_notional: float = 5.0
-    maintenance_margin: float = 0.005
-    funding: bool = True
 
     def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         if not 0 < self.cash < math.inf:
             raise ConfigError(f"cash: expected a positive amount, found {self.cash!r}")
-        for name in ("fee", "slippage"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name}: expected a fraction between 0 and 1 (0.00055 is 5.5 bp), found {getattr(self, name)!r}"
-                )
-        for name in ("lot_step", "min_notional"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name}: expected a number, at least 0, found {getattr(self, name)!r}")
-        if not 1 <= self.margin_leverage < math.inf:
-            raise ConfigError(
-                f"margin_leverage: expected a number, at least 1, found {self.margin_leverage!r}"
-            )
-        if not 0 <= self.maintenance_margin < 1 / self.margin_leverage:
-            raise ConfigError(
-                f"maintenance_margin: expected a fraction below 1/margin_leverage = {1 / self.margin_leverage:.4g}, "
-                f"found {self.maintenance_margin!r}"
-            )
+
+    @property
+    def costs(self) -> Costs:
+        """Return all but the cash."""
+        return Costs(**{item.name: getattr(self, item.name) for item in fields(Costs)})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -125,7 +107,7 @@ def run_settings(
             raise ConfigError(f"{table}: expected a table of settings, found {values!r}")
         for name, value in values.items():
             if name not in names:
-                raise ConfigError(_unknown(f"{table}.{name}", {f"{table}.{n}" for n in names}))
+                raise ConfigError(_unknown(name, names, f"{table}."))
             flat[name] = value
     for name in content:
         raise ConfigError(_unknown(name, {"account", "strategy"}))
@@ -154,7 +136,15 @@ def _scalar(text: str) -> Any:
         return text
 
 
-def _unknown(name: str, known: set[str]) -> str:
+def _unknown(name: str, known: set[str], table: str = "") -> str:
+    """Say that a setting is unknown, and which was meant; `table` is put before the names that are shown."""
+    bare = name.removeprefix("account.").removeprefix("strategy.")
+    if bare in _RENAMED:
+        return f"the setting {bare!r} is now called {_RENAMED[bare]!r}; write {_RENAMED[bare]} in its place"
     near = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown setting {name!r}; {hint}"
+    hint = (
+        f"did you mean {table + near[0]!r}?"
+        if near
+        else f"known: {', '.join(sorted(table + n for n in known))}"
+    )
+    return f"unknown setting {table + name!r}; {hint}"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from feeds import BarsData, CCXTData, ReplayData, load_bars, read_bars, simulate, write_bars
     from strategies import (
         BuyAndHold,
+        Costs,
         Decisions,
         Drawdown,
         EquityCurve,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         Sortino,
         Trades,
         precompute,
+        register_position_rule,
+        register_slippage,
     )
 
     from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
@@ -97,6 +100,7 @@ _EXPORTS = {
     ),
     "strategies": (
         "BuyAndHold",
+        "Costs",
         "Decisions",
         "Drawdown",
         "EquityCurve",
@@ -114,6 +118,8 @@ _EXPORTS = {
         "Sortino",
         "Trades",
         "precompute",
+        "register_position_rule",
+        "register_slippage",
     ),
 }
 
@@ -125,6 +131,7 @@ __all__ = [
     "CCXTData",
     "CheckpointError",
     "ConfigError",
+    "Costs",
     "Decisions",
     "DensityConfig",
     "Diverged",
@@ -166,8 +173,10 @@ __all__ = [
     "register_feature_set",
     "register_network",
     "register_objective",
+    "register_position_rule",
     "register_sampler",
     "register_signal",
+    "register_slippage",
     "scenario_paths",
     "simulate",
     "write_bars",

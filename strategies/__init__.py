@@ -6,7 +6,9 @@ from scorenet.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .account.broker import PerpetualBroker
+    from .account.costs import Costs
     from .account.perpetual import PerpetualCommission
+    from .account.slippage import FillFacts, register_slippage
     from .analyzers import (
         Decisions,
         Drawdown,
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
         Trades,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-    from .decision import Conditions, Decision, Observation, Rules, decide
+    from .decision import Conditions, Decision, Observation, Rules, decide, register_position_rule
     from .indicators import MarketScore, MarketState
     from .live_strategy import LiveScoreStrategy, Watch
     from .models import precompute
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     ".account.broker": ("PerpetualBroker",),
+    ".account.costs": ("Costs",),
     ".account.perpetual": ("PerpetualCommission",),
+    ".account.slippage": ("FillFacts", "register_slippage"),
     ".analyzers": (
         "Decisions",
         "Drawdown",
@@ -51,6 +55,7 @@ _EXPORTS = {
         "Observation",
         "Rules",
         "decide",
+        "register_position_rule",
     ),
     ".indicators": (
         "MarketScore",
@@ -69,10 +74,12 @@ __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
 __all__ = [
     "BuyAndHold",
     "Conditions",
+    "Costs",
     "Decision",
     "Decisions",
     "Drawdown",
     "EquityCurve",
+    "FillFacts",
     "Funding",
     "InDistribution",
     "LiveScoreStrategy",
@@ -93,4 +100,6 @@ __all__ = [
     "decide",
     "orders_to_replay",
     "precompute",
+    "register_position_rule",
+    "register_slippage",
 ]

@@ -15,6 +15,7 @@ from .buffers import Rows
 from .datas import bar_milliseconds, periods_per_year, symbol_of, to_date
 from .decision import (
     KEEPS,
+    POSITION_RULES,
     AccountState,
     Conditions,
     Observation,
@@ -75,7 +76,7 @@ class ScoreStrategy(bt.Strategy):
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
         ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
-        ``cooldown``, ``max_drawdown_stop``, ``stale_after``.
+        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``position_rule``.
 
     A subclass says what holds besides the bars in `conditions`, and hears of every order sent in `order_sent`.
 
@@ -88,6 +89,7 @@ class ScoreStrategy(bt.Strategy):
 
     def __init__(self) -> None:
         self.rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
+        self._position_rule = POSITION_RULES[self.rules.position_rule]
         self.model = resolve_model(self.p.model)
         self._lookback = self.model.lookback
         symbols = [symbol_of(data) for data in self.datas]
@@ -143,7 +145,7 @@ class ScoreStrategy(bt.Strategy):
                 seen = self._without_values(desk, equity, conditions, silent=True)
             else:
                 continue
-            plans.append((desk, *choose(self.rules, seen), seen))
+            plans.append((desk, *choose(self.rules, seen, self._position_rule), seen))
         if self._may_pass_leverage:
             plans = self._within_leverage(plans, equity)
         for desk, target, code, seen in plans:

@@ -89,8 +89,8 @@ PLUGIN = click.option(
     expose_value=False,
     is_eager=True,
     callback=_load_plugins,
-    help="Run this file first, which registers features, objectives, networks, samplers, signals or panels; "
-    "may be repeated.",
+    help="Run this file first, which registers features, objectives, networks, samplers, signals, slippage, "
+    "position rules or panels; may be repeated.",
 )
 
 

@@ -16,7 +16,7 @@ from .record import recorded_steps
 
 __all__ = ["first_opens", "model_timeframe", "read_or_write_header", "settings_of"]
 
-_FORMAT = 2  # 1: decisions said `halted`, whatever halted them
+_FORMAT = 3  # 1: decisions said `halted`, whatever halted them; 2: the taker fee was called `fee`
 _OPTIONAL = ("funding_rate", "open_interest")
 
 

@@ -1,6 +1,21 @@
-"""The simulated exchange account: broker, positions, margin, fees, lots, funding, liquidation."""
+"""The simulated exchange account: costs, broker, positions, margin, fees, lots, funding, liquidation."""
 
-from .broker import PerpetualBroker
-from .perpetual import FundingLedger, PerpetualCommission
+from typing import TYPE_CHECKING
 
-__all__ = ["FundingLedger", "PerpetualBroker", "PerpetualCommission"]
+from scorenet.base.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .broker import PerpetualBroker
+    from .costs import Costs
+    from .perpetual import FundingLedger, PerpetualCommission
+
+# Lazy: settings need `Costs` and no Backtrader.
+_EXPORTS = {
+    ".broker": ("PerpetualBroker",),
+    ".costs": ("Costs",),
+    ".perpetual": ("FundingLedger", "PerpetualCommission"),
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+
+__all__ = ["Costs", "FundingLedger", "PerpetualBroker", "PerpetualCommission"]

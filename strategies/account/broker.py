@@ -6,14 +6,14 @@ from typing import Any
 
 from backtrader.order import BuyOrder, Order, SellOrder
 
-from .broker_base import PerpetualSettings
+from .fill_price import PricedFills, had_to_wait
 from .holdings import Holding, equity_and_maintenance, is_margined, only_reduces
 from .margin import Liquidation, liquidate_on_gap, liquidate_on_slide
 
 __all__ = ["PerpetualBroker"]
 
 
-class PerpetualBroker(PerpetualSettings):
+class PerpetualBroker(PricedFills):
     """Simulate one cross-margin account of linear perpetuals: `cerebro.setbroker(PerpetualBroker(...))`.
 
     *Money.* Equity (`getvalue()`) is cash + sum(size * close), on either side. Cash falls by the full value
@@ -21,11 +21,11 @@ class PerpetualBroker(PerpetualSettings):
     in the margin rules only.
 
     *Fills.* An order decided at a bar's close is filled in the next bar of its data: a market order at the
-    open, worse by `slippage` in full, even beyond the bar's range. Stops slip as well; a limit order never
+    open, worse by the slippage in full, even beyond the bar's range. Stops slip as well; a limit order never
     fills worse than its limit, and pays the maker fee when it had to wait for its price. There is no
     closing auction: `Order.Close` is refused, as are cheat-on-close, cheat-on-open and order histories.
 
-    *Margin.* After the trade, fee and slippage included, equity must cover sum(|size| * price / leverage).
+    *Margin.* After the trade, fee and slippage included, equity must cover sum(|size| * price / margin_leverage).
     It is tested when the order is submitted (at the close it was decided on) and again at the fill. An
     order that only reduces a position always passes. A flip that cannot be margined at the fill closes what
     is held and opens nothing; its status is Margin.
@@ -48,8 +48,10 @@ class PerpetualBroker(PerpetualSettings):
 
     Params:
       - cash (10000.0): starting equity in quote currency.
-      - slippage (0.0002): fraction of the price lost on every market and stop order.
-      - commission (None): the default `PerpetualCommission`; None makes one with its defaults.
+      - costs (None): `Costs` of the account; None takes the defaults.
+      - slippage (None): fraction of the price lost on every market and stop order; None is that of `costs`.
+      - slippage_model (None): name of the slippage model; None is that of `costs`.
+      - commission (None): the default `PerpetualCommission`; None makes one of `costs`.
       - checksubmit (True): test margin at submission as well as at the fill.
       - filler (None): Backtrader's volume filler, for partial fills.
 
@@ -190,7 +192,7 @@ class PerpetualBroker(PerpetualSettings):
         size = self._fill_size(order, held, price, ago)
         if not size:
             return
-        fee = holding.commission.fee(size, price, maker=_had_to_wait(order))
+        fee = holding.commission.fee(size, price, maker=had_to_wait(order))
         short_of_margin = not (only_reduces(held, size) or self._can_margin(holding, size, price, fee))
         if short_of_margin:
             fee *= abs(held / size) if held * size < 0.0 else 0.0
@@ -293,11 +295,3 @@ class PerpetualBroker(PerpetualSettings):
 
 def _triples(book: dict[Holding, tuple[float, float]]) -> list[tuple[Holding, float, float]]:
     return [(holding, size, price) for holding, (size, price) in book.items()]
-
-
-def _had_to_wait(order: Any) -> bool:
-    """Say whether a limit order rested in the book: its bar opened on the far side of its limit."""
-    if order.exectype != Order.Limit:
-        return False
-    opening = order.data.open[0]
-    return opening > order.created.price if order.isbuy() else opening < order.created.price

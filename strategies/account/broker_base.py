@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import backtrader as bt
 
+from .costs import Costs
 from .perpetual import PerpetualCommission
 
 __all__ = ["PerpetualSettings"]
@@ -14,31 +16,46 @@ __all__ = ["PerpetualSettings"]
 class PerpetualSettings(bt.brokers.BackBroker):
     """Check every setting of `PerpetualBroker`; a switch that falsifies the account raises `ValueError`."""
 
-    params = (("slippage", 0.0002), ("commission", None), ("int2pnl", False))
+    params = (
+        ("costs", None),
+        ("slippage", None),
+        ("slippage_model", None),
+        ("commission", None),
+        ("int2pnl", False),
+    )
 
     def init(self) -> None:
         """Check the parameters and reset the account; called when built and at the start of each run."""
+        costs = Costs() if self.p.costs is None else self.p.costs
+        if self.p.slippage is None:
+            self.p.slippage = costs.slippage
+        if self.p.slippage_model is None:
+            self.p.slippage_model = costs.slippage_model
         self._check_params()
         if None not in self.comminfo:
-            self.comminfo[None] = self.p.commission or PerpetualCommission()
+            self.comminfo[None] = self.p.commission or PerpetualCommission.of(costs)
         super().init()
 
     def _check_params(self) -> None:
-        if not 0.0 <= self.p.slippage < 1.0:
-            raise ValueError(
-                f"slippage must be a fraction of the price (0.0002 is 2 bp), found {self.p.slippage}"
-            )
+        Costs(slippage=self.p.slippage, slippage_model=self.p.slippage_model)
         if not self.p.shortcash:
             raise ValueError(
                 "shortcash=False is bookkeeping for borrowed stock; a perpetual account needs True"
             )
         if self.p.commission is not None:
+            if self.p.costs is not None:
+                raise ValueError("costs and commission both set the fees; give one of them")
             _check_commission(self.p.commission)
         self.set_fundmode(self.p.fundmode)
         self.set_coc(self.p.coc)
         self.set_coo(self.p.coo)
 
     # Fees and slippage --------------------------------------------------------------------------------------
+
+    def costs_of(self, data: Any) -> Costs:
+        """Return what trading `data` costs in this account."""
+        costs: Costs = self.getcommissioninfo(data).costs
+        return replace(costs, slippage=self.p.slippage, slippage_model=self.p.slippage_model)
 
     def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
         """Set the fees of the data called `name`, or the default.
@@ -50,11 +67,19 @@ class PerpetualSettings(bt.brokers.BackBroker):
         super().addcommissioninfo(comminfo, name)
 
     def setcommission(  # type: ignore[override]
-        self, commission: float = 0.00055, leverage: float = 10.0, name: str | None = None
+        self,
+        commission: float = Costs.taker,
+        leverage: float = Costs.margin_leverage,
+        name: str | None = None,
     ) -> None:
-        """Set one fee (fraction of value) for takers and makers, and the allowed leverage."""
-        fees = PerpetualCommission(taker=commission, maker=commission, leverage=leverage)
-        self.addcommissioninfo(fees, name)
+        """Set one fee (fraction of value) for takers and makers, and the leverage that the exchange allows."""
+        costs = replace(
+            Costs() if self.p.costs is None else self.p.costs,
+            taker=commission,
+            maker=commission,
+            margin_leverage=leverage,
+        )
+        self.addcommissioninfo(PerpetualCommission.of(costs), name)
 
     def set_slippage_perc(self, perc: float, **_ignored: bool) -> None:
         """Set the slippage (fraction), always applied in full: the other switches have no effect."""
@@ -64,14 +89,6 @@ class PerpetualSettings(bt.brokers.BackBroker):
     def set_slippage_fixed(self, fixed: float, **_ignored: bool) -> NoReturn:
         """Refuse: a perpetual's slippage is a fraction of its price."""
         raise ValueError("slippage is a fraction of the price here; use PerpetualBroker(slippage=0.0002)")
-
-    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> float:
-        slipped = price * (1.0 + self.p.slippage)
-        return min(slipped, pmax) if lim else slipped
-
-    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> float:
-        slipped = price * (1.0 - self.p.slippage)
-        return max(slipped, pmin) if lim else slipped
 
     # Refusals -----------------------------------------------------------------------------------------------
 
@@ -124,5 +141,5 @@ def _check_commission(comminfo: Any) -> None:
     if not isinstance(comminfo, PerpetualCommission):
         raise TypeError(
             f"PerpetualBroker needs a PerpetualCommission, found {type(comminfo).__name__}; "
-            "use PerpetualCommission(taker=..., leverage=...), or Backtrader's own broker"
+            "use PerpetualCommission(taker=..., margin_leverage=...), or Backtrader's own broker"
         )

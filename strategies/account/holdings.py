@@ -69,5 +69,5 @@ def is_margined(cash: float, positions: Iterable[tuple[Holding, float, float]]) 
     for holding, size, price in positions:
         value = size * price
         equity += value
-        need += abs(value) / holding.commission.p.leverage
+        need += abs(value) / holding.commission.p.margin_leverage
     return equity >= need

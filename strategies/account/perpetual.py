@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +13,12 @@ import numpy as np
 
 from ..datas import symbol_of, to_milliseconds
 from ..sizing import round_to_step
+from .costs import Costs
 
 __all__ = ["FundingLedger", "PerpetualCommission"]
+
+# Slippage is the broker's: a commission scheme hears of a fill when its price is known.
+_TERMS = tuple((item.name, item.default) for item in fields(Costs) if not item.name.startswith("slippage"))
 
 
 class FundingLedger:
@@ -68,7 +73,7 @@ class PerpetualCommission(bt.CommInfoBase):
     to wait for its price.
 
     *Sizes* are fractional and rounded toward zero to `lot_step`; a size below `min_size` or `min_notional`
-    is 0, so no order is sent. `leverage` is what the exchange allows; it does not multiply sizes, and
+    is 0, so no order is sent. `margin_leverage` is what the exchange allows; it does not multiply sizes, and
     `order_target_percent(target=0.5)` holds half of the equity.
 
     *Funding* is charged on the bar that carries it, on the position held up to its open and at the open:
@@ -77,36 +82,29 @@ class PerpetualCommission(bt.CommInfoBase):
     in between. The payments of the current run are in `ledger`.
 
     Params:
-      - taker (0.00055): fee of a market order, fraction of value.
-      - maker (0.0002): fee of a resting limit order, fraction of value.
-      - leverage (10.0): largest position the exchange lets equity carry, in multiples of equity.
-      - lot_step (0.0): step of the size in base units; 0 allows any size.
-      - min_size (0.0): smallest size in base units.
-      - min_notional (0.0): smallest value of an order in quote currency.
-      - max_size (0.0): largest size of one order in base units; 0 sets no limit.
-      - maintenance_margin (0.005): fraction of the position's value below which equity is liquidated
-        (enforced by `PerpetualBroker`).
-      - funding (True): charge the data's funding.
+      - the fields of `Costs` but those of slippage, with its defaults: taker, maker, lot_step, min_size, min_notional,
+        max_size, margin_leverage, maintenance_margin (enforced by `PerpetualBroker`), funding.
+      - leverage (None): another name of `margin_leverage`, the one that Backtrader knows.
+
+    Attributes:
+        costs: the same as `Costs`, with the default slippage.
+
+    Raises:
+        ValueError: an impossible value, or two that differ for `leverage` and `margin_leverage`.
     """
 
     params = (
-        ("taker", 0.00055),
-        ("maker", 0.0002),
-        ("leverage", 10.0),
-        ("lot_step", 0.0),
-        ("min_size", 0.0),
-        ("min_notional", 0.0),
-        ("max_size", 0.0),
-        ("maintenance_margin", 0.005),
-        ("funding", True),
+        *_TERMS,
+        ("leverage", None),
         ("stocklike", True),
         ("commtype", bt.CommInfoBase.COMM_PERC),
         ("percabs", True),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._check_params()
-        self.p.commission = self.p.taker
+        self.costs = self._read_costs()
+        # Backtrader's own brokers read these two names.
+        self.p.commission, self.p.leverage = self.costs.taker, self.costs.margin_leverage
         super().__init__(*args, **kwargs)
         self.ledger = FundingLedger()
         self._charged: dict[str, int] = {}
@@ -116,30 +114,25 @@ class PerpetualCommission(bt.CommInfoBase):
         # A worker process starts its own run; the strategies of this one must not travel with the fees.
         return {**vars(self), "_run": None}
 
-    def _check_params(self) -> None:
+    @classmethod
+    def of(cls, costs: Costs) -> PerpetualCommission:
+        """Return the commission scheme that charges `costs`, all but their slippage."""
+        return cls(**{name: getattr(costs, name) for name, _ in _TERMS})
+
+    def _read_costs(self) -> Costs:
         p = self.p
         if p.commission:
             raise ValueError(
                 f"PerpetualCommission has taker and maker fees, found commission={p.commission}; set taker"
             )
-        for name in ("lot_step", "min_size", "min_notional", "max_size", "maintenance_margin"):
-            value = getattr(p, name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f"{name} must be a number >= 0, found {value}")
-        for name in (
-            "taker",
-            "maker",
-        ):  # some accounts are paid for resting orders: a maker fee may be negative
-            value = getattr(p, name)
-            if not -0.01 <= value < 1.0:
-                raise ValueError(f"{name} must be a fraction of value (0.00055 is 5.5 bp), found {value}")
-        if not (math.isfinite(p.leverage) and p.leverage >= 1.0):
-            raise ValueError(f"leverage must be at least 1, found {p.leverage}")
-        if p.maintenance_margin >= 1.0 / p.leverage:
-            raise ValueError(
-                f"maintenance_margin must be below 1/leverage = {1.0 / p.leverage:.4g}, found "
-                f"{p.maintenance_margin}: a full position would be liquidated as it opens; lower one of them"
-            )
+        if p.leverage is not None:
+            if p.margin_leverage not in (Costs.margin_leverage, p.leverage):
+                raise ValueError(
+                    f"leverage is another name of margin_leverage, found leverage={p.leverage} and "
+                    f"margin_leverage={p.margin_leverage}; set margin_leverage only"
+                )
+            p.margin_leverage = p.leverage
+        return Costs(**{name: getattr(p, name) for name, _ in _TERMS})
 
     def fee(self, size: float, price: float, *, maker: bool = False) -> float:
         """Return the fee of a fill in quote currency."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from .facts import Decision, Observation
+from .position import POSITION_RULES, PositionRule
 from .reasons import (
     BELOW_MINIMUM,
     COOLDOWN,
@@ -36,12 +37,16 @@ def decide(rules: Rules, seen: Observation) -> Decision:
     Leaving the market needs no permission: neither the band nor the cool-down keeps a position that a filter has
     closed.
     """
-    target, code = choose(rules, seen)
+    target, code = choose(rules, seen, POSITION_RULES[rules.position_rule])
     return Decision(target, REASONS[code])
 
 
-def choose(rules: Rules, seen: Observation) -> tuple[float, int]:
-    """Return target and code of the reason as `decide` does; only numbers are read, so that it can be compiled."""
+def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[float, int]:
+    """Return target and code of the reason as `decide` does, given the function that `Rules.position_rule` names.
+
+    Raises:
+        ValueError: the position rule did not return a finite number.
+    """
     if seen.warming and not seen.silent:
         return 0.0, WARMUP
     if seen.kill_switch:
@@ -63,7 +68,7 @@ def choose(rules: Rules, seen: Observation) -> tuple[float, int]:
         return 0.0, INCONSISTENT
     # A symbol decides on its part of the capital: the band is a fraction of that part.
     held = seen.exposure * seen.symbols
-    target = _sized(rules, seen)
+    target = _bounded(rules, position(rules, seen))
     # What is kept is kept to the last bit: held / symbols need not be the exposure.
     if target != 0.0 and abs(target - held) < rules.rebalance_band:
         return seen.exposure, HOLD
@@ -100,19 +105,12 @@ def agreement(signals: list[float], window: int) -> float:
     return sum(1 for value in recent if value * sign > 0) / len(recent)
 
 
-def _sized(rules: Rules, seen: Observation) -> float:
-    scale = rules.max_exposure
-    if rules.target_volatility:
-        if not seen.annual_volatility > 0:
-            return 0.0
-        calm = rules.target_volatility / seen.annual_volatility
-        scale = calm if calm < scale else scale
-    target = seen.signal * scale
-    if rules.novelty_scaling:
-        target *= min(1.0, (seen.density_rank - rules.density_quantile) / rules.novelty_scaling)
-    score = seen.score
-    if rules.score_variance_scaling and score != 0.0:
-        # Divided first: the square of a tiny score would be 0.
-        noise = seen.score_std / score
-        target /= 1.0 + rules.score_variance_scaling * noise * noise
-    return target
+def _bounded(rules: Rules, target: float) -> float:
+    limit = rules.max_exposure
+    if -limit <= target <= limit:
+        return target
+    if not math.isfinite(target):
+        raise ValueError(
+            f"position_rule {rules.position_rule!r}: expected a finite exposure, found {target!r}"
+        )
+    return math.copysign(limit, target)

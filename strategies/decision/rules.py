@@ -1,4 +1,4 @@
-"""The thresholds of the decision, validated once."""
+"""The settings of the decision, validated once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 import numbers
 from dataclasses import dataclass
 
+from .position import POSITION_RULES
+
 __all__ = ["Rules"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Thresholds of the decision; 0 (or None) switches a rule off. Exposures are fractions of equity.
+    """Thresholds of the decision and its position rule; 0 (or None) switches a rule off. Exposures are of equity.
 
     Attributes:
         confidence_threshold: trade only where confidence (ECDF of |score|) reaches it.
@@ -29,6 +31,8 @@ class Rules:
         cooldown: closes after a fill, from that of its own bar on, at which exposure is not increased or flipped.
         max_drawdown_stop: drawdown of equity (positive fraction) at which the account is closed for good.
         stale_after: bars without a new bar after which a symbol is closed.
+        position_rule: name of the function that turns signal and volatility into an exposure
+            (`strategies.decision.position`).
     """
 
     confidence_threshold: float = 0.1
@@ -45,6 +49,7 @@ class Rules:
     cooldown: int = 24
     max_drawdown_stop: float = 0.0
     stale_after: int = 0
+    position_rule: str = "confidence"
 
     def __post_init__(self) -> None:
         for name in (
@@ -65,6 +70,7 @@ class Rules:
                 raise ValueError(f"{name}: expected a whole number of bars, found {getattr(self, name)!r}")
         if self.target_volatility is not None:
             _check("target_volatility", self.target_volatility, 0.0, math.inf)
+        POSITION_RULES[self.position_rule]
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

@@ -179,7 +179,7 @@ def buy_and_hold(bars, cash):
         size = math.floor(cash / len(bars) / frame.at[start, "close"] / 0.01) * 0.01
         opening = frame["open"].iloc[1]
         price = opening * (1 + ACCOUNT.slippage)
-        fee = size * price * ACCOUNT.fee
+        fee = size * price * ACCOUNT.taker
         funding = (size * frame["open"] * frame["funding_rate"]).where(frame.index > frame.index[1], 0.0)
         held = frame.index > start
         equity = equity + held * (size * (frame["close"] - price) - fee) - funding.cumsum()

@@ -14,7 +14,7 @@ from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, ScoreStrategy
 
 HOUR = 3_600_000
-ACCOUNT = Account(cash=25_000.0, fee=0.001, slippage=0.0005, lot_step=0.01)
+ACCOUNT = Account(cash=25_000.0, taker=0.001, slippage=0.0005, lot_step=0.01)
 PARAMS = {"confidence_threshold": 0.1, "density_quantile": 0.1, "rebalance_band": 0.1, "cooldown": 0}
 
 
@@ -173,7 +173,7 @@ def test_buy_and_hold_of_two_symbols_buys_half_of_each(frames, start):
 
 
 def test_what_costs_nothing_when_it_is_switched_off(frames, start):
-    free = Account(cash=1_000.0, fee=0.0, slippage=0.0, lot_step=0.0, min_notional=0.0, funding=False)
+    free = Account(cash=1_000.0, taker=0.0, slippage=0.0, lot_step=0.0, min_notional=0.0, funding=False)
     result = benchmark([frames[0]], free, start)
     assert result.orders[["fee", "slippage"]].to_numpy().sum() == 0.0
     assert result.funding.empty
@@ -185,13 +185,13 @@ def test_what_costs_nothing_when_it_is_switched_off(frames, start):
 
 def test_the_account_reaches_the_broker(frames):
     account = Account(
-        cash=7.0, fee=0.002, slippage=0.003, margin_leverage=4.0, lot_step=0.5, maintenance_margin=0.02
+        cash=7.0, taker=0.002, slippage=0.003, margin_leverage=4.0, lot_step=0.5, maintenance_margin=0.02
     )
     broker = build(frames, account, BuyAndHold, {}).broker
     commission = broker.getcommissioninfo(build(frames, account, BuyAndHold, {}).datas[0])
     assert isinstance(broker, PerpetualBroker)
     assert (broker.startingcash, broker.p.slippage) == (7.0, 0.003)
-    assert (commission.p.taker, commission.p.leverage, commission.p.lot_step) == (0.002, 4.0, 0.5)
+    assert (commission.p.taker, commission.p.margin_leverage, commission.p.lot_step) == (0.002, 4.0, 0.5)
     assert commission.p.maintenance_margin == 0.02
 
 

@@ -1,8 +1,10 @@
 """--plugin FILE.py: the example runs through every command, and a bad file costs one line."""
 
 import json
+import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +14,8 @@ from runs.report import PANELS
 from scorenet.features import FEATURE_SETS
 from scorenet.score import NETWORKS, OBJECTIVES
 from scorenet.signals import SIGNALS
+from strategies.account.slippage import SLIPPAGE
+from strategies.decision import POSITION_RULES
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin.py"
 BARS = "simulated:planted?seed=5&bars=900"
@@ -39,7 +43,7 @@ steps = 10
 
 @pytest.fixture(autouse=True)
 def _own_names():
-    registries = (FEATURE_SETS, NETWORKS, OBJECTIVES, SIGNALS, PANELS)
+    registries = (FEATURE_SETS, NETWORKS, OBJECTIVES, SIGNALS, PANELS, SLIPPAGE, POSITION_RULES)
     before = [set(registry) for registry in registries]
     yield
     for registry, names in zip(registries, before, strict=True):
@@ -61,10 +65,23 @@ def test_the_example_trains_trades_and_shows_its_panel(tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["features"] == ["return_1", "trend_24", "range_24", "volume"]
-    done = scorenet("backtest", *plugin, "--model", model, "--bars", TRADED, "--signal", "fade", "--out", out)
+    own = ("--set", "slippage_model=impact", "--set", "position_rule=half", "--set", "slippage=0.001")
+    trade = ("backtest", *plugin, "--model", model, "--bars", TRADED, "--signal", "fade")
+    done = scorenet(*trade, *own, "--out", out)
     assert done.exit_code == 0, done.output
     page = (out / "report.html").read_text()
     assert page.index('id="tearsheet"') < page.index('id="hours"')
+    traded = pd.read_parquet(out / "orders.parquet")
+    assert len(traded)
+    assert (traded["slippage"] > 1.01 * 0.001 * traded["size"].abs() * traded["reference_price"]).all()
+    decided = pd.read_parquet(out / "decisions.parquet")
+    assert set(decided.loc[decided["reason"] == "trade", "target"].abs()) == {0.5}
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert (config["account"]["slippage_model"], config["strategy"]["position_rule"]) == ("impact", "half")
+    done = scorenet(*trade, "--set", "slippage_model=impct", "--out", tmp_path / "p")
+    assert (done.exit_code, "did you mean 'impact'?" in done.stderr) == (2, True)
+    done = scorenet(*trade, "--set", "position_rule=halv", "--out", tmp_path / "p")
+    assert (done.exit_code, "did you mean 'half'?" in done.stderr) == (2, True)
     assert scorenet("check-model", model, *plugin).exit_code == 0
     assert json.loads((model / "model.json").read_text())["plugins"][0]["path"] == str(EXAMPLE)
 

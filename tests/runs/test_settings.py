@@ -5,7 +5,7 @@ import pytest
 from runs.backtest import check_params, strategy_defaults
 from runs.settings import Account, model_config, read_toml, run_settings
 from scorenet import ConfigError, ModelConfig
-from strategies import Rules
+from strategies import Costs, Rules
 
 
 @pytest.fixture
@@ -36,15 +36,15 @@ def test_without_settings_there_are_the_defaults():
 
 def test_nothing_is_free_by_default():
     account = Account()
-    assert account.fee == 0.00055
+    assert account.taker == 0.00055
     assert account.slippage > 0
     assert account.funding is True
 
 
 def test_a_file_wins_over_the_defaults_and_set_over_the_file(file):
-    path = file('[account]\nfee = 0.001\ncash = 5\n[strategy]\nsignal = "state"\ncooldown = 3\n')
+    path = file('[account]\ntaker = 0.001\ncash = 5\n[strategy]\nsignal = "state"\ncooldown = 3\n')
     account, params = resolve(path, "cash=7", "cooldown=4", "strategy.max_exposure=2", "account.slippage=0")
-    assert (account.fee, account.cash, account.slippage) == (0.001, 7.0, 0.0)
+    assert (account.taker, account.cash, account.slippage) == (0.001, 7.0, 0.0)
     assert (params["signal"], params["cooldown"], params["max_exposure"]) == ("state", 4, 2)
 
 
@@ -91,10 +91,10 @@ def test_an_unknown_name_is_answered_with_a_known_one(pair, hint):
     ("text", "words"),
     [
         ("[strategy]\nconfidence_treshold = 1", "did you mean 'strategy.confidence_threshold'?"),
-        ("[account]\nfees = 1", "did you mean 'account.fee'?"),
-        ("[acount]\nfee = 1", "did you mean 'account'?"),
+        ("[account]\ntakr = 1", "did you mean 'account.taker'?"),
+        ("[acount]\ntaker = 1", "did you mean 'account'?"),
         ("account = 3", "account: expected a table of settings, found 3"),
-        ("fee = 0.001", "unknown setting 'fee'"),
+        ("taker = 0.001", "unknown setting 'taker'"),
         ("[account]\nfunding = 1", "funding: expected bool, found 1"),
         ('[account]\ncash = "much"', "cash: expected float, found 'much'"),
         ("[account]\ncash = true", "cash: expected float, found True"),
@@ -105,6 +105,25 @@ def test_a_wrong_file_is_explained(file, text, words):
     with pytest.raises(ConfigError) as caught:
         resolve(file(text))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("pair", ["fee=0.001", "account.fee=0.001"])
+def test_the_former_name_of_a_setting_is_answered_with_the_present_one(file, pair):
+    words = "the setting 'fee' is now called 'taker'; write taker in its place"
+    with pytest.raises(ConfigError) as caught:
+        resolve(None, pair)
+    assert str(caught.value) == words
+    with pytest.raises(ConfigError) as caught:
+        resolve(file("[account]\nfee = 0.001"))
+    assert str(caught.value) == words
+
+
+def test_the_account_is_cash_and_costs():
+    assert Account().costs == Costs()
+    account, _ = resolve(None, "maker=-0.0001", "min_size=0.01", "max_size=2", "margin_leverage=20", "cash=7")
+    assert account.cash == 7.0
+    assert account.costs == Costs(maker=-0.0001, min_size=0.01, max_size=2.0, margin_leverage=20.0)
+    assert Account.from_dict(account.to_dict()) == account
 
 
 def test_a_file_that_is_not_there_or_no_file_is_explained(tmp_path):
@@ -122,8 +141,12 @@ def test_a_file_that_is_not_there_or_no_file_is_explained(tmp_path):
     [
         ("cash", 0.0),
         ("cash", float("inf")),
-        ("fee", -0.001),
-        ("fee", 1.0),
+        ("taker", -0.001),
+        ("taker", 1.0),
+        ("maker", -0.011),
+        ("maker", 1.0),
+        ("max_size", -1.0),
+        ("min_size", float("nan")),
         ("slippage", float("nan")),
         ("lot_step", -1.0),
         ("min_notional", float("inf")),

@@ -87,13 +87,13 @@ def run(
 
 
 def free_broker(slippage: float = 0.0, **commission: Any) -> PerpetualBroker:
-    """Return an account without slippage or fees unless they are given."""
+    """Return an account without slippage, fees or order sizes unless they are given."""
     return PerpetualBroker(slippage=slippage, commission=free_commission(**commission))
 
 
 def free_commission(**params: Any) -> PerpetualCommission:
-    """Return a commission scheme without fees unless they are given."""
-    return PerpetualCommission(**{"taker": 0.0, "maker": 0.0, **params})
+    """Return a commission scheme without fees and with any order size, unless they are given."""
+    return PerpetualCommission(**{"taker": 0.0, "maker": 0.0, "lot_step": 0.0, "min_notional": 0.0, **params})
 
 
 def equity_of(strategy: Any) -> list[float]:

@@ -47,7 +47,7 @@ def markets():
 
 
 def play(frames, model, signal, modes):
-    account = Account(fee=0.001, slippage=0.001, lot_step=0.01)
+    account = Account(taker=0.001, slippage=0.001, lot_step=0.01)
     return run(frames, account, ScoreStrategy, {**RULES, "model": model, "signal": signal}, modes=modes)
 
 

@@ -28,7 +28,7 @@ OPEN = {
     "rebalance_band": 0.0,
     "cooldown": 0,
 }
-FREE = {"taker": 0.0, "funding": False}
+FREE = {"taker": 0.0, "funding": False, "lot_step": 0.0, "min_notional": 0.0}
 HOUR = 3_600_000
 WARMUP = 20
 

@@ -79,8 +79,8 @@ def test_every_size_satisfies_the_filters_of_the_exchange(
 
 
 def test_an_exposure_is_a_share_of_equity_at_a_price():
-    exact = PerpetualCommission().round_size
-    lots = PerpetualCommission(lot_step=0.001).round_size
+    exact = PerpetualCommission(lot_step=0.0, min_notional=0.0).round_size
+    lots = PerpetualCommission(lot_step=0.001, min_notional=0.0).round_size
     assert exposure_to_size(0.5, 10_000.0, 50_000.0, exact) == 0.1
     assert exposure_to_size(-0.333, 10_000.0, 50_000.0, lots) == -0.066
     assert exposure_to_size(0.5, 0.0, 50_000.0, exact) == 0.0

@@ -29,7 +29,7 @@ def test_fund_values_are_those_of_the_account():
 
 @pytest.mark.parametrize("params", [{"coc": True}, {"coo": True}, {"shortcash": False}, {"slippage": 5.0}])
 def test_settings_that_change_fills_or_books_are_refused(params):
-    with pytest.raises(ValueError, match=r"next open|shortcash|slippage must be a fraction"):
+    with pytest.raises(ValueError, match=r"next open|shortcash|slippage: expected a fraction"):
         PerpetualBroker(**params)
 
 

@@ -189,10 +189,12 @@ def test_getsize_is_what_the_exchange_accepts():
     ("params", "message"),
     [
         ({"commission": 0.001}, "set taker"),
-        ({"taker": 5.5}, "taker must be a fraction"),
-        ({"leverage": 0.5}, "leverage must be at least 1"),
-        ({"lot_step": -1.0}, "lot_step must be a number >= 0"),
-        ({"leverage": 100.0, "maintenance_margin": 0.02}, "below 1/leverage"),
+        ({"taker": 5.5}, "taker: expected a fraction between 0 and 1 .*, found 5.5"),
+        ({"maker": -0.02}, "maker: expected a fraction between -0.01 and 1 .*, found -0.02"),
+        ({"leverage": 0.5}, "leverage: expected a number, at least 1, found 0.5"),
+        ({"leverage": 5.0, "margin_leverage": 4.0}, "set margin_leverage only"),
+        ({"lot_step": -1.0}, "lot_step: expected a number, at least 0, found -1.0"),
+        ({"leverage": 100.0, "maintenance_margin": 0.02}, "below 1/margin_leverage = 0.01, found 0.02"),
     ],
 )
 def test_impossible_terms_are_refused(params, message):
