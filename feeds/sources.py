@@ -23,7 +23,7 @@ from .errors import BadSource, BadTimeframe, MissingData
 from .exchange.protocol import check_timeframe
 from .exchange.registry import EXCHANGES, find_exchange
 from .simulated.api import simulate
-from .simulated.processes import OPTIONS, make_law
+from .simulated.processes import OPTIONS, make_process
 
 __all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "parse_source"]
 
@@ -156,8 +156,8 @@ def _parse_simulated(text: str, timeframe: str | None) -> SimulatedSource:
     options: dict[str, Any] = dict(pairs)
     if len(options) < len(pairs):
         raise BadSource(f"expected each option once, found one twice in '?{query}'")
-    law = {key: value for key, value in options.items() if key not in OPTIONS}
-    make_law(name, **law)
+    parameters = {key: value for key, value in options.items() if key not in OPTIONS}
+    make_process(name, **parameters)
     if "timeframe" in options or timeframe:
         options["timeframe"] = _one_timeframe(options.get("timeframe"), timeframe)
     return SimulatedSource(name=name, options=options)

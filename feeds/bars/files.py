@@ -121,8 +121,8 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _from_parquet(path: Path) -> pd.DataFrame:
-    # Arrow's pools of threads do not outlive a fork, and a process that forked with them may abort at its end: a script
-    # that reads bars and then optimises forks. Reading from memory, without threads, starts none.
+    # Arrow's thread pools do not survive a fork, and a forked process may then abort at exit. A script that reads bars
+    # and then optimises does fork. Reading from memory without threads starts no thread pool.
     file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
     table = file.read(use_threads=False)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
