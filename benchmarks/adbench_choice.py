@@ -91,11 +91,11 @@ class Fitted:
     def __init__(self, train: Array, bend: bool, steps: int) -> None:
         self.columns = Columns.fit(train, bend=bend)
         z = torch.from_numpy(self.columns.scale(train))
-        grain = torch.from_numpy(self.columns.grain)
+        resolution = torch.from_numpy(self.columns.resolution)
         held, kept = z[: max(len(z) // 5, 2)], z[max(len(z) // 5, 2) :]
         generator = torch.Generator().manual_seed(0)
         blurred = [
-            part + grain * torch.randn(part.shape, generator=generator).double() for part in (kept, held)
+            part + resolution * torch.randn(part.shape, generator=generator).double() for part in (kept, held)
         ]
         noise, state = (
             NoiseConfig(sigma_min=FLOOR),
@@ -111,8 +111,8 @@ class Fitted:
             self.nets = [NetDensity(denoiser.double(), FLOOR, noise.sigma_max)]
 
         def kernels(rows: torch.Tensor) -> list[Member]:
-            shaped = [Kernels.shaped(mixture, rows, width, grain) for width in SHAPED]
-            return [*shaped, *(Kernels.round(rows, width, grain) for width in ROUND)]
+            shaped = [Kernels.shaped(mixture, rows, width, resolution) for width in SHAPED]
+            return [*shaped, *(Kernels.round(rows, width, resolution) for width in ROUND)]
 
         self.judged = self._logs([*kernels(kept), *self.nets], held, FLOOR)
         self.members = [*kernels(z), *self.nets]

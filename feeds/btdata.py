@@ -1,4 +1,4 @@
-"""Bars for Backtrader, each stamped at its exact close."""
+"""Backtrader data feeds from frames of bars; the datetime of a bar is its exact close."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -26,10 +26,10 @@ _UNIT_MS = {
 
 
 class BarsData(bt.feed.DataBase):
-    """Deliver a frame of bars, validated and stamped at the close (open + bar size, exact to the second).
+    """Deliver a validated frame of bars; the datetime is the close (open + bar size, exact to the second).
 
-    Resample with `feeds.resample` before the bars come here: Backtrader's own resampling knows nothing of
-    funding, the extra lines of its bars are 0.0.
+    To resample, use `feeds.resample` first. Backtrader's own resampling does not handle the extra lines (funding and
+    open interest), which are then 0.0.
 
     Params:
         - dataname: DataFrame of bars (see `feeds.as_bars`).
@@ -103,32 +103,32 @@ class BarsData(bt.feed.DataBase):
         self._lines = [(getattr(self.lines, name), column) for name, column in self._columns.items()]
 
     def preload(self) -> None:
-        """Fill the line buffers in one go where nothing has to see the bars one by one."""
+        """Fill the line buffers at once, unless filters or resamplers need the bars one by one."""
         buffers = [getattr(self.lines, name) for name in self.getlinealiases()]
         plain = all(line.mode == line.UnBounded and not line.bindings for line in buffers)
         if self._filters or self._tzinput or self._barstack or self._barstash or not plain:
             super().preload()
             return
-        stamps = self._columns["datetime"]
-        first, end = bisect_left(stamps, self.fromdate), bisect_right(stamps, self.todate)
+        datetimes = self._columns["datetime"]
+        first, end = bisect_left(datetimes, self.fromdate), bisect_right(datetimes, self.todate)
         absent = array("d", [float("nan")]) * (end - first)
         for name, line in zip(self.getlinealiases(), buffers, strict=True):
-            # What the buffer holds already is room that Cerebro asked for beyond the last bar.
+            # The buffer may already hold extra places that Cerebro requested after the last bar.
             column = self._columns.get(name)
             line.array = (absent if column is None else column[first:end]) + line.array
-        self._row = len(stamps)
+        self._row = len(datetimes)
         self.home()
 
     def qbuffer(self, savemem: int = 0, replaying: bool = False) -> None:
-        """Bound the buffers (exactbars=1), with room for one bar more than indicators need: see `rewind`."""
+        """Limit the buffers (exactbars=1), with room for one bar more than the indicators need (see `rewind`)."""
         for line in self.itersize():
             line.qbuffer(savemem=savemem, extrasize=1)
 
     def rewind(self, size: int = 1) -> None:
         """Step back from a bar that is later than the other datas'.
 
-        Backtrader's bounded buffers cannot step back and forth: among datas of different stamps they lose
-        bars or raise IndexError. There the bar is taken off and kept for the next load.
+        Backtrader's bounded buffers cannot step back: with feeds of different datetimes they lose bars or raise
+        IndexError. With bounded buffers the bar is therefore removed and kept for the next load.
         """
         if self.datetime.mode == self.datetime.UnBounded:
             super().rewind(size)
@@ -149,7 +149,7 @@ class BarsData(bt.feed.DataBase):
     def _fromstack(self, forward: bool = False, stash: bool = False) -> bool:
         delivered = super()._fromstack(forward=forward, stash=stash)
         if delivered:
-            # Bars built by Backtrader's resampler leave lines that it does not know at NaN.
+            # Backtrader's resampler leaves the extra lines at NaN.
             for line in (self.funding_rate, self.open_interest):
                 if line[0] != line[0]:
                     line[0] = 0.0
@@ -167,7 +167,7 @@ class BarsData(bt.feed.DataBase):
 
 
 class ReplayData(BarsData):
-    """Deliver stored bars one by one, as a live feed does: Cerebro neither preloads nor vectorises.
+    """Deliver stored bars one by one, like a live feed: Cerebro does not preload or vectorise.
 
     Params:
         - as `BarsData`.
@@ -177,18 +177,18 @@ class ReplayData(BarsData):
     """
 
     def islive(self) -> bool:
-        """Return True: Cerebro then takes the bar-by-bar path."""
+        """Return True, so that Cerebro runs bar by bar."""
         return True
 
 
 def columns_of(bars: pd.DataFrame) -> dict[str, "array[float]"]:
-    """Return the lines [T] of canonical bars, by name; what the frame does not carry is 0.0."""
+    """Return the lines [T] of canonical bars, by name; columns missing from the frame are 0.0."""
     arrays = to_arrays(bars)
-    stamps = float_days(arrays["timestamp"] + to_ms(bars.attrs["timeframe"]))
-    absent = np.zeros(len(stamps))
+    datetimes = float_days(arrays["timestamp"] + to_ms(bars.attrs["timeframe"]))
+    absent = np.zeros(len(datetimes))
     open_interest = arrays.get("open_interest", absent)
     columns = {
-        "datetime": stamps,
+        "datetime": datetimes,
         **{name: arrays[name] for name in ("open", "high", "low", "close", "volume")},
         "openinterest": open_interest,
         "funding_rate": arrays.get("funding_rate", absent),

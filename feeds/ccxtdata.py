@@ -1,4 +1,4 @@
-"""One Backtrader feed: the history of an exchange, the store, and then every bar as it closes."""
+"""Live Backtrader feed of an exchange: history through the store, then every bar as it closes."""
 
 import weakref
 from pathlib import Path
@@ -49,36 +49,38 @@ _BAR_LINES = (
 
 
 class CCXTData(BarsData):
-    """Deliver the closed bars of an exchange since a time, and then each bar when it closes, once and in order.
+    """Deliver an exchange's closed bars since a given time, then each bar when it closes, exactly once and in order.
 
-    History comes from the store, which gets what it lacks from the exchange first. Then a thread listens to the
-    websocket and asks the exchange for whatever is in doubt; all it receives goes to the store. `notify_data` hears
-    DELAYED, LIVE and DISCONNECTED, each before the bars that it is about. Among several of these feeds in one
-    Cerebro, bars that close together arrive together.
+    History comes from the store, after missing bars have been downloaded. Then a thread listens to the websocket and
+    requests by REST what the websocket does not confirm; all received rows are stored. `notify_data` gets DELAYED,
+    LIVE or DISCONNECTED before the bars with that status. Several of these feeds in one Cerebro are synchronised: bars
+    with the same close are delivered together.
 
     Params:
         - dataname: "BTC/USDT:USDT", its alias "BTCUSDT", or "BTC/USDT" (spot).
         - timeframe ("1h"): bar size.
-        - exchange ("bybit"): its name; live bars need one that has a stream.
+        - exchange ("bybit"): its name; live bars need an exchange with a websocket stream.
         - since (None): the open of the first bar (date, ISO text, UTC ms); None: `backfill` bars before now.
         - backfill (1000): see `since`.
-        - historical (False): end with the newest closed bar.
+        - historical (False): if True, end with the newest closed bar.
         - data_dir ("data"): the store. base_url (None): "http://HOST:PORT" in place of the exchange's.
-        - funding, open_interest (True): fill these lines, of perpetuals.
-        - websocket (True): else every bar is asked for when it has closed.
-        - grace (2.0), poll_delay (1.0), stale (90.0), sync (10.0): how long to wait after a close for the websocket's
-          bar, before asking while there is no websocket, for any candle, for the bar of another feed (seconds).
-        - queue (4096): bars that wait for Backtrader at most; a slower consumer gets the rest by history.
-        - speed (1.0): how many times as fast as the machine's the exchange's clock runs (a loopback exchange's).
-        - qcheck (0.5): how long Backtrader waits for a bar at a time (seconds).
+        - funding, open_interest (True): fill these lines (perpetuals only).
+        - websocket (True): if False, every bar is requested by REST after its close.
+        - grace (2.0): seconds to wait after a close for the websocket's bar.
+        - poll_delay (1.0): seconds after a close before a request, when there is no websocket.
+        - stale (90.0): seconds without any candle before the websocket is reconnected.
+        - sync (10.0): seconds to wait for the bar of another feed.
+        - queue (4096): largest number of bars waiting for Backtrader; a slower consumer gets the rest from history.
+        - speed (1.0): speed of the exchange's clock relative to the machine's (a loopback exchange only).
+        - qcheck (0.5): seconds that Backtrader waits for a bar at a time.
         - progress (True): show the download on stderr.
 
     Lines:
         - as `BarsData`.
 
     Raises:
-        BadSource: a time or the exchange cannot be understood, or it has no live bars.
-        BadTimeframe: a bar size that is unknown, or that the exchange does not have.
+        BadSource: a time or the exchange is invalid, or the exchange has no live bars.
+        BadTimeframe: the bar size is unknown, or the exchange does not have it.
     """
 
     params = (
@@ -117,19 +119,19 @@ class CCXTData(BarsData):
         self._thread: LiveThread | None = None
 
     def islive(self) -> bool:
-        """Return True unless only history is wanted: Cerebro then takes the bar-by-bar path."""
+        """Return True unless only history is wanted, so that Cerebro runs bar by bar."""
         return not self.p.historical
 
     def haslivedata(self) -> bool:
-        """Return True when a bar is here."""
+        """Return True when a bar is available."""
         with NEWS:
             return self.head_ms() is not None
 
     def start(self) -> None:
-        """Get the history, then begin to listen.
+        """Load the history, then start the live thread.
 
         Raises:
-            FeedError: the exchange or the store does not deliver.
+            FeedError: the exchange or the store fails.
         """
         self.stop()
         instrument, start, end = self._resolve()
@@ -144,29 +146,29 @@ class CCXTData(BarsData):
             self._listen(instrument, first)
 
     def stop(self) -> None:
-        """End the thread; what was received is stored, what was not delivered comes by history next time."""
+        """Stop the thread; received bars are stored, so the next run loads undelivered ones from history."""
         if self._thread is not None:
             self._finalizer.detach()
             self._thread.stop()
             self._thread = None
 
     def head_ms(self) -> int | None:
-        """Return the close of the next bar that is here in UTC ms, None when there is none."""
+        """Return the close of the next available bar in UTC ms, None if there is none."""
         if self._row < len(self._columns["datetime"]):
             return whole_ms(self._columns["datetime"][self._row])
         bar = None if self._thread is None else self._thread.queue.next_bar()
         return None if bar is None else bar.start + self._step
 
     def ended(self) -> bool:
-        """Tell whether no bar will come any more."""
+        """Return whether no further bar will come."""
         return self._thread is None or self._thread.queue.failed()
 
     def has_notice(self) -> bool:
-        """Tell whether something other than a bar comes next."""
+        """Return whether the next item is not a bar."""
         return self._thread is not None and self._thread.queue.has_notice()
 
     def _resolve(self) -> tuple[Instrument, int, int]:
-        """Return the instrument, and the opens of the first bar and of the one that is not closed."""
+        """Return the instrument, and the open times of the first bar and of the bar that is still open."""
         with Market(self._exchange, base_url=self.p.base_url) as client:
             instrument, now = client.instrument(self.p.dataname), client.server_time()
         end = now // self._step * self._step
@@ -193,11 +195,11 @@ class CCXTData(BarsData):
                     progress=self.p.progress,
                 )
             except MissingData:
-                pass  # nothing has closed since the listing: all that there is comes live
+                pass  # no bar has closed since the listing: all bars come live
         return _no_bars(instrument.symbol, self._size)
 
     def _listen(self, instrument: Instrument, first: int) -> None:
-        # A settlement that the history does not have yet is for the first bar that comes live.
+        # A settlement that the history lacks belongs to the first live bar.
         known = series_info(self.p.data_dir, SeriesKey(self.p.exchange, instrument.symbol, "funding")).covered
         source = LiveSource(
             instrument=instrument,
@@ -218,7 +220,7 @@ class CCXTData(BarsData):
             exchange=self.p.exchange,
         )
         self._thread = LiveThread(source, self.p.queue)
-        # A Cerebro that fails does not stop its feeds: then the thread ends with this object, or with the process.
+        # A failing Cerebro does not stop its feeds; the thread then ends with this object or with the process.
         self._finalizer = weakref.finalize(self, self._thread.stop)
         self._thread.start()
 
@@ -249,7 +251,7 @@ class CCXTData(BarsData):
         return True
 
     def _tell(self, queue: LiveQueue) -> None:
-        """Pass on what comes before the next bar."""
+        """Pass on the notices that come before the next bar."""
         while (item := queue.pop_notice()) is not None:
             if isinstance(item, Failed):
                 raise item.error
@@ -266,7 +268,7 @@ class CCXTData(BarsData):
             self._group.passed(close)
 
     def _form_group(self) -> LiveGroup:
-        """Group the live feeds of this Cerebro in the order in which it asks them."""
+        """Group the live feeds of this Cerebro, in the order in which Cerebro asks them."""
         order = sorted(self._env.datas, key=lambda data: (data._timeframe, data._compression))
         members = [data for data in order if isinstance(data, CCXTData) and data.islive()]
         group = LiveGroup(members, self.p.sync / self.p.speed)
@@ -275,10 +277,10 @@ class CCXTData(BarsData):
         return group
 
     def _check(self, forcedata: Any = None) -> None:
-        """Do nothing: Backtrader would end a resampled bar by the machine's date, before its last bar is here."""
+        """Do nothing: Backtrader would close a resampled bar by the machine's date, before its last bar has arrived."""
 
     def clone(self, **kwargs: Any) -> DataClone:
-        """Return the second reader that Backtrader makes to resample a feed which is read as it is too."""
+        """Return the clone that Backtrader makes to resample a feed that is also used without resampling."""
         return _Clone(dataname=self, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""Sources: one text names bars wherever they are.
+"""Load bars from a source text: a file, an exchange's series in the store, or a simulated market.
 
 A path ending in .parquet or .csv, `bybit:BTC/USDT:USDT@1h` (the store, downloading what is missing), or
 `simulated:NAME?seed=1&bars=20000&phi=-0.2`.
@@ -23,7 +23,7 @@ from .errors import BadSource, BadTimeframe, MissingData
 from .exchange.protocol import check_timeframe
 from .exchange.registry import EXCHANGES, find_exchange
 from .simulated.api import simulate
-from .simulated.processes import OPTIONS, make_law
+from .simulated.processes import OPTIONS, make_process
 
 __all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "parse_source"]
 
@@ -74,14 +74,14 @@ def load_bars(
 ) -> pd.DataFrame:
     """Return the canonical bars of a source that open in [since, until), and `warmup_bars` earlier ones.
 
-    Times without a zone are UTC. The gap policy judges the returned bars only. `data_dir`, `offline`,
-    `base_url` and `progress` concern exchange sources. Fewer warm-up bars come back where none exist.
+    Times without a zone are UTC. The gap policy applies to the returned bars only. `data_dir`, `offline`,
+    `base_url` and `progress` concern exchange sources. Fewer warm-up bars are returned where fewer exist.
 
     Raises:
-        BadSource: the source, a time or the policy cannot be understood.
+        BadSource: the source, a time or the policy is invalid.
         MissingData: the source does not exist or has no bar in the range.
         BadBars: its bars break the contract.
-        ExchangeError: the exchange does not deliver.
+        ExchangeError: the exchange fails to deliver.
     """
     check_gap_policy(gaps)
     parsed = parse_source(source, timeframe=timeframe)
@@ -91,7 +91,7 @@ def load_bars(
         raise BadSource(f"expected since < until, found since {iso(first)} and until {iso(end)}")
     if warmup_bars < 0:
         raise BadSource(f"expected warmup_bars >= 0, found {warmup_bars}")
-    # Holes outside the range must not stop anybody, so the policy waits until the range is cut.
+    # Missing bars outside the range are no error, so the policy applies after the range is cut.
     early: GapPolicy = "ffill" if gaps == "ffill" else "keep"
     match parsed:
         case FileSource(path=path):
@@ -117,7 +117,7 @@ def load_bars(
 def parse_source(
     source: str | Path, *, timeframe: str | None = None
 ) -> FileSource | ExchangeSource | SimulatedSource:
-    """Return what a source text means; `timeframe` serves sources that do not state one.
+    """Parse a source text; `timeframe` is used if the text does not state one.
 
     Raises:
         BadSource: unknown form, scheme, market or option.
@@ -156,9 +156,9 @@ def _parse_simulated(text: str, timeframe: str | None) -> SimulatedSource:
         raise BadSource(f"expected options such as '?seed=1&bars=20000', found '?{query}'") from error
     options: dict[str, Any] = dict(pairs)
     if len(options) < len(pairs):
-        raise BadSource(f"an option is there twice in '?{query}'")
-    law = {key: value for key, value in options.items() if key not in OPTIONS}
-    make_law(name, **law)
+        raise BadSource(f"expected each option once, found one twice in '?{query}'")
+    parameters = {key: value for key, value in options.items() if key not in OPTIONS}
+    make_process(name, **parameters)
     if "timeframe" in options or timeframe:
         options["timeframe"] = _one_timeframe(options.get("timeframe"), timeframe)
     return SimulatedSource(name=name, options=options)

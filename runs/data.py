@@ -20,10 +20,10 @@ __all__ = ["check_source", "check_store", "export_bars", "import_bars", "list_ru
 
 
 def list_store(data_dir: str | Path) -> list[dict[str, Any]]:
-    """Return one row a stored series: what it is, how far it reaches, how many rows.
+    """Return one row per stored series: its name, time range and number of rows.
 
-    `missing` counts the bars that lack between the first and the last, `unasked` those of them that the
-    exchange was never asked for; both are None for settlements, whose spacing changes.
+    `missing` counts missing bars between the first and the last; `unasked` counts those of them that were never
+    requested from the exchange. Both are None for settlements, whose spacing changes.
     """
     from feeds.store.series_store import list_series
 
@@ -56,7 +56,7 @@ def _coverage(series: SeriesInfo) -> dict[str, int | None]:
 
 
 def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
-    """Return one row a stored instrument: the rules of its orders and since when they are known."""
+    """Return one row per stored instrument: its trading rules, and when they were first seen."""
     from feeds.store.rules import list_instruments
 
     rows = []
@@ -80,7 +80,7 @@ def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def check_store(data_dir: str | Path) -> list[dict[str, Any]]:
-    """Read every stored file and return one row a damaged one; nothing is changed.
+    """Read every stored file and return one row per damaged file; nothing is changed.
 
     Raises:
         StoreError: when the folder or a file cannot be read.
@@ -91,10 +91,10 @@ def check_store(data_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str = "keep") -> dict[str, Any]:
-    """Validate a source against the frame contract and report its holes.
+    """Validate a source against the frame contract and report missing bars.
 
     Raises:
-        BadBars: the first row that breaks the contract, by row, column and time.
+        BadBars: a row violates the contract; the message names the first one by row, column and time.
     """
     frame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
     holes = find_gaps(frame, frame.attrs["timeframe"])
@@ -119,10 +119,10 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
 def import_bars(
     path: str | Path, *, symbol: str, timeframe: str, data_dir: str | Path, gaps: str = "raise"
 ) -> dict[str, Any]:
-    """Read a parquet or CSV file, validate it and put it into the store; return what went in.
+    """Read a parquet or CSV file, validate it and store it; return a summary of the stored rows.
 
     Raises:
-        FeedError: when the file breaks the contract or the store cannot be written.
+        FeedError: when the file violates the contract or the store cannot be written.
     """
     from feeds.store.importing import store_bars
 
@@ -134,7 +134,7 @@ def import_bars(
 def export_bars(
     source: str, path: str | Path, *, data_dir: str | Path, offline: bool, gaps: str = "keep"
 ) -> dict[str, Any]:
-    """Write the bars of a source to a parquet or CSV file; return what was written."""
+    """Write the bars of a source to a parquet or CSV file; return a summary of the file."""
     frame: pd.DataFrame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
     write_bars(frame, path)
     return {"path": str(path), "rows": len(frame), "sha256": data_hash(frame)}

@@ -1,4 +1,4 @@
-"""`scorenet fetch`: download what the store lacks and say what is there now."""
+"""`scorenet fetch`: download missing rows into the store and report what is stored."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["fetch_symbols", "format_reports"]
 
 
 def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> list[dict[str, Any]]:
-    """Download the missing bars (and funding, open interest, mark prices) of each symbol; return a row a series.
+    """Download the missing bars (and funding, open interest, mark prices) of each symbol; return one row per series.
 
     Raises:
         BadSource, BadSymbol, BadTimeframe: before any bar is requested.
-        ExchangeError: when the exchange does not deliver; what had arrived is kept.
+        ExchangeError: when the exchange fails to deliver; all rows received before are stored.
         StoreError: when the store cannot be written.
     """
     from feeds.download.api import fetch
@@ -49,7 +49,7 @@ def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> 
 
 
 def format_reports(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table for the terminal, and a line for each hole and for each value that changed."""
+    """Return the table for the terminal, and a line for each gap and each changed value."""
     hidden = ("gaps", "revisions", "path")
     table = format_rows([{name: row[name] for name in row if name not in hidden} for row in rows])
     holes = [

@@ -1,8 +1,8 @@
-"""`scorenet lookahead`: prove that nothing up to a bar depends on the bars after it.
+"""`scorenet lookahead`: check that no decision depends on later bars (look-ahead bias).
 
-The data is cut at random bars and the run repeated. Everything the strategy recorded up to the cut - model
-outputs, decisions, orders - must be equal to the full run bit for bit. A strategy that peeks differs at the
-cut, where its future has gone: what it recorded there, or the orders that it sent there.
+The data is cut at random bars and the run is repeated on each part. All values recorded up to the cut (model outputs,
+decisions, orders) must equal those of the full run bit for bit. A strategy that uses later bars records other values or
+sends other orders near the cut, because the later bars are missing there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Cuts", "Difference", "LookaheadReport", "check_lookahead", "prove"]
 
 @dataclass(frozen=True)
 class Difference:
-    """The first value that the future changed: which table and column, at which bar (UTC), for which cut."""
+    """The first value that later bars changed: its table and column, its bar (UTC), and the cut."""
 
     cut: str
     table: str
@@ -54,7 +54,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class LookaheadReport:
-    """What was compared: `values` single values over `cuts` cuts; `differences` holds the first of each bad cut."""
+    """The result: `values` compared values over `cuts` cuts; `differences` has the first difference of each cut."""
 
     cuts: int
     bars: int
@@ -63,7 +63,7 @@ class LookaheadReport:
 
     @property
     def clean(self) -> bool:
-        """Whether no value up to any cut depended on what came after."""
+        """Whether no value up to any cut depended on later bars."""
         return not self.differences
 
 
@@ -77,9 +77,9 @@ def check_lookahead(
     modes: Modes | None = None,
     progress: bool = True,
 ) -> LookaheadReport:
-    """Compare the run on all bars with runs on random beginnings of them.
+    """Compare the run on all bars with runs on the bars up to random cuts.
 
-    No cut is made before the last frame begins: with fewer symbols the account is another one.
+    No cut is made before the start of the last frame, because fewer symbols would change the account.
 
     Raises:
         TooFewBars: if there are no bars to cut.
@@ -134,7 +134,7 @@ def prove(
 
 
 class _Requests(bt.Analyzer):  # type: ignore[misc]
-    """Record every order at the bar at which it was sent: one sent at the cut has no end, and no row in `orders`."""
+    """Record every order at the bar where it was sent; an order sent at the cut is never filled or in `orders`."""
 
     def start(self) -> None:
         self._sent: list[tuple[float, str, float, float | None]] = []

@@ -9,7 +9,7 @@ __all__ = ["format_mapping", "format_rows"]
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return aligned columns under their names, one line a row; numbers are set to the right."""
+    """Return an aligned text table, one line per row; numbers are right-aligned."""
     names = list(rows[0])
     cells = [[_text(row[name]) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in [names, *cells]) for i in range(len(names))]
@@ -25,7 +25,7 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def format_mapping(values: Mapping[str, Any], indent: str = "") -> str:
-    """Return one aligned line a key; nested mappings are indented below theirs."""
+    """Return one aligned line per key; nested mappings are indented below their key."""
     width = max((len(name) for name in values), default=0)
     lines = []
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""`scorenet train`: bars in, a model folder out."""
+"""`scorenet train`: train a model on bars and write the model folder."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def train(
     """Train on the bars of one or several sources and write the model folder; return a summary for the terminal.
 
     Raises:
-        FeedError: when the bars cannot be had.
-        ConfigError: when a setting names what nobody has registered.
-        ScorenetError: when they cannot be learned from; nothing is written then.
+        FeedError: when the bars cannot be loaded.
+        ConfigError: when a setting names something that is not registered.
+        ScorenetError: when the bars cannot be used for training; nothing is written then.
         CheckpointError: when the folder cannot be written.
     """
     target = Path(out)
@@ -61,13 +61,15 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
 
 
 def _check_writable(target: Path) -> None:
-    """Fail before the minutes of training, not after them."""
+    """Check the output folder before training, not after minutes of it."""
     if target.is_file():
-        raise CheckpointError(f"{target} is a file; --out names the folder of the model")
+        raise CheckpointError(
+            f"expected --out to name a model folder, found the file {target}; choose another --out"
+        )
     try:
         if target.is_dir() and any(target.iterdir()) and not (target / "model.json").is_file():
             raise CheckpointError(f"{target} exists and is not a model folder; choose another --out")
-        # No folder is made yet: nothing may be left behind where the training fails.
+        # The folder is not created yet, so that a failed training leaves nothing behind.
         existing = next(folder for folder in target.absolute().parents if folder.exists())
         with tempfile.TemporaryDirectory(prefix=".probe-", dir=existing):
             pass

@@ -35,7 +35,7 @@ __all__ = ["Market", "learn"]
 Array = NDArray[np.float64]
 
 
-# States drawn to find the distance within which draws are snapped onto a frequent value: their share is right to 0.01.
+# Samples drawn to choose the distance within which samples are snapped onto a frequent value (share exact to 0.01).
 _DRAWN = 2_000
 
 
@@ -50,7 +50,7 @@ class Market:
 
 @dataclass(frozen=True)
 class _Rows:
-    """States of all markets stacked: x raw [N, F], y forward returns [N, H] (NaN near the end), time [N] (UTC ms)."""
+    """Pooled states of all markets: x raw [N, F], y forward returns [N, H] (NaN near the end), time [N] (UTC ms)."""
 
     x: Array
     y: Array
@@ -67,10 +67,10 @@ def learn(
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    Runs on one torch thread: nets this small gain little from a second one, lose much on a busy machine, and the same
-    seed gives the same weights on any number of cores. The span is split in time: the first part trains, the
-    second selects and calibrates, the third is only measured. `device` trains the state density: "auto" is the GPU
-    where there is one.
+    Training runs on one torch thread: more threads bring little for nets of this size, and the same seed then gives the
+    same weights on any number of cores. The span is split by time: the first part trains, the second selects and
+    calibrates, the third is used for held-out metrics only. `device` trains the state density; "auto" is the GPU if
+    there is one.
 
     Raises:
         TooFewBars: when the span is too short for the features and the split.
@@ -87,7 +87,7 @@ def _learn(
     check_names(config)
     features = _common_features(markets, config)
     features.check_rows(markets[0].bars)
-    rows = _stack(markets, features, config.forward.all_horizons)
+    rows = _pool(markets, features, config.forward.all_horizons)
     split = _split(rows, features, config, markets[0].step_ms)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
     z = torch.from_numpy(scaler.transform(rows.x)).float()
@@ -163,27 +163,29 @@ def _describe(
 
 def _common_features(markets: Sequence[Market], config: ModelConfig) -> FeatureSet:
     if not markets:
-        raise ScorenetError("no bars to learn from: give at least one market")
+        raise ScorenetError("expected at least one market to train on, found none; give the bars of a market")
     if len({market.step_ms for market in markets}) > 1:
-        raise ScorenetError("markets of different bar sizes cannot be pooled; train one model a timeframe")
+        raise ScorenetError(
+            "expected markets of one bar size, found several; train one model for each timeframe"
+        )
     available = tuple(name for name in OPTIONAL_INPUTS if all(_carries(m.bars, name) for m in markets))
     return feature_set(config.features, available)
 
 
 def _carries(bars: Bars, name: str) -> bool:
-    """A column of zeros is how a feed says "not published"."""
+    """Return whether a column has data; feeds fill a column that is not published with zeros."""
     return name in bars and bool(np.any(bars[name]))
 
 
-def _stack(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[int]) -> _Rows:
+def _pool(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[int]) -> _Rows:
     parts: list[_Rows] = []
     for market in markets:
         x = features.compute(market.bars, market.step_ms)
         volatility = features.volatility(market.bars)
         y = np.stack([_target(market, volatility, horizon) for horizon in horizons], axis=1)
         time = np.asarray(market.bars["timestamp"], dtype=np.int64)
-        known = np.isfinite(x).all(axis=1)
-        parts.append(_Rows(x[known], y[known], time[known]))
+        defined = np.isfinite(x).all(axis=1)
+        parts.append(_Rows(x[defined], y[defined], time[defined]))
     joined = _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "time")))
     if not len(joined.x):
         longest = max(len(market.bars["close"]) for market in markets)
@@ -196,7 +198,8 @@ def _target(market: Market, volatility: Array, horizon: int) -> Array:
     time = np.asarray(market.bars["timestamp"], dtype=np.int64)
     ahead = np.full(len(time), -1, dtype=np.int64)
     ahead[: len(time) - horizon] = time[horizon:] if horizon < len(time) else 0
-    y[ahead - time != horizon * market.step_ms] = np.nan  # a hole inside: the return is another one
+    # Where bars are missing in between, the return spans a longer time.
+    y[ahead - time != horizon * market.step_ms] = np.nan
     return y
 
 
@@ -222,7 +225,7 @@ def _fit_forward(
     progress: bool,
 ) -> tuple[dict[int, ForwardNet], TrainingLog]:
     nets, logs = {}, []
-    # Magnitudes say how much the market will move; the scaler straightens them, and them alone, by a logarithm.
+    # Only magnitudes may set the scale of the return; these are the features that the scaler takes the logarithm of.
     magnitudes = torch.tensor([float(kind == "log") for kind in scaler.kinds])
     for column, horizon in enumerate(config.forward.all_horizons):
         y = torch.from_numpy(rows.y[:, column]).float()

@@ -28,7 +28,7 @@ from .forward.net import ForwardNet
 from .parts import ModelParts, fingerprint_of
 from .sampling.atoms import Atom, onto_atoms
 from .sampling.conditional import conditional
-from .sampling.known_values import check_known, scale_known
+from .sampling.known_values import check_known_values, scale_known_values
 from .sampling.registry import SAMPLERS
 from .scaling import Scaler
 from .score.divergence import denoiser_field
@@ -167,8 +167,8 @@ class ScoreModel:
         if not known:
             return self.sample(n, seed)
         names, noise = self.features.names, self.config.noise
-        check_known(names, self.scaler, known)
-        scaled = scale_known(names, self.scaler, {name: np.array([known[name]]) for name in known})
+        check_known_values(names, self.scaler, known)
+        scaled = scale_known_values(names, self.scaler, {name: np.array([known[name]]) for name in known})
         with threads(1):
             z = conditional(
                 self.denoiser,

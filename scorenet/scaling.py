@@ -1,8 +1,8 @@
-"""Put features on one scale: straighten, standardise, and bend outliers smoothly back to +-5.
+"""Scale features: log or logit transform, standardise, and limit outliers to +-5 with a smooth function.
 
-Statistics come from the training span only and travel with the model. The hard clip at 5 standard deviations
-of the usual recipe puts atoms of probability on the faces of a box, where no score exists; c(z) = z / sqrt(1
-+ (z/5)^2) has the same reach, is smooth and can be inverted.
+Statistics come from the training span only and are saved with the model. A hard clip at 5 standard deviations would
+put positive probability on single values (-5 and 5), where no score exists. c(z) = z / sqrt(1 + (z/5)^2) has the same
+limits, is smooth and can be inverted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Scaler"]
 
 Array = NDArray[np.float64]
 
-_LOGIT_MARGIN = 0.01  # keeps 0 and 1 finite; a market at its extreme sits at +-4.6 before scaling
+_LOGIT_MARGIN = 0.01  # keeps the logits of 0 and 1 finite: they become +-4.6 before scaling
 _POSITIVE_FLOOR = 1e-12
 
 
@@ -29,9 +29,9 @@ class Scaler:
 
     Attributes:
         kinds: per feature "linear", "log" or "logit".
-        mean: [F] of the straightened training features.
-        std: [F] of the straightened training features.
-        clip: reach of the smooth clip in standard deviations.
+        mean: [F] mean of the training features after the log or logit transform.
+        std: [F] their standard deviation.
+        clip: limit of the scaled features, in standard deviations.
     """
 
     kinds: tuple[str, ...]
@@ -41,28 +41,28 @@ class Scaler:
 
     @classmethod
     def fit(cls, x: Array, kinds: tuple[str, ...], clip: float = 5.0) -> Self:
-        """Fit on the training rows [N, F]; a constant feature gets the scale 1 and stays at 0."""
-        straight = _straighten(_checked(x, len(kinds)), kinds)
-        std = straight.std(axis=0)
-        # Below this a column is constant up to rounding, and dividing by it would turn the rounding into signal.
-        constant = std <= 1e-12 * np.maximum(np.abs(straight).max(axis=0), 1e-300)
-        return cls(tuple(kinds), straight.mean(axis=0), np.where(constant, 1.0, std), clip)
+        """Fit on the training rows [N, F]; a constant feature gets standard deviation 1 and scales to 0."""
+        transformed = _transform(_checked(x, len(kinds)), kinds)
+        std = transformed.std(axis=0)
+        # A smaller standard deviation is rounding error, and dividing by it would amplify that error.
+        constant = std <= 1e-12 * np.maximum(np.abs(transformed).max(axis=0), 1e-300)
+        return cls(tuple(kinds), transformed.mean(axis=0), np.where(constant, 1.0, std), clip)
 
     def transform(self, x: Array) -> Array:
-        """Scale raw features [N, F]; a row depends on no other row."""
-        z = (_straighten(_checked(x, len(self.kinds)), self.kinds) - self.mean) / self.std
+        """Scale raw features [N, F]; rows are independent."""
+        z = (_transform(_checked(x, len(self.kinds)), self.kinds) - self.mean) / self.std
         return np.asarray(z / np.sqrt(1.0 + (z / self.clip) ** 2))
 
     def inverse(self, z: Array) -> Array:
-        """Map scaled features [N, F] back to raw ones; values beyond the clip are read as just inside it."""
+        """Map scaled features [N, F] back to raw ones; values beyond the limit count as just inside it."""
         inside = np.clip(np.asarray(z, dtype=np.float64), -0.999 * self.clip, 0.999 * self.clip)
-        straight = inside / np.sqrt(1.0 - (inside / self.clip) ** 2) * self.std + self.mean
-        out = straight.copy()
+        transformed = inside / np.sqrt(1.0 - (inside / self.clip) ** 2) * self.std + self.mean
+        out = transformed.copy()
         for index, kind in enumerate(self.kinds):
             if kind == "log":
-                out[:, index] = np.exp(straight[:, index])
+                out[:, index] = np.exp(transformed[:, index])
             elif kind == "logit":
-                squashed = 1.0 / (1.0 + np.exp(-straight[:, index]))
+                squashed = 1.0 / (1.0 + np.exp(-transformed[:, index]))
                 unit = (squashed - _LOGIT_MARGIN) / (1 - 2 * _LOGIT_MARGIN)
                 out[:, index] = np.clip(unit, 0.0, 1.0)
         return out
@@ -94,7 +94,7 @@ def _checked(x: Array, width: int) -> Array:
     return x
 
 
-def _straighten(x: Array, kinds: tuple[str, ...]) -> Array:
+def _transform(x: Array, kinds: tuple[str, ...]) -> Array:
     out = x.copy()
     for index, kind in enumerate(kinds):
         if kind == "log":

@@ -1,12 +1,11 @@
-"""Paths of returns from a given state, for stress tests: p(y | x) draws the move, p(x | what moved) the next state.
+"""Simulate return paths from a given state for stress tests: alternate draws of the return and of the next state.
 
 One step is one forecast of `horizon` bars. From a state x of volatility v (root mean square log-return per bar):
 
-1. A component of p(y | x) is drawn, and y from it: the log-return is y v sqrt(horizon). How far the component reaches
-   is taken for how much the market moved meanwhile (a mixture of normals is one over volatility): v times its root
-   mean square is the volatility of these bars.
-2. Features that are sums over the path's own bars follow from 1: returns and volatilities of `horizon` bars and more.
-3. All others are drawn from the state density, given those of 2 (`conditional_rows`): a new state, and again 1.
+1. Draw a component of p(y | x), and y from it. The log-return is y v sqrt(horizon). The mixture is read as a mixture
+   over volatility, so v times the component's root mean square is the volatility of these bars.
+2. Compute the features that are sums over bars of the path: returns and volatilities of `horizon` bars and more.
+3. Draw all other features from the state density given those of 2 (`conditional_rows`). This is the next state x.
 
 References:
     A Subordinated Stochastic Process Model with Finite Variance for Speculative Prices (Clark, 1973): step 1.
@@ -26,25 +25,25 @@ from .features import FeatureSet
 from .forward.distribution import ForwardReturn
 from .model import ScoreModel
 from .sampling.conditional import conditional_rows
-from .sampling.known_values import scale_known
+from .sampling.known_values import scale_known_values
 from .score.training import threads
 
 __all__ = ["ScenarioPaths", "scenario_paths"]
 
 Array = NDArray[np.float64]
 
-# Bars behind features that are a volatility in units of `volatility`.
+# Windows, in bars, of the features that are a volatility in units of `volatility`.
 _RATIOS = {"chapter": {}, "extended": {"volatility_ratio": 24, "volatility_720": 720}}
 
 
 @dataclass(frozen=True)
 class ScenarioPaths:
-    """Paths of one market from one instant; losses are those of a long position, positive, a fraction of its value.
+    """Simulated paths of one market; losses are positive fractions of the value of a long position.
 
     Attributes:
-        bars: [S + 1], bars since the start, 0 first.
+        bars: [S + 1], bars since the start, beginning with 0.
         log_return: [n, S + 1], log-return since the start.
-        volatility: [n, S + 1], root mean square log-return per bar, as the model's state has it.
+        volatility: [n, S + 1], root mean square log-return per bar, the model's `volatility` feature.
     """
 
     bars: NDArray[np.int64]
@@ -56,7 +55,7 @@ class ScenarioPaths:
         return np.asarray(np.quantile(self.log_return, q, axis=0))
 
     def value_at_risk(self, alpha: float = 0.05) -> Array:
-        """Return the loss that a share `alpha` of the paths exceeds, [S + 1]."""
+        """Return the loss exceeded by a share `alpha` of the paths, [S + 1]."""
         return np.asarray(np.quantile(self._loss(), 1 - alpha, axis=0))
 
     def expected_shortfall(self, alpha: float = 0.05) -> Array:
@@ -65,12 +64,12 @@ class ScenarioPaths:
         return np.asarray(np.sort(self._loss(), axis=0)[-worst:].mean(axis=0))
 
     def max_drawdown(self) -> Array:
-        """Return each path's largest loss from a peak before it, [n], seen once a step."""
+        """Return each path's largest loss from an earlier peak, [n], measured once per step."""
         peak = np.maximum.accumulate(self.log_return, axis=1)
         return np.asarray(-np.expm1((self.log_return - peak).min(axis=1)))
 
     def drawdown_quantile(self, q: float) -> float:
-        """Return the largest loss from a peak that a share q of the paths stays below."""
+        """Return the q-quantile of the paths' maximum drawdown."""
         return float(np.quantile(self.max_drawdown(), q))
 
     def _loss(self) -> Array:
@@ -82,24 +81,26 @@ def scenario_paths(
 ) -> ScenarioPaths:
     """Draw n paths of `steps` forecasts of `horizon` bars each (default: the main horizon) from a raw state x [F].
 
-    A stress test starts where the market is not: x may also be a start per path, [n, F], such as
+    x may also be one state per path, [n, F], e.g. stressed states from
     `model.scenarios(n, {"volatility": 0.02, "return_24": -4.0})`.
 
-    What is assumed: given the state, returns of successive horizons are independent; bars before the start, where a
-    window still reaches back to them, are all at that window's mean; features that are no sums over returns (volume,
-    funding, open interest, range, position, season, windows shorter than the horizon) forget their past and follow from
-    those that are; and the years that trained the model, also its crashes, are what may happen. No jump beyond them,
-    no liquidation spiral, no feedback of one's own orders.
+    Assumptions:
+
+    - Given the state, returns of successive horizons are independent.
+    - Where a feature's window still includes bars before the start, these bars all have the window's mean.
+    - Features that are not sums over returns (volume, funding, open interest, range, position, season, windows shorter
+      than the horizon) do not depend on their past, only on the features that are.
+    - The distribution is that of the training years, crashes included: no larger jumps, no liquidation spirals and no
+      effect of the user's own orders.
 
     Raises:
         ConfigError: if the model was not trained for that horizon.
-        FeatureMismatch: for a feature set that is not the package's, or if x is not finite or has another shape than
-            [F] or [n, F].
+        FeatureMismatch: for a user-defined feature set, or if x is not finite or its shape is neither [F] nor [n, F].
     """
     if model.features.name not in _RATIOS:
         raise FeatureMismatch(
-            f"paths know the feature sets {', '.join(_RATIOS)} and what a path does to them; "
-            f"found {model.features.name!r}"
+            f"expected a model with one of the feature sets {', '.join(_RATIOS)}, "
+            f"found {model.features.name!r}; train a model with one of these"
         )
     length = model.config.forward.horizon if horizon is None else horizon
     state, width = np.asarray(x, dtype=np.float64), len(model.features.names)
@@ -121,7 +122,7 @@ def scenario_paths(
 
 
 class _Past:
-    """What a path's windows hold: the steps so far, and the bars before the start at the mean of their window."""
+    """The bars in each feature's window: the steps so far; bars before the start have the mean of the window."""
 
     def __init__(self, features: FeatureSet, state: Array, horizon: int) -> None:
         column = {name: state[:, index] for index, name in enumerate(features.names)}
@@ -152,7 +153,7 @@ class _Past:
         return np.sqrt(self._mean([self.horizon * s for s in self.squares], "volatility", self.window))
 
     def known(self) -> dict[str, Array]:
-        """Return the raw values [n] of the features that the path determines, by name."""
+        """Return the raw values [n], by name, of the features that the path determines."""
         volatility = self.volatility()
         out = {"volatility": volatility}
         for name, bars in self.ratios.items():
@@ -164,25 +165,25 @@ class _Past:
         return out
 
     def _mean(self, steps: list[Array], name: str, bars: int) -> Array:
-        """Return the mean per bar of what the steps add up to, in the window of the last `bars`."""
+        """Return the mean per bar of per-step sums over the window of the last `bars` bars."""
         total = max(bars - self.horizon * len(steps), 0) * self.before[name]
         for age, values in enumerate(reversed(steps)):
             total = total + min(max(bars / self.horizon - age, 0.0), 1.0) * values
         return np.asarray(total / bars)
 
 
-def _draw(law: ForwardReturn, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw y [n], and the root mean square distance from E[y | x] of the component that it came from, [n]."""
-    rows = np.arange(len(law.weights))
-    share = law.weights.cumsum(axis=1)
+def _draw(forecast: ForwardReturn, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw y [n]; also return the root mean square deviation of its component from E[y | x], [n]."""
+    rows = np.arange(len(forecast.weights))
+    share = forecast.weights.cumsum(axis=1)
     pick = (rng.random((len(rows), 1)) * share[:, -1:] > share[:, :-1]).sum(axis=1)
-    mean, width = law.means[rows, pick], law.widths[rows, pick]
-    return mean + width * rng.standard_normal(len(rows)), np.hypot(width, mean - law.mean)
+    mean, width = forecast.means[rows, pick], forecast.widths[rows, pick]
+    return mean + width * rng.standard_normal(len(rows)), np.hypot(width, mean - forecast.mean)
 
 
 def _next_state(model: ScoreModel, known: dict[str, Array], seed: int) -> Array:
     names = model.features.names
-    scaled = scale_known(names, model.scaler, known)
+    scaled = scale_known_values(names, model.scaler, known)
     with threads(1):
         z = conditional_rows(
             model.denoiser,

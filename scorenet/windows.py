@@ -1,4 +1,4 @@
-"""Chronological splits whose parts share no bar.
+"""Chronological train, validation and test splits with purging and embargo, so that no two parts share a bar.
 
 References:
     Advances in Financial Machine Learning, ch. 7: purging and embargo (Lopez de Prado, 2018).
@@ -21,7 +21,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the three parts, each sorted in time."""
+    """Row indices of the three parts, each sorted by time."""
 
     train: Index
     validation: Index
@@ -39,9 +39,9 @@ def chronological_split(
 ) -> Split:
     """Split rows in time into train, validation and test (70/15/15 by default).
 
-    Rows may come from several symbols: the cuts are instants, so no symbol's future reaches another's past.
-    The last `horizon` bars of a part are purged (their target would read the next part's prices) and the
-    first `embargo` bars of a part are dropped (their features look back into the part before).
+    Rows may come from several symbols. All symbols are cut at the same instants, so no symbol's future is in another's
+    past. The last `horizon` bars of a part are purged, because their target uses prices of the next part. The first
+    `embargo` bars of a part are dropped, because their features look back into the previous part.
 
     Raises:
         TooFewBars: when a part would hold fewer than `minimum` rows.
@@ -66,9 +66,9 @@ def chronological_split(
 def rolling_folds(
     timestamps: NDArray[np.int64], *, train: int, test: int, embargo: int, step_ms: int
 ) -> Iterator[tuple[Index, Index]]:
-    """Yield (train rows, test rows) of walk-forward folds, lengths in bars; tests tile the span without overlap.
+    """Yield (train rows, test rows) of walk-forward folds; lengths in bars, test parts do not overlap.
 
-    `embargo` bars lie between the end of the training span and the first test bar.
+    There are `embargo` bars between the end of the training span and the first test bar.
     """
     times = np.asarray(timestamps, dtype=np.int64)
     start = int(times.min()) + (train + embargo) * step_ms

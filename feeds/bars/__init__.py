@@ -1,4 +1,4 @@
-"""What a bar is: the frame contract and its validator, bar sizes, times, joins, resampling and bar files."""
+"""Bars: the frame contract and its validator, bar sizes, times, joins, resampling and bar files."""
 
 from .cells import COLUMNS, to_arrays
 from .files import EXTENSIONS, read_bars, write_bars

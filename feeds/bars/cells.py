@@ -1,4 +1,4 @@
-"""Values of bars: every column as float64, or an error that names the cell."""
+"""Validate the values of bars: return every column as float64, or raise an error that names the cell."""
 
 import numbers
 from decimal import Decimal
@@ -25,10 +25,10 @@ _Check = tuple[str, NDArray[np.bool_], str, str]
 
 
 def bar_values(frame: pd.DataFrame, times: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Return the value columns of `frame` as fresh arrays [T], every cell and the order of times checked.
+    """Return the value columns of `frame` as new arrays [T], after checking every cell and the order of times.
 
     Raises:
-        BadBars: a column is missing, or a cell breaks the contract; the first offending row is named.
+        BadBars: a column is missing, or a cell violates the contract; the message names the first invalid row.
     """
     _check_columns(frame)
     names = [name for name in (*COLUMNS[1:], "funding_rate", "open_interest") if name in frame.columns]
@@ -65,8 +65,8 @@ def _check_columns(frame: pd.DataFrame) -> None:
 def _checks(times: NDArray[np.int64], values: dict[str, NDArray[Any]]) -> list[_Check]:
     order = np.diff(times, prepend=times[0] - 1)
     checks: list[_Check] = [
-        ("timestamp", order == 0, "this time was already there", "duplicate"),
-        ("timestamp", order < 0, "the times run backwards", "unsorted"),
+        ("timestamp", order == 0, "expected a later time, found the same time again", "duplicate"),
+        ("timestamp", order < 0, "expected increasing times, found an earlier one", "unsorted"),
     ]
     for name, column in values.items():
         checks.append((name, np.isnan(column), "expected a number", "nan"))
@@ -84,7 +84,7 @@ def _checks(times: NDArray[np.int64], values: dict[str, NDArray[Any]]) -> list[_
 
 
 def _raise_first(checks: list[_Check], times: NDArray[np.int64], frame: pd.DataFrame) -> None:
-    """Raise for the earliest wrong row; within a row, for the check that stands first."""
+    """Raise for the earliest invalid row; within a row, for the first failed check."""
     failed = [(int(np.argmax(mask)), check) for check, (_, mask, _, _) in enumerate(checks) if mask.any()]
     if not failed:
         return
@@ -130,11 +130,11 @@ def _flags(column: pd.Series, times: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _bad(row: int, column: str, times: NDArray[np.int64], what: str, reason: str) -> BadBars:
-    stamp = int(times[row])
+    time = int(times[row])
     return BadBars(
-        f"row {row} ({iso(stamp)}), column {column!r}: {what}",
+        f"row {row} ({iso(time)}), column {column!r}: {what}",
         row=row,
         column=column,
-        timestamp=stamp,
+        timestamp=time,
         reason=reason,
     )

@@ -1,4 +1,4 @@
-"""Bar files: parquet and CSV in and out, whole or not at all."""
+"""Read and write bar files (parquet, CSV); a file is written completely or not at all."""
 
 import json
 import re
@@ -23,7 +23,7 @@ __all__ = ["EXTENSIONS", "read_bars", "write_bars"]
 
 EXTENSIONS = (".parquet", ".csv")
 
-# What a damaged file makes the readers raise.
+# Errors that readers raise for a damaged file.
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, pa.ArrowException)
 _FLAGS = {"true": True, "false": False}
 _NAME = re.compile(rf"(?P<symbol>.+)_(?P<timeframe>{'|'.join(TIMEFRAMES)})")
@@ -37,15 +37,15 @@ def read_bars(
 ) -> pd.DataFrame:
     """Return the canonical bars of a parquet or CSV file.
 
-    Symbol and timeframe come from the arguments, the file's own notes, its name (`BTCUSDT_1h.parquet`) or the
-    spacing of the bars. Where the file has no funding_rate or open_interest column, `X_funding.parquet` and
-    `X_open_interest_1h.parquet` next to `X_1h.parquet` are used when present.
+    Symbol and timeframe come from the arguments, the file's metadata, its name (`BTCUSDT_1h.parquet`) or the spacing of
+    the bars. If the file `X_1h.parquet` has no funding_rate or open_interest column, `X_funding.parquet` and
+    `X_open_interest_1h.parquet` in the same folder are used if present.
 
     Raises:
         BadSource: the file is neither .parquet nor .csv.
         MissingData: there is no such file.
         StoreError: the file is empty, damaged or cannot be read.
-        BadBars: its bars break the contract.
+        BadBars: its bars violate the contract.
     """
     check_gap_policy(gaps)
     path = Path(path)
@@ -71,7 +71,7 @@ def write_bars(frame: pd.DataFrame, path: str | Path) -> None:
 
     Raises:
         BadSource: the file is neither .parquet nor .csv.
-        BadBars: the bars break the contract.
+        BadBars: the bars violate the contract.
         StoreError: the file cannot be written.
     """
     path = Path(path)
@@ -82,13 +82,13 @@ def write_bars(frame: pd.DataFrame, path: str | Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     csv = path.suffix.lower() == ".csv"
-    # CSV floats carry all their digits: reading gives the same bytes.
+    # CSV floats are written with all digits, so that reading gives the same values bit for bit.
     write_whole(path, bars.to_csv(index=False).encode() if csv else _parquet(bars))
 
 
 def _parquet(bars: pd.DataFrame) -> bytes:
     table = pa.Table.from_pandas(bars, preserve_index=False)
-    # The key under which pandas itself keeps attrs.
+    # The key under which pandas itself stores attrs.
     notes = {**(table.schema.metadata or {}), b"PANDAS_ATTRS": json.dumps(bars.attrs).encode()}
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(notes), sink, write_page_checksum=True)
@@ -115,13 +115,15 @@ def _read_table(path: Path) -> pd.DataFrame:
         frame = _from_parquet(path)
     except _UNREADABLE as error:
         reason = error_line(error)
-        raise StoreError(f"{path} cannot be read, it is damaged or no bar file: {reason}") from error
+        raise StoreError(
+            f"cannot read {path}: it is damaged or not a bar file ({reason}); replace it"
+        ) from error
     return frame.reset_index() if frame.index.name in COLUMNS else frame
 
 
 def _from_parquet(path: Path) -> pd.DataFrame:
-    # Arrow's pools of threads do not outlive a fork, and a process that forked with them may abort at its end: a script
-    # that reads bars and then optimises forks. Reading from memory, without threads, starts none.
+    # Arrow's thread pools do not survive a fork, and a forked process may then abort at exit. A script that reads bars
+    # and then optimises does fork. Reading from memory without threads starts no thread pool.
     file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
     table = file.read(use_threads=False)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
@@ -130,7 +132,7 @@ def _from_parquet(path: Path) -> pd.DataFrame:
 
 
 def _from_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a CSV's columns as numbers, exact to the last digit; a cell that is none stays text, alone."""
+    """Return a CSV's columns as numbers, exact to the last digit; a cell that is not a number stays text."""
     for name in frame.columns:
         cells = frame[name].to_numpy(dtype=object, na_value=np.nan)
         if name == "filled":
@@ -178,7 +180,7 @@ def _note(frame: pd.DataFrame, key: str) -> str | None:
 
 
 def _in_file(error: BadBars, path: Path) -> BadBars:
-    """Return the same error with the file's name in front, once."""
+    """Return the same error with the file's name in front, unless it is there already."""
     message = str(error)
     if ".parquet: " not in message and ".csv: " not in message:
         message = f"{path}: {message}"

@@ -1,9 +1,9 @@
-"""The frame contract: what a bar is, and the validator that every bar passes.
+"""The contract of a frame of bars, and the validator that all bars pass.
 
-A canonical frame has a RangeIndex and the columns COLUMNS: `timestamp` (int64 UTC ms, the bar's OPEN,
-strictly increasing, on the grid of the timeframe) and float64 prices and volume. It may have
-OPTIONAL_COLUMNS: `funding_rate` (fraction, 0.0 where none settled), `open_interest` (base units, 0.0 where
-unknown) and `filled` (bool, bars invented by policy `ffill`). `frame.attrs` holds symbol, timeframe, source.
+A canonical frame has a RangeIndex and the columns COLUMNS: `timestamp` (int64 UTC ms, the bar's OPEN, strictly
+increasing, on the grid of the timeframe) and float64 prices and volume. It may have OPTIONAL_COLUMNS: `funding_rate`
+(fraction, 0.0 without a settlement), `open_interest` (base units, 0.0 where unknown) and `filled` (bool, bars added by
+the policy `ffill`). `frame.attrs` holds symbol, timeframe and source.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ GapPolicy = Literal["raise", "keep", "ffill"]
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """Describe a hole: `missing` bars from open time `start` up to, not including, `end` (UTC ms)."""
+    """A gap: `missing` bars from open time `start` up to, not including, `end` (UTC ms)."""
 
     start: int
     end: int
@@ -61,15 +61,15 @@ def as_bars(
     """Return a validated canonical copy of `frame`; the input is never changed.
 
     Times may be int UTC ms, a tz-aware datetime column or a tz-aware DatetimeIndex. The timeframe is taken
-    from `frame.attrs` or the most common spacing when not given. Missing bars are refused (`raise`), left
-    out (`keep`) or invented at the previous close with volume 0 and `filled` True (`ffill`). Columns outside
-    the contract are dropped.
+    from `frame.attrs` or the most common spacing when not given. Missing bars are an error (`raise`), are left out
+    (`keep`), or are added at the previous close with volume 0 and `filled` True (`ffill`). Columns outside the contract
+    are dropped.
 
     Raises:
-        BadBars: a bar breaks the contract; names row, column, timestamp and value.
+        BadBars: a bar violates the contract; the message names row, column, timestamp and value.
         BarGap: bars are missing and `gaps` is "raise".
-        BadTimeframe: the timeframe is unknown or cannot be told.
-        BadSource: `gaps` is no known policy.
+        BadTimeframe: the timeframe is unknown or cannot be determined.
+        BadSource: `gaps` is not a known policy.
     """
     check_gap_policy(gaps)
     if not isinstance(frame, pd.DataFrame):
@@ -105,7 +105,7 @@ def with_gaps(bars: pd.DataFrame, gaps: GapPolicy) -> pd.DataFrame:
 
 
 def check_gap_policy(gaps: str) -> None:
-    """Refuse a gap policy that does not exist.
+    """Raise an error for an unknown gap policy.
 
     Raises:
         BadSource: `gaps` is none of "raise", "keep", "ffill".
@@ -115,7 +115,7 @@ def check_gap_policy(gaps: str) -> None:
 
 
 def find_gaps(frame: pd.DataFrame, timeframe: str) -> list[Gap]:
-    """Return the holes between the first and the last bar, in order of time."""
+    """Return the gaps between the first and the last bar, in order of time."""
     step = to_ms(timeframe)
     times = frame["timestamp"].to_numpy(dtype=np.int64)
     before = np.flatnonzero(np.diff(times) > step)
@@ -158,7 +158,9 @@ def _timeframe(times: NDArray[np.int64], named: str | None) -> str:
     spacing, count = np.unique(np.diff(times), return_counts=True)
     positive = spacing > 0
     if not positive.any():
-        raise BadTimeframe("one bar does not tell its timeframe; give it, e.g. timeframe='1h'")
+        raise BadTimeframe(
+            "expected a timeframe or at least two bars, found one bar; give it, e.g. timeframe='1h'"
+        )
     common = int(spacing[positive][np.argmax(count[positive])])
     try:
         return from_ms(common)
@@ -180,7 +182,7 @@ def _check_spacing(times: NDArray[np.int64], timeframe: str) -> None:
             reason="misaligned",
         )
     spacing = np.diff(times)
-    # Three equal holes in a row and nothing else are not holes but another timeframe.
+    # Three or more equal gaps and no other spacing mean another timeframe, not missing bars.
     if len(spacing) >= 3 and spacing.min() > step:
         raise BadBars(
             f"row 1 ({iso(int(times[1]))}), column 'timestamp': expected bars {timeframe} apart, "
@@ -207,7 +209,7 @@ def _gap_error(times: NDArray[np.int64], holes: list[Gap], timeframe: str) -> Ba
 
 
 def _fill(bars: pd.DataFrame, step: int) -> pd.DataFrame:
-    """Invent the missing bars: the previous close, no volume, no settlement, open interest as last known."""
+    """Add the missing bars: previous close, no volume, no settlement, last known open interest."""
     times = bars["timestamp"].to_numpy(dtype=np.int64)
     grid = np.arange(times[0], times[-1] + step, step, dtype=np.int64)
     source = np.searchsorted(times, grid, side="right") - 1

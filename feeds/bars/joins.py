@@ -1,4 +1,4 @@
-"""Funding and open interest on bars: as-of, backward, never from a later row."""
+"""Join funding and open interest to bars by a backward as-of join, never from a later row."""
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,8 @@ _MAX_AGE_MS = 24 * 3_600_000
 def join_funding(frame: pd.DataFrame, funding: pd.DataFrame) -> pd.DataFrame:
     """Return the bars with `funding_rate`: the sum of the rates settled in (previous open, open], a fraction.
 
-    `funding` has a time column and `funding_rate`. A settlement at 08:00 stands on the bar that opens at
-    08:00; one inside a hole stands on the bar after it; rows without a settlement hold 0.0.
+    `funding` has a time column and `funding_rate`. A settlement at 08:00 belongs to the bar that opens at 08:00; one
+    inside a gap belongs to the next bar; rows without a settlement hold 0.0.
 
     Raises:
         BadBars: a settlement is not finite, duplicated or out of order.
@@ -36,7 +36,7 @@ def join_funding(frame: pd.DataFrame, funding: pd.DataFrame) -> pd.DataFrame:
 def join_open_interest(frame: pd.DataFrame, open_interest: pd.DataFrame) -> pd.DataFrame:
     """Return the bars with `open_interest`: the last value known at the bar's open, in base units.
 
-    Values older than one day count as absent; absent values are 0.0.
+    Values older than one day count as missing; missing values are 0.0.
 
     Raises:
         BadBars: a value is not finite, negative, or its time duplicated or out of order.
@@ -73,8 +73,16 @@ def _series(frame: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], NDArra
         ) from error
     for wrong, expected, reason in (
         (np.flatnonzero(~np.isfinite(values)), "expected a finite number", "nan"),
-        (np.flatnonzero(np.diff(times) == 0) + 1, "this time was already there", "duplicate"),
-        (np.flatnonzero(np.diff(times) < 0) + 1, "the times run backwards", "unsorted"),
+        (
+            np.flatnonzero(np.diff(times) == 0) + 1,
+            "expected a later time, found the same time again",
+            "duplicate",
+        ),
+        (
+            np.flatnonzero(np.diff(times) < 0) + 1,
+            "expected increasing times, found an earlier one",
+            "unsorted",
+        ),
     ):
         if wrong.size:
             raise _bad(int(wrong[0]), column, times, values, expected, reason)
@@ -84,12 +92,12 @@ def _series(frame: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], NDArra
 def _bad(
     row: int, column: str, times: NDArray[np.int64], values: NDArray[np.float64], expected: str, reason: str
 ) -> BadBars:
-    stamp = int(times[row])
+    time = int(times[row])
     return BadBars(
-        f"{column} row {row} ({iso(stamp)}): {expected}, found {float(values[row])!r}",
+        f"{column} row {row} ({iso(time)}): {expected}, found {float(values[row])!r}",
         row=row,
         column=column,
-        timestamp=stamp,
+        timestamp=time,
         reason=reason,
     )
 

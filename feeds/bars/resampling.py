@@ -1,4 +1,4 @@
-"""Longer bars from shorter ones, with the same meaning as if the exchange had built them."""
+"""Resample bars to a longer timeframe, with the same result as the exchange's own bars."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ __all__ = ["resample"]
 def resample(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:
     """Return canonical bars of a longer timeframe, stored under their open times.
 
-    The first and the last bar are dropped when the frame does not cover them whole. Funding settled at a long
+    The first and the last bar are dropped if the frame does not cover them completely. Funding settled at a long
     bar's open belongs to that bar: its row sums the rates settled in (previous open, open].
 
     Raises:
-        BadTimeframe: the timeframe is unknown or no multiple of the frame's.
+        BadTimeframe: the timeframe is unknown or not a multiple of the frame's.
         BadBars: the frame has no timeframe in its attrs.
-        MissingData: no long bar is covered whole.
+        MissingData: no long bar is covered completely.
     """
     if not frame.attrs.get("timeframe"):
         raise BadBars("expected a canonical frame with attrs['timeframe']; pass it through as_bars first")

@@ -52,7 +52,7 @@ def from_ms(length: int) -> str:
     """Return the name of the bar size of `length` ms.
 
     Raises:
-        BadTimeframe: no known bar size has that length.
+        BadTimeframe: no supported bar size has that length.
     """
     name = _NAMES.get(length)
     if name is None:
@@ -90,7 +90,7 @@ def _suggest(timeframe: str) -> str | None:
     text = timeframe.strip().lower()
     match = re.fullmatch(r"(\d+)\s*(s|m|min|h|hour|d|day)s?", text) or re.fullmatch(r"(\d+)()", text)
     if match:
-        # A bare number is the exchange's own code: minutes.
+        # A number without a unit is the exchange's own code and means minutes.
         length = int(match[1]) * _UNIT_MS[match[2] or "m"]
         return _NAMES.get(length) or _NAMES[min(_NAMES, key=lambda known: abs(known - length))]
     return next(iter(close_matches(text, TIMEFRAMES, cutoff=0.5)), None)

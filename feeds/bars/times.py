@@ -1,4 +1,4 @@
-"""Instants: the one place where times from outside become int64 UTC ms, or are refused."""
+"""Convert times from outside to int64 UTC ms, or raise an error for invalid ones."""
 
 import datetime as dt
 import re
@@ -21,10 +21,10 @@ _HAS_ZONE = re.compile(r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$")
 
 
 def parse_time(value: str | int | dt.date | dt.datetime) -> int:
-    """Return UTC ms for a date, ISO text, datetime or UTC ms; what has no zone is UTC.
+    """Return UTC ms for a date, ISO text, datetime or UTC ms; times without a zone are UTC.
 
     Raises:
-        BadSource: the text is no date, or the number is no plausible UTC ms.
+        BadSource: the text is not a date, or the number is not a plausible time in UTC ms.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -51,7 +51,7 @@ def parse_time(value: str | int | dt.date | dt.datetime) -> int:
 
 
 def utc_ms(frame: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the open times of a frame's rows as UTC ms [T], whatever unit and zone they were in.
+    """Return the open times of a frame's rows as UTC ms [T], converted from their unit and zone.
 
     Raises:
         BadBars: there is no time column, or a time is missing, naive, or in the wrong unit.
@@ -133,7 +133,7 @@ def _from_numbers(values: "pd.Series | pd.Index", column: str) -> NDArray[np.int
 
 
 def _from_objects(values: "pd.Series | pd.Index", column: str) -> NDArray[np.int64]:
-    """Read ISO texts and datetime objects; every one must carry its zone."""
+    """Convert ISO texts and datetime objects; each must have a time zone."""
     instants = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
         if (

@@ -1,4 +1,4 @@
-"""Files of bars that are whole or absent, with the data layer's error."""
+"""Write files atomically, with the data layer's error type."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: after a crash at any point the file is the old one or the new one.
 
     Raises:
-        StoreError: the file cannot be written; the old one is untouched and no temporary is left.
+        StoreError: the file cannot be written; the old one is unchanged and no temporary file remains.
     """
     try:
         write_bytes(path, content)

@@ -1,4 +1,4 @@
-"""Bring stored series up to what is asked for: pages side by side, resumable, with progress."""
+"""Download missing history into the store: concurrent pages, resumable, with progress."""
 
 from .api import ensure, fetch
 

@@ -1,7 +1,7 @@
-"""History of an exchange into the store, and from the store into frames.
+"""Download an exchange's history into the store, and load it from the store as frames.
 
-Only what is missing is asked for: a second run makes no request for bars, an earlier `since` extends the
-store without a new download of the rest, and an interrupted run goes on where it stopped.
+Only missing bars are requested: a second run makes no request for bars, an earlier `since` downloads only the earlier
+bars, and an interrupted run continues where it stopped.
 """
 
 import datetime as dt
@@ -49,17 +49,17 @@ def fetch(
     requests_per_second: Pace = "exchange",
     progress: bool = True,
 ) -> list[FetchReport]:
-    """Store the closed bars that open in [since, until) and return a report a series; `until` None is now.
+    """Store the closed bars that open in [since, until) and return one report per series; `until` None means now.
 
-    All symbols are resolved before the first download, then all series are downloaded side by side. Spot has
-    bars only, not funding, open interest or mark prices. The rules of each instrument are stored too.
-    `requests_per_second` is the pace of all requests together; "exchange" is the exchange's own limit.
+    All symbols are checked before the first download, then all series are downloaded concurrently. Spot markets have
+    bars only, not funding, open interest or mark prices. The trading rules of each instrument are stored too.
+    `requests_per_second` limits all requests together; "exchange" uses the exchange's own limit.
 
     Raises:
-        BadSource: a time or the exchange cannot be understood, or it does not offer what is asked for.
+        BadSource: a time or the exchange is invalid, or the exchange does not offer the requested series.
         BadSymbol: the exchange lists no such market.
-        BadTimeframe: a bar size that is unknown, or that the exchange does not have.
-        ExchangeError: the exchange does not deliver; what came before is stored.
+        BadTimeframe: the bar size is unknown, or the exchange does not have it.
+        ExchangeError: the exchange fails to deliver; all rows received before are stored.
         StoreError: the store cannot be written.
     """
     to_ms(timeframe)
@@ -99,19 +99,19 @@ def ensure(
     base_url: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Return the canonical bars that open in [since_ms, until_ms); get what is missing unless `offline`.
+    """Return the canonical bars that open in [since_ms, until_ms); download missing ones unless `offline`.
 
-    None stands for the ends of what is stored, or for now when `until_ms` is None and bars may be
-    downloaded. `warmup_bars` earlier bars come with them, fewer where none exist or, `offline`, are stored.
-    Funding and open interest are columns when their series are stored, and are asked for where the exchange has
-    them. Holes of the exchange's history stay holes.
+    None means the first or last stored bar; if bars may be downloaded, `until_ms` None means now. Up to `warmup_bars`
+    earlier bars are included: fewer if fewer exist or, with `offline`, are stored. Funding and open interest are
+    columns if their series are stored, and are downloaded if the exchange has them. Bars missing from the exchange's
+    history stay missing.
 
     Raises:
-        MissingData: there are no such bars, or some are not stored and `offline` forbids to get them.
-        BadSource: a time or the exchange cannot be understood.
+        MissingData: there are no such bars, or some are not stored and `offline` forbids a download.
+        BadSource: a time or the exchange is invalid.
         BadSymbol: the exchange lists no such market.
-        BadTimeframe: unknown bar size.
-        ExchangeError: the exchange does not deliver; what came before is stored.
+        BadTimeframe: the bar size is unknown.
+        ExchangeError: the exchange fails to deliver; all rows received before are stored.
         StoreError: the store cannot be read or written.
     """
     step = to_ms(timeframe)
@@ -128,7 +128,7 @@ def ensure(
         open_interest=open_interest,
     )
     if until_ms is None and since_ms is not None and not offline:
-        # Up to now, whatever is stored; what comes back says where that is.
+        # Download up to now even if older bars are stored; the report gives the exact end.
         first = end = -(-since_ms // step) * step
     else:
         first, end = history.span(since_ms, until_ms)
@@ -178,7 +178,7 @@ async def _bring(
     ]
     for instrument in instruments:
         if write_instrument(data_dir, client.name, instrument, now):
-            _log.warning("%s has new rules since the last download", instrument.symbol)
+            _log.warning("%s: the trading rules have changed since the last download", instrument.symbol)
     return await Downloader(client, data_dir, now=now, progress=progress).bring(wanted)
 
 
@@ -197,20 +197,20 @@ async def _resolve(client: AsyncMarket, symbols: Sequence[str], data_dir: Path) 
             if not series:
                 raise
             raise BadSymbol(
-                f"{client.name} no longer lists {stored!r}: it was delisted or renamed. What is stored of it "
+                f"{client.name} no longer lists {stored!r}: it was delisted or renamed. Its stored series "
                 f"({', '.join(series)}) can still be used with --offline"
             ) from error
         if not instrument.active:
             when = "" if instrument.launch is None else f", announced for {iso(instrument.launch)}"
             _log.warning("%s does not trade yet%s", instrument.symbol, when)
         elif instrument.delivery is not None:
-            _log.warning("%s is going to be delisted on %s", instrument.symbol, iso(instrument.delivery))
+            _log.warning("%s will be delisted on %s", instrument.symbol, iso(instrument.delivery))
         found[instrument.symbol] = instrument
     return list(found.values())
 
 
 async def _exchange_time(client: AsyncMarket) -> int:
-    """Return the exchange's time, which alone says what is closed; warn when this machine's clock is off."""
+    """Return the exchange's time, which decides which bars are closed; warn if this machine's clock differs."""
     before = time.time()
     now = await client.server_time()
     after = time.time()

@@ -1,4 +1,4 @@
-"""One exchange, one store: bring many series up to what is asked for, side by side."""
+"""Download the missing rows of many series of one exchange into one store, concurrently."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ _Ask = Callable[[str, int, int], Awaitable[Table]]
 Fill = Callable[[TaskPool, PageWriter, list[Range], Advance], Awaitable[int]]
 
 _HOUR_MS = 3_600_000
-# Settlements stand on full hours; the newest one is on record a few minutes later.
+# Settlements are at full hours; the newest one is published a few minutes later.
 _SETTLEMENT_LAG_MS = 600_000
 _SERIES_AT_ONCE = 32
 _REQUESTS_AT_ONCE = 32
@@ -45,10 +45,10 @@ _LOCK_POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Ask for a series of an instrument: `kind` is "bars", "mark", "funding" or "open_interest".
+    """A requested series of an instrument: `kind` is "bars", "mark", "funding" or "open_interest".
 
-    `timeframe` is the size of the bars it is for; the range is [since, until) in UTC ms, `until` None is the
-    exchange's now.
+    `timeframe` is the size of the bars that the series belongs to. The range is [since, until) in UTC ms; `until` None
+    is the exchange's present time.
     """
 
     instrument: Instrument
@@ -60,12 +60,11 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchReport:
-    """Say what is stored of one series in the range asked for, and what it took.
+    """The result of a download of one series: what the store now holds of the requested range.
 
-    `kind` is "bars", "mark", "funding" or "open_interest", `timeframe` the size of the bars; `rows` counts
-    what the range holds, `new_rows` what this run brought with `requests` requests; `first` and `last` are
-    UTC ms, None without rows; `gaps` are the holes between bars; `revisions` are stored values that the
-    exchange has changed since.
+    `kind` is "bars", "mark", "funding" or "open_interest", `timeframe` the size of the bars. `rows` counts the stored
+    rows of the range, `new_rows` those downloaded by this run with `requests` requests. `first` and `last` are UTC ms,
+    None without rows. `gaps` are missing bars; `revisions` are stored values that the exchange has changed since.
     """
 
     symbol: str
@@ -91,10 +90,10 @@ class _Plan:
 
 
 class Downloader:
-    """Bring series of one exchange into one store; `now` is the exchange's time in UTC ms.
+    """Download series of one exchange into one store; `now` is the exchange's time in UTC ms.
 
-    At every download that asks for new rows, up to `recheck` stored rows before them are asked for again
-    where that costs no further request, and what the exchange has changed is reported.
+    A request for new rows also includes up to `recheck` stored rows before them, where that costs no further request.
+    Values that the exchange has changed are stored and reported.
     """
 
     def __init__(
@@ -113,13 +112,13 @@ class Downloader:
         self._recheck = recheck
 
     async def bring(self, wanted: Sequence[Wanted]) -> list[FetchReport]:
-        """Store what is missing of each series and return a report each, in the same order.
+        """Store the missing rows of each series and return one report per series, in the same order.
 
-        A series that the exchange rejects does not keep the others from being completed.
+        If the exchange rejects one series, the others are still completed.
 
         Raises:
             BadSource: a range begins in the future.
-            ExchangeError: the exchange does not deliver; what came before is stored.
+            ExchangeError: the exchange fails to deliver; all rows received before are stored.
             StoreError: the store cannot be written.
         """
         plans = [self._plan(series) for series in wanted]
@@ -155,7 +154,7 @@ class Downloader:
                 series, partial(client.open_interest, instrument), every, offered.open_interest_limit
             )
         ask = client.mark_klines if series.kind == "mark" else client.klines
-        # A wrong answer about the time must not make an open candle a closed one. A day that has begun is listed.
+        # A wrong exchange time must not make an open candle count as closed. A day that has begun is listed.
         closed, days = partial(ask, instrument, closed_for=0), partial(ask, instrument)
         return self._grid_plan(series, closed, series.timeframe, offered.kline_limit, days)
 
@@ -169,7 +168,7 @@ class Downloader:
         async def fill(pool: TaskPool, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
             return await fill_grid(pool, pages, source, missing, advance)
 
-        # Only steps that are over: no open candle is asked for.
+        # Only finished steps: open candles are not requested.
         end = self._now // step * step
         until = end if series.until is None else min(end, -(-series.until // step) * step)
         since = -(-series.since // step) * step
@@ -197,13 +196,13 @@ class Downloader:
         async def fill(pool: TaskPool, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
             return await fill_irregular(pool, pages, source, missing, advance)
 
-        # The first bar carries what was settled since the bar before it.
+        # The first bar includes the settlements since the bar before it.
         since = series.since - to_ms(series.timeframe)
         until = self._now if series.until is None else min(series.until, self._now)
         return _Plan((since, until), 8 * _HOUR_MS, fill)
 
     async def _series(self, pool: TaskPool, series: Wanted, plan: _Plan, progress: Progress) -> FetchReport:
-        """Fill what is missing of a series under its lock, and report."""
+        """Download the missing rows of a series while holding its lock, and report."""
         kind = stored_kind(series.kind, series.timeframe)
         key = SeriesKey(self._client.name, series.instrument.symbol, kind)
         counts: Counter[str] = Counter()
@@ -224,25 +223,25 @@ class Downloader:
                     pages.finish()
                 revisions = pages.revisions
                 stored = await in_thread(writer.read, *plan.span)
-        stamps = stored.columns["timestamp"]
+        times = stored.columns["timestamp"]
         on_grid = series.kind in ("bars", "mark")
-        gaps = find_gaps(pd.DataFrame({"timestamp": stamps}), series.timeframe) if on_grid else []
+        gaps = find_gaps(pd.DataFrame({"timestamp": times}), series.timeframe) if on_grid else []
         return FetchReport(
             symbol=series.instrument.symbol,
             timeframe=series.timeframe,
             kind=series.kind,
-            rows=len(stamps),
+            rows=len(times),
             new_rows=new_rows,
             requests=counts.total(),
-            first=int(stamps[0]) if len(stamps) else None,
-            last=int(stamps[-1]) if len(stamps) else None,
+            first=int(times[0]) if len(times) else None,
+            last=int(times[-1]) if len(times) else None,
             gaps=tuple(gaps),
             path=series_path(self._data_dir, key),
             revisions=tuple(revisions),
         )
 
     def _recent(self, writer: SeriesWriter, step: int, missing: list[Range]) -> dict[int, Table]:
-        """Return, by the start of each missing range, the stored rows just before it, without a hole."""
+        """Return, by the start of each missing range, the contiguous stored rows just before it."""
         recent = {}
         for start, _ in missing:
             rows = dict(writer.read(start - self._recheck * step, start).columns)
@@ -254,7 +253,7 @@ class Downloader:
 
     @asynccontextmanager
     async def _locked(self, key: SeriesKey) -> AsyncIterator[SeriesWriter]:
-        """Hold the series' lock; wait for another owner without keeping the other series waiting."""
+        """Hold the series' lock; while another process holds it, the other series continue."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:

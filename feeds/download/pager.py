@@ -1,8 +1,8 @@
-"""Fill the missing ranges of a stored series page by page; every page is stored as it arrives, in whatever order.
+"""Download the missing ranges of a stored series page by page; every page is stored as it arrives, in any order.
 
-On a fixed grid a window is never wider than what one answer can hold, and always has a start and an end: which end the
-exchange would cut off cannot matter then. A hole is recorded as such after it was asked for twice, and never close to
-the present.
+On a fixed grid, a request always has a start and an end, and never covers more than one answer can hold. So it does
+not matter at which end the exchange would truncate an answer. A range without rows is recorded as empty after a second
+request, and never close to the present.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,7 +28,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class GridSource:
-    """Say how rows on a fixed grid are asked for.
+    """How to request rows on a fixed grid.
 
     `ask(start, end)` returns the rows in [start, end), at most `limit` steps of `step` ms wide; `ask_days`,
     when given, the daily rows, at most `limit` days wide. `now` is the exchange's time in UTC ms.
@@ -43,7 +43,7 @@ class GridSource:
 
 @dataclass(frozen=True)
 class IrregularSource:
-    """Say how rows at times that are not known before are asked for.
+    """How to request rows whose times are not known in advance.
 
     `ask(start, end)` returns rows in [start, end), `limit` at most: the newest if `newest_first`, else the oldest.
     From `settled` (UTC ms) on, a row that is not there may still come.
@@ -58,13 +58,13 @@ class IrregularSource:
 async def fill_grid(
     pool: TaskPool, writer: PageWriter, source: GridSource, missing: list[Range], advance: Advance
 ) -> int:
-    """Store the rows of the missing ranges and return how many came; `advance` is called with the ms done.
+    """Store the rows of the missing ranges and return their number; `advance` is called with the ms done.
 
-    Pages of a range are asked for one by one until the first that has rows, then many at a time: before a
-    listing there are no pages to be asked for in vain.
+    Pages of a range are requested one by one until the first one with rows, then concurrently. This avoids useless
+    requests for the time before a listing.
 
     Raises:
-        ExchangeError: the exchange does not answer; what came before is stored.
+        ExchangeError: the exchange does not answer; all pages received before are stored.
         StoreError: a page cannot be stored.
     """
     stored = 0
@@ -76,7 +76,7 @@ async def fill_grid(
             begun = len(rows["timestamp"]) > 0
             empty_until = position if begun else await _next_day(pool, source, position, end)
             if empty_until >= page[1]:
-                # Nothing for longer than a page: before the listing, or a long halt.
+                # No rows for longer than a page: before the listing, or during a long trading halt.
                 await _note_empty(writer, source, position, empty_until)
                 following = empty_until
             else:
@@ -93,13 +93,13 @@ async def fill_grid(
 async def fill_irregular(
     pool: TaskPool, writer: PageWriter, source: IrregularSource, missing: list[Range], advance: Advance
 ) -> int:
-    """Store the rows of the missing ranges where the grid is unknown and return how many came.
+    """Store the rows of the missing ranges of a series without a fixed grid and return their number.
 
-    Each page goes on where the last one ended, from the newest row to the oldest or the other way round, as the
-    exchange cuts its answers.
+    Each page continues where the last one ended, from the newest row to the oldest or in the opposite direction,
+    depending on how the exchange truncates its answers.
 
     Raises:
-        ExchangeError: the exchange does not answer; what came before is stored.
+        ExchangeError: the exchange does not answer; all pages received before are stored.
         StoreError: a page cannot be stored.
     """
     stored = 0
@@ -118,9 +118,9 @@ async def fill_irregular(
 
 
 async def _store_irregular(writer: PageWriter, source: IrregularSource, asked: Range, rows: Table) -> Range:
-    """Store the rows of an answer and return the part of the range asked for that they are all of."""
+    """Store the rows of an answer and return the part of the requested range that the answer covers completely."""
     low, high = asked
-    # That there is no row yet is certain only for times long enough ago.
+    # Only for times long enough ago is it certain that no further row will be published.
     certain = max(low, min(high, source.settled))
     if not len(rows["timestamp"]):
         if low < certain:
@@ -128,7 +128,7 @@ async def _store_irregular(writer: PageWriter, source: IrregularSource, asked: R
         return asked
     oldest, newest = int(rows["timestamp"][0]), int(rows["timestamp"][-1])
     full = len(rows["timestamp"]) >= source.limit
-    # A page that is not full has all rows of the range, unless it stops long before its end: then ask for the rest.
+    # A page that is not full covers the range, unless it stops long before the end; then request the rest.
     if source.newest_first:
         low = oldest if full or oldest - low > DAY_MS else low
     elif full or high - newest > DAY_MS:
@@ -154,7 +154,7 @@ async def _fill_rest(
 
 
 def _next_page(writer: PageWriter, source: GridSource, start: int, end: int) -> Range:
-    """Return the window of the next page: from `start`, or earlier where the page has room for old rows."""
+    """Return the window of the next page: from `start`, or earlier if the page has room to recheck stored rows."""
     spare = -(end - start) // source.step % source.limit
     low = start - min(spare, writer.rows_before(start)) * source.step
     return low, min(low + source.step * source.limit, end)
@@ -170,7 +170,7 @@ async def _store_page(
     if not len(rows["timestamp"]):
         await _note_empty(writer, source, low, high)
         return 0
-    # Rows of the last day may still be on their way: a hole at the end is not recorded yet.
+    # Rows of the last day may still be published, so an empty range at the end is not recorded yet.
     after_last = int(rows["timestamp"][-1]) + source.step
     await writer.write(rows, (low, max(after_last, min(high, _settled(source)))))
     return len(rows["timestamp"])
@@ -190,12 +190,12 @@ async def _second_look(pool: TaskPool, source: GridSource, low: int, high: int, 
         return unite(rows, again)
     except Malformed as error:
         raise ExchangeUnavailable(
-            f"the exchange answers the same question in two ways: {error}; run the same command again later"
+            f"expected equal answers to the same request, found different ones: {error}; run the command again later"
         ) from error
 
 
 async def _next_day(pool: TaskPool, source: GridSource, start: int, end: int) -> int:
-    """Return when in [start, end) the first day with data begins: `start` if earlier, `end` if none does."""
+    """Return the start of the first day with data in [start, end): `start` if earlier, `end` if there is none."""
     if source.ask_days is None:
         return start
     first, last = start // DAY_MS * DAY_MS, -(-end // DAY_MS) * DAY_MS

@@ -1,4 +1,4 @@
-"""Pages of one series on their way into the store: written in a thread, together when they come fast."""
+"""Write downloaded pages of one series to the store in a thread; pages that arrive quickly are written together."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["PageWriter", "Revision"]
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """Name a value that the exchange changed after it was stored: `stored` before, `now` since this run."""
+    """A value that the exchange changed after it was stored: `stored` is the old value, `now` the new one."""
 
     timestamp: int
     column: str
@@ -24,10 +24,10 @@ class Revision:
 
 
 class PageWriter:
-    """Store the pages of a series as they come, in any order, and notice what the exchange has revised.
+    """Store the pages of a series as they arrive, in any order, and detect values that the exchange has revised.
 
-    `recent` holds the stored rows that a page may bring again, by the start of the range missing after them:
-    each is a table of rows on the grid, without a hole up to that start.
+    `recent` holds stored rows that a page may contain again, by the start of the missing range after them: each entry
+    is a table of contiguous rows on the grid that ends at that start.
     """
 
     def __init__(self, writer: SeriesWriter, recent: dict[int, Table] | None = None) -> None:
@@ -38,24 +38,24 @@ class PageWriter:
         self.revisions: list[Revision] = []
 
     def rows_before(self, start: int) -> int:
-        """Return how many stored rows before the missing range from `start` are worth asking for again."""
+        """Return how many stored rows before the missing range from `start` can be rechecked."""
         return len(self._recent[start]["timestamp"]) if start in self._recent else 0
 
     async def write(self, rows: Table, covered: Range) -> None:
-        """Return when the rows of the range are stored.
+        """Store the rows of the range; return when they are on disk.
 
         Raises:
             StoreError: they cannot be written.
         """
         self._waiting.append((rows, covered))
         async with self._lock:
-            # Whoever comes first takes what others have brought while the disk was busy.
+            # The first task to get the lock writes the pages that all tasks have queued meanwhile.
             pages, self._waiting = self._waiting, []
             if pages:
                 await in_thread(self._writer.write_pages, pages)
 
     async def note_empty(self, start: int, end: int) -> None:
-        """Return when it is stored that the exchange has no rows in [start, end).
+        """Record that the exchange has no rows in [start, end); return when the note is on disk.
 
         Raises:
             StoreError: it cannot be written.
@@ -64,30 +64,30 @@ class PageWriter:
             await in_thread(self._writer.note_empty, start, end)
 
     async def compare(self, again: Table) -> None:
-        """Note what differs between rows that came again and the stored ones; the new values are stored.
+        """Compare rows that were requested again with the stored ones; record differences and store the new values.
 
         Raises:
             StoreError: they cannot be written.
         """
         for table in self._recent.values():
-            stamps = np.intersect1d(table["timestamp"], again["timestamp"])
-            old, new = np.isin(table["timestamp"], stamps), np.isin(again["timestamp"], stamps)
-            differs = np.zeros(len(stamps), dtype=bool)
+            times = np.intersect1d(table["timestamp"], again["timestamp"])
+            old, new = np.isin(table["timestamp"], times), np.isin(again["timestamp"], times)
+            differs = np.zeros(len(times), dtype=bool)
             for name in table:
                 unlike = table[name][old] != again[name][new]
                 differs |= unlike
                 self.revisions += [
-                    Revision(timestamp=int(stamp), column=name, stored=float(before), now=float(now))
-                    for stamp, before, now in zip(
-                        stamps[unlike], table[name][old][unlike], again[name][new][unlike], strict=True
+                    Revision(timestamp=int(time), column=name, stored=float(before), now=float(now))
+                    for time, before, now in zip(
+                        times[unlike], table[name][old][unlike], again[name][new][unlike], strict=True
                     )
                 ]
-            for stamp in stamps[differs]:
-                row = {name: values[again["timestamp"] == stamp] for name, values in again.items()}
-                await self.write(row, (int(stamp), int(stamp) + 1))
+            for time in times[differs]:
+                row = {name: values[again["timestamp"] == time] for name, values in again.items()}
+                await self.write(row, (int(time), int(time) + 1))
 
     def finish(self) -> None:
-        """Store what came and still waits, without `await`: the last word of an interrupted download."""
+        """Store all queued pages without `await`, at the end of an interrupted download."""
         pages, self._waiting = self._waiting, []
         if pages:
             self._writer.write_pages(pages)

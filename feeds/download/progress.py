@@ -1,4 +1,4 @@
-"""One progress bar on stderr for everything that is being downloaded."""
+"""One progress bar on stderr for all concurrent downloads."""
 
 import sys
 from types import TracebackType
@@ -10,7 +10,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Count rows; nothing is shown before rows are expected, and nothing at all unless `shown`."""
+    """Count rows; the bar appears once rows are expected, and only if `shown`."""
 
     def __init__(self, title: str, *, shown: bool) -> None:
         self._title = title

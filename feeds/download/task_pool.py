@@ -12,15 +12,15 @@ _Result = TypeVar("_Result")
 
 
 class Halted(Exception):
-    """Report a job that was not done because another one failed."""
+    """A job was not done because another one failed."""
 
 
 class TaskPool:
     """Run jobs concurrently, with at most as many requests in flight as the semaphore `places` allows.
 
-    When a job fails, running requests may end, nothing new is started, and the failure is raised. A pool may have
-    parts that share its places: a failure in a part stops that part, and the whole pool only if the job that runs the
-    part lets the failure through.
+    When a job fails, running requests may finish, no new one is started, and the error is raised. A pool may have
+    sub-pools that share its places. A failure stops the sub-pool it occurs in; it stops the whole pool only if the job
+    that runs the sub-pool re-raises the error.
     """
 
     def __init__(self, places: asyncio.Semaphore, whole: "TaskPool | None" = None) -> None:
@@ -30,18 +30,18 @@ class TaskPool:
 
     @property
     def halted(self) -> bool:
-        """Return whether something failed here or in the whole."""
+        """Return whether a job failed in this pool or in its parent."""
         return self._failed or (self._whole is not None and self._whole.halted)
 
     def part(self) -> "TaskPool":
-        """Return a pool that shares the places and stops only by its own failures."""
+        """Return a sub-pool that shares the places and whose failures stop only itself."""
         return TaskPool(self._places, self)
 
     async def ask(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what `request` gives, when a place is free.
+        """Wait for a free place and return the result of `request`.
 
         Raises:
-            Halted: something failed before the request was begun.
+            Halted: another job failed before the request started.
         """
         async with self._places:
             if self.halted:
@@ -52,8 +52,8 @@ class TaskPool:
         """Return the results of the jobs in their order; `workers` of them run at a time.
 
         Raises:
-            Exception: the first failure of a job, when all that was begun has ended.
-            Halted: something failed elsewhere in the pool.
+            Exception: the first failure of a job, after all started jobs have ended.
+            Halted: a job failed elsewhere in the pool.
         """
         queue = enumerate(jobs)
         results: dict[int, _Result] = {}
@@ -85,7 +85,7 @@ class TaskPool:
 
 
 async def in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Return `function(*arguments)`, run in a thread; a cancelled caller still waits until it is done."""
+    """Return `function(*arguments)`, run in a thread; a cancelled caller still waits for its end."""
     task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
         return await asyncio.shield(task)
@@ -95,11 +95,11 @@ async def in_thread(function: Callable[..., _Result], *arguments: Any) -> _Resul
 
 
 def run(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Return what `main` gives, also where an event loop runs already, as in a notebook."""
+    """Return the result of `main`, also if an event loop is already running, as in a notebook."""
     loop = None
     with suppress(RuntimeError):
         loop = asyncio.get_running_loop()
-    # Not in an `except`: what fails in `main` would name "no running event loop" as what it comes from.
+    # Not inside `except`: errors of `main` would then show "no running event loop" as their cause.
     if loop is None:
         return asyncio.run(main)
     with ThreadPoolExecutor(1) as pool:

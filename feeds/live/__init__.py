@@ -1,10 +1,10 @@
-"""Closed bars as they happen: websocket and REST backfill, the clock, funding and open interest, recorded replay."""
+"""Live bars: websocket and REST backfill, the exchange's clock, funding and open interest, replay of recorded bars."""
 
 from .clock import ExchangeClock
 from .events import Bar, Failed, LiveSettings, Status
 from .group import LiveGroup
 from .queue import NEWS, LiveQueue
-from .replay import Row, Step, Tape, Taped
+from .replay import Replay, ReplayedData, Row, Step
 from .source import LiveSource, LiveThread
 
 __all__ = [
@@ -17,9 +17,9 @@ __all__ = [
     "LiveSettings",
     "LiveSource",
     "LiveThread",
+    "Replay",
+    "ReplayedData",
     "Row",
     "Status",
     "Step",
-    "Tape",
-    "Taped",
 ]

@@ -1,9 +1,9 @@
-"""Closed bars of one series, each once, in order: the websocket's where it is beyond doubt, else the REST history's.
+"""Deliver the closed bars of one series exactly once and in order, from the websocket or else from the REST history.
 
-The next bar is the only thing waited for. A candle confirmed by the websocket is delivered at once if it is that bar.
-Whatever else happens (a connection lost, a candle missing, out of order or never confirmed, silence), that bar is
-asked for a little after its close, together with all that have closed since. So nothing that the websocket does can
-lose, repeat or delay a bar by more than that little; without a websocket every bar is asked for.
+The feed always waits for the next bar only. If the websocket confirms that bar, it is delivered at once. In all other
+cases (connection lost; candle missing, out of order or never confirmed; silence) the bar is requested from the REST
+history shortly after its close, together with all bars that have closed since. So no fault of the websocket can lose
+or repeat a bar, or delay it beyond that request. Without a websocket every bar is requested.
 """
 
 import asyncio
@@ -38,11 +38,11 @@ __all__ = ["LiveBars"]
 
 _log = logging.getLogger(__name__)
 
-# A bar of the history is taken for closed only so much after its end: the clock's error, and the exchange's own, which
-# may stamp an answer a little after it read what it answers.
+# A bar of the history counts as closed only this long after its end. The margin covers the error of our clock, and of
+# the exchange, which may set an answer's time a little after it read the data.
 _SETTLED_MS = 300
 _PAGE = 900
-# Bars delivered last that every request looks at once more.
+# Number of delivered bars that every request checks again.
 _OVERLAP = 3
 _SECOND_LOOK = 1.0
 _RESYNC = 600.0
@@ -50,7 +50,7 @@ _AHEAD = 256
 
 
 class LiveBars:
-    """Deliver the bars that open from `first` (UTC ms) on to `deliver`, and what they are: delayed, live, nothing."""
+    """Pass the bars that open from `first` (UTC ms) on to `deliver`, together with the feed's status."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class LiveBars:
         self._resync_at = 0.0
 
     async def run(self, rest: AsyncMarket, events: "asyncio.Queue[StreamEvent]") -> None:
-        """Deliver for ever, through every failure that may pass.
+        """Deliver bars without end; temporary failures are retried.
 
         Raises:
-            ExchangeBanned: the exchange refuses this address; nothing more is sent.
-            ExchangeRejected: the exchange will never give these bars.
+            ExchangeBanned: the exchange refuses this address; no further request is sent.
+            ExchangeRejected: the exchange will never provide these bars.
         """
         self._rest = rest
         failures = 0
@@ -104,7 +104,7 @@ class LiveBars:
                 await asyncio.sleep(self._clock.seconds(pause))
 
     async def say(self, status: Status, reason: str = "") -> None:
-        """Let the consumer know the status of what follows, if it is another one."""
+        """Send the consumer the feed's new status, if it has changed."""
         if status is not self._status:
             self._status = status
             await self._deliver(Notice(status, reason))
@@ -127,7 +127,7 @@ class LiveBars:
         if now >= self._due:
             await self._catch_up()
         elif now >= middle and self._prepared < self._next:
-            # What the bar needs beside its candle was published at its open: it need not wait for it at its close.
+            # Funding and open interest of the bar were published at its open, so they are requested before its close.
             self._prepared = self._next
             await self._extras.prepare(self._rest, self._next)
             if asyncio.get_running_loop().time() >= self._resync_at:
@@ -152,7 +152,11 @@ class LiveBars:
         if not self._clock.hear(candle.stamp):
             await self._synchronise()
             if not self._clock.hear(candle.stamp):
-                _log.warning("%s: a candle of the future, %s", self._instrument.symbol, iso(candle.stamp))
+                _log.warning(
+                    "%s: received a candle with a time in the future, %s",
+                    self._instrument.symbol,
+                    iso(candle.stamp),
+                )
                 return
         if not candle.closed or candle.start >= self._next + _AHEAD * self._step:
             return
@@ -162,7 +166,9 @@ class LiveBars:
             return
         other = self._ahead.setdefault(candle.start, candle)
         if other.values != candle.values:
-            _log.warning("%s: two versions of %s", self._instrument.symbol, iso(candle.start))
+            _log.warning(
+                "%s: received two versions of the bar of %s", self._instrument.symbol, iso(candle.start)
+            )
             del self._ahead[candle.start]
             await self._catch_up()
         await self._deliver_ahead()
@@ -174,11 +180,11 @@ class LiveBars:
             await self._deliver_bar(candle.start, candle.values)
 
     async def _catch_up(self) -> None:
-        """Deliver what has closed and was not delivered, from the history."""
+        """Deliver from the history all closed bars that were not delivered yet."""
         while (closed := self._closed()) > self._next:
             rows = await self._fresh(closed)
             if not rows:
-                # Closed but not on record yet: the exchange takes its time, or it is earlier there than thought.
+                # Closed but not in the history yet: the exchange is slow, or our clock is ahead of it.
                 await self._synchronise()
                 self._tries += 1
                 self._due = self._clock.now() + int(
@@ -196,11 +202,11 @@ class LiveBars:
         self._schedule()
 
     def _closed(self) -> int:
-        """Return the end of the last bar that is over beyond doubt."""
+        """Return the end of the last bar that is certainly closed."""
         return (self._clock.now() - _SETTLED_MS) // self._step * self._step
 
     async def _fresh(self, closed: int) -> list[tuple[int, Values]]:
-        """Return the first bars that are on record from the next one on, up to `closed`."""
+        """Return the first bars in the history from the next one on, up to `closed`."""
         low = self._next
         while True:
             high = min(closed, low + _PAGE * self._step)
@@ -215,7 +221,7 @@ class LiveBars:
             low = high
 
     async def _is_hole(self, start: int) -> bool:
-        """Tell whether the bars before `start` do not exist, having asked again; then they are left out."""
+        """Return whether the bars before `start` do not exist, after a second request; if so, skip them."""
         await asyncio.sleep(self._clock.seconds(_SECOND_LOOK))
         missing = (start - self._next) // self._step
         if missing <= _PAGE and await self._rows(self._next, start):
@@ -247,12 +253,12 @@ class LiveBars:
         return dict(self._recent).get(start, values) != values
 
     async def _look_again(self, start: int) -> None:
-        """Ask the history, which has the last word, for a bar of which the websocket has told two versions."""
+        """Request a bar from the history, which decides when the websocket has sent two versions."""
         for found, values in await self._rows(start, start + self._step):
             self._revise(found, values)
 
     def _revise(self, start: int, values: Values) -> None:
-        """Store what the history has of a bar that was delivered, and say so if it was delivered otherwise."""
+        """Store the history's version of a delivered bar, and warn if it differs from the delivered one."""
         if not self._differs(start, values):
             return
         _log.warning(
@@ -273,7 +279,7 @@ class LiveBars:
         self._schedule()
 
     async def _rows(self, start: int, end: int) -> list[tuple[int, Values]]:
-        """Return the closed bars that the history has in [start, end); our clock may be ahead of the answer."""
+        """Return the closed bars of the history in [start, end), closed by the time of the answer, not by our clock."""
         table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed_for=_SETTLED_MS)
         columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
         return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))

@@ -1,56 +1,56 @@
-"""The exchange's time, from what it said last and a timer that nobody can set."""
+"""Estimate the exchange's time from its last timestamp and a monotonic timer; the machine's date is not used."""
 
 import time
 from collections.abc import Callable
 
 __all__ = ["ExchangeClock"]
 
-# A stamp further ahead than this (seconds of the machine) is not believed before the exchange was asked.
+# A timestamp further ahead than this (machine seconds) is accepted only after a request for the exchange's time.
 _PLAUSIBLE_LEAD = 10.0
 
 
 def _timer() -> float:
-    # CLOCK_BOOTTIME goes on while the machine sleeps; where there is none a sleep is noticed at the next stamp.
+    # CLOCK_BOOTTIME also runs while the machine is suspended. Without it, the next timestamp corrects the clock.
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class ExchangeClock:
-    """Tell the exchange's time in UTC ms; never later than it is, as answers arrive after they were stamped.
+    """The exchange's time in UTC ms. It is never ahead, because an answer arrives after the exchange set its time.
 
-    The machine's own date plays no part. `speed` is how many times as fast as the machine's the exchange's clock runs:
-    1 but for a loopback exchange. `timer` returns seconds from anywhere, and never runs backwards.
+    The machine's date is not used. `speed` is the speed of the exchange's clock relative to the machine's; it is 1
+    except for a loopback exchange. `timer` returns seconds from any origin and must be monotonic.
     """
 
     def __init__(self, speed: float = 1.0, timer: Callable[[], float] = _timer) -> None:
         self.speed = speed
         self._timer = timer
-        self._stamp: int | None = None
+        self._set_to: int | None = None
         self._since = 0.0
 
-    def set(self, stamp: int) -> None:
-        """Believe `stamp`, which the exchange gave for the present, even if it lies before what was told so far."""
-        self._stamp, self._since = stamp, self._timer()
+    def set(self, time_ms: int) -> None:
+        """Set the clock to `time_ms`, the exchange's present time, even backwards."""
+        self._set_to, self._since = time_ms, self._timer()
 
-    def hear(self, stamp: int) -> bool:
-        """Take in a stamp of the recent past; return False when it lies too far ahead to be believed."""
-        lead = stamp - self.now()
+    def hear(self, time_ms: int) -> bool:
+        """Move the clock forward to a timestamp of the recent past; return False if it is implausibly far ahead."""
+        lead = time_ms - self.now()
         if lead > _PLAUSIBLE_LEAD * 1000.0 * self.speed:
             return False
         if lead > 0:
-            self.set(stamp)
+            self.set(time_ms)
         return True
 
     def now(self) -> int:
-        """Return the exchange's time in UTC ms; `set` comes first."""
-        if self._stamp is None:
-            raise RuntimeError("the exchange was not asked for the time yet")
-        return self._stamp + int(self.speed * 1000.0 * (self._timer() - self._since))
+        """Return the exchange's time in UTC ms; `set` must have been called before."""
+        if self._set_to is None:
+            raise RuntimeError("the clock is not set: call set() with the exchange's time first")
+        return self._set_to + int(self.speed * 1000.0 * (self._timer() - self._since))
 
-    def seconds_until(self, stamp: int) -> float:
-        """Return the machine's seconds until the exchange's time is `stamp`, 0.0 when it was."""
-        return max(0.0, (stamp - self.now()) / (1000.0 * self.speed))
+    def seconds_until(self, time_ms: int) -> float:
+        """Return the machine's seconds until the exchange's time is `time_ms`, 0.0 if that is past."""
+        return max(0.0, (time_ms - self.now()) / (1000.0 * self.speed))
 
     def seconds(self, exchange_seconds: float) -> float:
-        """Return how many of the machine's seconds so many of the exchange's take."""
+        """Convert seconds of the exchange's clock to seconds of the machine's."""
         return exchange_seconds / self.speed

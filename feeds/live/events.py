@@ -1,4 +1,4 @@
-"""What the parts of a live feed tell each other."""
+"""Settings of a live feed, and the events and notices that its parts exchange."""
 
 import enum
 from dataclasses import dataclass, field
@@ -23,16 +23,16 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSettings:
-    """Say how a live feed waits; seconds are the exchange's, those of `connect`, `ban` and `request` the machine's.
+    """Time limits of a live feed, in seconds of the exchange's clock; `connect`, `ban`, `request`: the machine's.
 
-    websocket: take candles from the websocket; else every bar is asked for.
-    grace: how long after its close a bar may be missing on the websocket before it is asked for.
-    poll_delay: how long after its close a bar is asked for while there is no websocket; up to as much again is added
-        at random, so that many feeds do not ask at once.
-    stale: how long the websocket may bring no candle before it is closed and dialled again.
-    connect: how long dialling and subscribing may each take. request: the same for one REST request.
-    reconnect, reconnect_cap: the first and the longest pause before dialling again or asking again after a failure.
-    ban: how long nothing is sent after the exchange refused this address.
+    websocket: use candles from the websocket; if False, every bar is requested by REST.
+    grace: time after a bar's close before a bar missing on the websocket is requested.
+    poll_delay: time after a bar's close before it is requested when there is no websocket; a random addition of up to
+        the same length keeps many feeds from sending requests at once.
+    stale: longest time without a candle before the websocket is closed and connected again.
+    connect: time limit of connecting, and of subscribing. request: time limit of one REST request.
+    reconnect, reconnect_cap: first and longest pause before the next connection attempt or request after a failure.
+    ban: time without any request after the exchange refused this address.
     """
 
     websocket: bool = True
@@ -47,14 +47,14 @@ class LiveSettings:
 
 
 class Status(enum.Enum):
-    """Say what the bars that follow are."""
+    """The status of a feed for the bars that follow."""
 
     DELAYED = "delayed"
-    """Newer bars have closed already."""
+    """The bars are old: newer ones have closed already."""
     LIVE = "live"
-    """Every bar comes as it closes."""
+    """Every bar is delivered when it closes."""
     DISCONNECTED = "disconnected"
-    """The websocket is lost or the exchange cannot be reached; bars that close now are got later."""
+    """The websocket or the exchange cannot be reached; bars that close now are delivered later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The feed has ended by `error`."""
+    """The feed has ended with `error`."""
 
     error: Exception = field(compare=False)
 

@@ -1,4 +1,4 @@
-"""Funding and open interest of a bar that has just closed, as the store would join them later."""
+"""Funding and open interest of a bar that has just closed, equal to what the store joins to it later."""
 
 import asyncio
 import logging
@@ -18,12 +18,12 @@ __all__ = ["Extras"]
 _log = logging.getLogger(__name__)
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-# A value that is due is asked for so often, with such pauses (exchange seconds), before a bar goes without it;
-# each time an answer may take `_PATIENCE` seconds of the machine.
+# Pauses (exchange seconds) between the requests for a value that is due; after the last one the bar is delivered
+# without it. One answer may take `_PATIENCE` seconds of the machine.
 _TRIES = 3
 _PAUSE = 1.0
 _PATIENCE = 3.0
-# A settlement that is not on record after so long did not happen.
+# A settlement that the exchange has not recorded after this time did not happen.
 _OVERDUE_MS = 1_800_000
 
 Note = Callable[[str, Table, int, int], None]
@@ -31,10 +31,10 @@ Note = Callable[[str, Table, int, int], None]
 
 
 class Extras:
-    """Know the funding rate and the open interest of bars as they close.
+    """Provide the funding rate and the open interest of bars as they close.
 
-    A settlement at 08:00 stands on the bar that opens at 08:00, one that is published too late for it on the next
-    bar; open interest is the last value published up to the open, for a day at most.
+    A settlement at 08:00 belongs to the bar that opens at 08:00; one published too late for it goes to the next bar.
+    Open interest is the last value published up to the bar's open, at most a day old.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Extras:
         self._funding = funding and contract
         self._interest = open_interest and contract
         self._settled = settled
-        """Every settlement up to here is on a bar."""
+        """Every settlement up to this time (UTC ms) has been assigned to a bar."""
         self._rates: dict[int, float] = {}
         self._every = open_interest_timeframe(timeframe)
         self._interest_at, self._interest_value = 0, 0.0
 
     async def prepare(self, rest: AsyncMarket, start: int) -> bool:
-        """Ask for what the bar that opens at `start` needs and is not known; return whether it is complete."""
+        """Request the missing values of the bar that opens at `start`; return whether it is complete."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 settled = not self._funding or await self._ask_funding(rest, start)

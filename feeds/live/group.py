@@ -1,4 +1,4 @@
-"""Bars of several live feeds that close together arrive together, as they do in a backtest."""
+"""Synchronise several live feeds: bars with the same close are delivered together, as in a backtest."""
 
 import math
 import time
@@ -11,23 +11,23 @@ __all__ = ["LiveGroup", "Member"]
 
 
 class Member(Protocol):
-    """A feed of the group, its bars known by their close in UTC ms."""
+    """A feed of the group; bars are identified by their close in UTC ms."""
 
     expected_ms: int
-    """The close of the bar that comes next, if the exchange leaves none out."""
+    """The close of the next bar, unless the exchange skips it."""
 
     def head_ms(self) -> int | None:
-        """Return the close of the next bar that is here, None when there is none; called holding NEWS."""
+        """Return the close of the next available bar, None if there is none; the caller holds NEWS."""
 
     def ended(self) -> bool:
-        """Tell whether no bar will come any more; called holding NEWS."""
+        """Return whether no further bar will come; the caller holds NEWS."""
 
     def has_notice(self) -> bool:
-        """Tell whether something other than a bar comes next; called holding NEWS."""
+        """Return whether the next item is not a bar; the caller holds NEWS."""
 
 
 class LiveGroup:
-    """Release bars, oldest close first, once every feed whose bar is due has it, or after `patience` seconds."""
+    """Release bars, oldest close first, when every feed with a due bar has it, or after `patience` seconds."""
 
     def __init__(self, members: Sequence[Member], patience: float) -> None:
         self.leader = members[0]
@@ -41,9 +41,9 @@ class LiveGroup:
         self.released = max(self.released, close)
 
     def wait(self, seconds: float) -> None:
-        """Return when a bar of any feed may be delivered, when there is other news, or after `seconds`.
+        """Wait until a bar of any feed may be delivered, another item arrives, or `seconds` have passed.
 
-        Only the leader, which Backtrader asks first, waits and releases: no feed can then be a round ahead.
+        Only the leader, the feed that Backtrader asks first, waits and releases, so no feed can be a round ahead.
         """
         deadline = time.monotonic() + seconds
         with NEWS:
@@ -57,7 +57,7 @@ class LiveGroup:
                 NEWS.wait(min(left, pause))
 
     def _release(self) -> float:
-        """Release what can be; return 0.0 if there is something, else the seconds after which to look again."""
+        """Release available bars; return 0.0 if there are any, else the seconds until the next check."""
         heads = [(member, member.head_ms()) for member in self._members]
         closes = [close for _, close in heads if close is not None]
         if not closes:

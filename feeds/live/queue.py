@@ -1,4 +1,4 @@
-"""From the thread of the network to the thread of Backtrader: a bounded queue, waited for without spinning."""
+"""A bounded queue from the network thread to Backtrader's thread, with waiting by condition variable."""
 
 import asyncio
 import threading
@@ -9,11 +9,11 @@ from .events import Bar, Failed, Item, Notice
 __all__ = ["NEWS", "LiveQueue"]
 
 NEWS = threading.Condition()
-"""Notified whenever any queue gets something: whoever waits for several feeds waits for it. Guards all queues."""
+"""Notified when any queue gets an item, so that a consumer can wait for several feeds; it also guards all queues."""
 
 
 class LiveQueue:
-    """Hold at most `size` items; `put` belongs to an event loop, everything else to the consumer."""
+    """A queue of at most `size` items; the event loop calls `put`, the consumer all other methods."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -22,7 +22,7 @@ class LiveQueue:
         self._room = asyncio.Event()
 
     async def put(self, item: Item) -> None:
-        """Add an item, once there is room for it."""
+        """Add an item; wait until there is room."""
         self._loop = asyncio.get_running_loop()
         while len(self._items) >= self._size:
             self._room.clear()
@@ -31,13 +31,13 @@ class LiveQueue:
         self.fail_or_add(item)
 
     def fail_or_add(self, item: Item) -> None:
-        """Add an item whether there is room or not."""
+        """Add an item even if the queue is full."""
         with NEWS:
             self._items.append(item)
             NEWS.notify_all()
 
     def pop(self) -> Item | None:
-        """Take the first item, None when there is none."""
+        """Remove and return the first item, None if there is none."""
         with NEWS:
             item = self._items.popleft() if self._items else None
         loop = self._loop
@@ -45,11 +45,11 @@ class LiveQueue:
             try:
                 loop.call_soon_threadsafe(self._room.set)
             except RuntimeError:
-                self._loop = None  # the loop has ended: nobody waits for room
+                self._loop = None  # the event loop has ended: no task waits for room
         return item
 
     def pop_notice(self) -> Notice | Failed | None:
-        """Take the first item if it is no bar."""
+        """Remove and return the first item if it is not a bar."""
         with NEWS:
             if not self._items or isinstance(self._items[0], Bar):
                 return None
@@ -57,13 +57,13 @@ class LiveQueue:
         return item if isinstance(item, Notice | Failed) else None
 
     def next_bar(self) -> Bar | None:
-        """Return the first bar without taking it, None when there is none; call it holding NEWS."""
+        """Return the first bar without removing it, None if there is none; the caller holds NEWS."""
         return next((item for item in self._items if isinstance(item, Bar)), None)
 
     def has_notice(self) -> bool:
-        """Tell whether the first item is no bar; call it holding NEWS."""
+        """Return whether the first item is not a bar; the caller holds NEWS."""
         return bool(self._items) and not isinstance(self._items[0], Bar)
 
     def failed(self) -> bool:
-        """Tell whether the feed's end is in the queue; call it holding NEWS."""
+        """Return whether the queue holds the end of the feed; the caller holds NEWS."""
         return bool(self._items) and isinstance(self._items[-1], Failed)

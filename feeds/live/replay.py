@@ -1,7 +1,7 @@
-"""What the datas of one live account deliver together, step by step: recorded bars first, then new ones.
+"""Replay recorded bars, then deliver live ones, so that a live run is repeatable: all data feeds advance in steps.
 
-Bars of the same close reach a strategy in one call, however far apart their feeds bring them, and a recorded run is
-delivered in exactly the steps in which it was seen: that is what makes a live run repeatable.
+A step holds the bars of one call of the strategy. Bars with the same close are in one step, even if they arrive at
+different times. A replay delivers exactly the recorded steps.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from scorenet.base.times import float_days, whole_ms
 
-__all__ = ["Row", "Step", "Tape", "Taped"]
+__all__ = ["Replay", "ReplayedData", "Row", "Step"]
 
 
 class Row(NamedTuple):
@@ -27,22 +27,22 @@ class Row(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The rows of one call of the strategy by symbol; `late` when a newer bar had closed before they came."""
+    """The bars of one call of the strategy, by symbol; `late` if a newer bar had closed before they arrived."""
 
     late: bool
     rows: dict[str, Row]
 
 
-class Tape:
-    """Decide round by round which bars the datas of one Cerebro deliver.
+class Replay:
+    """Decide in each round which bars the data feeds of one Cerebro deliver: recorded steps first, then live bars.
 
-    `grace` is how many seconds the first bar of a close waits for those of the other symbols, `limit` after how
-    many new steps the run ends, `ask_stop` is asked every round whether it ends now.
+    `grace` is how many seconds the first bar of a close waits for the bars of the other symbols. The run ends after
+    `limit` new steps, or when `ask_stop`, called every round, returns True.
 
     Attributes:
-        step: what is being delivered, or was last.
+        step: the step being delivered, or the last one.
         replaying: whether recorded steps are still being delivered.
-        ended: whether all is over.
+        ended: whether the run is over.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class Tape:
         self._recorded: Iterator[Step] = iter(recorded)
         self._grace, self._limit, self._ask_stop, self._counts = grace, limit, ask_stop, counts
         self._monotonic = monotonic
-        self._members: list[Taped] = []
+        self._members: list[ReplayedData] = []
         self._held: dict[str, Row] = {}
         self._left: set[str] = set()
         self._deadline = 0.0
         self._leaving: dict[str, Row] = {}
 
-    def join(self, member: "Taped") -> None:
-        """Add a data; the first one to join begins each round."""
+    def join(self, member: "ReplayedData") -> None:
+        """Add a data feed; the first one added begins each round."""
         self._members.append(member)
 
-    def leads(self, member: "Taped") -> bool:
-        """Say whether `member` begins the rounds."""
+    def leads(self, member: "ReplayedData") -> bool:
+        """Return whether `member` begins the rounds."""
         return self._members[0] is member
 
     def turn(self) -> None:
@@ -109,65 +109,65 @@ class Tape:
         return any(now is not None and now - close >= step for now, step in clocks)
 
     def wants(self, symbol: str) -> bool:
-        """Say whether the next bar of `symbol` is asked for."""
+        """Return whether the feed of `symbol` should be asked for its next bar."""
         busy = symbol in self._leaving or symbol in self._held or symbol in self._left
         return not (self.replaying or self.ended or busy)
 
     def hold(self, symbol: str, row: Row) -> None:
-        """Keep a bar until those of the other symbols are there."""
+        """Keep a bar until the bars of the other symbols have arrived."""
         if not self._held:
             self._deadline = self._monotonic() + self._grace
         self._held[symbol] = row
 
     def leave(self, symbol: str) -> None:
-        """Note that the feed of `symbol` is over."""
+        """Note that the feed of `symbol` has ended."""
         self._left.add(symbol)
 
     def take(self, symbol: str) -> Row | None:
-        """Return the bar of `symbol` in this round, once."""
+        """Return the bar of `symbol` in this round on the first call, then None."""
         return self._leaving.pop(symbol, None)
 
 
-class Taped:
-    """Put a live data on the tape of its account: `class TapedReplay(Taped, ReplayData)`, then set `tape`.
+class ReplayedData:
+    """Mixin that makes a live data feed follow a `Replay`: `class Replayed(ReplayedData, ReplayData)`, then `follow`.
 
-    The data underneath is started as usual, and asked for bars only when the recorded ones have been delivered.
+    The underlying feed starts as usual, but is asked for bars only after all recorded ones have been delivered.
     """
 
-    tape: Tape
+    replay: Replay
     symbol: str
     step_ms: int
     _asked_again = False
 
-    def put_on(self, tape: Tape, symbol: str, step_ms: int) -> None:
-        """Join a tape; before the run."""
-        self.tape, self.symbol, self.step_ms = tape, symbol, step_ms
-        tape.join(self)
+    def follow(self, replay: Replay, symbol: str, step_ms: int) -> None:
+        """Follow `replay`; call it before the run."""
+        self.replay, self.symbol, self.step_ms = replay, symbol, step_ms
+        replay.join(self)
 
     def exchange_now(self) -> int | None:
-        """Return the exchange's time in UTC ms, None where the data has no clock: then no bar is late."""
+        """Return the exchange's time in UTC ms, None if the feed has no clock; then no bar counts as late."""
         clock = getattr(super(), "exchange_now", None)
         return None if clock is None else clock()
 
     def _check(self, forcedata: Any = None) -> None:
-        # Backtrader asks a data that had no bar once more before the round is over.
+        # Before a round ends, Backtrader asks a feed without a bar a second time.
         self._asked_again = forcedata is not None
         super()._check(forcedata=forcedata)  # type: ignore[misc]
 
     def _load(self) -> bool | None:
         again, self._asked_again = self._asked_again, False
-        tape = self.tape
-        if tape.leads(self) and not again:
-            tape.turn()
-        if tape.ended:
+        replay = self.replay
+        if replay.leads(self) and not again:
+            replay.turn()
+        if replay.ended:
             return False
-        if not again and tape.wants(self.symbol):
+        if not again and replay.wants(self.symbol):
             found = super()._load()  # type: ignore[misc]
             if found:
-                tape.hold(self.symbol, self._read_bar())
+                replay.hold(self.symbol, self._read_bar())
             elif found is False:
-                tape.leave(self.symbol)
-        row = tape.take(self.symbol)
+                replay.leave(self.symbol)
+        row = replay.take(self.symbol)
         if row is None:
             return None
         self._write_bar(row)

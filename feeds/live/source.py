@@ -31,9 +31,9 @@ _EVENTS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSource:
-    """Name the series to follow: bars that open from `first` (UTC ms) on; `settled` is the last funding known.
+    """The series to follow: bars that open from `first` (UTC ms) on; `settled` is the last known settlement.
 
-    `speed` is how many times as fast as the machine's the exchange's clock runs, 1 but for a loopback exchange.
+    `speed` is the speed of the exchange's clock relative to the machine's: 1, except for a loopback exchange.
     """
 
     instrument: Instrument
@@ -50,7 +50,7 @@ class LiveSource:
 
 
 class LiveThread:
-    """Run a live source until `stop`; its bars, notices and its end by an error come through `queue`."""
+    """Run a live source until `stop`; bars, notices and a final error arrive in `queue`."""
 
     def __init__(self, source: LiveSource, size: int) -> None:
         self.queue = LiveQueue(size)
@@ -65,19 +65,19 @@ class LiveThread:
         self._running.wait()
 
     def stop(self) -> None:
-        """End the thread, having closed its connections and stored what was received."""
+        """Stop the thread; it first closes its connections and stores all received rows."""
         if not self._thread.is_alive():
             return
-        with suppress(RuntimeError):  # it is ending by itself
+        with suppress(RuntimeError):  # the loop is already closing
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_STOP_SECONDS)
         if self._thread.is_alive():
-            _log.error("%s does not end; it is left behind", self._thread.name)
+            _log.error("%s did not stop in time and is abandoned", self._thread.name)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._until_stopped())
-        except Exception as error:  # whatever it is, it must reach the thread that trades
+        except Exception as error:  # every error must reach the trading thread
             self.queue.fail_or_add(Failed(error))
 
     async def _until_stopped(self) -> None:
@@ -94,7 +94,7 @@ class LiveThread:
 
 
 async def _follow(source: LiveSource, queue: LiveQueue) -> None:
-    """Deliver until cancelled, in spite of bans."""
+    """Deliver bars until cancelled; after a ban, pause and go on."""
     clock = ExchangeClock(source.speed)
     store = LiveStore(source.data_dir, source.exchange, source.instrument.symbol, source.timeframe)
     extras = Extras(
@@ -121,7 +121,7 @@ async def _follow(source: LiveSource, queue: LiveQueue) -> None:
 
 
 async def _connected(source: LiveSource, clock: ExchangeClock, bars: LiveBars, store: LiveStore) -> None:
-    # Few and quick attempts: the bars themselves are patient, and say meanwhile that they are disconnected.
+    # Few, quick attempts: LiveBars retries on its own and reports DISCONNECTED meanwhile.
     retry = Retry(attempts=3, base=0.3 / source.speed, cap=2.0 / source.speed)
     events: asyncio.Queue[StreamEvent] = asyncio.Queue(_EVENTS)
     exchange = find_exchange(source.exchange)
@@ -149,7 +149,7 @@ async def _connected(source: LiveSource, clock: ExchangeClock, bars: LiveBars, s
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return the error of the task that failed; the others were cancelled for it."""
+    """Return the error of the task that failed; the others were only cancelled."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

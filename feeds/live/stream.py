@@ -1,8 +1,8 @@
-"""Candles from the websocket, from one connection after the other.
+"""Websocket candles of one instrument, with checks, deadlines and automatic reconnection.
 
-ccxt's client dials, pings and closes. Its own reading of candles is left out: it drops `confirm`, hides gaps after a
-new connection, and one broken frame stops it without a word. Here every frame is checked, every wait has a deadline,
-and on any doubt the connection is closed and dialled again; what was missed meanwhile is not this module's business.
+ccxt's client connects, pings and closes. Its parsing of candles is not used: it drops `confirm`, hides gaps after a
+reconnection, and stops silently at a broken frame. Here every frame is checked and every wait has a deadline. After any
+error the connection is closed and opened again. Missed candles are not recovered here; `LiveBars` requests them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _CLOSE_SECONDS = 5.0
 
 
 class _Doubt(Exception):
-    """Something about the connection is not as it should be."""
+    """The connection failed, or can no longer be trusted."""
 
 
 class _Up:
@@ -36,9 +36,9 @@ class _Up:
 
 
 class _Socket(ProClient):
-    """Hand over every frame as it came, and how the connection began and ended; one connection after the other.
+    """Pass on every raw frame, and the start and end of the connection; one connection at a time.
 
-    A client of ccxt weighs a megabyte, so there is one for all connections of a stream.
+    A ccxt client takes a megabyte of memory, so all connections of a stream share one.
     """
 
     _current: Any = None
@@ -54,8 +54,8 @@ class _Socket(ProClient):
             try:
                 read(data)
             except (ValueError, RecursionError) as error:
-                # Raised any further it would end ccxt's receive loop.
-                self._hear(client, Malformed(f"a frame that is no JSON: {error}"))
+                # If it were raised further, ccxt's receive loop would end.
+                self._hear(client, Malformed(f"expected JSON, found another frame: {error}"))
 
         client.handle_text_or_binary_message = guarded
         client.connect(self.session)
@@ -64,14 +64,14 @@ class _Socket(ProClient):
         await self._current.send(message)
 
     async def leave(self) -> None:
-        """Close the connection; it may be half dead, and nobody waits long for its good-bye."""
+        """Close the connection; wait only a few seconds for the closing handshake."""
         session, self._current = self.session, None
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self.close()
         finally:
-            # Out of patience, or stopped while waiting: what it holds is let go all the same.
+            # Release the resources also after a timeout or a cancellation.
             self.session = None
             self.clients.clear()
             if session is not None:
@@ -96,13 +96,13 @@ class _Socket(ProClient):
         self._hear(client, _Doubt(f"the exchange closed the connection ({error})"))
 
     def _hear(self, client: Any, what: Any) -> None:
-        # What an earlier connection still has to say is no news of this one.
+        # Ignore frames of an earlier connection.
         if client is self._current:
             self._heard(what)
 
 
 class KlineStream:
-    """Push the candles of one instrument to `emit` for ever, `Connected` and `Lost` in between."""
+    """Pass the candles of one instrument to `emit` without end, and `Connected` and `Lost` events in between."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class KlineStream:
         self._emit = emit
 
     async def run(self) -> None:
-        """Dial, listen, and dial again, at growing intervals while no candle closes on the connection."""
+        """Connect, listen and reconnect; the pauses grow until a connection delivers a closed candle."""
         attempt, socket = 0, make_client(_Socket, self._rules, self._access)
         while True:
             self._useful = False
@@ -140,7 +140,7 @@ class KlineStream:
         try:
             socket.dial(self._stream, self._instrument.category, lambda frame: _put(inbox, frame))
             if not isinstance(await self._next(inbox, self._settings.connect, "a connection"), _Up):
-                raise _Doubt("the exchange talked before the connection was open")
+                raise _Doubt("received a frame before the connection was open")
             await self._subscribe(socket, inbox)
             await self._emit(Connected())
             await self._listen(inbox)
@@ -171,15 +171,15 @@ class KlineStream:
             async with asyncio.timeout(seconds):
                 frame = await inbox.get()
         except TimeoutError:
-            raise _Doubt(f"waited {seconds:.3g} s in vain for {what}") from None
+            raise _Doubt(f"expected {what} within {seconds:.3g} s, received none") from None
         if isinstance(frame, _Doubt | Malformed):
             raise frame
         if inbox.qsize() >= _INBOX:
-            raise _Doubt("frames came faster than they were taken")
+            raise _Doubt("frames arrived faster than they were processed")
         return frame
 
 
 def _put(inbox: "asyncio.Queue[Any]", frame: Any) -> None:
-    # A full inbox is noticed by its reader, which then gives the connection up.
+    # The reader notices a full inbox and closes the connection.
     with suppress(asyncio.QueueFull):
         inbox.put_nowait(frame)

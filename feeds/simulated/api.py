@@ -1,4 +1,4 @@
-"""Simulated markets of known law: same seed, same bytes; more bars keep the first ones."""
+"""Simulated markets with a known return distribution; the same seed gives the same first bars for any length."""
 
 import math
 from urllib.parse import parse_qsl, urlencode
@@ -12,11 +12,11 @@ from ..bars.joins import join_funding
 from ..bars.timeframes import to_ms
 from ..bars.times import iso, parse_time
 from ..errors import BadSource
-from .processes import LAWS, OPTIONS, Floats, ar1_path, generator, make_law
+from .processes import OPTIONS, PROCESSES, Floats, ar1_path, generator, make_process
 
 __all__ = ["MARKETS", "expected_return", "simulate"]
 
-MARKETS = tuple(LAWS)
+MARKETS = tuple(PROCESSES)
 
 _HOUR = 3_600_000
 _SETTLEMENT = 8 * _HOUR
@@ -33,19 +33,19 @@ def simulate(
     timeframe: str = "1h",
     start: str | int = _START,
     symbol: str | None = None,
-    **law: float,
+    **parameters: float,
 ) -> pd.DataFrame:
     """Return canonical bars of the market `name`: random_walk, ar1, regimes or planted.
 
     Each bar opens at the previous close; highs and lows are those of a Brownian bridge at the bar's
     volatility; volume follows volatility; funding settles every 8 hours, slowly varying around 5e-5; open
-    interest drifts. The other keywords are parameters of the law (see `feeds.simulated.processes`), e.g. phi=-0.2.
+    interest drifts. The other keywords are parameters of the process (see `feeds.simulated.processes`), e.g. phi=-0.2.
 
     Raises:
         BadSource: unknown market or parameter, or a value out of its range.
         BadTimeframe: unknown timeframe.
     """
-    rule = make_law(name, **law)
+    rule = make_process(name, **parameters)
     seed = _integer("seed", seed, 0, 2**63 - 1)
     bars = _integer("bars", bars, 1, _MAX_BARS)
     step, begin = to_ms(timeframe), parse_time(start)
@@ -58,7 +58,7 @@ def simulate(
     frame.attrs = {"timeframe": timeframe}
     frame = join_funding(frame, _funding(seed, int(times[0]), int(times[-1])))
     frame["open_interest"] = _open_interest(seed, bars, step)
-    drawn = {key: getattr(rule, key) for key in law}
+    drawn = {key: getattr(rule, key) for key in parameters}
     query = urlencode(
         {"seed": seed, "bars": bars, "timeframe": timeframe, "start": iso(begin), **drawn}, safe=":"
     )
@@ -67,11 +67,11 @@ def simulate(
     )
 
 
-def expected_return(frame: pd.DataFrame, market: str | None = None, **law: float) -> Floats:
-    """Return the law's exact E[r_{t+1} | bars up to t], log-return per bar [T], for a simulated frame.
+def expected_return(frame: pd.DataFrame, market: str | None = None, **parameters: float) -> Floats:
+    """Return the exact E[r_{t+1} | bars up to t] of a simulated frame, log-return per bar [T].
 
-    The law is read from `frame.attrs["source"]` unless `market` (and its parameters) name it. Rows whose
-    expectation depends on bars cut off before the frame's first one are NaN.
+    The process is read from `frame.attrs["source"]` unless `market` (and its parameters) name it. Rows whose
+    expectation depends on bars before the frame's first one are NaN.
 
     Raises:
         BadSource: the frame names no simulated market, or was resampled.
@@ -79,10 +79,10 @@ def expected_return(frame: pd.DataFrame, market: str | None = None, **law: float
     step = to_ms(frame.attrs["timeframe"])
     start: int | None = None
     if market is None:
-        market, law, start, drawn = _law_of(frame)
+        market, parameters, start, drawn = _process_of(frame)
         if drawn != step:
-            raise BadSource("the law is that of the simulated bars; this frame was resampled")
-    rule = make_law(market, **law)
+            raise BadSource("expected the simulated bars, found a resampled frame; pass the original frame")
+    rule = make_process(market, **parameters)
     returns = np.log(frame["close"].to_numpy() / frame["open"].to_numpy())
     expected = rule.expected(returns, step / _HOUR)
     if start is not None and int(frame["timestamp"].iloc[0]) != start:
@@ -90,15 +90,15 @@ def expected_return(frame: pd.DataFrame, market: str | None = None, **law: float
     return expected
 
 
-def _law_of(frame: pd.DataFrame) -> tuple[str, dict[str, float], int, int]:
+def _process_of(frame: pd.DataFrame) -> tuple[str, dict[str, float], int, int]:
     source = str(frame.attrs.get("source", ""))
     scheme, _, rest = source.partition(":")
     if scheme != "simulated":
         raise BadSource(f"expected bars of a simulated market, found source {source!r}; name the market")
     name, _, query = rest.partition("?")
     options = dict(parse_qsl(query))
-    law = {key: float(value) for key, value in options.items() if key not in OPTIONS}
-    return name, law, parse_time(options["start"]), to_ms(options["timeframe"])
+    parameters = {key: float(value) for key, value in options.items() if key not in OPTIONS}
+    return name, parameters, parse_time(options["start"]), to_ms(options["timeframe"])
 
 
 def _prices(seed: int, returns: Floats, volatility: Floats) -> dict[str, Floats]:

@@ -1,9 +1,9 @@
-"""Laws of simulated markets: how the next log-return is drawn, and what it is on average.
+"""Stochastic processes of simulated log-returns, with their exact conditional expectations.
 
-Every law is a frozen dataclass; `sigma` is the standard deviation of an HOURLY log-return, a bar of h hours
+Every process is a frozen dataclass; `sigma` is the standard deviation of an HOURLY log-return, a bar of h hours
 has sigma sqrt(h). `draw` gives log-returns and the volatility they were drawn with; `expected` gives the
-exact E[r_{t+1} | bars up to t]. One seed gives all laws the same Gaussian draws, so that two laws can be
-compared on the same noise; take different seeds for markets that should be independent.
+exact E[r_{t+1} | bars up to t]. With the same seed all processes use the same Gaussian draws, so that they can be
+compared on the same noise; use different seeds for independent markets.
 """
 
 import dataclasses
@@ -21,27 +21,27 @@ from ..errors import BadSource
 
 __all__ = [
     "AR1",
-    "LAWS",
     "OPTIONS",
+    "PROCESSES",
     "Floats",
-    "Law",
     "Planted",
+    "Process",
     "RandomWalk",
     "Regimes",
     "ar1_path",
     "generator",
-    "make_law",
+    "make_process",
 ]
 
 Floats = NDArray[np.float64]
 
-# What every simulated market takes besides the parameters of its law.
+# Options that every simulated market takes besides the parameters of its process.
 OPTIONS = ("seed", "bars", "timeframe", "start", "symbol")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law(ABC):
-    """Hold what all laws share.
+class Process(ABC):
+    """Base class of all processes.
 
     Attributes:
         sigma: standard deviation of an hourly log-return.
@@ -54,7 +54,7 @@ class Law(ABC):
 
     @property
     def memory(self) -> int:
-        """Return the number of latest bars that the expectation looks at."""
+        """Return how many of the latest bars the expectation depends on."""
         return 1
 
     @abstractmethod
@@ -67,8 +67,8 @@ class Law(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomWalk(Law):
-    """Draw independent Gaussian log-returns: nothing can be known about the next one."""
+class RandomWalk(Process):
+    """Independent Gaussian log-returns: the next one cannot be forecast."""
 
     def draw(self, seed: int, bars: int, hours: float) -> tuple[Floats, Floats]:
         volatility = np.full(bars, self.sigma * math.sqrt(hours))
@@ -79,7 +79,7 @@ class RandomWalk(Law):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AR1(Law):
+class AR1(Process):
     """Draw r_t = phi r_{t-1} + s e_t: momentum for phi > 0, reversal for phi < 0.
 
     Attributes:
@@ -102,11 +102,11 @@ class AR1(Law):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regimes(Law):
+class Regimes(Process):
     """Switch between quiet, normal and stressed volatility, itself stochastic, with symmetric jumps.
 
-    There is much structure and no edge: the expected log-return is zero at every bar. The unconditional
-    standard deviation is `sigma`.
+    The volatility can be forecast, but the expected log-return is zero at every bar. The unconditional standard
+    deviation is `sigma`.
 
     Attributes:
         stay: probability that a regime lasts another bar.
@@ -150,13 +150,13 @@ class Regimes(Law):
     def _regimes(self, seed: int, bars: int) -> NDArray[np.int64]:
         draws = _uniform(seed, "regimes", bars)
         leaves = draws > self.stay
-        # A leaving regime moves one or two places round the circle of three with equal chance.
+        # When a regime ends, each of the two others follows with equal probability.
         moves = np.where(leaves, np.where(draws > (1 + self.stay) / 2, 2, 1), 0)
         return (1 + np.cumsum(moves)) % 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planted(Law):
+class Planted(Process):
     """Plant an edge: r_{t+1} = edge s tanh(z_t) + v_{t+1} e, z_t the standardised trailing log-return.
 
     z_t = (r_{t-window+1} + ... + r_t) / (s sqrt(window)); returns before the first bar count as zero. v is s
@@ -205,27 +205,32 @@ class Planted(Law):
         return np.asarray(self.edge * scale * np.tanh(trailing / (scale * math.sqrt(self.window))))
 
 
-LAWS: dict[str, type[Law]] = {"ar1": AR1, "planted": Planted, "random_walk": RandomWalk, "regimes": Regimes}
+PROCESSES: dict[str, type[Process]] = {
+    "ar1": AR1,
+    "planted": Planted,
+    "random_walk": RandomWalk,
+    "regimes": Regimes,
+}
 
 
-def make_law(name: str, **parameters: float) -> Law:
-    """Return the law called `name` with the given parameters.
+def make_process(name: str, **parameters: float) -> Process:
+    """Return the process called `name` with the given parameters.
 
     Raises:
-        BadSource: no such law, no such parameter, or a value out of its range.
+        BadSource: the name or a parameter is unknown, or a value is out of range.
     """
-    if name not in LAWS:
+    if name not in PROCESSES:
         raise BadSource(
-            f"unknown simulated market {name!r}{did_you_mean(name, LAWS, 0.5)}; known: {', '.join(LAWS)}"
+            f"unknown simulated market {name!r}{did_you_mean(name, PROCESSES, 0.5)}; known: {', '.join(PROCESSES)}"
         )
-    fields = {field.name: field.type for field in dataclasses.fields(LAWS[name])}
+    fields = {field.name: field.type for field in dataclasses.fields(PROCESSES[name])}
     known = [*OPTIONS, *fields]
     for key in parameters:
         if key not in fields:
             raise BadSource(
                 f"market {name!r} has no option {key!r}{did_you_mean(key, known, 0.5)}; it has {', '.join(known)}"
             )
-    return LAWS[name](**{key: _number(key, value, fields[key]) for key, value in parameters.items()})
+    return PROCESSES[name](**{key: _number(key, value, fields[key]) for key, value in parameters.items()})
 
 
 def ar1_path(phi: float, shocks: Floats) -> Floats:
@@ -245,7 +250,7 @@ def _stationary(seed: int, stream: str, bars: int, persistence: float) -> Floats
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
-    """Return the generator of one stream; streams are apart, so that more bars keep the first ones."""
+    """Return the generator of one stream; separate streams keep the first bars equal when more bars are drawn."""
     return np.random.default_rng([seed, *stream.encode()])
 
 
@@ -269,7 +274,7 @@ def _number(key: str, value: Any, kind: Any) -> Any:
     return number
 
 
-def _within(law: Law, name: str, low: float, high: float) -> None:
-    value = getattr(law, name)
+def _within(process: Process, name: str, low: float, high: float) -> None:
+    value = getattr(process, name)
     if not low <= value <= high:
         raise BadSource(f"expected {name} in [{low:g}, {high:g}], found {value!r}")

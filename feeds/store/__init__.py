@@ -1,4 +1,4 @@
-"""The parquet store: checksummed files a series, atomic and locked, with what each range of time answers for."""
+"""The parquet store of market data: checksummed files per series, atomic writes, locks, and known time ranges."""
 
 from .history import History, stored_name
 from .importing import store_bars

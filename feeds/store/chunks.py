@@ -1,7 +1,7 @@
-"""One parquet file of a series: the rows of a month or a year, and the time that they answer for.
+"""One parquet file of a series (a chunk): the rows of a month or a year, and the time ranges that they cover.
 
-A chunk carries in its metadata who it is, which ranges it covers (a range without rows is a verified hole),
-and a SHA-256 over that and over every value. So a file stands for itself: no index can disagree with it.
+The metadata of a chunk holds its identity, the ranges it covers (a covered range without rows is a verified gap), and a
+SHA-256 over the metadata and all values. No separate index is needed, so none can become inconsistent.
 """
 
 import datetime as dt
@@ -44,12 +44,12 @@ _LABEL = re.compile(r"(19[7-9]\d|2\d{3})(?:-(0[1-9]|1[0-2]))?")
 
 
 class CorruptChunk(FeedError):
-    """Report a chunk whose content is not what was written."""
+    """The content of a chunk differs from what was written."""
 
 
 @dataclass(frozen=True)
 class Period:
-    """Name a calendar year ("2024") or month ("2024-06") and its half-open range in UTC ms."""
+    """A calendar year ("2024") or month ("2024-06") and its half-open range in UTC ms."""
 
     label: str
     start: int
@@ -58,7 +58,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Hold the rows of one period, `timestamp` first, each column [N]; `covered` is sorted and merged."""
+    """The rows of one period, `timestamp` first, each column [N]; `covered` is sorted and merged."""
 
     columns: Columns
     covered: list[Range]
@@ -70,44 +70,44 @@ def periods(start: int, end: int, *, monthly: bool) -> Iterator[Period]:
         return
     first = dt.datetime.fromtimestamp(start // 1000, tz=dt.UTC)
     year, month = first.year, first.month if monthly else 1
-    low = _stamp(year, month)
+    low = _month_start(year, month)
     while low < end:
         label = f"{year:04d}-{month:02d}" if monthly else f"{year:04d}"
         year, month = (year + month // 12, month % 12 + 1) if monthly else (year + 1, 1)
-        high = _stamp(year, month)
+        high = _month_start(year, month)
         yield Period(label, low, high)
         low = high
 
 
 def parse_period(label: str) -> Period | None:
-    """Return the period with that label, None when it is no label."""
+    """Return the period with that label, None if the text is not a label."""
     match = _LABEL.fullmatch(label)
     if match is None:
         return None
-    start = _stamp(int(match[1]), int(match[2] or 1))
+    start = _month_start(int(match[1]), int(match[2] or 1))
     return next(periods(start, start + 1, monthly=match[2] is not None))
 
 
 def encode(chunk: Chunk, identity: Mapping[str, str]) -> bytes:
     """Return the parquet bytes of a chunk; equal chunks give equal bytes.
 
-    `identity` says whose rows these are (exchange, symbol, kind, period).
+    `identity` names the series and period (exchange, symbol, kind, period).
     """
-    stamps = chunk.columns["timestamp"]
+    times = chunk.columns["timestamp"]
     header: dict[str, Any] = {
         **identity,
         "format": _FORMAT,
         "columns": list(chunk.columns),
-        "rows": len(stamps),
-        "first": int(stamps[0]) if len(stamps) else None,
-        "last": int(stamps[-1]) if len(stamps) else None,
+        "rows": len(times),
+        "first": int(times[0]) if len(times) else None,
+        "last": int(times[-1]) if len(times) else None,
         "covered": [list(span) for span in merge(chunk.covered)],
     }
     header["sha256"] = _digest(header, chunk.columns)
     table = pa.table({name: pa.array(values) for name, values in chunk.columns.items()})
     table = table.replace_schema_metadata({_METADATA: json.dumps(header, sort_keys=True)})
     sink = pa.BufferOutputStream()
-    # Stamps a step apart, floats that share their high bytes: smaller than dictionaries, and sooner written.
+    # Regular times and floats with equal high bytes: these encodings are smaller and faster than dictionaries.
     encodings = {
         name: "DELTA_BINARY_PACKED" if name == "timestamp" else "BYTE_STREAM_SPLIT" for name in chunk.columns
     }
@@ -120,12 +120,12 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
     """Return the chunk in `content` after checking identity, columns and checksum.
 
     Raises:
-        CorruptChunk: the bytes are no chunk, another series' chunk, or not what was written.
+        CorruptChunk: the bytes are not a chunk, belong to another series, or have changed since they were written.
     """
     if content[:4] != _MAGIC or content[-4:] != _MAGIC:
         raise CorruptChunk("not a whole parquet file")
     try:
-        # `pq.read_table` would start threads, with which a process that forks may abort at its end.
+        # `pq.read_table` would start threads; a process that then forks may abort at exit.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         found = table.column_names  # decoded here, where damaged text is expected
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
@@ -144,7 +144,7 @@ def chunk_header(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
     """Return a chunk's metadata (rows, first, last, covered ...) without reading or verifying its rows.
 
     Raises:
-        CorruptChunk: the file is no chunk, or another series' chunk.
+        CorruptChunk: the file is not a chunk, or belongs to another series.
     """
     try:
         schema = pq.read_schema(path)
@@ -182,5 +182,5 @@ def _digest(header: Mapping[str, Any], columns: Columns) -> str:
     return digest.hexdigest()
 
 
-def _stamp(year: int, month: int) -> int:
+def _month_start(year: int, month: int) -> int:
     return int(dt.datetime(year, month, 1, tzinfo=dt.UTC).timestamp()) * 1000

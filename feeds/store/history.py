@@ -1,4 +1,4 @@
-"""What the store holds of a symbol: which ranges are missing, and the frame of the rest. No network here."""
+"""Read a symbol's stored history as frames and find its missing ranges, without network access."""
 
 import logging
 import shlex
@@ -20,7 +20,7 @@ __all__ = ["History", "stored_name"]
 _FOREVER = 1 << 62
 _log = logging.getLogger("feeds")
 _DAY_MS = 86_400_000
-# What may lack at the end without harm: settlements stand on full hours, open interest holds for a day.
+# Rows that may be missing at the end: settlements are at full hours, open interest is valid for a day.
 _TAIL_MS = {"funding": 3_600_000, "open_interest": _DAY_MS}
 
 
@@ -36,7 +36,7 @@ def stored_name(data_dir: str | Path, exchange: str, symbol: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """See the stored bars of a symbol and what belongs to them; ranges are half-open, in UTC ms."""
+    """The stored bars, funding and open interest of a symbol; ranges are half-open, in UTC ms."""
 
     data_dir: Path
     exchange: str
@@ -46,11 +46,11 @@ class History:
     open_interest: bool
 
     def span(self, since: int | None, until: int | None) -> Range:
-        """Return the range asked for on the grid of the bars, its open ends filled in from what is stored.
+        """Return the requested range on the grid of the bars; a missing end is taken from the stored bars.
 
         Raises:
-            BadSource: nothing is left between the ends.
-            MissingData: an end is open and nothing is stored.
+            BadSource: the range is empty.
+            MissingData: an end is missing and no bars are stored.
         """
         step = to_ms(self.timeframe)
         if since is None or until is None:
@@ -68,7 +68,7 @@ class History:
         return start, end
 
     def missing(self, start: int, end: int) -> dict[str, list[Range]]:
-        """Return what is not stored of [start, end), by kind ("bars", "funding", "open_interest")."""
+        """Return the ranges of [start, end) that are not stored, by kind ("bars", "funding", "open_interest")."""
         lacking = {}
         for kind in self._kinds():
             span = self._needed(kind, start, end)
@@ -80,7 +80,7 @@ class History:
         return lacking
 
     def clip_warmup(self, start: int, since: int) -> int:
-        """Return where in [start, since] the bars begin that are stored up to `since`; say so if it is later."""
+        """Return the start in [start, since] of the stored bars that reach `since`; warn if it is after `start`."""
         if start >= since:
             return start
         lacking = [holes[-1][1] for kind, holes in self.missing(start, since).items() if self._kept(kind)]
@@ -97,16 +97,16 @@ class History:
         return first
 
     def refuse_missing(self, start: int, end: int) -> None:
-        """Make sure that [start, end) can be read without a download; a series never fetched is not missed.
+        """Check that [start, end) can be read without a download; series that were never downloaded are not required.
 
         Raises:
-            MissingData: says which ranges are missing and which command gets them.
+            MissingData: the message names the missing ranges and the command that downloads them.
         """
         for kind, holes in self.missing(start, end).items():
             if not self._kept(kind):
                 continue
             info = series_info(self.data_dir, self._key(kind))
-            # Spans of settlements begin a millisecond after a bar; people and the command line count in seconds.
+            # Ranges of settlements begin a millisecond after a bar; the message uses whole seconds.
             low, high = holes[0][0] // 1000 * 1000, holes[-1][1]
             what = f"{self.timeframe} bars" if kind == "bars" else kind.replace("_", " ")
             stored = (
@@ -120,7 +120,7 @@ class History:
             )
 
     def frame(self, start: int, end: int | None) -> pd.DataFrame:
-        """Return the canonical bars that open in [start, end) with the stored series joined; holes stay.
+        """Return the canonical bars that open in [start, end) with the stored series joined; gaps stay.
 
         Raises:
             MissingData: there is no such bar.
@@ -143,13 +143,13 @@ class History:
         for kind in self._kinds():
             if kind == "bars" or not self._kept(kind):
                 continue
-            # A day more at the front: what held at the first bar was recorded before it.
+            # One more day at the start: the open interest of the first bar was published before it.
             rows = read_series(self.data_dir, self._key(kind), start - _DAY_MS, stop).columns
             bars = joins[kind](bars, pd.DataFrame(dict(rows)))
         return bars
 
     def _kept(self, kind: str) -> bool:
-        """Return whether the series counts: bars always, the others if something of them is stored."""
+        """Return whether the series is used: bars always, the others if any of their rows are stored."""
         return kind == "bars" or bool(series_info(self.data_dir, self._key(kind)).covered)
 
     def _kinds(self) -> list[str]:
@@ -167,7 +167,7 @@ class History:
     def _needed(self, kind: str, start: int, end: int) -> Range:
         step = to_ms(self.timeframe)
         if kind == "funding":
-            # The first bar carries what was settled after the open before it, the last one what was at its own.
+            # The first bar includes settlements after the previous bar's open; the last one those at its own open.
             return start - step + 1, end - step + 1
         if kind == "open_interest":
             # The value as of the first open may have been published before it.

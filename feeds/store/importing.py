@@ -1,4 +1,4 @@
-"""Put bars that came from elsewhere into the store, as if the exchange had delivered them."""
+"""Import bars from other sources into the store, in the form of bars from the exchange."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ __all__ = ["store_bars"]
 def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
     """Store a canonical frame, and its funding and open-interest columns as series of their own.
 
-    Holes stay unknown, so a later fetch asks the exchange for them. Forward-filled bars are not stored:
-    nobody traded them.
+    Gaps stay unknown, so a later fetch requests them from the exchange. Forward-filled bars are not stored: they hold
+    no trades.
 
     Raises:
         StoreError: the store cannot be written.
@@ -40,5 +40,5 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
             known = values != 0.0
             series = {"timestamp": times[known].astype(np.int64), column: values[known]}
             with write_series(data_dir, SeriesKey(exchange, symbol, stored_kind(kind, timeframe))) as writer:
-                # A bar answers for the settlements after the open before it, so the series begins there.
+                # A bar covers the settlements since the previous bar's open, so the series begins there.
                 writer.write(series, (span[0] - step + 1, span[1]))

@@ -1,4 +1,4 @@
-"""Names of stored series: which folder one lives in, and which columns it has."""
+"""Names of stored series: their folders and columns."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ _LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class SeriesKey:
-    """Name a series: `kind` is a timeframe for bars ("1h"), "funding", or e.g. "open_interest_1h", "mark_1h"."""
+    """The name of a series: `kind` is a timeframe for bars ("1h"), "funding", or e.g. "open_interest_1h", "mark_1h"."""
 
     exchange: str
     symbol: str
@@ -72,11 +72,11 @@ def stored_kind(kind: str, timeframe: str) -> str:
 def encode_symbol(symbol: str) -> str:
     """Return a folder name for a symbol: "BTC/USDT:USDT" is "BTC_USDT-USDT".
 
-    Capitals and digits stay, `/` is `_`, `:` is `-`, every other byte is `=XX`: no name can leave its folder,
-    and no two symbols share one, not even where the file system ignores case.
+    Capitals and digits stay, `/` is `_`, `:` is `-`, every other byte is `=XX`. So no name can point outside the store,
+    and no two symbols share a folder, even if the file system ignores case.
 
     Raises:
-        BadSymbol: the symbol is empty, too long for a folder name, or no text.
+        BadSymbol: the symbol is empty, too long for a folder name, or not text.
     """
     try:
         name = "".join(_PLAIN.get(c) or "".join(f"={b:02X}" for b in c.encode()) for c in symbol)
@@ -125,7 +125,7 @@ def series_path(data_dir: str | Path, key: SeriesKey) -> Path:
 
 
 def symbol_folders(data_dir: str | Path) -> Iterator[tuple[Path, str, str]]:
-    """Return the folders of symbols under `data_dir` with exchange and symbol, sorted; others are passed over.
+    """Return the folders of symbols under `data_dir` with exchange and symbol, sorted; other folders are ignored.
 
     Raises:
         StoreError: the folder cannot be read.
@@ -138,7 +138,7 @@ def symbol_folders(data_dir: str | Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def series_folders(data_dir: str | Path) -> Iterator[tuple[Path, SeriesKey]]:
-    """Return the folders under `data_dir` that hold series, sorted; anything else there is passed over.
+    """Return the folders under `data_dir` that hold series, sorted; anything else is ignored.
 
     Raises:
         StoreError: the folder cannot be read.

@@ -12,7 +12,7 @@ __all__ = ["Locked", "file_lock"]
 
 
 class Locked(StoreError):
-    """Report a lock that another process holds."""
+    """Another process holds the lock."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The rules of stored instruments, so that sizing and offline work need no exchange: one checksummed file a symbol."""
+"""Store the trading rules of instruments for offline use: one checksummed file per symbol."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ _LOCK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class StoredInstrument:
-    """Hold an instrument as the exchange described it; `as_of` is when these rules were first seen (UTC ms)."""
+    """An instrument as described by the exchange; `as_of` is when these rules were first seen (UTC ms)."""
 
     exchange: str
     instrument: Instrument
@@ -32,7 +32,7 @@ class StoredInstrument:
 
 
 def write_instrument(data_dir: str | Path, exchange: str, instrument: Instrument, as_of: int) -> bool:
-    """Store an instrument's rules where they are new; return whether other rules were stored before.
+    """Store an instrument's rules if they are new; return whether different rules were stored before.
 
     Raises:
         StoreError: the file cannot be written.

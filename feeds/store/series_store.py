@@ -1,8 +1,7 @@
 """The parquet store: `DATA_DIR/EXCHANGE/SYMBOL/KIND/PERIOD.parquet`, one file a month or a year.
 
-Every file stands for itself (feeds.store.chunks): it says which ranges it answers for, so the store knows what is
-missing, what is a verified hole, and what a download has to ask for. Readers need no lock; a writer holds the
-series' lock.
+Every file states which time ranges it covers (feeds.store.chunks). From these the store knows which ranges are missing,
+which are verified gaps, and what a download has to request. Readers need no lock; a writer holds the series' lock.
 """
 
 import hashlib
@@ -54,7 +53,7 @@ _FOREVER = 1 << 62
 
 @dataclass(frozen=True)
 class SeriesInfo:
-    """Describe a stored series: times in UTC ms, None without rows; `covered` holds half-open ranges."""
+    """A stored series: times in UTC ms, None without rows; `covered` holds half-open ranges."""
 
     key: SeriesKey
     rows: int
@@ -66,7 +65,7 @@ class SeriesInfo:
 
 @dataclass(frozen=True)
 class Damage:
-    """Name a stored file that is not what was written, and why."""
+    """A damaged file of the store, and the reason."""
 
     path: Path
     reason: str
@@ -83,7 +82,7 @@ def read_series(data_dir: str | Path, key: SeriesKey, start: int, end: int) -> C
     folder = series_path(data_dir, key)
     chunks = [_load(folder, key, period) for period in _stored_periods(folder, start, end)]
     if None in chunks:
-        # Under the lock a writer's fresh file cannot be taken for the corrupt one.
+        # The lock keeps a file just replaced by a writer from being moved aside in place of the corrupt one.
         with write_series(data_dir, key) as writer:
             return writer.read(start, end)
     return _slice(folder, key, chunks, start, end)
@@ -116,7 +115,7 @@ class SeriesWriter:
         self._key = key
 
     def write(self, rows: Columns, covered: Range) -> None:
-        """Store the rows of the range `covered` in place of whatever was stored of it.
+        """Store the rows of the range `covered`, replacing all rows stored for it.
 
         Raises:
             StoreError: the rows are not increasing finite values inside `covered`, or cannot be written.
@@ -124,10 +123,10 @@ class SeriesWriter:
         self.write_pages([(rows, covered)])
 
     def write_pages(self, pages: Sequence[tuple[Columns, Range]]) -> None:
-        """Store several pages, each file once; of pages that overlap the later one holds.
+        """Store several pages, writing each file once; where pages overlap, the later page wins.
 
         Raises:
-            StoreError: as `write`; nothing is stored of pages that cannot be right.
+            StoreError: as `write`; if a page is invalid, none is stored.
         """
         names = series_columns(self._key.kind)
         touched: dict[Period, list[tuple[Columns, Range]]] = {}
@@ -142,7 +141,7 @@ class SeriesWriter:
             write_whole(_chunk_path(self._folder, period), encode(chunk, _identity(self._key, period)))
 
     def load(self, period: Period) -> Chunk | None:
-        """Return the stored chunk of a period, None when there is none; a corrupt one is moved aside first.
+        """Return the stored chunk of a period, None if there is none; a corrupt one is moved aside first.
 
         Raises:
             StoreError: the file cannot be read or moved.
@@ -159,7 +158,7 @@ class SeriesWriter:
         return chunk
 
     def read(self, start: int, end: int) -> Chunk:
-        """Return what `read_series` returns, for the holder of the lock.
+        """Return the same as `read_series`, for the holder of the lock.
 
         Raises:
             StoreError: a file cannot be read or moved.
@@ -179,7 +178,7 @@ class SeriesWriter:
 
 
 def list_series(data_dir: str | Path) -> list[SeriesInfo]:
-    """Return every stored series, sorted by exchange, symbol and kind; files that are no chunks are left out.
+    """Return every stored series, sorted by exchange, symbol and kind; files that are not chunks are ignored.
 
     Raises:
         StoreError: the folder cannot be read.
@@ -188,7 +187,7 @@ def list_series(data_dir: str | Path) -> list[SeriesInfo]:
 
 
 def series_info(data_dir: str | Path, key: SeriesKey) -> SeriesInfo:
-    """Return what the headers of a series' files say; one that does not exist has no rows and covers nothing.
+    """Return a series' description from its file headers; a series without files has no rows and covers nothing.
 
     Raises:
         StoreError: the folder cannot be read.
@@ -199,20 +198,20 @@ def series_info(data_dir: str | Path, key: SeriesKey) -> SeriesInfo:
         try:
             headers.append(chunk_header(_chunk_path(folder, period), _identity(key, period)))
         except CorruptChunk:
-            continue  # `check` names it; the rest of the series is still there
-    stamps = [header[edge] for header in headers for edge in ("first", "last") if header["rows"]]
+            continue  # `check` reports it; the rest of the series is usable
+    times = [header[edge] for header in headers for edge in ("first", "last") if header["rows"]]
     return SeriesInfo(
         key,
         rows=sum(header["rows"] for header in headers),
-        first=min(stamps, default=None),
-        last=max(stamps, default=None),
+        first=min(times, default=None),
+        last=max(times, default=None),
         covered=merge([*_empty_ranges(folder), *((a, b) for h in headers for a, b in h["covered"])]),
         path=folder,
     )
 
 
 def check(data_dir: str | Path) -> list[Damage]:
-    """Return every damaged file of the store, having read all of it; nothing is changed.
+    """Read the whole store and return every damaged file; nothing is changed.
 
     Raises:
         StoreError: the folder or a file cannot be read.
@@ -220,7 +219,8 @@ def check(data_dir: str | Path) -> list[Damage]:
     damages = []
     for folder, key in series_folders(data_dir):
         damages += [
-            Damage(path, "moved aside earlier; `fetch` has to get it again") for path in _corrupt(folder)
+            Damage(path, "moved aside earlier; run `scorenet fetch` to download it again")
+            for path in _corrupt(folder)
         ]
         for period in _stored_periods(folder, 0, _FOREVER):
             path = _chunk_path(folder, period)
@@ -232,7 +232,7 @@ def check(data_dir: str | Path) -> list[Damage]:
 
 
 def _corrupt(folder: Path) -> list[Path]:
-    """Return the quarantined files whose place is still empty."""
+    """Return the moved-aside files that have not been replaced yet."""
     return [path for path in sorted(folder.glob("*.corrupt")) if not path.with_suffix("").exists()]
 
 
@@ -261,7 +261,7 @@ def _stored_periods(folder: Path, start: int, end: int) -> list[Period]:
 
 
 def _empty_ranges(folder: Path) -> list[Range]:
-    """Return the noted ranges without rows; a damaged note is none, for it only saves requests."""
+    """Return the ranges recorded as empty; a damaged record is ignored, because it only saves requests."""
     try:
         note = json.loads((folder / _NOTE).read_text("utf-8"))
         if note["sha256"] != _note_digest(note["empty"]):
@@ -298,7 +298,7 @@ def _load(folder: Path, key: SeriesKey, period: Period) -> Chunk | None:
 
 
 def _merged(chunk: Chunk, rows: Columns, span: Range) -> Chunk:
-    """Return the chunk with the rows of `span` in place of its own."""
+    """Return the chunk with its rows in `span` replaced by the new ones."""
     a, b = np.searchsorted(rows["timestamp"], span)
     before, after = np.searchsorted(chunk.columns["timestamp"], span)
     columns = {
@@ -320,10 +320,10 @@ def _slice(folder: Path, key: SeriesKey, chunks: Sequence[Chunk | None], start: 
 
 
 def _check_rows(rows: Columns, names: Sequence[str], covered: Range) -> None:
-    stamps = rows["timestamp"]
-    if list(rows) != list(names) or any(len(values) != len(stamps) for values in rows.values()):
+    times = rows["timestamp"]
+    if list(rows) != list(names) or any(len(values) != len(times) for values in rows.values()):
         raise StoreError(f"expected columns {', '.join(names)} of one length, found {', '.join(rows)}")
-    if len(stamps) and (stamps[0] < covered[0] or stamps[-1] >= covered[1] or np.any(np.diff(stamps) <= 0)):
+    if len(times) and (times[0] < covered[0] or times[-1] >= covered[1] or np.any(np.diff(times) <= 0)):
         raise StoreError(f"expected increasing timestamps inside [{covered[0]}, {covered[1]})")
     if not all(np.isfinite(values).all() for values in rows.values()):
         raise StoreError("expected finite values")

@@ -1,4 +1,4 @@
-"""`scorenet check-model`: measure a model, judge the figures, write the page."""
+"""`scorenet check-model`: compute a model's held-out metrics, judge them, and write an HTML page."""
 
 from .model import check_model
 from .text import format_check

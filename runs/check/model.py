@@ -1,4 +1,4 @@
-"""`scorenet check-model`: measure a model, say what the figures mean, and write check.json and check.html."""
+"""`scorenet check-model`: compute a model's held-out metrics and write check.json and check.html."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ _FEWEST_ROWS = 64
 
 
 def default_folder(model_dir: str | Path) -> Path:
-    """Return where a check goes that was told nothing: into the model's folder, which it leaves loadable."""
+    """Return the default output folder: `check` inside the model's folder; the model stays loadable."""
     return Path(model_dir) / "check"
 
 
 def check_model(
     model_dir: str | Path, sources: Sequence[str], out: str | Path | None, options: LoadOptions
 ) -> dict[str, Any]:
-    """Check a model on bars, or on its own samples where there are none; return what check.json holds.
+    """Check a model on bars, or on its own samples if no bars are given; return the content of check.json.
 
     Raises:
         CheckpointError: if the model cannot be used.
-        FeedError: when the bars cannot be had.
-        ScorenetError: when they are too few, or lack what the model needs.
+        FeedError: when the bars cannot be loaded.
+        ScorenetError: when there are too few bars, or a column that the model needs is missing.
         UnwritableRun: when the folder cannot be written.
     """
     model = ScoreModel.load(model_dir)
     folder = default_folder(model_dir) if out is None else Path(out)
     if folder.is_file():
-        raise UnwritableRun(f"{folder} is a file; --out names a folder")
+        raise UnwritableRun(f"expected --out to name a folder, found the file {folder}; choose another --out")
     found = _on_bars(model, sources, options) if sources else _on_samples(model)
     content = plain(
         {
@@ -116,7 +116,7 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions) ->
 
 
 def _rows(model: ScoreModel, market: Market) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return states [N, F], outcomes [N, H] and bar times [N]; the warm-up has none."""
+    """Return states [N, F], outcomes [N, H] and bar times [N], without the warm-up bars."""
     x = model.features.compute(market.bars, market.step_ms)
     volatility = model.features.volatility(market.bars)
     close = np.asarray(market.bars["close"], dtype=np.float64)
@@ -132,7 +132,7 @@ def _forward(model: ScoreModel, x: np.ndarray, y: np.ndarray, horizon: int) -> d
 
 
 def _seen(model: ScoreModel, markets: Sequence[Market], times: Sequence[np.ndarray]) -> float:
-    """Return the share of rows of the model's own symbols from before the end of what trained and calibrated it."""
+    """Return the share of rows of the model's symbols before the end of its training and calibration spans."""
     spans = [model.info[name] for name in ("training_span", "calibration_span") if name in model.info]
     if not spans:
         return 0.0

@@ -1,4 +1,4 @@
-"""check.html: the figures of a model check as one page that loads nothing."""
+"""check.html: the metrics of a model check as one self-contained page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["render_check"]
 _SIGMA_MARKS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _WIDE_RIGHT = Frame(HALF.width, HALF.height, 150)
 _KEY = (
-    ("dsm_loss", "DSM loss", "1 a dimension: knows nothing"),
+    ("dsm_loss", "DSM loss", "per dimension; 1: noise not predicted"),
     ("score_accuracy", "Score accuracy", "correlation with its target"),
     ("density_calibration", "Density calibration", "largest gap; 0 is best"),
 )
@@ -92,7 +92,7 @@ def _explained(by_sigma: Sequence[Mapping[str, float]]) -> str:
         _curve("", by_sigma, "explained_variance", "strategy", area=True),
     ]
     chart = _by_sigma(curves, by_sigma, "Explained variance by noise level", _percent, BARE)
-    note = "What the denoiser explains of what the best Gaussian leaves, by noise level."
+    note = "Share of the best Gaussian denoiser's loss that the model removes, by noise level."
     return panel("Explained variance", chart, note=note, name="explained", wide=False)
 
 
@@ -103,9 +103,7 @@ def _losses(by_sigma: Sequence[Mapping[str, float]]) -> str:
         _curve("Asymmetry", by_sigma, "asymmetry", "slippage"),
     ]
     chart = _by_sigma(curves, by_sigma, "Denoising loss and Jacobian asymmetry", _number, _WIDE_RIGHT)
-    note = (
-        "DSM loss a dimension, 1 = noise not told from data; and how far the score is from being a gradient."
-    )
+    note = "DSM loss per dimension (1: noise not predicted), and how far the score is from being a gradient."
     return panel("Denoising loss", chart, note=note, name="losses", wide=False)
 
 
@@ -137,7 +135,7 @@ def _coverage(ranks: Mapping[str, Any] | None) -> str:
     chart = time_chart(
         curves, _percent, title="Coverage of density ranks", frame=HALF, limits=(0.0, 1.02), ticks=ticks
     )
-    note = "Share of bars with a density rank up to each level: on the grey line the rank means what it says."
+    note = "Share of bars with a density rank up to each level; the grey line is perfect calibration."
     return panel("Coverage", chart, note=note, name="coverage", wide=False)
 
 
@@ -155,7 +153,7 @@ def _pit(forward: Mapping[str, Any]) -> str:
         css=["plain"] * len(shares),
         level=(1 / len(shares), "calibrated"),
     )
-    note = f"Where the outcome of the next {esc(horizon)} bars fell in p(y | x): level columns are right."
+    note = f"Where the outcome of the next {esc(horizon)} bars fell in p(y | x): equal columns are ideal."
     return panel("Forward returns, PIT", chart, note=note, name="pit", wide=False)
 
 
@@ -172,9 +170,9 @@ def _gates(gates: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    note = "Share of bars that the gate rejects: with ranks of the calibration span, and with the adaptive threshold."
+    note = "Share of bars rejected as out of distribution: with the fixed and with the adaptive threshold."
     return panel(
-        "Gates",
+        "Rejected bars",
         table(["Symbol, nominal", "Split-conformal", "one s.e.", "Adaptive"], rows),
         note=note,
         name="gates",
@@ -199,9 +197,7 @@ def _forward(forward: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    note = (
-        "In volatility units of the horizon; CVaR: what it expects beyond its 5 % quantile, beside what came."
-    )
+    note = "In volatility units of the horizon; CVaR: expected mean below the 5 % quantile, next to the actual mean."
     return panel(
         "Forward returns", table(["Horizon", *(label for _, label in keys)], rows), note=note, name="forward"
     )
@@ -218,7 +214,7 @@ def _stein(identities: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in identities
     ]
-    note = "Identities that the score of a density satisfies on its own rows; z near 1 is chance."
+    note = "Identities that the true score satisfies on its own rows; z near 1 is within chance."
     return panel(
         "Stein identities",
         table(["Identity", "Gap", "Standard error", "z"], rows),
@@ -236,7 +232,7 @@ def _routes(routes: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in routes
     ]
-    note = "Ways to the same log-density, nats; heat is the reference, per_bar the net that every bar calls."
+    note = "Methods for the same log-density, nats; heat is the reference, per_bar the net used at every bar."
     return panel(
         "Density routes",
         table(["Routes", "Bias", "RMS", "Correlation"], rows),
@@ -296,7 +292,7 @@ def _number(value: object) -> str:
 
 
 def _writer(values: NDArray[np.float64]) -> Callable[[float], str]:
-    """Return how to write numbers of which `values` are some, so that the marks of an axis differ."""
+    """Return a number format for an axis with these `values`, such that its labels differ."""
     spread = float(np.ptp(values))
     digits = 3 if spread == 0 else min(max(1 - math.floor(math.log10(spread)), 3), 6)
     return lambda value: f"{value:.{digits}f}".replace("-", "−")

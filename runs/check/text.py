@@ -1,4 +1,4 @@
-"""What `scorenet check-model` prints."""
+"""The terminal output of `scorenet check-model`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ __all__ = ["format_check"]
 
 
 def format_check(content: Mapping[str, Any]) -> str:
-    """Return the check as text for a terminal: key metrics, tables, findings, where the page is."""
+    """Return the check as text for a terminal: key metrics, tables, findings and the path of the page."""
     score = content["score"]
     on = "its own samples" if content["measured_on"] == "samples" else " – ".join(content["span"])
     parts = [
         format_mapping({"model": content["model"]["path"], "measured on": on, "rows": score["rows"]}),
         format_mapping(content["key_metrics"]),
         _titled("Score by noise level", score["by_sigma"]),
-        _titled("Stein identities: z near 1 is chance", score["stein"]),
-        _titled("Density routes, nats: heat is the reference, per_bar what every bar calls", score["routes"]),
+        _titled("Stein identities: z near 1 is within chance", score["stein"]),
+        _titled(
+            "Density routes, nats: heat is the reference, per_bar the net used at every bar", score["routes"]
+        ),
     ]
     gates = [
         {"symbol": symbol, **row} for symbol, rows in (content.get("gates") or {}).items() for row in rows
     ]
     if gates:
-        parts.append(_titled("Gates: share of bars rejected, beside the level promised", gates))
+        parts.append(_titled("Share of bars rejected as out of distribution, by nominal level", gates))
     marks = [f"{'ok ' if verdict['good'] else '!  '} {verdict['text']}" for verdict in content["verdicts"]]
     parts += ["\n".join(marks), f"page  {content['page']}"]
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""What the figures of a model check mean, in plain words, and whether each is as it should be."""
+"""Findings of a model check in plain words, each marked good or bad."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 __all__ = ["Verdict", "judge"]
 
 _LARGE_Z = 4.0
-_LARGE_GAP = 0.1  # of a Stein identity, relative: whatever its z, a smaller one moves no decision
+_LARGE_GAP = 0.1  # of a Stein identity, relative; a smaller gap changes no decision, whatever its z
 _ROUTES_APART = 0.3  # nats
 _KNOWN_BY_CLASSIFIER = 0.6
 _ASYMMETRIC = 0.2
@@ -16,14 +16,14 @@ _MISCALIBRATED = 0.05
 
 
 class Verdict(NamedTuple):
-    """One finding: whether it is as it should be, and a sentence."""
+    """One finding: whether it is good, and a sentence."""
 
     good: bool
     text: str
 
 
 def judge(content: Mapping[str, Any]) -> list[Verdict]:
-    """Return the findings of a check from the content of check.json, what is wrong first."""
+    """Return the findings from the content of check.json, bad ones first."""
     found = [*_score(content["score"]), *_density(content["score"])]
     if content["measured_on"] == "bars":
         found += [*_bars(content), *_forward(content["forward"])]
@@ -45,7 +45,7 @@ def _score(score: Mapping[str, Any]) -> Iterator[Verdict]:
     best = max(score["by_sigma"], key=lambda row: row["explained_variance"])
     yield Verdict(
         best["explained_variance"] > 0,
-        f"It tells noise from data {abs(best['explained_variance']):.1%} "
+        f"It predicts the noise {abs(best['explained_variance']):.1%} "
         f"{'better' if best['explained_variance'] > 0 else 'worse'} than the best Gaussian at sigma "
         f"{best['sigma']:.2g}, its best level.",
     )
@@ -65,8 +65,8 @@ def _density(score: Mapping[str, Any]) -> Iterator[Verdict]:
             near = row["rms"] <= 2 * _ROUTES_APART
             yield Verdict(
                 near,
-                f"The density that every bar calls is {'only ' if near else ''}{row['rms']:.2f} nat (rms) off its "
-                "reference route.",
+                f"The density used at every bar is {'only ' if near else ''}{row['rms']:.2f} nat (rms) off the "
+                "reference method.",
             )
         elif other == "flow":
             near = row["rms"] <= _ROUTES_APART
@@ -78,7 +78,7 @@ def _density(score: Mapping[str, Any]) -> Iterator[Verdict]:
     auc = score["two_sample"]["auc"]
     yield Verdict(
         auc <= _KNOWN_BY_CLASSIFIER,
-        f"Boosted trees tell its samples from these rows with an AUC of {auc:.2f} (0.5: not at all).",
+        f"Boosted trees distinguish its samples from these rows with an AUC of {auc:.2f} (0.5: not at all).",
     )
 
 
@@ -87,17 +87,17 @@ def _bars(content: Mapping[str, Any]) -> Iterator[Verdict]:
         yield Verdict(
             False,
             f"{content['seen_in_training']:.0%} of these bars trained or calibrated the model: "
-            "the figures flatter it. Use --since to check it on later bars.",
+            "the metrics are too optimistic. Use --since to check it on later bars.",
         )
     ranks = content["ranks"]
     gap = ranks["density_calibration"]
     yield Verdict(
         gap <= _MISCALIBRATED,
-        f"Density ranks are off by {gap:.1%} at most; at 5 % the plain gate rejects "
+        f"Density ranks are off by {gap:.1%} at most; at 5 % the fixed threshold rejects "
         f"{ranks['rejected'][1]['share']:.1%} ± {ranks['rejected'][1]['standard_error'] or 0:.1%} of the bars.",
     )
     if ranks["drift_alarm"] is None:
-        yield Verdict(True, "The drift alarm stays silent.")
+        yield Verdict(True, "The drift alarm does not go off.")
     else:
         yield Verdict(
             False,
@@ -113,7 +113,7 @@ def _forward(forward: Mapping[str, Any]) -> Iterator[Verdict]:
         yield Verdict(
             gain > 0,
             f"{horizon} bars ahead: CRPS {abs(gain):.1%} {'better' if gain > 0 else 'worse'} than the span's own "
-            "unconditional law, "
+            "unconditional distribution, "
             f"information coefficient {report['forward_ic']:+.3f}, {report['below_quantile_5']:.1%} of outcomes "
             "below the 5 % quantile.",
         )

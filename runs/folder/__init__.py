@@ -1,4 +1,4 @@
-"""The run folder: its tables, JSON and manifest, written whole or not at all."""
+"""Run folders: tables, JSON and manifest, written completely or not at all."""
 
 from .contents import LoadedRun, milliseconds
 from .frames import conform, empty_frame

@@ -1,4 +1,4 @@
-"""Everything of a run folder in memory, as the report reads it."""
+"""The content of a run folder in memory, as the report reads it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LoadedRun", "milliseconds"]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """Hold the files of one run."""
+    """The files of one run."""
 
     metrics: dict[str, Any]
     manifest: dict[str, Any]
@@ -33,8 +33,8 @@ class LoadedRun:
         """Return the content of a run folder.
 
         Raises:
-            RunDirMissing: A file is not there.
-            CorruptRun: A file cannot be understood, or the equity has no row or a value that is not finite.
+            RunDirMissing: A file is missing.
+            CorruptRun: A file is invalid, or the equity has no row or a value that is not finite.
         """
         names = ("equity", "orders", "trades", "decisions", "funding")
         tables = {name: run.read_frame(name) for name in names}
@@ -49,7 +49,7 @@ class LoadedRun:
 
     @cached_property
     def times(self) -> npt.NDArray[np.int64]:
-        """Closing times of the bars [N] in UTC ms."""
+        """Close times of the bars [N] in UTC ms."""
         return milliseconds(self.equity["time"])
 
     @cached_property
@@ -65,20 +65,22 @@ class LoadedRun:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """Warnings of the run, and those that the report itself finds."""
+        """Warnings of the run, and those found by the report itself."""
         listed = self.manifest.get("warnings")
         found = [str(warning) for warning in listed] if isinstance(listed, list) else []
         refused = self.orders.loc[self.orders["status"] != "completed", "status"].value_counts()
         found += [f"{count:,} order(s) ended as {status}, not filled" for status, count in refused.items()]
         forced = int(self.orders["liquidation"].sum())
         if forced:
-            found.append(f"{forced:,} position(s) were closed by force for want of margin")
-        told, seen = (
+            found.append(f"{forced:,} position(s) were liquidated because of too little margin")
+        stated, actual = (
             self.metrics.get("total_return"),
             float(self.equity["equity"].iloc[-1] / self.equity["equity"].iloc[0] - 1),
         )
-        if isinstance(told, int | float) and abs(told - seen) > 1e-6 * max(1.0, abs(seen)):
-            found.append(f"metrics.json says a total return of {told:.6f}, equity.parquet gives {seen:.6f}")
+        if isinstance(stated, int | float) and abs(stated - actual) > 1e-6 * max(1.0, abs(actual)):
+            found.append(
+                f"metrics.json says a total return of {stated:.6f}, equity.parquet gives {actual:.6f}"
+            )
         return found
 
     def _series(self) -> list[dict[str, Any]]:

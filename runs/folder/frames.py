@@ -82,9 +82,9 @@ def empty_frame(name: str) -> pd.DataFrame:
 
 
 def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with the contract's columns first, in order and in their types; further columns follow.
+    """Return a table with the contract's columns first, in order and with their types; other columns follow.
 
-    Times must be datetimes (naive ones are taken as UTC), never bare integers, whose unit nobody can know.
+    Times must be datetimes (naive ones count as UTC). Integers are not accepted, because their unit is unknown.
 
     Raises:
         ValueError: A column is missing or cannot be converted.

@@ -1,4 +1,4 @@
-"""JSON as the run folder uses it: plain values, null for what is undefined, never NaN."""
+"""JSON of run folders: plain values, null for undefined numbers, never NaN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What made a run: command, data, model, configuration, versions, seed."""
+"""The manifest of a run, for reproducibility: command, data, model, configuration, versions, seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGES = ("scorenet", "torch", "numpy", "pandas", "backtrader")
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of each package that shapes a result; None where one is missing."""
+    """Return the versions of Python and of each package that affects results; None for a missing package."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -39,10 +39,10 @@ def manifest(
     Args:
         command: the command line, as one string or as its words.
         config: the resolved configuration.
-        data: one mapping a series: source, symbol, timeframe, rows, start, end, sha256.
-        model: path, sha256 and whatever else names the model; None for a run without one.
-        seed: the seed of everything random in the run.
-        warnings: sentences that the reader of the report must see.
+        data: one mapping per series: source, symbol, timeframe, rows, start, end, sha256.
+        model: path, sha256 and further names of the model; None for a run without a model.
+        seed: the seed of all random numbers of the run.
+        warnings: sentences that the report must show.
         created: time of the run, now when left out; an aware datetime.
     """
     moment = (created or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)

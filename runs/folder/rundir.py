@@ -1,4 +1,4 @@
-"""The output folder of a run: written whole or not at all, read back with errors that say what to do."""
+"""The output folder of a run: written completely or not at all; read errors say what to do."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ _KNOWN = frozenset(
 
 
 class RunDirError(Exception):
-    """Stand for anything that keeps a run folder from being written or read."""
+    """Base class: a run folder cannot be written or read."""
 
 
 class RunDirMissing(RunDirError):
-    """Report a run folder, or a file of one, that does not exist."""
+    """A run folder, or a file in it, does not exist."""
 
 
 class NotARunDir(RunDirError):
-    """Report a path that holds something other than a run."""
+    """The path holds something other than a run."""
 
 
 class CorruptRun(RunDirError):
-    """Report a file of a run folder that cannot be understood."""
+    """A file of a run folder is invalid."""
 
 
 class UnwritableRun(RunDirError):
-    """Report a folder that cannot be written, or a disk that is full."""
+    """A folder cannot be written, or the disk is full."""
 
 
 class RunDir:
-    """Hold one run folder.
+    """One run folder.
 
     Attributes:
-        path: the folder that holds the files now; during `create` a hidden sibling of the final one.
-        target: the folder as its reader will know it.
+        path: the folder that holds the files now; during `create` a hidden folder next to the final one.
+        target: the final folder.
     """
 
     def __init__(self, path: Path, target: Path | None = None) -> None:
@@ -72,13 +72,13 @@ class RunDir:
     @classmethod
     @contextmanager
     def create(cls, target: str | Path) -> Iterator[RunDir]:
-        """Yield a folder to fill; it takes its name only when the block succeeds, else nothing is left.
+        """Yield a temporary folder to fill; it is renamed if the block succeeds and removed otherwise.
 
-        An earlier run of the same name stays until then and is replaced in whole.
+        An earlier run of the same name stays until then and is replaced completely.
 
         Raises:
-            NotARunDir: The name is taken by something that no run wrote.
-            UnwritableRun: The folder cannot be made.
+            NotARunDir: The path holds files that no run wrote.
+            UnwritableRun: The folder cannot be created.
         """
         final = Path(target).resolve()
         with _writing(final):
@@ -118,7 +118,7 @@ class RunDir:
         return cls(folder)
 
     def write_frame(self, name: str, frame: pd.DataFrame) -> Path:
-        """Write one table as parquet; the contract's tables are brought into its columns and types first.
+        """Write one table as parquet; tables of the contract are first converted to its columns and types.
 
         Raises:
             UnwritableRun: The file cannot be written.
@@ -138,7 +138,7 @@ class RunDir:
         return self._write_json("manifest.json", content)
 
     def write_config(self, config: Mapping[str, Any]) -> Path:
-        """Write config.toml; values that are None are left out."""
+        """Write config.toml without values that are None."""
         return self._write_text("config.toml", toml.dumps(config))
 
     def write_report(self, html: str) -> Path:
@@ -149,8 +149,8 @@ class RunDir:
         """Return one table.
 
         Raises:
-            RunDirMissing: The file is not there.
-            CorruptRun: The file is no parquet, or lacks a column.
+            RunDirMissing: The file is missing.
+            CorruptRun: The file is not parquet, or lacks a column.
         """
         path = self._require(f"{name}.parquet")
         try:
@@ -200,7 +200,7 @@ class RunDir:
 
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one line."""
+    """Turn errors of the disk into an error of one line."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -211,7 +211,7 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _check_replaceable(final: Path) -> None:
-    """Refuse a name that holds anything that a run did not write."""
+    """Raise an error if the path holds anything that a run did not write."""
     if not final.name:
         raise NotARunDir(f"{final} cannot be a run folder; name a new one, for example out/run")
     if not final.exists():

@@ -1,4 +1,4 @@
-"""Settings as TOML: what TOML cannot hold is left out (None) or made text (paths); `tomllib` reads it back."""
+"""Write settings as TOML that `tomllib` can read: None is left out, paths become text."""
 
 from __future__ import annotations
 

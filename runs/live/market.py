@@ -17,9 +17,9 @@ from feeds.exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from feeds.live.clock import ExchangeClock
-from feeds.live.replay import Taped
+from feeds.live.replay import ReplayedData
 
-__all__ = ["ClockKeeper", "ExchangeMarket", "TapedCCXTData"]
+__all__ = ["ClockKeeper", "ExchangeMarket", "ReplayedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # of the exchange's clock: a bad quartz drifts 0.1 s in them
 
@@ -74,7 +74,7 @@ class ClockKeeper:
                 pass  # the timer goes on meanwhile
 
 
-class TapedCCXTData(Taped, CCXTData):  # type: ignore[misc]
+class ReplayedCCXTData(ReplayedData, CCXTData):  # type: ignore[misc]
     """`CCXTData` whose bars a live run records and replays, with the exchange's clock."""
 
     keeper: ClockKeeper
@@ -155,9 +155,9 @@ class ExchangeMarket:
         asked = {"funding_rate": self.funding, "open_interest": self.open_interest}
         return tuple(name for name, wanted in asked.items() if wanted)
 
-    def data(self, symbol: str, timeframe: str, since: int) -> Taped:
+    def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
         """Return a data of the closed bars that open at `since` (UTC ms) or later."""
-        make: Any = TapedCCXTData
+        make: Any = ReplayedCCXTData
         data: Any = make(
             dataname=symbol,
             exchange=self.exchange,
@@ -172,5 +172,5 @@ class ExchangeMarket:
             progress=self.progress,
         )
         data.keeper = self.keeper
-        taped: Taped = data
-        return taped
+        replayed: ReplayedData = data
+        return replayed

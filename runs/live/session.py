@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from feeds.bars.timeframes import to_ms
 from feeds.bars.times import iso
-from feeds.live.replay import Step, Tape, Taped
+from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
 from strategies import Conditions, LiveScoreStrategy
 
@@ -47,7 +47,7 @@ class Market(Protocol):
         """Return the optional columns that its bars carry."""
         ...
 
-    def data(self, symbol: str, timeframe: str, since: int) -> Taped:
+    def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
         """Return a data of the closed bars that open at `since` (UTC ms) or later, not started yet."""
         ...
 
@@ -174,13 +174,13 @@ class _LiveRun:
         self._caught_up = False
         self.recorder = Recorder(journal, self._world, self._on_bar, self._on_status)
         self.step_ms = to_ms(header["settings"]["timeframe"])
-        self.tape: Tape
-        self.datas: list[Taped] = []
+        self.replay: Replay
+        self.datas: list[ReplayedData] = []
 
     def play(self, account: Account, params: Mapping[str, Any], request: LiveRequest) -> Any:
         """Run Cerebro to its end and return the strategy."""
         timeframe = self.header["settings"]["timeframe"]
-        self.tape = Tape(
+        self.replay = Replay(
             self.recorder.steps(),
             grace=self.market.grace,
             limit=request.max_bars,
@@ -190,7 +190,7 @@ class _LiveRun:
         pairs = []
         for symbol, since in first_opens(self.journal, self.header).items():
             data = self.market.data(symbol, timeframe, since)
-            data.put_on(self.tape, symbol, self.step_ms)
+            data.follow(self.replay, symbol, self.step_ms)
             self.datas.append(data)
             pairs.append((data, symbol))
         start = int(self.header["trade_from"])
@@ -213,7 +213,7 @@ class _LiveRun:
         return max(row.close_time for row in step.rows.values()) >= int(self.header["trade_from"])
 
     def _world(self) -> tuple[Step, Conditions]:
-        step = self.tape.step
+        step = self.replay.step
         return step, Conditions(step.late, self.kill.on, self.kill.on and self.kill.flatten)
 
     def _on_bar(self, record: dict[str, Any]) -> None:
@@ -232,7 +232,7 @@ class _LiveRun:
     def _each_round(self) -> bool:
         self._halt_if(self.kill.poll())
         last = self.recorder.last
-        if not (self._caught_up or self.tape.replaying):
+        if not (self._caught_up or self.replay.replaying):
             self._caught_up = True
             self._catch_up(last)
         if self.shadow is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 __all__ = ["Tick", "time_ticks", "value_ticks"]
 
-# (pandas frequency, its length in seconds, label, pixels that the widest such label needs)
+# (pandas frequency, its length in seconds, label, pixels needed by the widest such label)
 _STEPS = (
     ("1min", 60, "%H:%M", 84),
     ("5min", 300, "%H:%M", 84),
@@ -35,7 +35,7 @@ _STEPS = (
 
 @dataclass(frozen=True)
 class Tick:
-    """Hold the place of a mark on an axis, in data units, and its text."""
+    """A mark on an axis: its position in data units, and its text."""
 
     at: float
     text: str
@@ -50,7 +50,7 @@ def value_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def time_ticks(start: int, end: int, pixels: float) -> list[Tick]:
-    """Return the calendar marks within [start, end] UTC ms that find room; the year where it changes."""
+    """Return the calendar marks within [start, end] UTC ms that fit; the year is shown where it changes."""
     seconds = max(end - start, 1) / 1000
     fitting = (step for step in _STEPS if step[1] / seconds * pixels >= step[3])
     frequency, _, pattern, _ = next(fitting, _STEPS[-1])
@@ -64,8 +64,8 @@ def time_ticks(start: int, end: int, pixels: float) -> list[Tick]:
     elif "h" in frequency or "min" in frequency:
         first = first.normalize()
     marks = pd.date_range(first, pd.Timestamp(end, unit="ms"), freq=frequency)
-    stamps = np.asarray(marks.astype("datetime64[ms]").astype("int64"))
-    inside = [(int(at), mark) for at, mark in zip(stamps, marks, strict=True) if start <= at <= end]
+    times = np.asarray(marks.astype("datetime64[ms]").astype("int64"))
+    inside = [(int(at), mark) for at, mark in zip(times, marks, strict=True) if start <= at <= end]
     return [
         Tick(at, _label(mark, pattern, inside[i - 1][1] if i else None))
         for i, (at, mark) in enumerate(inside)
@@ -73,7 +73,7 @@ def time_ticks(start: int, end: int, pixels: float) -> list[Tick]:
 
 
 def _label(mark: pd.Timestamp, pattern: str, before: pd.Timestamp | None) -> str:
-    """Return the text of a mark, with what has changed since the mark before it."""
+    """Return the text of a mark, with the parts of the date that changed since the previous mark."""
     if pattern == "%H:%M" and (before is None or before.date() != mark.date()):
         pattern = "%d %b %H:%M"
     if "%Y" not in pattern and (before is None or before.year != mark.year):

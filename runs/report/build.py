@@ -1,4 +1,4 @@
-"""One self-contained HTML file from the files of a run folder."""
+"""Build one self-contained HTML report from the files of a run folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_report(run_dir: str | Path | RunDir) -> Path:
 
 
 def render_report(run: LoadedRun) -> str:
-    """Return the report of a run as one HTML page that loads nothing."""
+    """Return the report of a run as one self-contained HTML page."""
     return page(_title(run), _header(run), render_panels(run))
 
 
@@ -47,7 +47,7 @@ def _title(run: LoadedRun) -> str:
 
 
 def _header(run: LoadedRun) -> str:
-    """Return what was run, over which span, and what came of it."""
+    """Return the header: what was run, over which span, and the result in words."""
     reasons = {str(reason): int(count) for reason, count in run.decisions["reason"].value_counts().items()}
     sentences = "".join(
         f"<p>{esc(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in verdict(run.metrics, reasons)

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: no library, no script, no font file; colours come from the page's style sheet."""
+"""Charts as inline SVG, without libraries, scripts or fonts; colours come from the page's style sheet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LABEL_GAP = 15
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold the size of a chart in CSS pixels and the room at its right for the names of its curves."""
+    """The size of a chart in CSS pixels, and the space at its right for the names of its curves."""
 
     width: int
     height: int
@@ -37,8 +37,8 @@ BARE = Frame(524, 230, 14)
 
 @dataclass(frozen=True)
 class Curve:
-    """Hold one curve: name, times [N] in UTC ms (or places on an axis with its own ticks), values [N], CSS class;
-    `step` holds each value.
+    """One curve: name, times [N] in UTC ms (or positions on an axis with its own ticks), values [N], CSS class;
+    with `step`, each value holds until the next one.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Band:
-    """Hold one shaded stretch of time, UTC ms, and its CSS class."""
+    """A shaded span of time, UTC ms, and its CSS class."""
 
     start: float
     end: float
@@ -94,12 +94,12 @@ def time_chart(
 
     Args:
         write: turns a value into text, for the axis and the names.
-        title: what the chart shows, for readers of the page who cannot see it.
+        title: what the chart shows, for screen readers.
         bands: stretches shaded behind the curves.
         limits: lowest and highest value of the axis, from the data when left out.
-        zero: keep zero in view and draw its line.
+        zero: include zero and draw its line.
         level: a value to mark with a dashed line, and its text.
-        ticks: marks of the horizontal axis, those of the calendar when left out.
+        ticks: marks of the horizontal axis; calendar marks when left out.
     """
     plane = _plane(curves, frame, limits, zero)
     parts = [_bands(bands, plane), _grid(plane, write, zero, ticks=ticks)]
@@ -140,7 +140,7 @@ def _column(plane: _Plane, place: int, share: float, css: str, edges: Sequence[s
 
 
 def _plane(curves: Sequence[Curve], frame: Frame, limits: tuple[float, float] | None, zero: bool) -> _Plane:
-    """Return the mapping that shows every finite value with a little air above and below."""
+    """Return the mapping that shows every finite value, with a small margin above and below."""
     times = np.concatenate([curve.times for curve in curves])
     values = np.concatenate([curve.values for curve in curves])
     values = values[np.isfinite(values)]
@@ -179,7 +179,7 @@ def _grid(
 
 
 def _time_axis(plane: _Plane, right: int, ticks: Sequence[Tick] | None) -> str:
-    """Return the marks; a text that would touch the one before it is left out."""
+    """Return the marks; a text that would touch the previous one is left out."""
     base, parts, taken = plane.frame.height - _BOTTOM, [], 0.0
     marks = time_ticks(int(plane.start), int(plane.end), right - _LEFT) if ticks is None else ticks
     for tick in marks:
@@ -245,7 +245,7 @@ def _level(level: tuple[float, str], plane: _Plane) -> str:
 
 
 def _names(curves: Sequence[Curve], plane: _Plane, write: Callable[[float], str]) -> str:
-    """Return the name and last value of each curve beside its end, pushed apart where they would touch."""
+    """Return the name and last value of each curve next to its end, moved apart where they would touch."""
     ends = []
     for curve in curves:
         finite = np.flatnonzero(np.isfinite(curve.values))
@@ -263,7 +263,7 @@ def _names(curves: Sequence[Curve], plane: _Plane, write: Callable[[float], str]
 
 
 def _spread(wanted: list[float], low: float, high: float) -> list[float]:
-    """Return sorted places at least a line apart, as near to the wanted ones as the range allows."""
+    """Return sorted positions at least one line apart, as close to the given ones as the range allows."""
     placed: list[float] = []
     for y in wanted:
         placed.append(max(y, placed[-1] + _LABEL_GAP) if placed else max(y, low))

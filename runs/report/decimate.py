@@ -1,4 +1,4 @@
-"""Fewer points for the same picture."""
+"""Reduce the number of points of a curve without changing its picture."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["keep_extremes"]
 
 
 def keep_extremes(values: npt.NDArray[np.float64], buckets: int) -> npt.NDArray[np.int64]:
-    """Return sorted positions of at most 4 x `buckets` points of a curve [N] that draw like all of them.
+    """Return sorted positions of at most 4 x `buckets` points of a curve [N] that look like all of them.
 
     Each bucket of consecutive points keeps its first, lowest, highest and last one, so no spike is lost;
-    NaN never hides a finite extreme.
+    NaN is ignored when the extremes are found.
     """
     count = len(values)
     if count <= 4 * buckets:

@@ -1,4 +1,4 @@
-"""Building blocks of the report's HTML; everything that comes from outside passes through `esc`."""
+"""Building blocks of the report's HTML; all external text passes through `esc`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def panel(title: str, body: str, *, note: str = "", name: str = "", wide: bool =
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: bool = True, css: str = ""
 ) -> str:
-    """Return a table of cells that are already HTML; all but the first column are set as numbers."""
+    """Return a table of cells that are already HTML; all columns but the first are aligned as numbers."""
     head = "".join(f"<th scope=col>{esc(column)}</th>" for column in columns)
     lines = []
     for first, *rest in rows:
@@ -42,7 +42,7 @@ def table(
 
 
 def key_values(pairs: Mapping[str, object]) -> str:
-    """Return a two-column list of names and values, both escaped; one cell a name, nested names with dots."""
+    """Return a two-column list of names and values, both escaped; one row per name, nested names with dots."""
     cells = "".join(
         f"<dt>{esc(key)}</dt><dd>{esc(_text(value))}</dd>" for key, value in flatten(pairs).items()
     )
@@ -55,7 +55,7 @@ def details(summary: str, body: str) -> str:
 
 
 def flatten(pairs: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Return nested mappings as one flat mapping, levels joined by dots."""
+    """Return nested mappings as one flat mapping, with names joined by dots."""
     flat: dict[str, object] = {}
     for key, value in pairs.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""The frame of the report: one document with its style sheet inside and a policy against requests."""
+"""The HTML document of the report, with an inline style sheet and a policy that forbids network requests."""
 
 from __future__ import annotations
 

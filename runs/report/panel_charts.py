@@ -1,4 +1,4 @@
-"""The report's charts over time, each from the tables of a run."""
+"""The report's charts over time, from the tables of a run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["costs", "drawdowns", "equity", "exposure", "familiarity", "prices", 
 
 Array = npt.NDArray[np.float64]
 
-_RANK_EDGES = (0.05, 0.15, 0.30)  # mean rank below which a stretch is shaded, darkest first
+_RANK_EDGES = (0.05, 0.15, 0.30)  # mean rank below which a span is shaded, darkest first
 _MOST_PRICES = 6
 
 
 def equity(run: LoadedRun) -> str:
-    """Return equity after and before costs beside buy-and-hold."""
+    """Return equity after and before costs, and buy-and-hold."""
     after = run.equity["equity"].to_numpy()
     before = after + sum(_cumulative_costs(run).values())
     curves = [
@@ -72,7 +72,7 @@ def exposure(run: LoadedRun) -> str:
 
 
 def familiarity(run: LoadedRun) -> str:
-    """Return the rolling share of bars whose state the model knew."""
+    """Return the rolling share of bars whose state was in distribution."""
     decided = run.decisions[run.decisions["reason"] != "warmup"]
     if not len(decided):
         return panel(
@@ -96,12 +96,12 @@ def familiarity(run: LoadedRun) -> str:
         zero=True,
         level=level,
     )
-    note = f"Share of decided bars whose state the model knew; rolling mean of {_bars(window)}."
+    note = f"Share of decided bars whose state was in distribution; rolling mean of {_bars(window)}."
     return panel("In-distribution ratio", chart, note=note, name="in-distribution", wide=False)
 
 
 def prices(run: LoadedRun) -> str:
-    """Return the price of each symbol, shaded where its states were unfamiliar."""
+    """Return the price of each symbol, shaded where its states had low density ranks."""
     shown = run.symbols[:_MOST_PRICES]
     width = _rank_width(run)
     legend = "".join(
@@ -109,8 +109,8 @@ def prices(run: LoadedRun) -> str:
         for i, text in enumerate(("&lt; 0.05", "&lt; 0.15", "&lt; 0.30"))
     )
     legend += "<i class='swatch none'></i>no rank"
-    note = f"Shaded by mean density rank of {_bars(width)}, 0 = unlike anything in training: {legend}"
-    # an odd number of charts gives the first one the whole width
+    note = f"Shaded by mean density rank of {_bars(width)}, 0 = unlike all training states: {legend}"
+    # with an odd number of charts the first one gets the full width
     frames = [FULL if i == 0 and len(shown) % 2 else HALF for i in range(len(shown))]
     charts = [_price(run, symbol, frame, width) for symbol, frame in zip(shown, frames, strict=True)]
     body = f'<div class="grid">{"".join(charts)}</div>'
@@ -120,7 +120,7 @@ def prices(run: LoadedRun) -> str:
 
 
 def ranks(run: LoadedRun) -> str:
-    """Return the distribution of density ranks, flat when the market looks like the training span."""
+    """Return the histogram of density ranks, flat if the market resembles the calibration span."""
     found = run.decisions["density_rank"].dropna().to_numpy()
     if not len(found):
         return panel("Density ranks", _empty("No bar has a density rank."), name="ranks", wide=False)
@@ -133,7 +133,7 @@ def ranks(run: LoadedRun) -> str:
     chart = column_chart(
         shares, edges, title="Distribution of density ranks", css=css, level=(0.05, "as in training")
     )
-    note = "Share of bars by rank; level columns mean a market like that of training."
+    note = "Share of bars by rank; equal columns mean a market like that of training."
     return panel("Density ranks", chart, note=note, name="ranks", wide=False)
 
 
@@ -150,13 +150,13 @@ def _price(run: LoadedRun, symbol: str, frame: Frame, width: int) -> str:
 
 
 def _rank_width(run: LoadedRun) -> int:
-    """Return how many bars share a shade: half a day, fewer in a short run, more where pixels are wider."""
+    """Return how many bars share a shade: half a day, fewer in a short run, more if a pixel is wider."""
     bars = len(run.times)
     return max(min(_bars_in(run, days=0.5), bars // 60), -(-bars // 480), 1)
 
 
 def _rank_bands(times: npt.NDArray[np.int64], rank: Array, width: int) -> list[Band]:
-    """Return stretches of one shade each: `width` bars by their mean rank, equal neighbours merged."""
+    """Return spans of one shade each: `width` bars by their mean rank; equal neighbours are merged."""
     bands: list[Band] = []
     for first in range(0, len(rank), width):
         piece = rank[first : first + width]

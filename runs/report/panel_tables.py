@@ -35,7 +35,7 @@ _NOT_ROWS = {
 
 
 def cards(run: LoadedRun) -> str:
-    """Return the headline figures, each with buy-and-hold's below."""
+    """Return the headline figures, each above that of buy-and-hold."""
     other = _block(run.metrics, "benchmark")
     parts = []
     for key, label, kind in _CARDS:
@@ -52,7 +52,7 @@ def cards(run: LoadedRun) -> str:
 
 
 def metrics(run: LoadedRun) -> str:
-    """Return every figure beside buy-and-hold, with its meaning; unknown figures come last."""
+    """Return every figure with that of buy-and-hold and its meaning; unknown figures come last."""
     other = _block(run.metrics, "benchmark")
     rows = [
         [
@@ -78,7 +78,7 @@ def metrics(run: LoadedRun) -> str:
 
 
 def decisions(run: LoadedRun) -> str:
-    """Return how many decisions had which reason."""
+    """Return the number of decisions by reason."""
     counts = run.decisions["reason"].value_counts()
     if not len(counts):
         return panel(
@@ -91,7 +91,7 @@ def decisions(run: LoadedRun) -> str:
         f"<b>{count:,}</b><small>{count / counts.sum() * 100:.1f} %</small></div>"
         for reason, count in counts.items()
     ]
-    note = "Why each bar ended as it did, a decision per bar and symbol."
+    note = "Reasons of the decisions, one per bar and symbol."
     return panel(
         "Decisions by reason",
         f'<div class="bars">{"".join(rows)}</div>',
@@ -102,7 +102,7 @@ def decisions(run: LoadedRun) -> str:
 
 
 def symbols(run: LoadedRun) -> str:
-    """Return a row a symbol, or nothing for a run on one symbol."""
+    """Return one row per symbol, or nothing for a run on one symbol."""
     if len(run.symbols) < 2:
         return ""
     ratios = _block(run.metrics, "in_distribution_ratio_by_symbol")
@@ -149,23 +149,25 @@ def trades(run: LoadedRun) -> str:
 
 
 def model(run: LoadedRun) -> str:
-    """Return what the model's own files say of it."""
+    """Return the held-out figures from the model's files."""
     found = {**_block(run.manifest, "model"), **_block(run.metrics, "model")}
     figures = {key: value for key, value in flatten(found).items() if _is_number(value)}
     if not found:
         return panel("Model diagnostics", "<p class=empty>This run used no model.</p>", name="model")
     if not figures:
-        return panel("Model diagnostics", "<p class=empty>The model came without figures.</p>", name="model")
+        return panel(
+            "Model diagnostics", "<p class=empty>The model has no held-out figures.</p>", name="model"
+        )
     cells = "".join(
         f"<div><dt>{esc(_words(key))}</dt><dd>{esc(show('number', value))}</dd></div>"
         for key, value in figures.items()
     )
-    note = "Held-out figures that the model was saved with."
+    note = "Held-out figures saved with the model."
     return panel("Model diagnostics", f'<dl class="figures">{cells}</dl>', note=note, name="model")
 
 
 def provenance(run: LoadedRun) -> str:
-    """Return parameters, data, model and versions, folded."""
+    """Return parameters, data, model and versions, in folded parts."""
     manifest = run.manifest
     data = manifest.get("data") if isinstance(manifest.get("data"), list) else []
     series = [flatten(item) for item in data or [] if isinstance(item, Mapping)]
@@ -196,7 +198,7 @@ def warnings(run: LoadedRun) -> str:
 
 
 def _below(run: LoadedRun, key: str, beside: str) -> str:
-    """Return the small line of a card: what buy-and-hold has, or what the figure counts."""
+    """Return the small line of a card: buy-and-hold's figure, or what the figure counts."""
     if key == "in_distribution_ratio":
         return "of the decided bars"
     if key == "n_trades":

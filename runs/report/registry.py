@@ -1,4 +1,4 @@
-"""The panels of the report in their order, and the door for panels of your own."""
+"""Registry of the report's panels, in order; `register_panel` adds a user's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tearsheet import tearsheet_panel
 __all__ = ["PANELS", "Panel", "register_panel", "render_panels"]
 
 Panel = Callable[[LoadedRun], str]
-"""A loaded run -> HTML; everything that comes from outside goes through `esc`."""
+"""A loaded run -> HTML; all external text must pass through `esc`."""
 
 PANELS: Registry[Panel] = Registry("panel")
 
@@ -43,19 +43,19 @@ _BUILT_IN = frozenset(PANELS)
 
 
 def register_panel(name: str) -> Callable[[Panel], Panel]:
-    """Return a decorator that enters a function of a loaded run as a panel; it stands below those of the package.
+    """Return a decorator that registers a function of a loaded run as a panel, below those of the package.
 
-    The function returns HTML: `panel` makes the titled frame, `esc` escapes text, `table`, `key_values`, `time_chart`
-    and `column_chart` draw (all in `runs.report`). Panels stand in the order of their registration.
+    The function returns HTML. Helpers in `runs.report`: `panel` makes the titled frame, `esc` escapes text; `table`,
+    `key_values`, `time_chart` and `column_chart` draw. Panels appear in the order of registration.
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is taken or is not an identifier.
     """
     return PANELS.register(name)
 
 
 def render_panels(run: LoadedRun) -> str:
-    """Return the HTML of every panel; one of the user's that fails shows its error in its place and on stderr."""
+    """Return the HTML of every panel; a user's panel that fails is replaced by its error, also shown on stderr."""
     return "".join(PANELS[name](run) if name in _BUILT_IN else _own(name, run) for name in PANELS)
 
 
@@ -64,7 +64,7 @@ def _own(name: str, run: LoadedRun) -> str:
         body = PANELS[name](run)
         if not isinstance(body, str):
             raise TypeError(f"expected HTML as a string, found {type(body).__name__}")
-    except Exception as error:  # the user's code: the report is written whatever it raises
+    except Exception as error:  # user code may raise any error; the report is written in any case
         said = f"{type(error).__name__}: {error}"
         print(f"scorenet: the panel {name!r} failed: {said}", file=sys.stderr)
         return panel(name, f"<p class=empty>This panel failed: {esc(said)}</p>", name=name)

@@ -27,7 +27,7 @@ _DAY_MS = 86_400_000
 _ROUNDING = 1e-14
 _ROLLING_DAYS = 182  # window of QuantStats' rolling charts at 365 periods a year
 
-# these fill the column beside the long table
+# these fill the column next to the long table
 _BESIDE = (
     "returns",
     "log_returns",
@@ -43,7 +43,7 @@ _OPTIONS: dict[str, Any] = {
     "rf": 0.0,
     "title": "",
     "periods_per_year": _DAYS_A_YEAR,
-    "match_dates": False,  # matching drops the flat days in front and moves the start of the run
+    "match_dates": False,  # matching dates would drop flat days at the start and so move the start of the run
     "figfmt": "svg",
     "strategy_title": "Strategy",
     "benchmark_title": "Buy and hold",
@@ -60,7 +60,7 @@ _UNWANTED = (
 
 
 class NoTearsheet(Exception):
-    """Report why there is no tearsheet; the message is a sentence for the reader of the report."""
+    """There is no tearsheet; the message is a sentence for the reader of the report."""
 
 
 def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:
@@ -73,8 +73,8 @@ def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:
     """
     values = equity.to_numpy(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("equity holds a value that is not finite: a daily return cannot be made of it")
-    values = np.maximum(values, 0.0)  # more than everything cannot be lost
+        raise ValueError("expected finite equity, found a value that is not; run the backtest again")
+    values = np.maximum(values, 0.0)  # a loss cannot exceed the whole equity
     stamps = pd.to_datetime(times, utc=True).astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     days, last = daily_equity(stamps, values)
     closes = pd.Series(last, index=pd.to_datetime(days, unit="ms")).resample("D").last().ffill()
@@ -82,12 +82,12 @@ def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:
     before.iloc[0] = values[0]
     change = np.divide(closes, before, out=np.ones(len(closes)), where=before.to_numpy() > 0) - 1.0
     returns = pd.Series(change, index=closes.index)
-    # a first row at midnight ends its day, which then holds the starting point and no return
+    # a first row at midnight ends its day; that day has the starting point and no return
     return returns.iloc[1:] if len(returns) > 1 and int(stamps[0]) % _DAY_MS == 0 else returns
 
 
 def tearsheet_panel(run: LoadedRun) -> str:
-    """Return the panel of the tearsheet, or of the reason why there is none."""
+    """Return the panel with the tearsheet, or with the reason why there is none."""
     try:
         body = f'<div class="paper">{tearsheet(run.equity)}</div>'
     except NoTearsheet as reason:
@@ -100,7 +100,7 @@ def tearsheet(equity: pd.DataFrame) -> str:
     """Return the tearsheet of a run from its table of equity and benchmark at bar closes.
 
     Raises:
-        NoTearsheet: QuantStats is not installed, or the returns cannot carry one.
+        NoTearsheet: QuantStats is not installed, or it cannot process the returns.
         ValueError: A value is not finite.
     """
     returns = daily_returns(equity["time"], equity["equity"])
@@ -120,33 +120,33 @@ def _check(returns: pd.Series) -> None:
     if _unusable(returns):
         flat = float(returns.std()) < _ROUNDING
         raise NoTearsheet(
-            "The daily returns are all the same: there is nothing to draw or to compare."
+            "All daily returns are equal: there is nothing to draw or to compare."
             if flat
-            else "No day lost and one more than doubled the account: QuantStats takes that for prices."
+            else "No day had a loss and one more than doubled the account: QuantStats reads such returns as prices."
         )
 
 
 def _sinks_from_start(returns: pd.Series) -> bool:
-    """Return whether it falls on day one and never recovers, a drawdown that QuantStats overlooks."""
+    """Return whether equity falls on day one and never recovers, a drawdown that QuantStats misses."""
     return bool((1.0 + returns).cumprod().max() < 1.0)
 
 
 def _from_start(returns: pd.Series) -> pd.Series:
-    """Return the series with the starting point in front, as a day without a change."""
+    """Return the series with a day without change added at the start."""
     before = pd.Series([0.0], index=[returns.index[0] - pd.Timedelta(1, "D")])
     joined: pd.Series = pd.concat([before, returns])
     return joined
 
 
 def _unusable(returns: pd.Series) -> bool:
-    """Return whether QuantStats fails on it (no variance) or takes it for prices (none < 0, one > 1)."""
+    """Return whether QuantStats fails on the series (no variance) or reads it as prices (none < 0, one > 1)."""
     return float(returns.std()) < _ROUNDING or bool(
         float(returns.min()) >= 0.0 and float(returns.max()) > 1.0
     )
 
 
 def _render(returns: pd.Series, benchmark: pd.Series | None, folder: Path) -> str:
-    """Return what QuantStats writes into our template."""
+    """Return our template filled by QuantStats."""
     try:
         import matplotlib
         import quantstats.reports
@@ -166,13 +166,13 @@ def _render(returns: pd.Series, benchmark: pd.Series | None, folder: Path) -> st
                 **_OPTIONS,
             )
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            # its drawing and fitting calls meet degenerate returns in ever new ways; the run must not be lost
+            # drawing and fitting may fail on degenerate returns in many ways; the report must still be written
             raise NoTearsheet(f"QuantStats failed on the returns of this run: {error_line(error)}") from error
     return output.read_text(encoding="utf-8")
 
 
 def _template(days: int, benchmark: bool) -> str:
-    """Return the page that QuantStats fills: only the charts that this many days can fill."""
+    """Return the template for QuantStats, with only the charts that this many days allow."""
     below = [*_ROLLING] if days > _ROLLING_DAYS + 30 else []
     if days > _DAYS_A_YEAR:
         below += ["daily_returns", "eoy_returns"]
@@ -193,10 +193,10 @@ def _places(names: Iterable[str], without: set[str]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep QuantStats quiet: its import and its one call, nothing else, run inside this block.
+    """Silence warnings while QuantStats is imported and called; no other code runs inside this block.
 
-    Its calls to pandas, numpy, scipy and seaborn warn of deprecated arguments and small samples, which says
-    nothing about the run; matplotlib names every font that it does not find, once a label.
+    Its calls to pandas, numpy, scipy and seaborn warn about deprecated arguments and small samples, which is not about
+    the run. matplotlib reports every missing font, once per label.
     """
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
@@ -211,7 +211,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _headless() -> Iterator[None]:
-    """Draw without a window, and give a notebook its own backend back."""
+    """Draw without a window, then restore the previous backend, e.g. that of a notebook."""
     import matplotlib
     from matplotlib import pyplot
 
@@ -226,20 +226,20 @@ def _headless() -> Iterator[None]:
 
 
 def _recolour(page: str) -> str:
-    """Give the curves the colours that they have in the rest of the report."""
+    """Use the colours of the rest of the report for the curves."""
     for theirs, ours in _COLOURS.items():
         page = page.replace(theirs, ours)
     return page
 
 
 def _own_ids(figure: re.Match[str]) -> str:
-    """Return a figure whose ids no other figure has; two with the same frame name the same clip."""
+    """Return the figure with unique ids; otherwise figures with the same frame share an id."""
     name = figure.group(1)
     return re.sub(r'(\bid="|url\(#|href="#)(?!qs-)', rf"\g<1>{name}-", figure.group(0))
 
 
 def _clean(page: str) -> str:
-    """Drop what a drawing does not need inside a page: prologs, metadata, namespaces, scripts, links."""
+    """Remove the parts of an SVG not needed inside a page: prologs, metadata, namespaces, scripts, links."""
     page = re.sub(
         r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", "", page, flags=re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""What happened in a run, in plain words."""
+"""A summary of a run in plain words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["verdict"]
 _REASONS = {
     "warmup": "waiting for enough bars",
     "hold": "a target smaller than its rebalance_band",
-    "out_of_distribution": "not recognising the state of the market",
+    "out_of_distribution": "a market state outside the training distribution",
     "low_confidence": "a signal that was too weak",
     "inconsistent": "a signal that kept changing its sign",
     "cooldown": "a cooldown",
@@ -22,7 +22,7 @@ _REASONS = {
     "drawdown_stop": "its drawdown stop",
     "kill_switch": "its kill switch",
     "ruined": "an account without equity",
-    "halted": "a halted account",  # runs of earlier versions do not say what halted them
+    "halted": "a halted account",  # earlier versions did not record what halted the run
 }
 
 
@@ -30,7 +30,7 @@ def verdict(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]
     """Return one to four sentences on a run from metrics.json and the number of decisions by reason."""
     total = metrics.get("total_return")
     if total is None:
-        return ["The run has no return to speak of."]
+        return ["The run has no total return."]
     if total <= -1.0:
         return [_ruin(metrics), *_novelty(metrics)]
     if not metrics.get("n_orders"):
@@ -42,7 +42,7 @@ def verdict(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]
 def _ruin(metrics: Mapping[str, Any]) -> str:
     benchmark = _benchmark(metrics, "total_return")
     beside = "" if benchmark is None else f" Buy-and-hold returned {show('percent', benchmark)}."
-    return f"The account was ruined: nothing is left of it.{beside}"
+    return f"The account was ruined: its equity is zero or less.{beside}"
 
 
 def _idle(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> str:
@@ -84,19 +84,17 @@ def _significance(metrics: Mapping[str, Any]) -> str:
         return ""
     error = math.sqrt((periods + sharpe**2 / 2) / (bars - 1))
     apart = abs(sharpe) / error
-    told = "too short a run to tell from zero" if apart < 2 else f"{apart:.1f} standard errors from zero"
-    return (
-        f"A Sharpe ratio of {show('ratio', sharpe)} ± {show('ratio', error)} (one standard error) is {told}."
+    distance = (
+        "not significantly different from zero" if apart < 2 else f"{apart:.1f} standard errors from zero"
     )
+    return f"A Sharpe ratio of {show('ratio', sharpe)} ± {show('ratio', error)} (one standard error) is {distance}."
 
 
 def _novelty(metrics: Mapping[str, Any]) -> list[str]:
     share = metrics.get("in_distribution_ratio")
     if share is None:
         return []
-    return [
-        f"The model knew the state of the market on {show('share', share)} of the bars on which it decided."
-    ]
+    return [f"The market state was in distribution on {show('share', share)} of the bars with a decision."]
 
 
 def _benchmark(metrics: Mapping[str, Any], key: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The chapter's networks, density and sampler as written there; only to compare with."""
+"""Baselines: the chapter's training loop, density and sampler, unchanged."""
 
 from .chapter_routes import path_integral
 

@@ -1,7 +1,7 @@
-"""Baselines: the loss and the training loop of the chapter, as written there. Compare with them only.
+"""Baseline: the loss and the training loop of the chapter, unchanged, for comparisons only.
 
-What differs from the chapter's text is marked in place: nothing of it changes a number, but for the copy of the best
-weights, without which "best" is whatever the last step left.
+Differences from the chapter's text are marked in the code. Only one changes results: the best weights are copied.
+Without the copy, the "best" weights would be those of the last step.
 
 References:
     Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019), arXiv 1907.05600.
@@ -34,14 +34,14 @@ __all__ = [
 
 
 class DenoisingScoreMatchingLoss(nn.Module):
-    """E sigma^2 |score(x + sigma e) + e / sigma|^2 at a random level a row."""
+    """E sigma^2 |score(x + sigma e) + e / sigma|^2, with a random noise level per row."""
 
     def __init__(self, score_network: MultiScaleScoreNetwork) -> None:
         super().__init__()
         self.score_network = score_network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the loss of clean rows x [N, d], noise from torch's global generator."""
+        """Return the loss of clean rows x [N, d]; noise comes from torch's global generator."""
         levels = torch.randint(0, self.score_network.num_noise_levels, (len(x),), device=x.device)
         sigmas = self.score_network.get_sigma(levels).unsqueeze(-1)
         noise = torch.randn_like(x)
@@ -60,9 +60,10 @@ def train_score_network(
     weight_decay: float = 1e-4,
     progress: bool = False,
 ) -> MultiScaleScoreNetwork:
-    """Train as the chapter does, on torch's global generator: AdamW, cosine by epoch, one fresh noise a validation.
+    """Train as the chapter does, with torch's global generator: AdamW, cosine schedule by epoch, new validation noise.
 
-    Marked: the best weights are copied. The chapter keeps `state_dict().copy()`, whose tensors go on training.
+    Differs in one point: the best weights are copied. The chapter keeps `state_dict().copy()`, a shallow copy whose
+    tensors change with further training.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)

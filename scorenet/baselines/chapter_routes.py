@@ -1,4 +1,4 @@
-"""Baselines: the density and the sampler of the chapter, as written there. Compare with them only.
+"""Baseline: the chapter's path-integral density, unchanged, for comparisons only.
 
 References:
     Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019), arXiv 1907.05600.
@@ -19,7 +19,7 @@ __all__ = ["chapter_langevin", "path_integral"]
 def path_integral(score: Score, x: Tensor, *, sigma: float = 0.01, steps: int = 100) -> Tensor:
     """Return log p(x) - log p(0), [N], nats, by a left Riemann sum of the score along the straight line from 0.
 
-    Not normalised; right only for a score that is a gradient, and only if the steps resolve every valley between.
+    It is not normalised. It is right only if the score is a gradient and the steps resolve all changes on the line.
     """
     level = torch.full((len(x), 1), sigma, dtype=x.dtype, device=x.device)
     total = torch.zeros(len(x), dtype=x.dtype, device=x.device)

@@ -1,15 +1,15 @@
-"""Baseline: the chapter's Langevin dynamics, as written there. Compare with it only; `sampling` is what works.
+"""Baseline: the chapter's Langevin dynamics, unchanged, for comparisons only; use `scorenet.sampling` instead.
 
-What is wrong with it:
+Its flaws:
 
-- It starts from N(0, I) and anneals from sigma_max 1, although data of unit variance noised by 1 have the variance 2:
-  the start is too narrow, and far clusters are never weighed against each other.
-- A hundred steps of 0.01 sigma^2 do not forget the level before: a level that is handed the right variance hands on
-  24 % too much of it, and the last of ten has 39 % too much.
-- Nothing takes away the noise of the last level.
-- `denoise` moves by 0.01 sigma_min^2 = 1e-6 times the score: it returns what it was given.
-- Confidence is |score| over the largest |score| of the batch: 1 for every single row, and a look at the other rows for
-  many of them.
+- It starts from N(0, I) and anneals from sigma_max 1, although data of unit variance plus noise of size 1 have variance
+  2. The start is too narrow, and distant clusters never get their right shares.
+- A hundred steps of 0.01 sigma^2 are too few to reach equilibrium at a level: a level that starts with the right
+  variance ends with 24 % too much, and the last of ten has 39 % too much.
+- The noise of the last level is not removed.
+- `denoise` moves by 0.01 sigma_min^2 = 1e-6 times the score: it practically returns its input.
+- Confidence is |score| divided by the largest |score| of the batch: 1 for a single row, and dependent on the other rows
+  otherwise.
 
 References:
     Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019), arXiv 1907.05600.
@@ -26,7 +26,7 @@ __all__ = ["LangevinDynamics"]
 
 
 class LangevinDynamics:
-    """Sample, denoise and signal by following the score of the chapter's network, on torch's global generator."""
+    """Sample, denoise and compute signals from the score of the chapter's network, with torch's global generator."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class LangevinDynamics:
 
     @torch.no_grad()
     def denoise(self, x: Tensor, n_steps: int = 50) -> Tensor:
-        """Follow the score of the smallest level from rows x [N, d]."""
+        """Move rows x [N, d] along the score at the smallest noise level."""
         noise_level = self.score_network.lowest(len(x))
         alpha = self.step_size * self.score_network.get_sigma(noise_level)[0] ** 2
         for _ in range(n_steps):

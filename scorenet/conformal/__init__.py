@@ -1,4 +1,4 @@
-"""Densities as probabilities: conformal ranks and thresholds, their adaptive form, dependence between rows, drift."""
+"""Conformal p-values of log-densities: calibration, adaptive thresholds, dependent rows and drift detection."""
 
 from .adaptive import AdaptiveGate, adaptive_gate
 from .calibration import Calibration, coverage_error, ks_uniform

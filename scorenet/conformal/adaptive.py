@@ -1,9 +1,9 @@
-"""Conformal gates under drift: ranks in a moving window, and a threshold that answers for its own errors.
+"""Adaptive conformal inference under drift: ranks in a rolling window, and a threshold that corrects itself.
 
-A split-conformal rank keeps its promise while the market stays exchangeable with the calibration span. When it does
-not, these two give the promise up for a weaker one that needs no such thing: whatever comes, the share of rejected
-bars over T bars differs from the level by at most 1 / (rate T). Both look back only: what they say at a bar
-depends on bars up to that one.
+A split-conformal rank is valid while the market stays exchangeable with the calibration span. Without exchangeability
+only the long-run rejection rate can be guaranteed: for any sequence of bars, the adaptive threshold keeps the rejected
+share of T bars within about 1 / (rate T) of the level. Neither method uses later bars: the result at a bar depends on
+the bars up to it.
 
 References:
     Adaptive Conformal Inference Under Distribution Shift (Gibbs & Candes, 2021), arXiv 2106.00170.
@@ -27,12 +27,12 @@ Array = NDArray[np.float64]
 
 
 class RollingRank:
-    """Rank each log-density among the `window` values before it; the calibration table fills the window at first."""
+    """Rank each log-density among the `window` values before it; the window starts with calibration values."""
 
     def __init__(self, calibration: Calibration, window: int) -> None:
         if window < 2:
             raise ValueError(f"window: expected at least 2 bars, found {window}")
-        # The table is sorted: a spread of it enters, and leaves in an order that has nothing to do with size.
+        # Start with evenly spaced quantiles of the sorted table, shuffled so that they leave in random order.
         first = calibration.log_density[
             np.linspace(0, len(calibration.log_density) - 1, window).round().astype(int)
         ]
@@ -40,7 +40,7 @@ class RollingRank:
         self._sorted = sorted(self._queue)
 
     def update(self, log_density: float) -> float:
-        """Return the rank of this bar's log-density, in (0, 1], then let the bar into the window."""
+        """Return the rank of this bar's log-density, in (0, 1], then add the bar to the window."""
         rank = (bisect.bisect_right(self._sorted, log_density) + 1) / (len(self._sorted) + 1)
         del self._sorted[bisect.bisect_left(self._sorted, self._queue.popleft())]
         self._queue.append(log_density)
@@ -49,9 +49,9 @@ class RollingRank:
 
 
 class AdaptiveGate:
-    """Move the threshold on the rank up after an accepted bar and down after a rejected one.
+    """Adaptive threshold on the density rank: it rises after an accepted bar and falls after a rejected one.
 
-    threshold[t + 1] = threshold[t] + rate (level - rejected[t]), so that over T bars the rejected share is within
+    threshold[t + 1] = threshold[t] + rate (level - rejected[t]). Over T bars the rejected share is then within
     (max(level, 1 - level) + rate) / (rate T) of `level`, for any sequence of ranks.
     """
 
@@ -63,10 +63,10 @@ class AdaptiveGate:
         self.level, self.rate, self.threshold = level, rate, level
 
     def update(self, rank: float) -> float:
-        """Return this bar's rank on the scale on which `level` is the threshold: below it, the bar is rejected."""
+        """Return this bar's rank, rescaled so that the bar is rejected when the rank is below `level`."""
         rejected = rank < self.threshold
         if rejected:
-            # Scaled, and kept on its own side of the level whatever the rounding does.
+            # Rescaled, and kept below the level whatever the rounding.
             adjusted = min(rank * self.level / self.threshold, float(np.nextafter(self.level, 0.0)))
         else:
             passed = (rank - self.threshold) / max(1.0 - self.threshold, 1e-12)
@@ -77,12 +77,12 @@ class AdaptiveGate:
 
 @dataclass(frozen=True)
 class GateHistory:
-    """What an adaptive gate said of every bar.
+    """The output of an `AdaptiveGate` for every bar.
 
     Attributes:
-        rank: [T], adjusted so that a bar is familiar where rank >= level; NaN where the state is not defined.
-        threshold: [T], the threshold on the plain rank that was in force at the bar.
-        in_distribution: [T].
+        rank: [T], rescaled so that a bar is in distribution where rank >= level; NaN where the state is undefined.
+        threshold: [T], the threshold that applied to the plain rank at the bar.
+        in_distribution: [T], whether the bar was accepted.
     """
 
     rank: Array
@@ -98,10 +98,10 @@ def adaptive_gate(
     rate: float = 0.005,
     window: int | None = None,
 ) -> GateHistory:
-    """Pass the log-densities [T] of successive bars through an adaptive gate, oldest first.
+    """Apply an `AdaptiveGate` to the log-densities [T] of successive bars, oldest first.
 
-    Ranks are those of `calibration`, or of the last `window` bars where one is given. NaN bars are skipped: they
-    are not familiar and teach nothing. The history up to a bar does not change when bars are added after it.
+    Ranks are relative to `calibration`, or to the last `window` bars where `window` is given. Bars whose log-density
+    is NaN count as out of distribution and do not move the threshold. Later bars never change earlier results.
     """
     gate = AdaptiveGate(level, rate)
     rolling = None if window is None else RollingRank(calibration, window)

@@ -1,4 +1,4 @@
-"""Turn densities and scores into probabilities on a held-out span: conformal ranks, confidence, coverage.
+"""Split-conformal calibration on held-out rows: p-values of log-densities, confidence of scores, coverage error.
 
 References:
     Algorithmic Learning in a Random World (Vovk, Gammerman & Shafer, 2005).
@@ -17,12 +17,12 @@ __all__ = ["Calibration", "coverage_error", "ks_uniform"]
 
 Array = NDArray[np.float64]
 
-_TABLE = 4001  # order statistics kept: ranks are exact to 1/4000 however long the span
+_TABLE = 4001  # order statistics kept: ranks are exact to 1/4000 for any number of rows
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Sorted tables from rows that trained nothing: log-densities and |score| of each signal.
+    """Sorted log-densities and |score| of each signal, from rows that were not used in training.
 
     Attributes:
         log_density: sorted calibration log-densities (or 4,001 of their order statistics).
@@ -41,15 +41,15 @@ class Calibration:
         return cls(_table(log_density), magnitude, len(log_density))
 
     def density_rank(self, log_density: Array) -> Array:
-        """Return conformal p-values in (0, 1]: the share of calibration states no more familiar than each row.
+        """Return conformal p-values in (0, 1]: the share of calibration rows with no higher log-density than each row.
 
-        A fresh exchangeable state has rank <= a with probability at most a (up to 1/rows).
+        The rank of a new row exchangeable with the calibration rows is <= a with probability at most a (up to 1/rows).
         """
         below = np.searchsorted(self.log_density, log_density, side="right") / len(self.log_density)
         return np.asarray((below * self.rows + 1.0) / (self.rows + 1.0))
 
     def confidence(self, signal: str, score: Array) -> Array:
-        """Return the ECDF of |score| on the calibration span, in [0, 1]; each row on its own."""
+        """Return the ECDF of |score| on the calibration span, in [0, 1]; rows are independent."""
         table = self.magnitude[signal]
         return np.asarray(np.searchsorted(table, np.abs(score), side="right") / len(table))
 
@@ -79,12 +79,12 @@ def _table(values: Array) -> Array:
 
 
 def coverage_error(rank: Array, levels: tuple[float, ...] = (0.01, 0.05, 0.10, 0.25, 0.5)) -> float:
-    """Return the largest |share of rows with rank <= a minus a|: 0 is a density whose ranks mean what they say."""
+    """Return the largest |share of rows with rank <= a, minus a| over the levels a; 0 is perfect coverage."""
     return max(abs(float((rank <= level).mean()) - level) for level in levels)
 
 
 def ks_uniform(p: Array) -> float:
-    """Return the Kolmogorov-Smirnov distance of values p [N] from the uniform law."""
+    """Return the Kolmogorov-Smirnov distance of values p [N] from the uniform distribution."""
     ordered, n = np.sort(p), len(p)
     grid = np.arange(1, n + 1) / n
     return float(np.maximum(grid - ordered, ordered - grid + 1 / n).max())

@@ -1,7 +1,7 @@
-"""Calibration where rows are not independent: features look back over hundreds of bars, so neighbours are near copies.
+"""Calibration for dependent rows: features look back over hundreds of bars, so neighbouring rows are near copies.
 
-A span of N rows then holds about N / block independent ones. The rank's promise is as good as that number, and so
-is any error bar.
+A span of N rows then holds about N / block independent ones. That number limits the accuracy of ranks and of error
+bars.
 
 References:
     Exact and Robust Conformal Inference Methods for Predictive Machine Learning with Dependent Data
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 class Share(NamedTuple):
-    """A share of rows, its standard error over blocks, and the share that was promised."""
+    """A share of rows, its standard error over blocks, and its nominal value."""
 
     share: float
     standard_error: float
@@ -32,10 +32,10 @@ class Share(NamedTuple):
 
 
 def blocked_rank(calibration: Calibration, log_density: Array, block: int) -> Array:
-    """Return conformal p-values [N] that count blocks of `block` rows as the independent draws, not rows.
+    """Return conformal p-values [N] that count blocks of `block` rows, not rows, as independent observations.
 
-    Never smaller than those of `Calibration.density_rank`, and never below 1 / (blocks + 1): a span of ten
-    independent months cannot tell one state in a hundred from one in a thousand.
+    They are never smaller than those of `Calibration.density_rank` and never below 1 / (blocks + 1): ten independent
+    months are too few to estimate a probability of one in a hundred.
     """
     blocks = max(calibration.rows // _checked(block), 1)
     table = calibration.log_density
@@ -44,10 +44,10 @@ def blocked_rank(calibration: Calibration, log_density: Array, block: int) -> Ar
 
 
 def purged_ranks(log_density: Array, *, block: int, purge: int = 0) -> Array:
-    """Return the rank [N] of each row among the rows of all other blocks, `purge` rows on both sides left out.
+    """Return the rank [N] of each row among the rows of all other blocks, without `purge` rows on either side.
 
-    Rows are in time order. The ranks of a density that was trained elsewhere, from one span and without using a row to
-    judge itself: their shares say what a split-conformal gate would have done on this span.
+    Rows are in time order, and the density was trained on other data. No row is ranked against its own block, so the
+    share of ranks below a level estimates how many rows a split-conformal threshold would have rejected on this span.
     """
     total = len(log_density)
     if total <= _checked(block) + 2 * purge:
@@ -72,7 +72,7 @@ def block_error(values: Array, block: int) -> float:
 
 
 def rejected_share(rank: Array, level: float, block: int) -> Share:
-    """Return the share of rows with rank below `level`, with an error bar that knows of the overlap."""
+    """Return the share of rows with rank below `level`, with a standard error that accounts for overlapping rows."""
     rejected = (np.asarray(rank) < level).astype(np.float64)
     return Share(float(rejected.mean()), block_error(rejected, block), level)
 

@@ -1,4 +1,4 @@
-"""Has the market left the calibration span? Two numbers for a span of ranks, and an alarm that can run for ever.
+"""Detect drift away from the calibration span: the population stability index, and a sequential test of ranks.
 
 References:
     Testing Exchangeability On-Line (Vovk, Nouretdinov & Gammerman, 2003).
@@ -16,12 +16,13 @@ Array = NDArray[np.float64]
 
 _TILTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 _JUMP = 0.01
-_CEILING = 1e100  # evidence enough; without it a year of drift would overflow
+_CEILING = 1e100  # an upper limit on the capital; a year of drift would overflow without it
 
 
 def population_stability(rank: Array, bins: int = 10) -> float:
-    """Return the population stability index of ranks [N] against the uniform law: below 0.1 nothing has moved,
-    above 0.25 much has.
+    """Return the population stability index of ranks [N] against the uniform distribution.
+
+    By convention, below 0.1 is no shift and above 0.25 is a large one.
     """
     counts = np.histogram(rank, bins=bins, range=(0.0, 1.0))[0]
     share = (counts + 0.5) / (counts.sum() + 0.5 * bins)  # half a row a bin keeps empty bins finite
@@ -29,11 +30,12 @@ def population_stability(rank: Array, bins: int = 10) -> float:
 
 
 class DriftAlarm:
-    """Bet against the uniformity of density ranks; the capital grows when the market is no longer the calibration's.
+    """Sequential test that density ranks are uniform, by a conformal test martingale.
 
-    The simple jumper martingale: five gamblers bet that ranks have become smaller or larger, and change their
-    minds now and then. On exchangeable ranks the chance that the capital ever reaches 1 / p is at most p. Ranks of
-    neighbouring bars are no independent draws: feed it one in `every` bars.
+    This is the simple jumper martingale: five betting strategies, each for smaller or larger ranks, exchange capital at
+    a small rate. On exchangeable ranks the probability that the total capital ever reaches 1 / p is at most p, so an
+    alarm at 1 / `false_alarm` is wrong with at most that probability. Ranks of neighbouring bars are dependent, so only
+    one bar in `every` is used.
     """
 
     def __init__(self, false_alarm: float = 0.01, every: int = 24) -> None:
@@ -47,11 +49,11 @@ class DriftAlarm:
 
     @property
     def capital(self) -> float:
-        """Evidence against "nothing has changed"; starts at 1."""
+        """Evidence against exchangeability; starts at 1."""
         return float(self._capital.sum())
 
     def update(self, rank: float) -> bool:
-        """Take in one bar's rank; return whether the capital has reached the limit."""
+        """Add one bar's rank; return whether the capital has reached the limit."""
         self._bars += 1
         if self._bars % self.every == 0 and np.isfinite(rank):
             mixed = (1 - _JUMP) * self._capital + _JUMP * self._capital.mean()
@@ -60,6 +62,6 @@ class DriftAlarm:
 
 
 def first_alarm(rank: Array, *, false_alarm: float = 0.01, every: int = 24) -> int | None:
-    """Return the first of successive ranks [T] at which a `DriftAlarm` goes off, or None."""
+    """Return the index of the first rank [T] at which a `DriftAlarm` goes off, or None."""
     alarm = DriftAlarm(false_alarm, every)
     return next((t for t, value in enumerate(rank) if alarm.update(float(value))), None)

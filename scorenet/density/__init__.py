@@ -1,4 +1,4 @@
-"""Normalised log-densities from a score: heat equation, probability-flow ODE, I-MMSE, and a fast network."""
+"""Normalised log-densities from a score: heat equation, probability-flow ODE, I-MMSE and a fast network."""
 
 from .flow_ode import flow_log_density, vp_flow_log_density
 from .heat import heat_log_density

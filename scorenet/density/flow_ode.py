@@ -1,7 +1,8 @@
 """Normalised log-density along the probability-flow ODE, in the VE and in the VP form of the noise.
 
-The ODE carries p_sigma to p_sigma_max without noise; log p changes along a trajectory by minus the divergence of its
-velocity. Heun's method in both forms; the part of a standard normal is integrated in closed form.
+The ODE transports p_sigma to p_sigma_max deterministically. Along a trajectory, d log p / d sigma is minus the
+divergence of the velocity. Both forms use Heun's method and integrate the contribution of a standard normal in closed
+form.
 
 References:
     Score-Based Generative Modeling through Stochastic Differential Equations (Song et al., 2021), arXiv 2011.13456.
@@ -30,7 +31,7 @@ def flow_log_density(
 ) -> Tensor:
     """Return log p_sigma(x) of scaled rows x [N, d], nats, [N], by dx/dsigma = -sigma s; 2 * steps field calls.
 
-    `base` closes the trajectory: its own density at sigma_max is taken for that of the data.
+    At the end of a trajectory, the density of `base` at sigma_max stands in for that of the data.
     """
     dim = x.shape[1]
     gained = torch.zeros(len(x), dtype=x.dtype, device=x.device)
@@ -57,7 +58,7 @@ def vp_flow_log_density(
 ) -> Tensor:
     """Return log p_sigma(x) of scaled rows x [N, d] (VE units), nats, [N], by the VP form du/dt = -beta/2 (u + s_vp).
 
-    The same density as `flow_log_density`, up to the error of the steps; 2 * steps field calls.
+    The same density as `flow_log_density`, up to discretisation error; 2 * steps field calls.
     """
     clock = schedule or LinearBeta()
     dim = x.shape[1]
@@ -74,7 +75,7 @@ def vp_flow_log_density(
 
 
 def _ve_motion(field: Field, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Return the velocity, and its divergence less that of a standard normal's velocity."""
+    """Return the velocity, and its divergence minus the divergence of a standard normal's velocity."""
     value, divergence = field(x, torch.full((len(x), 1), sigma, dtype=x.dtype, device=x.device))
     return -sigma * value, -sigma * (divergence + x.shape[1] / (1 + sigma**2))
 

@@ -1,12 +1,13 @@
-"""Normalised log-density by the heat equation at fixed x: the reference route.
+"""Normalised log-density by the heat equation at fixed x: the reference method.
 
-The noised density obeys d log p_sigma(x) / d ln sigma = sigma^2 (div s + |s|^2) at fixed x. The same holds for a
-mixture q that is close to p, in closed form; and at a large sigma_max nothing distinguishes the two. So
+At fixed x the noised density obeys d log p_sigma(x) / d ln sigma = sigma^2 (div s + |s|^2). A mixture q close to p
+obeys the same equation, with closed-form terms, and at a large sigma_max p and q are practically equal. So
 
     log p_a(x) = log q_a(x) - integral from ln a to ln sigma_max of
                  sigma^2 [(div s_p + |s_p|^2) - (div s_q + |s_q|^2)] d ln sigma.
 
-No path through empty space, no unknown constant, and only the difference between p and q is left to quadrature.
+The method needs no path through regions without data and no unknown constant. The quadrature covers only the
+difference between p and q.
 
 References:
     Score-Based Generative Modeling through Stochastic Differential Equations (Song et al., 2021), arXiv 2011.13456.
@@ -39,7 +40,8 @@ def heat_log_density(
 ) -> Tensor:
     """Return log p_sigma(x) of scaled rows x [N, d], nats, [N]; nodes * N calls of the field, row by row.
 
-    `base` is q: any mixture with about the mean and covariance of the data; the better it fits, the fewer nodes.
+    `base` is q: any mixture with about the mean and covariance of the data. The better it fits, the fewer nodes are
+    needed.
     """
     out = base.log_density(x, sigma)
     sigmas, weights = legendre_sigmas(sigma, sigma_max, nodes)

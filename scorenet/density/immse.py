@@ -1,11 +1,12 @@
-"""Normalised log-density from denoising errors alone: the pointwise I-MMSE relation. No derivative of the network.
+"""Normalised log-density from denoising errors alone (pointwise I-MMSE relation), without network derivatives.
 
-With y = x + tau e and snr = 1/tau^2, d log p(x) / d snr is half of what the best denoiser leaves, up to a term that is
-the same for every law. Of two laws p and q only their errors differ, and with the same e the noise cancels:
+With y = x + tau e and snr = 1/tau^2, d log p(x) / d snr is half the squared error of the best denoiser, up to a term
+that is the same for every distribution. That term cancels in the difference of two distributions p and q, and with
+the same e in both, most of the noise cancels too:
 
     log p(x) - log q(x) = 1/2 integral over snr of E_e[|x - D_q(y)|^2 - |x - D_p(y)|^2].
 
-Here x is already noised to level a, so the denoiser at tau is x + tau^2 s(y, sqrt(a^2 + tau^2)).
+Here x already carries noise of size a, so the denoiser at tau is y + tau^2 s(y, sqrt(a^2 + tau^2)).
 
 References:
     Information-Theoretic Diffusion (Kong, Brekelmans & Ver Steeg, 2023), arXiv 2302.03792.
@@ -40,9 +41,10 @@ def immse_log_density(
     pairs: int = 8,
     seed: int = 0,
 ) -> Tensor:
-    """Return log p_sigma(x) of scaled rows x [N, d], nats, [N], as a departure from the mixture `base`.
+    """Return log p_sigma(x) of scaled rows x [N, d], nats, [N]: that of the mixture `base` plus a correction.
 
-    2 * nodes * pairs network evaluations a row, on antithetic and mutually orthogonal directions that all rows share.
+    About 2 * nodes * pairs network evaluations per row. All rows share the same noise directions, which are antithetic
+    and mutually orthogonal.
     """
     noise = _directions(pairs, x.shape[1], seed).to(x)
     low = _LOWEST * sigma
@@ -56,22 +58,22 @@ def immse_log_density(
         for row in noise:
             for e in (row, -row):
                 y = x + tau * e
-                won = _saving(score(y, level), tau, e) - _saving(base.score(y, level), tau, e)
-                out -= weight / (2 * pairs) * won
+                gain = _saving(score(y, level), tau, e) - _saving(base.score(y, level), tau, e)
+                out -= weight / (2 * pairs) * gain
     return out
 
 
 def _saving(score: Tensor, tau: float, e: Tensor) -> Tensor:
-    # (|x - D(y)|^2 - tau^2 |e|^2) / tau^2 with x - D = -tau (e + tau s): the part that two laws share is left out.
+    # (|x - D(y)|^2 - tau^2 |e|^2) / tau^2 with x - D = -tau (e + tau s): the term common to p and q is left out.
     return 2 * tau * (score * e).sum(1) + tau**2 * score.square().sum(1)
 
 
 def _directions(pairs: int, dim: int, seed: int) -> Tensor:
-    """Return [pairs, dim] standard normal vectors, orthogonal in groups of dim: less variance, no bias."""
+    """Return [pairs, dim] standard normal vectors, orthogonal in groups of dim (lower variance, no bias)."""
     g = torch.Generator().manual_seed(seed)
-    turned = []
+    rotated = []
     for _ in range(math.ceil(pairs / dim)):
         frame = torch.linalg.qr(torch.randn(dim, dim, generator=g, dtype=torch.float64))[0]
         lengths = torch.randn(dim, dim, generator=g, dtype=torch.float64).norm(dim=1, keepdim=True)
-        turned.append(frame.T * lengths)
-    return torch.cat(turned)[:pairs]
+        rotated.append(frame.T * lengths)
+    return torch.cat(rotated)[:pairs]

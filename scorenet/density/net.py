@@ -1,4 +1,4 @@
-"""The log-density of every bar: the mixture's own, and a net fitted to what the reference route adds to it."""
+"""Fast log-density for every bar: the base mixture's, plus a network fitted to the heat-equation correction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DensityNet", "fit_density_net"]
 
 
 class DensityNet(nn.Module):
-    """Give log p_sigma(x) [N] of scaled rows [N, d] in one pass: that of a mixture, and a learned correction."""
+    """Compute log p_sigma(x) [N] of scaled rows [N, d] in one forward pass: a mixture's plus a learned correction."""
 
     whiten: Tensor
     centres: Tensor
@@ -30,7 +30,7 @@ class DensityNet(nn.Module):
         spectrum = base.spectrum(base.means.double())
         root = (spectrum.variances + sigma**2).rsqrt()
         volume = root.log().sum(1) - 0.5 * base.dim * math.log(2 * math.pi)
-        # Not in the state: all three follow from the mixture, which model folders keep in full precision.
+        # Not saved: all three are computed from the mixture, which model folders store in full precision.
         self.register_buffer("whiten", spectrum.axes * root.flatten(), persistent=False)
         self.register_buffer("centres", (spectrum.centres * root).flatten(), persistent=False)
         self.register_buffer("peaks", spectrum.log_weights + volume, persistent=False)
@@ -38,7 +38,7 @@ class DensityNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         start = self.base_log_density(x)
-        # How far below the highest peak: most of the correction is a bend of the mixture's tails.
+        # Distance below the highest peak, in nats: most of the correction lies in the tails of the mixture.
         energy = (self.peaks.max().to(x) - start).clamp_min(0.0)[:, None]
         raw = torch.as_tensor(self.net(torch.cat((x, energy.log1p()), dim=1)))[0]
         return start + raw[:, 0] * (1 + energy[:, 0]).sqrt()
@@ -60,7 +60,7 @@ def fit_density_net(
     seed: int,
     progress: bool = True,
 ) -> tuple[DensityNet, TrainingLog, dict[str, float]]:
-    """Fit the per-bar net to the heat-equation log-density, on data rows and on rows pushed off the data.
+    """Fit the per-bar net to the heat-equation log-density, on data rows and on rows moved away from the data.
 
     Returns the net, its log, and its error against the reference on `held_out` (`rmse` and `bias`, nats;
     `entropy` is minus the mean reference log-density).
@@ -69,7 +69,7 @@ def fit_density_net(
     kwargs = {"sigma": config.sigma, "sigma_max": noise.sigma_max, "nodes": config.nodes}
     with seeded(seed) as generator, torch.no_grad():
         rows = _spread_rows(x, config.points, generator)
-        # A random divergence in the labels: the fit averages over rows, and many rows are worth more than exact ones.
+        # The labels use a random estimate of the divergence: many noisy labels give a better fit than few exact ones.
         labels = _label(sampled_field(denoiser, generator), base, rows, kwargs, progress)
         check = held_out[torch.linspace(0, len(held_out) - 1, min(len(held_out), 1500)).long()]
         truth = _label(denoiser_field(denoiser), base, check, kwargs, progress)
@@ -99,7 +99,7 @@ def fit_density_net(
 
 
 def _relative_error(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    # Errors matter near the threshold; far in the tail a nat more or less decides nothing.
+    # Accuracy matters near the rejection threshold; far in the tail an error of one nat changes no decision.
     tolerance = 1.0 + 0.05 * (target - target.median()).abs()
     return torch.nn.functional.huber_loss(net(x) / tolerance, target / tolerance, delta=2.0)
 
@@ -107,7 +107,7 @@ def _relative_error(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 def _slope_error(
     net: DensityNet, denoiser: ScoreModule, x: Tensor, sigma: float, generator: torch.Generator
 ) -> Tensor:
-    """Match the net's gradient to the score around x: d numbers a row, and no label to pay for."""
+    """Return the squared error of the net's gradient against the score near x; needs no log-density labels."""
     near = (x + sigma * torch.randn(x.shape, generator=generator)).requires_grad_()
     (slope,) = torch.autograd.grad(net(near).sum(), near, create_graph=True)
     with torch.no_grad():
@@ -121,8 +121,8 @@ def _label(field: Field, base: Mixture, x: Tensor, kwargs: dict[str, float | int
 
 
 def _spread_rows(x: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Draw n rows where novelty has to be graded: a third on the data, a third pushed off it by noise of 0.1
-    to 3, and a third that mixes the coordinates of two states, each plausible, together perhaps not.
+    """Draw n rows on and off the data: a third are data rows, a third are data rows plus noise of size 0.1 to 3,
+    and a third mix coordinates of two data rows.
     """
     pick = x[torch.randint(len(x), (n,), generator=generator)]
     other = x[torch.randint(len(x), (n,), generator=generator)]

@@ -1,7 +1,7 @@
-"""The variance-preserving form of the noise, and its exact exchange with the variance-exploding form of this package.
+"""The variance-preserving noise process, and its exact conversion to the variance-exploding form used elsewhere.
 
 Variance-exploding (VE): x = x_0 + sigma e. Variance-preserving (VP), du = -beta(t)/2 u dt + sqrt(beta(t)) dw:
-u = alpha x_0 + sqrt(1 - alpha^2) e with alpha^2 = exp(-integral of beta). Both are one process:
+u = alpha x_0 + sqrt(1 - alpha^2) e with alpha^2 = exp(-integral of beta). Both describe the same process:
 
     u = alpha x,   alpha = 1 / sqrt(1 + sigma^2),   s_vp(u, t) = s(x, sigma) / alpha,
     log p_vp(u) = log p(x) - d ln alpha.
@@ -27,10 +27,10 @@ __all__ = ["CosineBeta", "LinearBeta", "VpSchedule", "alpha_of", "to_ve", "to_vp
 
 
 class VpSchedule(Protocol):
-    """A clock t in [0, 1] for the VP process."""
+    """A schedule of the VP process over t in [0, 1]."""
 
     def beta(self, t: float) -> float:
-        """Return the rate of noise at t."""
+        """Return the noise rate beta at t."""
         ...
 
     def sigma(self, t: float) -> float:
@@ -57,7 +57,7 @@ class LinearBeta:
 
     def time(self, sigma: float) -> float:
         grown, slope = math.log1p(sigma**2), self.high - self.low
-        # The root of slope/2 t^2 + low t = grown, in the form that does not cancel.
+        # The root of slope/2 t^2 + low t = grown, in the form without cancellation error.
         return 2 * grown / (self.low + math.sqrt(self.low**2 + 2 * slope * grown))
 
 

@@ -1,4 +1,4 @@
-"""Model quality on held-out rows: score identities, explained variance, density routes, two-sample tests."""
+"""Model quality on held-out rows: score identities, explained variance, density estimates, two-sample tests."""
 
 from .held_out import forward_report, gate_report, held_out_metrics, rank_report, score_report
 

@@ -1,4 +1,4 @@
-"""What the denoiser knows beyond mean and covariance, level by level.
+"""Variance explained by the denoiser beyond the best Gaussian denoiser, by noise level.
 
 References:
     Extrapolation, Interpolation, and Smoothing of Stationary Time Series (Wiener, 1949): the best linear denoiser.
@@ -18,12 +18,13 @@ __all__ = ["Explained", "explained_variance", "gaussian_of"]
 
 
 class Explained(NamedTuple):
-    """Denoising at one level on held-out rows.
+    """Denoising on held-out rows at one noise level.
 
-    dsm_loss: mean of |sigma score + noise|^2 per dimension (1: nothing is known of the noise; 0: everything).
+    dsm_loss: mean of |sigma score + noise|^2 per dimension (1: the noise is not predicted at all; 0: perfectly).
     gaussian_loss: the same for the best Gaussian, the Wiener denoiser.
-    explained_variance: 1 - dsm_loss / gaussian_loss: 0 for a net that knows mean and covariance only.
-    score_accuracy: correlation of the score with its target -noise / sigma; a lower bound of that with the true score.
+    explained_variance: 1 - dsm_loss / gaussian_loss; 0 for a net that uses mean and covariance only.
+    score_accuracy: correlation of the score with its target -noise / sigma, a lower bound of the correlation with the
+        true score.
     """
 
     sigma: float
@@ -41,7 +42,7 @@ def gaussian_of(mixture: Mixture) -> Mixture:
 def explained_variance(
     model: NoisyScore, gaussian: Mixture, x: Tensor, sigmas: Tensor, *, seed: int = 0
 ) -> list[Explained]:
-    """Measure a score model beside the denoiser of `gaussian` on clean scaled rows x [N, d], at each of `sigmas`."""
+    """Compare a score model with the denoiser of `gaussian` on clean scaled rows x [N, d], at each of `sigmas`."""
     generator = torch.Generator().manual_seed(seed)
     found = []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Held-out quality of a model, by the chapter's names (DSM loss, score accuracy, density calibration) and many more."""
+"""Held-out metrics of a model: the chapter's (DSM loss, score accuracy, density calibration) and further checks."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _AUC_ROWS = 3_000
 def held_out_metrics(model: ScoreModel, x: Array, y: Array) -> dict[str, float]:
     """Measure a model on raw states x [N, F] and forward returns y [N] (NaN allowed) that it has not seen.
 
-    dsm_loss: mean over noise levels of |sigma score + noise|^2 per dimension (0 is impossible: noise hides the state).
-    score_accuracy: correlation of the score with the denoising target -noise/sigma at the state signal's
-        sigma; a lower bound of the correlation with the true score.
-    density_calibration: largest gap between nominal and actual share of states below a density rank (0 is best).
-    forward_*: information coefficient, hit rate, CRPS beside that of the unconditional law, and PIT distance.
+    dsm_loss: mean over noise levels of |sigma score + noise|^2 per dimension (always above 0: noise hides the state).
+    score_accuracy: correlation of the score with the denoising target -noise/sigma at the state signal's sigma, a
+        lower bound of the correlation with the true score.
+    density_calibration: largest difference between nominal and actual share of states below a density rank (0 is best).
+    forward_*: information coefficient, hit rate, CRPS, CRPS of the unconditional distribution, and PIT distance.
     """
     z = torch.from_numpy(model.scaler.transform(x))
     by_sigma = FrozenNoise(z, model.config.noise).by_sigma(model.denoiser)
@@ -52,26 +52,26 @@ def held_out_metrics(model: ScoreModel, x: Array, y: Array) -> dict[str, float]:
         "density_calibration": coverage_error(model.density_rank(x)),
         "log_density": float(model.log_density(x).mean()),
     }
-    known = np.isfinite(y)
-    if known.sum() >= 2:
-        metrics |= _forward_metrics(model.forward(x[known]), y[known])
+    finite = np.isfinite(y)
+    if finite.sum() >= 2:
+        metrics |= _forward_metrics(model.forward(x[finite]), y[finite])
     return {name: round(value, 6) for name, value in metrics.items()}
 
 
 def score_report(model: ScoreModel, x: Array, *, block: int = 1, seed: int = 0) -> dict[str, Any]:
     """Check the score of a model on raw states x [N, F] in time order; `block` successive rows are near copies.
 
-    by_sigma: DSM loss, explained variance over the Gaussian denoiser, score accuracy, Jacobian asymmetry.
-    stein: identities that are 0 for the right score, with standard errors.
-    routes: pairwise agreement of the density routes, and of the per-bar net with the reference, nats.
-    two_sample: AUC of a boosted-tree classifier between the rows and samples of the model.
+    by_sigma: DSM loss, explained variance relative to the Gaussian denoiser, score accuracy, Jacobian asymmetry.
+    stein: identities that are 0 for the true score, with standard errors.
+    routes: differences in nats between log-density methods, and between the per-bar net and the reference method.
+    two_sample: AUC of a boosted-tree classifier of data rows against samples of the model.
     """
     z = torch.from_numpy(model.scaler.transform(x))
     noise, sigma = model.config.noise, model.config.density.sigma
     few = _thin(z, _ROWS)
     levels = geometric_sigmas(noise.sigma_min, min(noise.sigma_max, 10.0), 10)
     explained = explained_variance(model.denoiser, gaussian_of(model.base), _thin(z, 4_000), levels)
-    # The rows that are left are `step` bars apart, so a block of bars is that many rows fewer.
+    # The thinned rows are several bars apart, so a block of bars holds fewer of them.
     own_block = max(round(block * len(few) / len(z)), 1)
     checked = (sigma, model.config.state.signal_sigma, 2.0)
     return {
@@ -86,15 +86,15 @@ def score_report(model: ScoreModel, x: Array, *, block: int = 1, seed: int = 0) 
             for item in stein_identities(model.denoiser.score, few, level, block=own_block, seed=seed)
         ],
         "routes": _routes(model, _thin(z, _ROUTE_ROWS)),
-        "two_sample": _told_apart(model, _thin(z, _AUC_ROWS).numpy(), seed),
+        "two_sample": _two_sample(model, _thin(z, _AUC_ROWS).numpy(), seed),
     }
 
 
 def rank_report(rank: Array, *, block: int, every: int = 24) -> dict[str, Any]:
-    """Check density ranks [N] of successive bars: coverage curve, uniformity, drift, with errors that know the overlap.
+    """Check density ranks [N] of successive bars: coverage, uniformity and drift; errors account for overlapping rows.
 
-    coverage: share of rows with rank <= level, over levels from 0 to 1.
-    drift_alarm: the row at which an alarm that hears one row in `every` goes off, or None.
+    coverage: share of rows with rank <= level, for levels from 0 to 1.
+    drift_alarm: the row at which an alarm that uses one row in `every` goes off, or None.
     """
     alarm = first_alarm(rank, every=every)
     return {
@@ -108,7 +108,7 @@ def rank_report(rank: Array, *, block: int, every: int = 24) -> dict[str, Any]:
 
 
 def gate_report(model: ScoreModel, log_density: Array, *, block: int) -> list[dict[str, float]]:
-    """Compare the plain and the adaptive gate on the log-densities [T] of successive bars, at 1, 5 and 10 %."""
+    """Compare the fixed and the adaptive threshold on log-densities [T] of successive bars, at 1, 5 and 10 %."""
     rank = model.calibration.density_rank(log_density)
     rows = []
     for level in LEVELS:
@@ -145,12 +145,12 @@ def _routes(model: ScoreModel, z: torch.Tensor) -> list[dict[str, Any]]:
     config, noise = model.config.density, model.config.noise
     routes = density_routes(model.denoiser, model.base, sigma=config.sigma, sigma_max=noise.sigma_max)
     with torch.no_grad():
-        said = {name: route(z).double() for name, route in routes.items() if name != "path_integral"}
-        said["per_bar"] = model.density_net(z).double()
-    return [item._asdict() for item in agreement(said) if "heat" in (item.first, item.second)]
+        found = {name: route(z).double() for name, route in routes.items() if name != "path_integral"}
+        found["per_bar"] = model.density_net(z).double()
+    return [item._asdict() for item in agreement(found) if "heat" in (item.first, item.second)]
 
 
-def _told_apart(model: ScoreModel, z: Array, seed: int) -> dict[str, float]:
+def _two_sample(model: ScoreModel, z: Array, seed: int) -> dict[str, float]:
     samples = model.scaler.transform(model.sample(len(z), seed=seed))
     return two_sample_auc(z, samples, seed=seed)._asdict()
 
@@ -182,7 +182,7 @@ def _forward_metrics(coming: ForwardReturn, y: Array) -> dict[str, float]:
 
 
 def _sample_crps(y: Array) -> float:
-    """CRPS of the held-out returns' own unconditional law: what a forecast without features could reach at best."""
+    """Return the CRPS of the held-out returns' own distribution: the best that a forecast without features can do."""
     ordered, n = np.sort(y), len(y)
     weights = 2 * np.arange(1, n + 1) - n - 1
     return float((weights * ordered).sum() / n**2)

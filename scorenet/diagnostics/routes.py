@@ -1,4 +1,4 @@
-"""All density routes of one model side by side: where they disagree, the score is not the gradient of a density."""
+"""Compare all methods for the log-density of one model: if they disagree, the score is not a gradient."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Route = Callable[[Tensor], Tensor]
 
 
 class Agreement(NamedTuple):
-    """How far two routes are apart on the same rows, nats.
+    """The difference of two methods on the same rows, nats.
 
     bias: mean of first - second.
-    rms: root mean square of first - second with the bias left in.
-    correlation: of the two, 1 where either is constant and they differ by a constant.
+    rms: root mean square of first - second, bias included.
+    correlation: of the two; if either is constant, 1 where both are equal and 0 otherwise.
     """
 
     first: str
@@ -40,10 +40,10 @@ class Agreement(NamedTuple):
 def density_routes(
     denoiser: ScoreModule, base: Mixture, *, sigma: float, sigma_max: float, nodes: int = 10, steps: int = 24
 ) -> dict[str, Route]:
-    """Return the routes to log p_sigma by name, each a function of scaled rows [N, d] -> [N], nats.
+    """Return the methods for log p_sigma by name, each a function of scaled rows [N, d] -> [N], nats.
 
-    `heat` is the reference, `energy` is there for a network with a log-density of its own. `path_integral` is the
-    chapter's and is known up to a constant only: it is given the constant that makes it right at 0.
+    `heat` is the reference. `energy` is present if the network has a log-density of its own. `path_integral` is the
+    chapter's method, which is defined only up to a constant; the constant is set so that it equals `heat` at 0.
     """
     field = denoiser_field(denoiser)
 
@@ -72,7 +72,7 @@ def density_routes(
 
 
 def agreement(log_densities: Mapping[str, Tensor]) -> list[Agreement]:
-    """Return the agreement of every pair of routes, given what each says of the same rows, [N] each."""
+    """Return the agreement of every pair of methods, given the log-densities [N] of the same rows by method."""
     found = []
     for (first, a), (second, b) in itertools.combinations(log_densities.items(), 2):
         gap = (a - b).double()

@@ -1,4 +1,4 @@
-"""What every score must satisfy on the rows of its own density, with standard errors: zero where the score is right.
+"""Stein identities: expectations that are zero for the true score of the rows, with standard errors.
 
 At noise level sigma, over noisy rows x ~ p_sigma and their score s:
 
@@ -6,8 +6,8 @@ At noise level sigma, over noisy rows x ~ p_sigma and their score s:
     cross   E[s x'] = -I
     energy  E|s|^2 + E div s = 0
 
-Each is an integration by parts, so none needs the true score. A score that fails one is wrong; one that passes
-all may still be.
+Each follows from integration by parts, so none needs the true score. A score that violates one is wrong; a score that
+satisfies all three may still be wrong.
 
 References:
     A Bound for the Error in the Normal Approximation (Stein, 1972).
@@ -29,9 +29,9 @@ __all__ = ["Identity", "jacobian_asymmetry", "stein_identities"]
 class Identity(NamedTuple):
     """One identity at one noise level.
 
-    gap: root mean square over its entries of what should be 0.
+    gap: root mean square over the entries of the identity, which should be 0.
     standard_error: root mean square of the entries' standard errors.
-    z: root mean square of entry / standard error; about 1 where the score is right.
+    z: root mean square of entry / standard error; about 1 for the true score.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Identity(NamedTuple):
 def stein_identities(
     score: Score, x: Tensor, sigma: float, *, block: int = 1, seed: int = 0
 ) -> list[Identity]:
-    """Check a score at level sigma on clean scaled rows x [N, d], noised here; `block` successive rows are near copies.
+    """Check a score at noise level sigma on clean scaled rows x [N, d]; `block` successive rows are near copies.
 
-    The noise is antithetic: rows x + sigma e and x - sigma e count as one.
+    The noise added here is antithetic: the rows x + sigma e and x - sigma e count as one.
     """
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
     parts = [_row_terms(score, x + sign * sigma * noise, sigma) for sign in (1.0, -1.0)]

@@ -1,4 +1,4 @@
-"""Can a strong classifier tell two sets of rows apart? An AUC of 0.5 means that it cannot.
+"""Classifier two-sample test: AUC of gradient-boosted trees between two sets of rows; 0.5 means no difference found.
 
 References:
     Revisiting Classifier Two-Sample Tests (Lopez-Paz & Oquab, 2017), arXiv 1610.06545.
@@ -17,17 +17,17 @@ Array = NDArray[np.float64]
 
 
 class TwoSample(NamedTuple):
-    """Area under the ROC curve over held-out folds, and its standard error between them."""
+    """Mean area under the ROC curve over held-out folds, and its standard error."""
 
     auc: float
     standard_error: float
 
 
 def two_sample_auc(real: Array, samples: Array, *, folds: int = 5, seed: int = 0) -> TwoSample:
-    """Return how well gradient-boosted trees tell `real` [N, d] from `samples` [M, d], by cross-validation.
+    """Return the cross-validated AUC of gradient-boosted trees between `real` [N, d] and `samples` [M, d].
 
-    Folds are contiguous: real rows in time order are near copies of their neighbours, and in random folds a classifier
-    would know them by their twins. The larger set is thinned to the size of the smaller.
+    Folds are contiguous. Real rows are near copies of their neighbours in time, so with random folds a classifier would
+    recognise a test row by its neighbours in the training folds. The larger set is thinned to the size of the smaller.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
@@ -40,7 +40,7 @@ def two_sample_auc(real: Array, samples: Array, *, folds: int = 5, seed: int = 0
     x, y = np.concatenate(pair), np.repeat([1, 0], size)
     fold = np.tile(np.arange(size) * folds // size, 2)
     found = []
-    # One thread: a test of this size gains nothing from a second, and gives the same trees everywhere.
+    # One thread: a second one saves no time at this size, and the trees are the same on every machine.
     with threadpool_limits(1):
         for k in range(folds):
             trees = HistGradientBoostingClassifier(random_state=seed, early_stopping=False, max_iter=60)

@@ -1,4 +1,4 @@
-"""The density of the coming return, p(y | x): its network, its training, its mean, quantiles and score."""
+"""The density of the forward return, p(y | x): its network, training, mean, quantiles and score."""
 
 from .distribution import ForwardReturn, forward_target
 from .net import ForwardNet

@@ -1,12 +1,12 @@
-"""Forward-return density p(y | x): y is the log-return over the next `horizon` bars in units of its own volatility.
+"""Forward-return density p(y | x): y is the log-return over the next `horizon` bars in units of volatility.
 
 A net maps a state x to a Gaussian mixture over y, trained by denoising score matching on y. Noise of size sigma on y
-only widens each component, so the score of y, the mean, quantiles, tail means and P(y > 0) are closed forms,
-and the density is normalised by construction.
+only widens each component, so the score of y, the mean, tail means and P(y > 0) have closed forms, quantiles follow
+from the exact distribution function, and the density is normalised by construction.
 
 The score at y = 0 is the `forward` signal. By Tweedie's formula sigma^2 score(0) -> E[y | x] as sigma grows:
-a positive score of the *coming* return says that it is expected to be positive. (The score of the return
-already realised says the opposite.)
+a positive score means that the *forward* return is expected to be positive. (The score of the return already realised
+has the opposite meaning.)
 
 References:
     Strictly Proper Scoring Rules, Prediction, and Estimation (Gneiting & Raftery, 2007): CRPS.
@@ -29,13 +29,13 @@ __all__ = ["ForwardReturn", "forward_target"]
 
 Array = NDArray[np.float64]
 
-_BLOCK = 64  # rows whose pairs of components stay in a core's cache
+_BLOCK = 64  # rows per block, so that all pairs of components fit into a CPU cache
 
 
 def forward_target(close: Array, volatility: Array, horizon: int) -> Array:
     """Return y [T]: log(close[t + h] / close[t]) / (volatility[t] sqrt(h)), NaN on the last h rows.
 
-    `volatility` is the root mean square log-return per bar known at t.
+    `volatility` is the root mean square log-return per bar, computed from bars up to t.
     """
     out = np.full(len(close), np.nan)
     if len(close) > horizon:
@@ -50,7 +50,7 @@ class ForwardReturn:
 
     Attributes:
         weights, means, widths: float64 [N, C], the pooled mixture.
-        sigma: noise level at which `score` is read.
+        sigma: noise level of `score`.
         member_scores: [M, N], the score at y = 0 by ensemble member.
     """
 
@@ -72,12 +72,12 @@ class ForwardReturn:
 
     @property
     def score(self) -> Array:
-        """Score of the forward return at y = 0 and level sigma, mean over the ensemble, [N]."""
+        """Score of the forward return at y = 0 and noise level sigma, mean over the ensemble, [N]."""
         return np.asarray(self.member_scores.mean(axis=0))
 
     @property
     def score_std(self) -> Array:
-        """Disagreement of the ensemble about the score, [N]."""
+        """Standard deviation of the score over the ensemble, [N]."""
         return np.asarray(self.member_scores.std(axis=0))
 
     @property
@@ -102,7 +102,7 @@ class ForwardReturn:
         return np.asarray((self.weights * _normal_cdf(z)).sum(axis=1))
 
     def log_density(self, y: Array) -> Array:
-        """log p(y | x), [N], nats per unit of y: the log score of an outcome."""
+        """log p(y | x), [N], nats per unit of y: the log score of outcomes y [N]."""
         z = (np.asarray(y)[:, None] - self.means) / self.widths
         terms = np.log(self.weights) - 0.5 * z**2 - np.log(self.widths) - 0.5 * math.log(2 * math.pi)
         top = terms.max(axis=1, keepdims=True)
@@ -121,7 +121,7 @@ class ForwardReturn:
         return np.asarray(0.5 * (low + high))
 
     def cvar(self, alpha: float = 0.05) -> Array:
-        """Return E[y | y <= quantile(alpha)], [N]: the mean of the worst `alpha` share, a loss is negative."""
+        """Return E[y | y <= quantile(alpha)], [N]: the mean of the worst `alpha` share; losses are negative."""
         cut = self.quantile(alpha)[:, None]
         z = (cut - self.means) / self.widths
         density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
@@ -129,7 +129,7 @@ class ForwardReturn:
         return np.asarray((self.weights * below).sum(axis=1) / alpha)
 
     def pit(self, y: Array) -> Array:
-        """Return the probability integral transform of outcomes y [N]: uniform where the density is right."""
+        """Return the probability integral transform of outcomes y [N]: uniform if the density is right."""
         return self.cdf(y)
 
     def crps(self, y: Array) -> Array:

@@ -1,6 +1,7 @@
-"""The net behind p(y | x): y = scale(x) * (a heavy-tailed shape of mean 0, moved by shift(x)).
+"""The network of p(y | x): y = scale(x) * (shift(x) + e), where e has a heavy-tailed distribution of mean 0.
 
-Noise of size sigma on y only widens the components of the shape, so the score of y is a closed form at every sigma.
+The distribution of e is a Gaussian mixture, called the shape. Noise of size sigma on y only widens its components, so
+the score of y has a closed form at every sigma.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ __all__ = ["ForwardNet", "Parts", "mixture_score", "score_at_zero"]
 
 Parts = tuple[Tensor, Tensor, Tensor]
 
-_TAIL = 4.0  # degrees of freedom of the Student law that the shape starts from: daily returns have 3 to 5
-_NARROW, _WIDE = -1.1, 1.9  # ln widths of the narrowest and the widest component, in spreads of y
+_TAIL = 4.0  # degrees of freedom of the initial Student t shape: daily returns have 3 to 5
+_NARROW, _WIDE = -1.1, 1.9  # ln widths of the narrowest and the widest component, in units of the spread of y
 
 
 class ForwardNet(nn.Module):
-    """Create an ensemble of maps x [N, F] -> Gaussian mixture over y, each member in the first dimension."""
+    """An ensemble of maps x [N, F] -> Gaussian mixture over y; the first dimension of every output is the member.
+
+    `belief`, its name in model files, is the shrinkage factor of the shift, in [0, 1].
+    """
 
     scale_columns: Tensor
     belief: Tensor
@@ -37,7 +41,7 @@ class ForwardNet(nn.Module):
         self.register_buffer("belief", torch.ones(()))
 
     def forward(self, x: Tensor, blurred: Tensor | None = None) -> Parts:
-        """Return log weights, means and standard deviations, each [M, N, K]; the shift is read at `blurred`."""
+        """Return log weights, means and standard deviations, each [M, N, K]; the shift uses `blurred` in place of x."""
         shift = self.belief * self.shift(x if blurred is None else blurred)
         return self.shape(self.log_scale(x).exp(), shift)
 
@@ -50,7 +54,7 @@ class ForwardNet(nn.Module):
     def shape(self, scale: Tensor, shift: Tensor) -> Parts:
         """Return the mixture of the shape, moved by shift [M, N, 1] and stretched by scale [M, N, 1]."""
         weights = torch.log_softmax(self.logit, dim=-1)
-        # Centred: a drift of the training years is no forecast, and the shift has to earn its size.
+        # Centred: the mean return of the training years is not a forecast; only the shift may forecast a mean.
         centred = self.offset - (weights.exp() * self.offset).sum(-1, keepdim=True)
         means = scale * (shift + centred)
         return weights.expand_as(means), means, scale * self.log_width.exp()
@@ -72,13 +76,13 @@ def mixture_score(parts: Parts, y: Tensor, sigma: Tensor) -> Tensor:
     variance = widths.square() + sigma.square()
     gap = means - y
     logits = log_weights - 0.5 * gap.square() / variance - 0.5 * variance.log()
-    # Softmax over the last axis, by way of the one before it: along an axis this short torch's is ten times slower.
+    # Transposed: torch's softmax along a short last axis is ten times slower.
     share = torch.softmax(logits.transpose(-1, -2), -2).transpose(-1, -2)
     return (share * gap / variance).sum(-1)
 
 
 def _student_shape(components: int) -> tuple[Tensor, Tensor]:
-    """Return ln widths [K] and weights [K] of a Student law cut into Gaussians: its variance is inverse-gamma."""
+    """Return ln widths [K] and weights [K] of Gaussians that approximate a Student t (variance: inverse gamma)."""
     widths = torch.linspace(_NARROW, _WIDE, components)
     edges = ((widths[1:] + widths[:-1]) / 2).double()
     # P(width <= e) = P(gamma(nu/2, 1) >= (nu/2) e^-2).

@@ -1,9 +1,10 @@
-"""Learn p(y | x) by denoising score matching on y: first how much the market will move, then which way.
+"""Train p(y | x) by denoising score matching on y: first the scale of the return, then its mean (the shift).
 
-Each part of the law is learned where it can be seen. The scale is well determined, and is learned with every noise
-level weighing the same: denoising score matching then minimises the same risk as maximum likelihood. The shift
-drowns in noise and is learned second, from blurred states and with the large levels in front, where the score at
-0 is the expectation; held-out rows say how much of it to believe.
+The two parts use different weights of the noise levels. The scale is well determined by the data and is learned first,
+with equal weights: denoising score matching then minimises the same risk as maximum likelihood. The shift is small
+compared with the noise. It is learned second, from noised states and with larger weights on large noise levels, where
+the score at 0 is proportional to the expectation. It is then multiplied by a shrinkage factor estimated on held-out
+rows.
 
 References:
     A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011).
@@ -27,9 +28,9 @@ from .net import ForwardNet, Parts, mixture_score
 __all__ = ["fit_forward_net"]
 
 _NOISE = NoiseConfig(sigma_min=0.05, sigma_max=10.0, log_mean=0.0, log_std=1.2)
-_UNTRAINED = 1e9  # no shift at all is no candidate: `belief` settles how much, the training only which way
-_HELD_ROWS = 4096  # rows that select: their returns overlap, so more of them know little more
-_LEAST_BELIEF = 0.05  # a shift that fails on held-out rows keeps its sign and loses its size
+_UNTRAINED = 1e9  # never select a zero shift: the shrinkage factor sets its size, training only its direction
+_HELD_ROWS = 4096  # rows for model selection: returns overlap, so more rows add little information
+_LEAST_SHRINKAGE = 0.05  # a shift that fails on held-out rows keeps its sign, but hardly any of its size
 
 
 def fit_forward_net(
@@ -44,10 +45,10 @@ def fit_forward_net(
     scale_columns: Tensor | None = None,
     progress: bool = True,
 ) -> tuple[ForwardNet, TrainingLog]:
-    """Fit p(y | x) by denoising score matching on y; x [N, F] scaled, y [N]. Members see different minibatches.
+    """Fit p(y | x) by denoising score matching on y; x [N, F] scaled, y [N]. Members use different minibatches.
 
-    `overlap` is the number of successive held-out rows whose returns share bars (default: the horizon), and
-    `scale_columns` [F] marks with 1 the features that may set the scale (default: all). Returns the net and the
+    `overlap` is the number of successive held-out rows whose returns share bars (default: the horizon).
+    `scale_columns` [F] is 1 for the features that may set the scale (default: all). Returns the net and the training
     log of its shift.
     """
     with seeded(seed) as generator:
@@ -60,7 +61,7 @@ def fit_forward_net(
     task.fit_scale(progress)
     log = task.fit_shift(progress)
     with torch.no_grad():
-        net.belief.fill_(_belief(net, held_x, held_y, overlap or config.horizon))
+        net.belief.fill_(_shrinkage_factor(net, held_x, held_y, overlap or config.horizon))
     return net, log
 
 
@@ -92,7 +93,7 @@ class _Task:
 
         def loss() -> Tensor:
             x, y = self._batch()
-            # One draw a cell of an even grid in ln sigma: equal weights for all levels, with little noise of their own.
+            # Stratified, one draw per cell of an even grid in ln sigma: equal weights for all levels, little variance.
             cells = (torch.arange(shape[1]) + torch.rand(shape, generator=self.generator)) / shape[1]
             sigma = (low + (high - low) * cells).exp()
             parts = net.shape(net.log_scale(x).exp(), torch.zeros(()))
@@ -117,7 +118,7 @@ class _Task:
 
         def loss() -> Tensor:
             x, y = self._batch()
-            # A little noise on x keeps the net from memorising single states (noise regularisation of density nets).
+            # Noise on x keeps the net from memorising single states (noise regularisation of density nets).
             blurred = x + config.feature_noise * torch.randn(x.shape, generator=generator)
             level = (_NOISE.log_mean + _NOISE.log_std * torch.randn(shape, generator=generator)).exp()
             sigma = level.clamp(_NOISE.sigma_min, _NOISE.sigma_max)
@@ -169,10 +170,10 @@ class _Task:
         return total / len(self.levels)
 
 
-def _belief(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> float:
-    """Return the share of the shift to keep: its slope on held-out rows, shrunk by its own uncertainty.
+def _shrinkage_factor(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> float:
+    """Return the factor by which to multiply the shift: its regression slope on held-out rows, shrunk towards 0.
 
-    The prior of the slope is N(0, 1). Neighbouring returns share bars, so the standard error comes from sums
+    The prior of the slope is N(0, 1). Neighbouring returns share bars, so the standard error is computed from sums
     over blocks that are longer than the overlap.
     """
     with torch.no_grad():
@@ -181,20 +182,20 @@ def _belief(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> float:
         weight = scale**-2
         energy = float((weight * expected**2).sum())
         if energy == 0.0:
-            return _LEAST_BELIEF
+            return _LEAST_SHRINKAGE
         slope = float((weight * expected * y).sum()) / energy
-        pull = weight * expected * (y - slope * expected)
-        blocks = max(len(pull) // (2 * overlap), 1)
-        variance = sum(float(part.sum()) ** 2 for part in pull.tensor_split(blocks)) / energy**2
-    return min(max(slope / (1.0 + variance), _LEAST_BELIEF), 1.0)
+        moment = weight * expected * (y - slope * expected)
+        blocks = max(len(moment) // (2 * overlap), 1)
+        variance = sum(float(part.sum()) ** 2 for part in moment.tensor_split(blocks)) / energy**2
+    return min(max(slope / (1.0 + variance), _LEAST_SHRINKAGE), 1.0)
 
 
 def _block_pools(rows: int, config: ForwardConfig, generator: torch.Generator) -> Tensor:
-    """Return [M, n] row numbers: each member learns from its own random share of the contiguous blocks.
+    """Return [M, n] row indices: each member trains on its own random subset of contiguous blocks.
 
-    Slow features and overlapping returns make neighbouring rows near copies. Members that saw other blocks
-    disagree about what only chance put there, so their mean forgets it and their spread says how much to
-    doubt.
+    Slow features and overlapping returns make neighbouring rows near copies, so resampling is by blocks. Members
+    trained on different blocks disagree about chance patterns: their mean averages these out, and their spread measures
+    the uncertainty.
     """
     block = max(min(20 * config.horizon, rows // 16), 1)
     starts = torch.arange(0, rows - block + 1, block)
@@ -206,7 +207,7 @@ def _block_pools(rows: int, config: ForwardConfig, generator: torch.Generator) -
 
 
 def _pair_loss(parts: Parts, y: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Return |sigma score + noise|^2 of clean y at level sigma, the mean of an antithetic pair, one value a row."""
+    """Return |sigma score + noise|^2 of clean y at noise level sigma, averaged over an antithetic pair, per row."""
     level, total = sigma[..., None], torch.zeros(())
     for sign in (1.0, -1.0):
         noisy = y + sign * sigma * noise

@@ -1,9 +1,9 @@
-"""Draw market states: Heun, predictor-corrector, annealed Langevin, and states some of whose features are known."""
+"""Sample market states: Heun, predictor-corrector, annealed Langevin, and conditional sampling given some features."""
 
 from .atoms import Atom, commonest, find_atoms, onto_atoms
 from .chapter import chapter_langevin
 from .conditional import conditional_rows
-from .known_values import check_known, scale_known
+from .known_values import check_known_values, scale_known_values
 from .registry import SAMPLERS, Sampler, Scored, register_sampler
 from .samplers import corrected_langevin, heun, langevin, predictor_corrector
 
@@ -13,7 +13,7 @@ __all__ = [
     "Sampler",
     "Scored",
     "chapter_langevin",
-    "check_known",
+    "check_known_values",
     "commonest",
     "conditional_rows",
     "corrected_langevin",
@@ -23,5 +23,5 @@ __all__ = [
     "onto_atoms",
     "predictor_corrector",
     "register_sampler",
-    "scale_known",
+    "scale_known_values",
 ]

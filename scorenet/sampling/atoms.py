@@ -1,8 +1,9 @@
-"""Values that many rows share exactly, such as the exchange's default funding: a density has no atoms, samples can.
+"""Snap samples near very frequent training values (atoms) onto those values, e.g. the exchange's default funding rate.
 
-At its lowest noise level a density knows an atom as a narrow hill around it. Which drawn states belong to the atom is
-the share of rows that had it, nearest first: how far that reaches is measured once, on draws made for it, so that no
-sample depends on its batch.
+An atom is a single value with positive probability. A continuous density cannot represent one: at the lowest noise
+level it has a narrow peak there instead. So samples close to the value are set to it. The distance is chosen once, on
+separate samples, such that the share of snapped samples equals the share of training rows with that value. A sample
+therefore does not depend on the others in its batch.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ __all__ = ["Atom", "commonest", "find_atoms", "onto_atoms"]
 
 Array = NDArray[np.float64]
 
-# What fewer rows share is left alone: features hang together (funding over a day and over a week), and each is moved
-# by itself.
+# Values that fewer rows share are left alone: features are related (funding over a day and over a week), but each is
+# snapped independently.
 _SHARE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Atom:
-    """A raw `value` of the feature in `column`, at `place` in scaled units; draws up to `reach` from there take it."""
+    """A frequent raw `value` of feature `column`; samples within `reach` of `place` (scaled units) are set to it."""
 
     column: int
     value: float
@@ -47,15 +48,17 @@ class Atom:
         """Rebuild from `to_dict`.
 
         Raises:
-            ValueError: if a value is none that an atom can have.
-            KeyError: if one is missing.
+            ValueError: if a value is invalid.
+            KeyError: if a value is missing.
         """
         numbers = {name: float(values[name]) for name in ("value", "place", "reach")}
         return cls(column=int(values["column"]), **numbers)
 
 
 def commonest(x: Array, share: float = _SHARE) -> list[tuple[int, int, float]]:
-    """Return (column, a row that has it, share of the rows) of values that so many rows of x [N, F], not all, share."""
+    """Return (column, an example row, share of rows) for each column of x [N, F] whose most frequent value occurs in
+    at least `share` of the rows, but not in all of them.
+    """
     found = []
     for column, values in enumerate(x.T):
         _, first, counts = np.unique(values, return_index=True, return_counts=True)
@@ -66,7 +69,7 @@ def commonest(x: Array, share: float = _SHARE) -> list[tuple[int, int, float]]:
 
 
 def find_atoms(x: Array, z: Array, drawn: Array, share: float = _SHARE) -> tuple[Atom, ...]:
-    """Return the atoms of training rows, raw x and scaled z [N, F]; `drawn` [M, F] are scaled draws."""
+    """Return the atoms of the training rows, raw x and scaled z [N, F]; `drawn` [M, F] are scaled samples."""
     atoms = []
     for column, row, weight in commonest(x, share):
         distance = np.abs(drawn[:, column] - z[row, column])
@@ -78,7 +81,7 @@ def find_atoms(x: Array, z: Array, drawn: Array, share: float = _SHARE) -> tuple
 
 
 def onto_atoms(x: Array, z: Array, atoms: Sequence[Atom]) -> Array:
-    """Return drawn states, raw x and scaled z [N, F], raw and with those in reach of an atom on it."""
+    """Return raw samples [N, F] after snapping them onto atoms; x holds them raw, z scaled."""
     x = x.copy()
     for atom in atoms:
         x[np.abs(z[:, atom.column] - atom.place) <= atom.reach, atom.column] = atom.value

@@ -1,4 +1,4 @@
-"""The chapter's annealed Langevin dynamics from any score, as written there, to compare with.
+"""The chapter's annealed Langevin dynamics for any score, unchanged, as a baseline.
 
 References:
     Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019), arXiv 1907.05600.
@@ -18,14 +18,14 @@ from .registry import Scored, register_sampler
 
 __all__ = ["chapter_langevin", "chapter_sampler"]
 
-_SIGMA_MAX = 1.0  # of the chapter
+_SIGMA_MAX = 1.0  # the chapter's value
 
 
 @register_sampler("chapter_langevin")
 def chapter_sampler(
     model: Scored, base: Mixture, n: int, seed: int, *, sigma_min: float, sigma_max: float
 ) -> Tensor:
-    """Draw n scaled states [n, d] as the chapter does: from N(0, I), ten levels from 1 down to sigma_min."""
+    """Draw n scaled states [n, d] as the chapter does: from N(0, I), with ten noise levels from 1 to sigma_min."""
 
     def score(x: Tensor, level: Tensor) -> Tensor:
         return model.score(x, float(level[0, 0]))
@@ -50,8 +50,8 @@ def chapter_langevin(
 ) -> Tensor:
     """Draw n rows [n, d] by annealed Langevin dynamics from N(0, I); levels * steps evaluations.
 
-    Each level ends with about a quarter too much variance, the start is too narrow for the data, and nothing removes
-    the noise of the last level.
+    Known flaws: each level ends with about a quarter too much variance, the start is too narrow for the data, and the
+    noise of the last level is not removed.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, dim, generator=generator, dtype=dtype)

@@ -1,18 +1,20 @@
-"""Draw states some of whose coordinates are known: free ones by the score at the known values, shares by weights.
+"""Conditional sampling: draw states given the values of some coordinates, by sequential Monte Carlo along the score.
 
-Known coordinates x_K stay at their values k at every noise level. The law aimed at is p_sigma(x_U | x_K = k) of the
-free ones, sigma falling; they move by their part of the probability-flow ODE, dx_U = -sigma s_U d sigma. The heat
-equation, d log p / d sigma = sigma (div s + |s|^2), says what this leaves for a weight to do, its known part:
+The known coordinates x_K stay at their values k at every noise level. The target at each level is the conditional
+distribution p_sigma(x_U | x_K = k) of the free coordinates, with sigma decreasing. The free coordinates follow their
+part of the probability-flow ODE, dx_U = -sigma s_U d sigma. By the heat equation, d log p / d sigma =
+sigma (div s + |s|^2), the remaining change of density is a weight per row that involves only the known coordinates:
 
     d log w / d sigma = sigma (div_K s_K + |s_K|^2)
 
-Rows are drawn again by their weights where these grow uneven, and Langevin steps part the copies (sequential Monte
-Carlo). No approximation but that of finite steps and rows: the shares of separate clusters come out right, too.
-Overwriting the known coordinates with noised values, the usual way, is biased even on a Gaussian.
+Rows are resampled in proportion to their weights when the weights become uneven, and Langevin steps make the copies
+distinct again. The only approximations are the finite numbers of steps and rows, so the shares of separate clusters
+are correct as well. The usual method, which overwrites the known coordinates with noised values, is biased even for a
+Gaussian.
 
 References:
     Sequential Monte Carlo Samplers (Del Moral, Doucet & Jasra, 2006).
-    RePaint: Inpainting using Denoising Diffusion Probabilistic Models (Lugmayr et al., 2022): overwriting.
+    RePaint: Inpainting using Denoising Diffusion Probabilistic Models (Lugmayr et al., 2022): the overwriting method.
     Practical and Asymptotically Exact Conditional Sampling in Diffusion Models (Wu et al., 2023), arXiv 2306.17775.
 """
 
@@ -32,9 +34,9 @@ from .samplers import langevin_step
 
 __all__ = ["conditional", "conditional_mixture", "conditional_rows"]
 
-_POPULATION = 1024  # rows that share the weights: fewer would be too few to be drawn from
+_POPULATION = 1024  # smallest number of rows for which resampling by weight works well
 _BLOCK = 512  # rows scored at a time
-_STEP = 0.05  # of the Langevin steps, in units of sigma^2: short enough to take no width away
+_STEP = 0.05  # size of a Langevin step in units of sigma^2: small enough not to narrow the distribution
 
 
 @torch.no_grad()
@@ -50,10 +52,10 @@ def conditional(
     steps: int = 40,
     corrections: int = 1,
 ) -> Tensor:
-    """Draw n scaled states [n, d] whose coordinates `known` (column -> value) have their values, up to noise sigma_min.
+    """Draw n scaled states [n, d] given the values of the coordinates `known` (column -> value).
 
-    The start is the conditional law of `base` at sigma_max. (steps - 1) * (2 + corrections) + 1 evaluations, of which
-    2 * (steps - 1) are differentiated along each known coordinate.
+    Sampling starts from the conditional distribution of `base` at sigma_max. It needs (steps - 1) * (2 + corrections)
+    + 1 evaluations of the score; 2 * (steps - 1) of them are differentiated with respect to each known coordinate.
     """
     generator = torch.Generator().manual_seed(seed)
     columns, count = list(known), max(n, _POPULATION)
@@ -85,11 +87,12 @@ def conditional_rows(
     sigma_min: float = 0.05,
     steps: int = 10,
 ) -> Tensor:
-    """Draw a scaled state [N, d] for each row of `values` [N, k] of the coordinates `columns`; steps + 1 evaluations.
+    """Draw one scaled state [N, d] for each row of `values` [N, k] of the coordinates `columns`.
 
-    A row has no others to be weighed against. It starts from the closed form of `base` at sigma_min, Langevin steps
-    fit it to the score there, and the last step takes the noise away: what reaches further than some sigma_min is
-    the mixture's word, not the score's.
+    Rows have different known values, so they cannot be resampled by weight. Each row starts from the closed-form
+    conditional of `base` at sigma_min, Langevin steps adapt it to the score at that level, and a last step removes the
+    noise. Langevin steps move a row by a few sigma_min only; on larger scales the result follows the mixture, not the
+    score. steps + 1 evaluations.
     """
     generator = torch.Generator().manual_seed(seed)
     x = _start(base, columns, values, sigma_min, generator)
@@ -101,20 +104,23 @@ def conditional_rows(
 def conditional_mixture(
     mixture: Mixture, columns: Sequence[int], value: Tensor, sigma: float = 0.0
 ) -> Mixture:
-    """Return the exact law of the free coordinates, in their order, given the value [k] of `columns`, noised alike."""
-    law = _condition(mixture, columns, value[None], sigma)
-    return Mixture(law.weights[0], law.means[0], law.covariances)
+    """Return the exact distribution of the free coordinates given the value [k] of `columns`, at noise level sigma."""
+    given = _condition(mixture, columns, value[None], sigma)
+    return Mixture(given.weights[0], given.means[0], given.covariances)
 
 
-class _Law(NamedTuple):
-    """Given N values: weights [N, K], means [N, K, f] and the common covariances [K, f, f] of the free coordinates."""
+class _Conditional(NamedTuple):
+    """Mixtures of the free coordinates, one per row of known values, with common covariances.
+
+    weights [N, K], means [N, K, f], covariances [K, f, f].
+    """
 
     weights: Tensor
     means: Tensor
     covariances: Tensor
 
 
-def _condition(mixture: Mixture, columns: Sequence[int], values: Tensor, sigma: float) -> _Law:
+def _condition(mixture: Mixture, columns: Sequence[int], values: Tensor, sigma: float) -> _Conditional:
     known, free = list(columns), _others(mixture.dim, columns)
     noisy = mixture.covariances + sigma**2 * torch.eye(mixture.dim, dtype=mixture.means.dtype)
     inner, cross = noisy[:, known][:, :, known], noisy[:, free][:, :, known]
@@ -122,19 +128,19 @@ def _condition(mixture: Mixture, columns: Sequence[int], values: Tensor, sigma: 
     offset = values[:, None] - mixture.means[:, known]
     weights = Mixture(mixture.weights, mixture.means[:, known], inner).responsibilities(values)
     means = mixture.means[:, free] + (gain @ offset[..., None])[..., 0]
-    return _Law(weights, means, noisy[:, free][:, :, free] - gain @ cross.mT)
+    return _Conditional(weights, means, noisy[:, free][:, :, free] - gain @ cross.mT)
 
 
 def _start(
     base: Mixture, columns: Sequence[int], values: Tensor, sigma: float, generator: torch.Generator
 ) -> Tensor:
-    law = _condition(base, columns, values, sigma)
-    pick = torch.multinomial(law.weights, 1, generator=generator)[:, 0]
-    noise = torch.randn(law.means[:, 0].shape, generator=generator, dtype=values.dtype)
-    spread = torch.linalg.cholesky(law.covariances)[pick] @ noise[..., None]
+    given = _condition(base, columns, values, sigma)
+    pick = torch.multinomial(given.weights, 1, generator=generator)[:, 0]
+    noise = torch.randn(given.means[:, 0].shape, generator=generator, dtype=values.dtype)
+    spread = torch.linalg.cholesky(given.covariances)[pick] @ noise[..., None]
     x = values.new_empty(len(values), base.dim)
     x[:, list(columns)] = values
-    x[:, _others(base.dim, columns)] = law.means[torch.arange(len(pick)), pick] + spread[..., 0]
+    x[:, _others(base.dim, columns)] = given.means[torch.arange(len(pick)), pick] + spread[..., 0]
     return x
 
 
@@ -150,7 +156,7 @@ def _free(x: Tensor, columns: Sequence[int]) -> Tensor:
 
 
 def _motion(denoiser: Scored, x: Tensor, sigma: float, columns: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return dx / d sigma of the flow, [N, d], and d log w / d sigma, [N]."""
+    """Return dx / d sigma of the ODE, [N, d], and d log w / d sigma, [N]."""
     slopes, rates = [], []
     for block in torch.split(x, _BLOCK):
         with torch.enable_grad():
@@ -158,8 +164,8 @@ def _motion(denoiser: Scored, x: Tensor, sigma: float, columns: Sequence[int]) -
             score = denoiser.score(rows, sigma)
             rate = torch.zeros(len(rows), dtype=x.dtype)
             for column in columns:
-                (turned,) = torch.autograd.grad(score[:, column].sum(), rows, retain_graph=True)
-                rate += turned[:, column] + score[:, column].detach().square()
+                (gradient,) = torch.autograd.grad(score[:, column].sum(), rows, retain_graph=True)
+                rate += gradient[:, column] + score[:, column].detach().square()
         slopes.append(-sigma * score.detach())
         rates.append(sigma * rate)
     return torch.cat(slopes), torch.cat(rates)
@@ -179,13 +185,13 @@ def _langevin(
 
 
 def _effective(weight: Tensor) -> float:
-    """Return how many evenly weighted rows know as much as these."""
+    """Return the effective sample size of weighted rows, from their log weights [N]."""
     share = weight.softmax(0)
     return float(1 / share.square().sum())
 
 
 def _draw(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return row numbers [N] in proportion to their weights, evenly spaced: each within one of its due."""
+    """Return row indices [N] by systematic resampling: each row occurs its expected number of times, within one."""
     share = weight.softmax(0).cumsum(0)
     place = (torch.arange(len(weight)) + torch.rand(1, generator=generator, dtype=weight.dtype)) / len(weight)
     return torch.searchsorted(share, place).clamp_max(len(weight) - 1)

@@ -1,4 +1,4 @@
-"""Values of some features, by name: checked, and scaled as the model scales them."""
+"""Check and scale the feature values that conditional sampling is given."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from ..errors import FeatureMismatch
 from ..scaling import Scaler
 
-__all__ = ["check_known", "scale_known"]
+__all__ = ["check_known_values", "scale_known_values"]
 
 Array = NDArray[np.float64]
 
 
-def scale_known(names: tuple[str, ...], scaler: Scaler, known: Mapping[str, Array]) -> dict[int, Array]:
-    """Return column -> scaled values [N] of raw values [N] of some of the features `names`."""
+def scale_known_values(
+    names: tuple[str, ...], scaler: Scaler, known: Mapping[str, Array]
+) -> dict[int, Array]:
+    """Return column -> scaled values [N], from raw values [N] by feature name; `names` lists all features."""
     rows = len(next(iter(known.values())))
     x = np.repeat(scaler.inverse(np.zeros((1, len(names)))), rows, axis=0)
     for name, values in known.items():
@@ -26,11 +28,11 @@ def scale_known(names: tuple[str, ...], scaler: Scaler, known: Mapping[str, Arra
     return {names.index(name): z[:, names.index(name)] for name in known}
 
 
-def check_known(names: tuple[str, ...], scaler: Scaler, known: Mapping[str, float]) -> None:
-    """Check that the raw values `known` name features and are values that these can take.
+def check_known_values(names: tuple[str, ...], scaler: Scaler, known: Mapping[str, float]) -> None:
+    """Check that each key of `known` is a feature name and each raw value is possible for that feature.
 
     Raises:
-        FeatureMismatch: for the first one that is not; the message says which.
+        FeatureMismatch: for the first invalid entry; the message names it.
     """
     middle = scaler.inverse(np.zeros((1, len(names))))
     for name, value in known.items():
@@ -42,7 +44,7 @@ def check_known(names: tuple[str, ...], scaler: Scaler, known: Mapping[str, floa
         x[0, names.index(name)] = value
         with np.errstate(all="ignore"):
             back = scaler.inverse(scaler.transform(x))[0, names.index(name)]
-        # What the scaler does not give back lies outside the feature's range or beyond the reach of the data.
+        # A value that the scaler cannot invert is outside the feature's range or too far from the training data.
         if not np.isclose(back, value, rtol=1e-3, atol=1e-9):
             kind = {"log": "a positive number", "logit": "a number in [0, 1]"}.get(
                 scaler.kinds[names.index(name)], "a number"

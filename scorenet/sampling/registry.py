@@ -1,4 +1,4 @@
-"""What the setting `sampler` may name, and how a sampler of your own is added."""
+"""Registry of samplers for the setting `sampler`; `register_sampler` adds a user's own."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["SAMPLERS", "Sampler", "Scored", "register_sampler"]
 
 
 class Scored(Protocol):
-    """Anything with a score at a noise level: a denoiser, a mixture, a stack, the chapter's network."""
+    """Anything with a score at a noise level: a denoiser, a mixture, a stacked density, the chapter's network."""
 
     def score(self, x: Tensor, sigma: float) -> Tensor:
         """Return grad_x log p_sigma(x), [N, d]."""
 
 
 class Sampler(Protocol):
-    """Whatever draws states from a score."""
+    """A function that draws states from a score."""
 
     def __call__(
         self, model: Scored, base: Mixture, n: int, seed: int, /, *, sigma_min: float, sigma_max: float
     ) -> Tensor:
         """Return n scaled states [n, d], float64, without noise.
 
-        `base` is a mixture of about the mean and covariance of the data, from which a walk may start at sigma_max; the
-        score was trained between sigma_min and sigma_max. The same seed gives the same states.
+        `base` is a mixture with about the mean and covariance of the data; samplers may start from it at sigma_max. The
+        score was trained for noise levels from sigma_min to sigma_max. The same seed gives the same states.
         """
         ...
 
@@ -42,10 +42,12 @@ SAMPLERS: Registry[Sampler] = Registry("sampler", ConfigError)
 
 
 def register_sampler(name: str) -> Callable[[_Sampler], _Sampler]:
-    """Return a decorator that enters a function (model, base, n, seed, *, sigma_min, sigma_max) as `sampler = name`.
+    """Return a decorator that registers a sampler under `name`, for use as the setting `sampler = name`.
+
+    The function's signature is (model, base, n, seed, *, sigma_min, sigma_max).
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is taken or is not an identifier.
     """
     enter = SAMPLERS.register(name)
 

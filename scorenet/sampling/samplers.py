@@ -1,8 +1,8 @@
-"""Draw market states from anything that has a score: Heun, predictor-corrector, annealed Langevin.
+"""Samplers for any score model: Heun on the probability-flow ODE, predictor-corrector, annealed Langevin.
 
-All start from the mean and covariance of `base` widened to sigma_max, not from N(0, sigma_max^2): that has the data's
-covariance. All end with a Tweedie step, from the last noise level straight to the clean state. Heun needs the fewest
-evaluations by far; the others are there to be held against it.
+All start from a Gaussian with the mean and covariance of `base` plus noise of sigma_max, not from N(0, sigma_max^2),
+which lacks the covariance of the data. All end with a Tweedie step from the last noise level to the clean state. Heun
+needs by far the fewest evaluations; the others are there for comparison.
 
 References:
     Elucidating the Design Space of Diffusion-Based Generative Models (Karras et al., 2022), algorithm 1: Heun.
@@ -24,7 +24,7 @@ from .registry import Scored, register_sampler
 
 __all__ = ["corrected_langevin", "heun", "langevin", "langevin_step", "predictor_corrector"]
 
-_PILOTS = 256  # rows that set the length of a corrector step: its error is then below a hundredth
+_PILOTS = 256  # rows that set the size of a corrector step: enough for an error below one per cent
 
 
 @register_sampler("heun")
@@ -39,7 +39,7 @@ def heun(
     sigma_max: float = 20.0,
     steps: int = 18,
 ) -> Tensor:
-    """Draw n scaled states [n, d] by Heun steps down the probability-flow ODE; 2 * steps - 1 evaluations."""
+    """Draw n scaled states [n, d] by Heun's method on the probability-flow ODE; 2 * steps - 1 evaluations."""
     x = _start(base, n, sigma_max, torch.Generator().manual_seed(seed))
     sigmas = karras_sigmas(sigma_min, sigma_max, steps).tolist()
     for here, there in itertools.pairwise(sigmas):
@@ -63,11 +63,11 @@ def predictor_corrector(
     corrections: int = 1,
     signal_to_noise: float = 0.16,
 ) -> Tensor:
-    """Draw n scaled states [n, d] by reverse diffusion with Langevin corrections at each level.
+    """Draw n scaled states [n, d] by reverse diffusion with Langevin corrections at each noise level.
 
-    A correction moves by 2 (signal_to_noise |noise| / |score|)^2 times the score. The papers average the norms over
-    the batch; here over pilot rows that go along and are the same for every n and seed, so that a row moves alike in
-    any company. (steps - 1) * (1 + corrections) + 1 evaluations.
+    The step size of a correction is 2 (signal_to_noise |noise| / |score|)^2. The papers average the two norms over the
+    batch. Here they are averaged over extra pilot rows, the same for every n and seed, so that a row does not depend
+    on its batch. (steps - 1) * (1 + corrections) + 1 evaluations.
     """
     parts = ((_PILOTS, torch.Generator().manual_seed(0)), (n, torch.Generator().manual_seed(seed)))
     x = torch.cat([_start(base, rows, sigma_max, generator) for rows, generator in parts])
@@ -101,7 +101,7 @@ def corrected_langevin(
     steps: int = 9,
     step: float = 0.1,
 ) -> Tensor:
-    """Draw n scaled states [n, d] by `steps` Langevin steps of exact noise at each of `levels` noise levels.
+    """Draw n scaled states [n, d] by `steps` Langevin steps at each of `levels` noise levels (see `langevin_step`).
 
     levels * steps + 1 evaluations.
     """
@@ -123,10 +123,10 @@ def langevin(
     steps: int = 9,
     step: float = 0.1,
 ) -> Tensor:
-    """Draw n scaled states [n, d] by the usual annealed Langevin dynamics, whose noise is right for tiny steps only.
+    """Draw n scaled states [n, d] by standard annealed Langevin dynamics, which is exact only for very small steps.
 
-    Each level keeps 1 / (1 - step / 2) times its noise variance. levels * steps + 1 evaluations. The chapter's own
-    form, with its further flaws, is `chapter_langevin`.
+    At each level the noise variance is too large by the factor 1 / (1 - step / 2). levels * steps + 1 evaluations. The
+    chapter's version, which has further flaws, is `chapter_langevin`.
     """
     usual = math.sqrt(2 * step)
     return _annealed(denoiser, base, n, seed, (sigma_min, sigma_max), (levels, steps), step, usual)
@@ -142,7 +142,7 @@ def _annealed(
     step: float,
     noise: float,
 ) -> Tensor:
-    """Walk down the levels; `noise` is that of a step in units of sigma."""
+    """Run Langevin steps from the largest to the smallest level; `noise` is the std of a step in units of sigma."""
     (low, high), (levels, steps) = sigmas, counts
     generator = torch.Generator().manual_seed(seed)
     x = _start(base, n, high, generator)
@@ -155,9 +155,10 @@ def _annealed(
 
 
 def langevin_step(x: Tensor, score: Tensor, sigma: float, step: float, noise: Tensor) -> Tensor:
-    """Move rows x [N, d] by step * sigma^2 times their score, and by as much noise as leaves N(0, sigma^2) as it is.
+    """Move rows x [N, d] by step * sigma^2 times their score, plus noise that leaves N(0, sigma^2) unchanged.
 
-    The usual noise, sqrt(2 step) sigma, is right for an infinitesimal step: it leaves 1 / (1 - step / 2) the variance.
+    The usual noise, sqrt(2 step) sigma, is right only for very small steps: its stationary variance is
+    sigma^2 / (1 - step / 2).
     """
     return x + step * sigma**2 * score + math.sqrt(step * (2 - step)) * sigma * noise
 

@@ -1,4 +1,4 @@
-"""The density of any raw table: `ScoreDensity`, a scikit-learn estimator, and what it is built from."""
+"""`ScoreDensity`, a scikit-learn density estimator for raw tables, and its parts."""
 
 from .estimator import ScoreDensity
 

@@ -1,7 +1,7 @@
-"""The columns of a raw table, one by one: constants left out, lattices found, scales and tails made alike.
+"""Column transforms of a raw table: drop constants, detect lattices (e.g. integers), standardise, and reduce skewness.
 
-A column is bent by the sinh-arcsinh map where that makes it much more Gaussian: one smooth, invertible formula
-for skewness and heavy tails, so densities and scores in the units of the table keep exact Jacobians.
+A column gets a sinh-arcsinh transform where that makes it much more Gaussian. The transform is smooth and invertible
+and handles skewness and heavy tails, so densities and scores in the units of the table have exact Jacobians.
 
 References:
     Sinh-arcsinh Distributions (Jones & Pewsey, 2009).
@@ -20,25 +20,25 @@ __all__ = ["Columns"]
 
 Array = NDArray[np.float64]
 
-_ROWS = 20_000  # rows that decide how a column is treated
-_CONSTANT = 1e-12  # a spread below this share of the values is rounding
-_FINE = 0.02  # a lattice finer than this, in standard deviations, is as good as continuous
-_GAIN = 0.05  # nats a row that bending has to gain before a column is bent
-_PRICE = 10.0  # the same for short columns: nats in all, for two more parameters
+_ROWS = 20_000  # rows used to choose the transform of a column
+_CONSTANT = 1e-12  # a standard deviation below this share of the values is rounding error
+_FINE = 0.02  # a lattice step below this, in standard deviations, counts as continuous
+_GAIN = 0.05  # gain in nats per row that a sinh-arcsinh transform must bring
+_PRICE = 10.0  # the same for short columns: nats in total, for two more parameters
 _BEND_ROWS = 2_000
-_FAR = 1e60  # squares of anything nearer are finite
+_FAR = 1e60  # squares of smaller values are finite
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How each column of a table is read: z = (sinh(tail * asinh((x - centre) / unit) - skew) - shift) / spread.
+    """The transform of each column: z = (sinh(tail * asinh((x - centre) / unit) - skew) - shift) / spread.
 
     Attributes:
         constants: [D] the value of each constant column, NaN for the others.
-        rows: number of rows seen, which says how surprising a new value in a constant column is.
+        rows: number of rows fitted; it sets the probability of a new value in a constant column.
         step: [d] lattice step of each remaining column, in its own units; 0 for a continuous one.
         origin: [d] a point of the lattice.
-        centre, unit, tail, skew, shift, spread: [d] the map; tail 1 and skew 0 leave a straight line.
+        centre, unit, tail, skew, shift, spread: [d] parameters of the transform; tail 1 and skew 0 make it linear.
     """
 
     constants: Array
@@ -54,7 +54,7 @@ class Columns:
 
     @classmethod
     def fit(cls, x: Array, *, bend: bool) -> Self:
-        """Read the columns of x [N, D]; without `bend` the map is the column's mean and standard deviation alone.
+        """Fit the columns of x [N, D]; without `bend` the transform only standardises.
 
         Raises:
             ValueError: when a column's variance overflows.
@@ -83,18 +83,18 @@ class Columns:
 
     @property
     def moving(self) -> NDArray[np.bool_]:
-        """[D] which columns have a density."""
+        """[D] which columns vary, and so have a density."""
         return np.isnan(self.constants)
 
     @property
-    def grain(self) -> Array:
-        """[d] how coarse each column is, in scaled units: the standard deviation of a value within its cell."""
+    def resolution(self) -> Array:
+        """[d] standard deviation of a uniform value within a lattice cell, in scaled units; 0 for continuous."""
         at = np.tile(self.constants, (1, 1))
         at[:, self.moving] = self.centre
         return np.asarray(self.step * self.slope(at)[0] / math.sqrt(12.0))
 
     def scale(self, x: Array) -> Array:
-        """Return z [N, d] of rows x [N, D]; a row depends on no other row."""
+        """Return z [N, d] of rows x [N, D]; rows are independent."""
         return np.asarray((np.sinh(self._angle(x)[1]) - self.shift) / self.spread)
 
     def slope(self, x: Array) -> Array:
@@ -126,11 +126,11 @@ class Columns:
         out[:, self.moving] = x
         return out
 
-    def strangeness(self, x: Array) -> Array:
-        """Return the log-probability [N] of what stands in the constant columns: 0 for the value always seen.
+    def constant_log_probability(self, x: Array) -> Array:
+        """Return the log-probability [N] of the values in the constant columns: 0 for the training value.
 
-        Another value has the share that the rule of succession leaves it, 1 / (N + 2), and grows less likely
-        with its distance in units of the constant.
+        Any other value has probability 1 / (N + 2) by the rule of succession, less with growing distance in units of
+        the constant.
         """
         fixed = self.constants[~self.moving]
         unit = np.maximum(np.abs(fixed), 1.0)
@@ -156,9 +156,9 @@ def _lattice_step(values: Array) -> float:
 
 
 def _bent(values: Array, mean: float, std: float) -> tuple[float, ...] | None:
-    """Return (centre, unit, tail, skew, shift, spread) of the most Gaussian bend, or None where it gains little.
+    """Return (centre, unit, tail, skew, shift, spread) of the most Gaussian transform, or None if it gains little.
 
-    The tail is never stretched (tail <= 1): bending is there to bring outliers nearer.
+    Tails are never made heavier (tail <= 1): the transform should move outliers inwards.
     """
     from scipy.optimize import minimize
 

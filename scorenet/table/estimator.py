@@ -31,12 +31,12 @@ __all__ = ["ScoreDensity"]
 Array = NDArray[np.float64]
 
 _SIGMA_MAX = 20.0
-_BLOCK = 65_536  # rows scaled at a time
-_OFFSET_ROWS = 2_000  # training rows whose log-densities set the threshold
+_BLOCK = 65_536  # rows transformed at a time
+_OFFSET_ROWS = 2_000  # training rows whose log-densities set the threshold `offset_`
 
 
 class _Setting:
-    """A constructor parameter that is no attribute: scikit-learn takes whatever has `transform` for a transformer."""
+    """Hide a constructor parameter as an attribute: scikit-learn takes an object with `transform` for a transformer."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -51,46 +51,47 @@ class _Setting:
 def _judges_its_own_rows(estimator: ScoreDensity) -> bool:
     if estimator.novelty:
         raise AttributeError(
-            "fit_predict is for the rows that are fitted, and novelty=True sets the threshold for new ones; "
+            "fit_predict labels the fitted rows, but novelty=True sets the threshold for new rows; "
             "use ScoreDensity(novelty=False), or fit and predict on other rows"
         )
     return True
 
 
 class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
-    """Learn log p(x), its gradient and a sampler from a raw table [N, D], and tell the unusual rows.
+    """Learn log p(x), its gradient and a sampler from a raw table [N, D], and detect unusual rows.
 
-    The density is a stack of normalised densities, weighed by the likelihood of held-out rows: a full-covariance
-    Gaussian mixture, kernels of several widths, and a score network that learns what the mixture gets wrong. It is
-    read at a small noise level, `sigma` standard deviations of the columns, below which rows are not told apart.
+    The density is a weighted sum of normalised densities: a full-covariance Gaussian mixture, kernel density estimates
+    of several widths, and a score network that corrects the mixture. The weights maximise the likelihood of held-out
+    rows. The density is evaluated at a small noise level, `sigma` standard deviations of the columns; it does not
+    resolve differences smaller than that.
 
     Args:
         objective: how the network is trained: "dsm" (multi-scale denoising, the default), "denoising", "implicit",
             "sliced", "sliced_vr", "dual" (with network="energy"), or one of `register_objective`.
         network: "preconditioned" (the default), "score_network", "multi_scale", "energy", or one of `register_network`.
-        members: networks from other seeds whose scores are averaged.
-        sampler: draws the network's share of samples: "heun" (the default), "predictor_corrector", "langevin",
+        members: number of networks, trained from different seeds, whose scores are averaged.
+        sampler: method for samples from the network: "heun" (the default), "predictor_corrector", "langevin",
             "corrected_langevin", "chapter_langevin", or one of `register_sampler`.
-        transform: "auto" bends skewed and heavy-tailed columns (sinh-arcsinh) and standardises; "standardize" is the
-            column's mean and standard deviation alone, and the score at sigma is then that of X plus Gaussian noise
-            of sigma times the column's standard deviation.
-        sigma: the noise level that densities and scores are read at, in units of the scaled columns.
-        max_components: largest mixture that is tried.
+        transform: "auto" applies a sinh-arcsinh transform to skewed and heavy-tailed columns and standardises;
+            "standardize" only standardises, and the score at sigma is then that of X plus Gaussian noise of sigma times
+            the column's standard deviation.
+        sigma: the noise level of densities and scores, in units of the scaled columns.
+        max_components: largest number of mixture components to try.
         hidden: width of the network.
-        steps: training steps of the network; tables of fewer than 400 rows train none.
-        max_seconds: wall-clock seconds that training may take; the network gets what the mixture leaves.
-        contamination: share of ordinary rows that `predict` calls unusual.
-        novelty: True counts that share in rows that had fitted nothing, so that it holds for new rows; False in the
-            training rows themselves, which their own kernels make look more usual than new ones (as
-            `LocalOutlierFactor` has it).
-        device: "auto" (the GPU where there is one), "cpu" or "cuda"; for training.
+        steps: training steps of the network; tables of fewer than 400 rows get no network.
+        max_seconds: limit of the training time in wall-clock seconds; the network gets the time left by the mixture.
+        contamination: share of ordinary rows that `predict` labels unusual.
+        novelty: True sets the threshold on rows that were not fitted, so that the share holds for new rows. False sets
+            it on the training rows, whose own kernels raise their density above that of new rows. The meaning is that
+            of `LocalOutlierFactor`.
+        device: "auto" (the GPU if there is one), "cpu" or "cuda"; for training.
         random_state: seed.
-        progress: show a bar on stderr.
+        progress: show a progress bar on stderr.
 
     Attributes:
         offset_: log-density below which a row is unusual; `decision_function` is `score_samples` minus it.
-        columns_: how each column is read.
-        density_: the stack, on scaled columns.
+        columns_: the transform of each column.
+        density_: the fitted density of scaled columns.
         n_features_in_: number of columns D.
 
     References:
@@ -159,11 +160,11 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Learn the density of the rows of X [N, D]; one torch thread, so the same seed gives the same density.
+        """Fit the density of the rows of X [N, D] on one torch thread; the same seed gives the same density.
 
         Raises:
             ValueError: for fewer than two rows, a missing or infinite value, or a table whose columns are all constant.
-            ConfigError: a ValueError, for an unknown objective, network or sampler, or two that do not go together.
+            ConfigError: a ValueError, for an unknown or incompatible objective, network or sampler.
             Diverged: when the training loss becomes non-finite.
         """
         x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
@@ -193,13 +194,13 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
             max_seconds=self.max_seconds,
             progress=self.progress,
         )
-        # A table too small to train a network must not hide a wrong name until a large one comes.
+        # Names are checked even for tables too small to train a network.
         SAMPLERS[self.sampler]
         with seeded(0):
             build_denoiser(z.shape[1], recipe.state, recipe.noise, None)
-        # The mixture is scikit-learn's own, whose k-means start knows no other array library than NumPy.
+        # The mixture is scikit-learn's, whose k-means initialisation works with NumPy only.
         with threads(1), config_context(array_api_dispatch=False):
-            fitted = fit_stack(z, torch.from_numpy(self.columns_.grain), recipe)
+            fitted = fit_stack(z, torch.from_numpy(self.columns_.resolution), recipe)
             self.density_ = fitted.stack
             if self.novelty:
                 slope = self.columns_.log_slope(x[fitted.judges.numpy()])
@@ -218,13 +219,13 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
     def score_samples(self, X: ArrayLike) -> Array:
         """Return the log-density of each row of X [N, D], [N]: nats, in the units of X, Jacobians included.
 
-        Constant columns have no density; a row that departs from one is charged the log-probability that the rule
-        of succession leaves for a value never seen.
+        Constant columns have no density. For a row that differs in one, the log-probability of a new value by the rule
+        of succession is added.
         """
         return self._log_density(self._checked(X))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
-        """Return the mean log-density of the rows of X, as `GaussianMixture.score` does (`KernelDensity` sums)."""
+        """Return the mean log-density of the rows of X, like `GaussianMixture.score` (`KernelDensity` sums)."""
         return float(self.score_samples(X).mean())
 
     def score_function(self, X: ArrayLike, sigma: float | None = None) -> Array:
@@ -234,15 +235,15 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         """
         x = self._checked(X)
         z = torch.from_numpy(self.columns_.scale(x))
-        pull = self.density_.score(z, self.sigma if sigma is None else sigma).numpy()
+        gradient = self.density_.score(z, self.sigma if sigma is None else sigma).numpy()
         out = np.zeros_like(x)
-        out[:, self.columns_.moving] = pull * self.columns_.slope(x) + self.columns_.log_slope_gradient(x)
+        out[:, self.columns_.moving] = gradient * self.columns_.slope(x) + self.columns_.log_slope_gradient(x)
         return out
 
     def denoise(self, X: ArrayLike, sigma: float | None = None) -> Array:
-        """Return the expected rows [N, D] before noise of `sigma` (default: the estimator's) was added to rows [N, D].
+        """Return the expected clean rows [N, D] of noisy rows X [N, D]; `sigma` defaults to the estimator's.
 
-        Tweedie's formula on the scaled columns: x + sigma^2 score.
+        This is Tweedie's formula on the scaled columns: x + sigma^2 score.
         """
         z = torch.from_numpy(self.columns_.scale(self._checked(X)))
         level = self.sigma if sigma is None else sigma
@@ -270,4 +271,4 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
     def _log_density(self, x: Array) -> Array:
         z = torch.from_numpy(self.columns_.scale(x))
         log_p = self.density_.log_density(z, self.sigma).numpy()
-        return np.asarray(log_p + self.columns_.log_slope(x) + self.columns_.strangeness(x))
+        return np.asarray(log_p + self.columns_.log_slope(x) + self.columns_.constant_log_probability(x))

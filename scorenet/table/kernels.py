@@ -1,8 +1,8 @@
-"""A Gaussian on every row: the exact score model of the rows themselves, at a chosen width.
+"""Kernel density estimates with closed-form density and score: one Gaussian on every row, at a chosen width.
 
-The kernel of a row has the shape of the row's mixture component, `width` times as wide, and its centre is drawn
-towards the component's mean so that the component keeps its covariance. Width 1 is the mixture, width 0 the rows.
-Noise of size sigma adds sigma^2 to every variance, so density and score are closed forms at every level.
+The kernel of a row has the covariance of the row's mixture component, times `width`^2. Its centre is shrunk towards
+the component's mean, so that the component keeps its covariance. Width 1 is the mixture, width 0 the rows. Noise of
+size sigma adds sigma^2 to every variance, so density and score have closed forms at every noise level.
 
 References:
     On Estimation of a Probability Density Function and Mode (Parzen, 1962).
@@ -22,7 +22,7 @@ from ..score.mixture import Mixture
 __all__ = ["Kernels"]
 
 _PAIRS = 2_000_000  # pairs of row and kernel held at a time
-_FLOOR = 1e-3  # a component may be flat in some direction
+_FLOOR = 1e-3  # a component may have no variance in some direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +40,10 @@ class Kernels:
     variances: Tensor
 
     @classmethod
-    def shaped(cls, mixture: Mixture, rows: Tensor, width: float, grain: Tensor) -> Kernels:
-        """Put a kernel of `width` times the shape of its component on each of rows [N, d].
+    def shaped(cls, mixture: Mixture, rows: Tensor, width: float, resolution: Tensor) -> Kernels:
+        """Put a kernel on each of rows [N, d], with the covariance of the row's component times `width`^2.
 
-        `grain` [d] is the standard deviation of a value within its cell of a lattice; it widens every kernel.
+        `resolution` [d] is the standard deviation of a value within its lattice cell; it widens every kernel.
         """
         member = mixture.responsibilities(rows, _FLOOR).argmax(1)
         used = torch.unique(member)
@@ -52,12 +52,12 @@ class Kernels:
         groups = [
             mean + kept * (rows[member == k] - mean) for mean, k in zip(means, used.tolist(), strict=True)
         ]
-        return cls._along_axes(groups, shapes + torch.diag(grain**2))
+        return cls._along_axes(groups, shapes + torch.diag(resolution**2))
 
     @classmethod
-    def round(cls, rows: Tensor, width: float, grain: Tensor) -> Kernels:
+    def round(cls, rows: Tensor, width: float, resolution: Tensor) -> Kernels:
         """Put a kernel of standard deviation `width` in every direction on each of rows [N, d]."""
-        shape = torch.diag(width**2 + grain**2)
+        shape = torch.diag(width**2 + resolution**2)
         return cls._along_axes([rows], shape[None])
 
     @classmethod
@@ -78,8 +78,8 @@ class Kernels:
         """Return grad_x log p_sigma(x), [N, d]."""
         out = []
         for rows in torch.split(x, max(_PAIRS // len(self), 1)):
-            joint, pulls = self._by_group(rows, sigma, pull=True)
-            out.append((torch.softmax(joint, dim=1)[..., None] * pulls).sum(1))
+            joint, by_group = self._by_group(rows, sigma, scores=True)
+            out.append((torch.softmax(joint, dim=1)[..., None] * by_group).sum(1))
         return torch.cat(out)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -95,10 +95,10 @@ class Kernels:
             out[mine] = (pick + self.variances[k].sqrt() * noise) @ self.axes[k].T
         return out
 
-    def _by_group(self, x: Tensor, sigma: float, *, pull: bool = False) -> tuple[Tensor, Tensor]:
-        """Return each group's share of the density, ln [N, K], and the score within it, [N, K, d] (or nothing)."""
+    def _by_group(self, x: Tensor, sigma: float, *, scores: bool = False) -> tuple[Tensor, Tensor]:
+        """Return each group's log share of the density, [N, K], and its score, [N, K, d] (empty without `scores`)."""
         dim = x.shape[1]
-        logs, pulls = [], []
+        logs, found = [], []
         for rows, axis, variance in zip(self.centres, self.axes, self.variances, strict=True):
             scale = (variance + sigma**2).sqrt()
             here, there = x @ axis / scale, rows / scale
@@ -106,7 +106,7 @@ class Kernels:
             distance = distance.add_(here.square().sum(1, keepdim=True)).clamp_min_(0.0)
             volume = float(scale.log().sum()) + 0.5 * dim * math.log(2 * math.pi) + math.log(len(self))
             logs.append(torch.logsumexp(-0.5 * distance, dim=1) - volume)
-            if pull:
+            if scores:
                 nearest = torch.softmax(-0.5 * distance, dim=1) @ there
-                pulls.append((nearest - here) / scale @ axis.T)
-        return torch.stack(logs, 1), torch.stack(pulls, 1) if pull else torch.empty(0)
+                found.append((nearest - here) / scale @ axis.T)
+        return torch.stack(logs, 1), torch.stack(found, 1) if scores else torch.empty(0)

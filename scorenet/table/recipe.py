@@ -1,4 +1,4 @@
-"""Fit the density of a scaled table: a mixture, kernels of several widths, and a score net, stacked."""
+"""Fit the density of a scaled table: a mixture, kernel estimates of several widths and a score net, combined."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .stacking import Member, NetDensity, Stack, stacking_weights, strongest
 
 __all__ = ["FittedTable", "TableRecipe", "fit_stack"]
 
-_CENTRES = 8_192  # rows that carry a kernel
-_JUDGES = 2_000  # held-out rows that weigh the members
-_LEAST = 1e-3  # a member of less weight costs time and changes nothing
-_NET_ROWS = 400  # with fewer rows a net learns nothing that mixture and kernels do not know
-_MIXTURE_COST = 1e7  # rows x columns^2 that the search for a mixture may take
-_MIXTURE_SHARE = 0.25  # of a time limit that the search for a mixture may take
-_LATER_ROWS = 2_000  # rows that are scored after the fit, for the threshold
+_CENTRES = 8_192  # largest number of rows with a kernel
+_JUDGES = 2_000  # held-out rows that set the weights of the members
+_LEAST = 1e-3  # members with a smaller weight are dropped: they cost time and change nothing
+_NET_ROWS = 400  # with fewer rows a net does not improve on mixture and kernels
+_MIXTURE_COST = 1e7  # limit of rows x columns^2 for the mixture search
+_MIXTURE_SHARE = 0.25  # share of a time limit that the mixture search may take
+_LATER_ROWS = 2_000  # rows scored after the fit, to set the threshold
 _TIMED_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableRecipe:
-    """What is stacked and how long it may take.
+    """Settings of the members of the density and of the training time.
 
     Attributes:
-        shaped: widths of the kernels shaped like the mixture's components; 1 is the mixture itself.
-        round: widths of the kernels that are equally wide in all scaled columns.
+        shaped: widths of the kernels with the mixture components' covariances; 1 is the mixture itself.
+        round: widths of the kernels with the same standard deviation in every scaled column.
     """
 
     shaped: tuple[float, ...] = (1.0, 0.6, 0.35, 0.2, 0.1)
@@ -50,12 +50,12 @@ class TableRecipe:
 
 @dataclass(frozen=True, eq=False)
 class FittedTable:
-    """A stack, and out-of-sample log-densities of some of its rows, comparable with those of new rows.
+    """A stacked density, and out-of-sample log-densities of held-out rows, comparable with those of new rows.
 
     Attributes:
         stack: the density of scaled rows.
-        judges: numbers of the held-out rows that weighed the members, [M].
-        log_densities: their log-densities by members that had not been fitted to them, [M].
+        judges: indices of the held-out rows that set the weights, [M].
+        log_densities: their log-densities under members that were not fitted to them, [M].
     """
 
     stack: Stack
@@ -63,19 +63,19 @@ class FittedTable:
     log_densities: Tensor
 
 
-def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> FittedTable:
-    """Fit scaled rows z [N, d], whose lattice columns have cells of standard deviation `grain` [d].
+def fit_stack(z: Tensor, resolution: Tensor, recipe: TableRecipe) -> FittedTable:
+    """Fit scaled rows z [N, d]; `resolution` [d] is the standard deviation of a value within its lattice cell.
 
-    Four fifths of the rows fit the members, one fifth (at most 5,000) selects and weighs them; then the rows of
-    both carry kernels.
+    Four fifths of the rows fit the members, one fifth (at most 5,000) selects them and sets their weights. The final
+    kernels use the rows of both parts.
     """
     started = time.monotonic()
     generator = torch.Generator().manual_seed(recipe.seed)
     order = torch.randperm(len(z), generator=generator)
     fifth = max(min(len(z) // 5, 5_000), 1)
     held, kept = order[:fifth], order[fifth:]
-    # A lattice has no score: rows are blurred within their cells for the mixture and the net.
-    smooth = torch.randn(z.shape, generator=generator).mul_(grain.float()).add_(z)
+    # A discrete distribution has no score: for the mixture and the net, noise spreads the rows within their cells.
+    smooth = torch.randn(z.shape, generator=generator).mul_(resolution.float()).add_(z)
     mixture = _mixture(smooth[kept], smooth[held], recipe)
     nets: list[Member] = []
     if len(z) >= _NET_ROWS:
@@ -92,10 +92,10 @@ def fit_stack(z: Tensor, grain: Tensor, recipe: TableRecipe) -> FittedTable:
         nets = [_net_density(denoiser, recipe)]
     judges = held[:_JUDGES]
     rows = z[judges].double()
-    candidates = [*_kernels(mixture, z[kept[:_CENTRES]], grain, recipe), *nets]
+    candidates = [*_kernels(mixture, z[kept[:_CENTRES]], resolution, recipe), *nets]
     logs = torch.stack([member.log_density(rows, recipe.noise.sigma_min) for member in candidates], dim=1)
     everything = order[torch.randperm(len(order), generator=generator)[:_CENTRES]]
-    final = [*_kernels(mixture, z[everything], grain, recipe), *nets]
+    final = [*_kernels(mixture, z[everything], resolution, recipe), *nets]
     weights = stacking_weights(logs)
     return FittedTable(strongest(final, weights, _LEAST), judges, (logs + weights.log()).logsumexp(dim=1))
 
@@ -110,7 +110,7 @@ def _mixture(rows: Tensor, held: Tensor, recipe: TableRecipe) -> Mixture:
 
 
 def _seconds_a_row(mixture: Mixture, z: Tensor, recipe: TableRecipe) -> float:
-    """Time what a row's log-density by the net will cost: an untrained one costs the same."""
+    """Return the seconds that the net's log-density takes per row, timed on an untrained net of the same size."""
     net = _net_density(build_denoiser(z.shape[1], recipe.state, recipe.noise, mixture), recipe)
     began = time.monotonic()
     net.log_density(z[:_TIMED_ROWS].double(), recipe.noise.sigma_min)
@@ -122,12 +122,12 @@ def _net_density(denoiser: ScoreModule, recipe: TableRecipe) -> NetDensity:
     return NetDensity(denoiser.double().eval(), noise.sigma_min, noise.sigma_max, sampler)
 
 
-def _kernels(mixture: Mixture, rows: Tensor, grain: Tensor, recipe: TableRecipe) -> list[Member]:
-    centres, coarse = rows.double(), grain.double()
+def _kernels(mixture: Mixture, rows: Tensor, resolution: Tensor, recipe: TableRecipe) -> list[Member]:
+    centres, cells = rows.double(), resolution.double()
     middle = torch.zeros_like(centres[:1])
     return [
-        *(Kernels.shaped(mixture, centres, width, coarse) for width in recipe.shaped),
-        *(Kernels.round(centres, width, coarse) for width in recipe.round),
-        # Where rows are fewer than columns, no covariance can be had and independent columns are the safe guess.
-        Kernels.round(middle, 1.0, coarse),
+        *(Kernels.shaped(mixture, centres, width, cells) for width in recipe.shaped),
+        *(Kernels.round(centres, width, cells) for width in recipe.round),
+        # With fewer rows than columns no covariance can be estimated; independent columns are a safe fallback.
+        Kernels.round(middle, 1.0, cells),
     ]

@@ -1,7 +1,7 @@
-"""Several normalised densities as one: a weighted sum whose weights are likelihoods of rows that fitted nothing.
+"""Stacking: a weighted sum of normalised densities, with weights that maximise the likelihood of held-out rows.
 
-Noise is linear in a density: noised to any sigma, the sum is the sum of its noised members with the same weights.
-So the stack has one log-density and one score at every noise level.
+Adding noise is a linear operation on densities: the noised sum is the sum of the noised members with the same weights.
+So the stack has a log-density and a score at every noise level.
 
 References:
     Linearly Combining Density Estimators via Stacking (Smyth & Wolpert, 1999).
@@ -25,11 +25,11 @@ from ..score.score_module import ScoreModule
 __all__ = ["Member", "NetDensity", "Stack", "stacking_weights", "strongest"]
 
 _BLOCK = 4096  # rows scored at a time
-_ROUNDS = 500  # of expectation-maximisation over the weights
+_ROUNDS = 500  # of expectation-maximisation for the weights
 
 
 class Member(Protocol):
-    """A density that can be noised."""
+    """A density with a closed form or a solver at every noise level."""
 
     def log_density(self, x: Tensor, sigma: float) -> Tensor:
         """Return log p_sigma(x), [N], nats."""
@@ -43,7 +43,7 @@ class Member(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NetDensity:
-    """The density of a trained score with a mixture for its base: heat equation, and a sampler."""
+    """The density of a trained score net with a base mixture; its log-density comes from the heat equation."""
 
     denoiser: ScoreModule
     sigma_min: float
@@ -86,12 +86,12 @@ class Stack:
         return torch.cat(blocks)
 
     def score(self, x: Tensor, sigma: float) -> Tensor:
-        """Return grad_x log p_sigma(x), [N, d]: the members' scores, each as likely as its member made x."""
+        """Return grad_x log p_sigma(x), [N, d]: the members' scores, weighted by their posterior probabilities."""
         out = [torch.empty_like(x[:0])]
         for rows in torch.split(x, _BLOCK):
             share = self._joint(rows, sigma).softmax(dim=1)
-            pulls = torch.stack([member.score(rows, sigma) for member in self.members], dim=1)
-            out.append((share[..., None] * pulls).sum(1))
+            scores = torch.stack([member.score(rows, sigma) for member in self.members], dim=1)
+            out.append((share[..., None] * scores).sum(1))
         return torch.cat(out)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -108,9 +108,9 @@ class Stack:
 
 
 def stacking_weights(log_densities: Tensor, *, prior: float = 1.0) -> Tensor:
-    """Return the weights [K] of the sum that gives held-out rows, ln p_k [N, K], the best likelihood.
+    """Return the weights [K] that maximise the likelihood of held-out rows, given their ln p_k [N, K].
 
-    `prior` rows that belong to all members alike keep every weight above zero.
+    `prior` pseudo-rows, shared equally by all members, keep every weight above zero.
     """
     count, members = log_densities.shape
     weights = torch.full((members,), 1.0 / members, dtype=log_densities.dtype)
@@ -121,7 +121,7 @@ def stacking_weights(log_densities: Tensor, *, prior: float = 1.0) -> Tensor:
 
 
 def strongest(members: Sequence[Member], weights: Tensor, share: float) -> Stack:
-    """Return the stack without the members that weigh less than `share`."""
+    """Return a stack of the members with a weight of at least `share`."""
     kept = [k for k, weight in enumerate(weights.tolist()) if weight >= share]
     kept = kept or [int(weights.argmax())]
     return Stack(tuple(members[k] for k in kept), weights[kept] / weights[kept].sum())

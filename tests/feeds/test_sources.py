@@ -42,7 +42,7 @@ def test_the_three_forms():
         ("simulated:ar1?phy=0.5", "no option 'phy'; did you mean 'phi'"),
         ("simulated:ar1?phi=high", "expected a number for phi"),
         ("simulated:ar1?seed", "expected options such as"),
-        ("simulated:ar1?seed=1&seed=2", "an option is there twice"),
+        ("simulated:ar1?seed=1&seed=2", "expected each option once"),
     ],
 )
 def test_sources_that_mean_nothing(source, says):

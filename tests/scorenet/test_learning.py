@@ -82,7 +82,7 @@ def test_too_few_bars_say_how_many():
 
 def test_two_bar_sizes_cannot_be_pooled():
     hourly = simulate("regimes", seed=1, bars=2_000)
-    with pytest.raises(ScorenetError, match="different bar sizes"):
+    with pytest.raises(ScorenetError, match="markets of one bar size"):
         learn([as_market(hourly), as_market(resample(hourly, "4h"))], TINY, progress=False)
     with pytest.raises(ScorenetError, match="at least one market"):
         learn([], TINY, progress=False)

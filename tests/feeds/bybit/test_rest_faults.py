@@ -262,7 +262,7 @@ def test_a_delisting_that_is_announced_is_told(bybit, tmp_path, caplog):
     bybit.inject(Mutate(announce), on="/v5/market/instruments-info")
     with caplog.at_level(logging.WARNING, "feeds"):
         get(bybit, tmp_path)
-    assert any("going to be delisted on 2024-07-05" in record.message for record in caplog.records)
+    assert any("will be delisted on 2024-07-05" in record.message for record in caplog.records)
 
 
 def test_after_its_last_day_a_market_has_no_bars_and_that_is_no_error(bybit, tmp_path):

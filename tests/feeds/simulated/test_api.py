@@ -7,7 +7,7 @@ import pytest
 from feeds.bars.frame import as_bars, data_hash, resample
 from feeds.errors import BadSource, BadTimeframe
 from feeds.simulated.api import MARKETS, expected_return, simulate
-from feeds.simulated.processes import AR1, LAWS
+from feeds.simulated.processes import AR1, PROCESSES
 from feeds.sources import load_bars
 from tests.feeds.bars.frames import HOUR
 
@@ -179,7 +179,7 @@ def test_the_law_travels_with_the_frame_or_is_named(tmp_path):
         BadSource, match=r"expected bars of a simulated market, found source 'elsewhere.parquet'"
     ):
         expected_return(stranger)
-    with pytest.raises(BadSource, match="this frame was resampled"):
+    with pytest.raises(BadSource, match="found a resampled frame"):
         expected_return(resample(frame, "4h"))
 
 
@@ -212,7 +212,7 @@ def test_bad_timeframe():
 
 
 def test_every_law_states_its_memory():
-    assert {name: LAWS[name]().memory for name in LAWS} == {
+    assert {name: PROCESSES[name]().memory for name in PROCESSES} == {
         "ar1": 1,
         "planted": 24,
         "random_walk": 1,

@@ -103,7 +103,7 @@ def test_findings_put_what_is_wrong_first(on_bars):
 
 def test_impossible_places_and_too_few_bars_are_explained(model_dir, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UnwritableRun, match="is a file; --out names a folder"):
+    with pytest.raises(UnwritableRun, match="expected --out to name a folder"):
         check_model(model_dir, [], tmp_path / "file", QUIET)
     with pytest.raises(TooFewBars, match="check a model on them"):
         check_model(model_dir, ["simulated:planted?seed=6&bars=60"], tmp_path, QUIET)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from feeds.bars.timeframes import to_ms
 from feeds.btdata import ReplayData
-from feeds.live.replay import Taped
+from feeds.live.replay import ReplayedData
 
 __all__ = ["ScriptedMarket", "open_at"]
 
@@ -36,8 +36,8 @@ class _Waiting(ReplayData):
         return super()._load()
 
 
-class TapedScript(Taped, _Waiting):
-    """A waiting replay on a tape, with a clock of its own."""
+class ReplayedScript(ReplayedData, _Waiting):
+    """A waiting feed that follows a replay, with its own clock."""
 
     clock: Callable[[], int | None] = staticmethod(lambda: None)
 
@@ -73,10 +73,10 @@ class ScriptedMarket:
     def columns(self) -> tuple[str, ...]:
         return tuple(c for c in ("funding_rate", "open_interest") if c in next(iter(self.frames.values())))
 
-    def data(self, symbol: str, timeframe: str, since: int) -> Taped:
+    def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
         self.asked.append((symbol, since))
         frame = self.frames[symbol]
-        data = TapedScript(dataname=frame)
+        data = ReplayedScript(dataname=frame)
         data.first = int((frame["timestamp"] < since).sum())
         data.before, data.clock = self._before, self._clock
         assert to_ms(timeframe) == to_ms(frame.attrs["timeframe"])

@@ -200,7 +200,7 @@ def test_warnings_of_the_run_and_of_the_report_are_shown(tmp_path):
     text = write_report(made.write(tmp_path / "run")).read_text(encoding="utf-8")
     assert "the data has 3 gaps" in text
     assert "1 order(s) ended as margin" in text
-    assert "1 position(s) were closed by force" in text
+    assert "1 position(s) were liquidated" in text
     assert "metrics.json says a total return of" in text
 
 
@@ -278,11 +278,14 @@ def test_the_verdict_is_in_plain_words():
         "its deepest drawdown was −8.00 % against −40.00 %."
     )
     assert costs == "40 orders cost 15.50 in fees, funding and slippage."
-    assert doubt == "A Sharpe ratio of 0.90 ± 1.00 (one standard error) is too short a run to tell from zero."
+    assert (
+        doubt
+        == "A Sharpe ratio of 0.90 ± 1.00 (one standard error) is not significantly different from zero."
+    )
     assert "90.0 %" in novelty
     idle = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"out_of_distribution": 90, "warmup": 10})
     assert idle[0].startswith("The strategy never traded; buy-and-hold returned −20.00 %.")
-    assert "on 90% of the bars, was not recognising the state of the market" in idle[0]
+    assert "on 90% of the bars, was a market state outside the training distribution" in idle[0]
     small = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"hold": 90, "warmup": 10})
     assert "on 90% of the bars, was a target smaller than its rebalance_band" in small[0]
     for reason, cause in (

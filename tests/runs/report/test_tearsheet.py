@@ -116,8 +116,8 @@ def test_a_ruined_and_a_flat_benchmark_run_have_a_tearsheet():
     [
         ([1e4], "less than two UTC days"),
         (walk(10, 9), "less than two UTC days"),
-        (np.full(24 * 30, 1e4), "all the same"),
-        ([100.0] * 24 + [100.0] * 24 + [500.0] * 24, "takes that for prices"),
+        (np.full(24 * 30, 1e4), "All daily returns are equal"),
+        ([100.0] * 24 + [100.0] * 24 + [500.0] * 24, "reads such returns as prices"),
     ],
 )
 def test_what_cannot_be_drawn_has_a_reason(values, reason):

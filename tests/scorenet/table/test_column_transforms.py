@@ -68,8 +68,8 @@ def test_grain_is_the_spread_of_a_value_within_its_cell():
     x = np.column_stack([0.25 * random.integers(0, 9, 400), random.normal(size=400)])
     columns = Columns.fit(x, bend=False)
     cell = random.uniform(-0.125, 0.125, 100_000)
-    assert columns.grain[0] == pytest.approx(cell.std() / x[:, 0].std(), rel=0.01)
-    assert columns.grain[1] == 0
+    assert columns.resolution[0] == pytest.approx(cell.std() / x[:, 0].std(), rel=0.01)
+    assert columns.resolution[1] == 0
 
 
 def test_samples_return_to_the_lattice_and_the_constants(table):
@@ -84,7 +84,7 @@ def test_a_departing_constant_costs_what_the_rule_of_succession_leaves(table):
     columns = Columns.fit(table, bend=True)
     rows = np.repeat(table[:1], 4, axis=0)
     rows[:, 3] = [7.0, 7.0 + 1e-13, 7.001, 1e9]
-    cost = columns.strangeness(rows)
+    cost = columns.constant_log_probability(rows)
     assert cost[:2].tolist() == [0.0, 0.0]
     assert cost[2] == pytest.approx(-np.log(502), abs=1e-6)
     assert -100 < cost[3] < cost[2]
@@ -102,7 +102,7 @@ def test_any_table_gives_finite_maps(n, seed, size, bend):
     for values in (
         columns.scale(far),
         columns.log_slope(far),
-        columns.strangeness(far),
+        columns.constant_log_probability(far),
         columns.log_slope_gradient(x),
     ):
         assert np.isfinite(values).all()

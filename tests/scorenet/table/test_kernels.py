@@ -25,8 +25,8 @@ def as_mixture(kernels):
 @pytest.mark.parametrize("sigma", [0.05, 0.7])
 def test_density_and_score_are_those_of_a_gaussian_a_row(mixture, sigma):
     rows, x = mixture.sample(60, seed=1), mixture.sample(40, seed=2)
-    grain = torch.tensor([0.0, 0.2, 0.0]).double()
-    for kernels in (Kernels.shaped(mixture, rows, 0.4, grain), Kernels.round(rows, 0.3, grain)):
+    resolution = torch.tensor([0.0, 0.2, 0.0]).double()
+    for kernels in (Kernels.shaped(mixture, rows, 0.4, resolution), Kernels.round(rows, 0.3, resolution)):
         truth = as_mixture(kernels)
         torch.testing.assert_close(kernels.log_density(x, sigma), truth.log_density(x, sigma))
         torch.testing.assert_close(kernels.score(x, sigma), truth.score(x, sigma))

@@ -32,13 +32,13 @@ def test_a_member_that_explains_nothing_is_left_out():
 def make_stack():
     mixture = Mixture.random(2, 2, seed=3)
     rows = mixture.sample(30, seed=4)
-    grain = torch.zeros(2).double()
+    resolution = torch.zeros(2).double()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = NoiseConditionalMlp(2, 16, 1).double()
     members = (
-        Kernels.shaped(mixture, rows, 0.5, grain),
-        Kernels.round(rows, 0.4, grain),
+        Kernels.shaped(mixture, rows, 0.5, resolution),
+        Kernels.round(rows, 0.4, resolution),
         NetDensity(Denoiser(net, mixture), 0.05, 20.0),
     )
     return mixture, Stack(members, torch.tensor([0.5, 0.2, 0.3]).double())
