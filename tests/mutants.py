@@ -29,11 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("scorenet", "feeds", "strategies", "runs", "tests", "examples", "docs", "pyproject.toml")
 
 MODULES = {
-    "scorenet/features/builtin.py": ("tests/scorenet/features",),
-    "scorenet/learning.py": ("tests/scorenet/test_learning.py",),
+    "scorenet/features/builtin.py": ("tests/scorenet/features/test_extended.py", "tests/scorenet/features"),
+    "scorenet/learning.py": ("tests/scorenet/test_learning_rows.py",),
     "scorenet/conformal/calibration.py": ("tests/scorenet/conformal/test_calibration.py",),
-    "scorenet/forward/training.py": ("tests/scorenet/forward",),
-    "scorenet/score/fit.py": ("tests/scorenet/score/test_fit.py",),
+    "scorenet/forward/training.py": ("tests/scorenet/forward/test_training.py",),
+    "scorenet/score/fit.py": ("tests/scorenet/score/test_base_alone.py",),
     "strategies/decision/decide.py": ("tests/strategies/test_decision.py",),
     "strategies/account/broker.py": ("tests/strategies/account",),
     "strategies/account/holdings.py": ("tests/strategies/account",),
@@ -45,7 +45,7 @@ MODULES = {
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["numpy", "pandas", "torch", "backtrader", "scipy.stats", "hypothesis", "pytest"]
+    ["numpy", "pandas", "torch", "torch._dynamo", "backtrader", "scipy.stats", "hypothesis", "pytest"]
 )
 
 _SKIPPED = (
