@@ -11,15 +11,15 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -29,11 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("scorenet", "feeds", "strategies", "runs", "tests", "examples", "docs", "pyproject.toml")
 
 MODULES = {
-    "scorenet/features/builtin.py": ("tests/scorenet/features",),
-    "scorenet/learning.py": ("tests/scorenet/test_learning.py",),
+    "scorenet/features/builtin.py": ("tests/scorenet/features/test_extended.py", "tests/scorenet/features"),
+    "scorenet/learning.py": ("tests/scorenet/test_learning_rows.py",),
     "scorenet/conformal/calibration.py": ("tests/scorenet/conformal/test_calibration.py",),
-    "scorenet/forward/training.py": ("tests/scorenet/forward",),
-    "scorenet/score/fit.py": ("tests/scorenet/score/test_fit.py",),
+    "scorenet/forward/training.py": ("tests/scorenet/forward/test_training.py",),
+    "scorenet/score/fit.py": ("tests/scorenet/score/test_base_alone.py",),
     "strategies/decision/decide.py": ("tests/strategies/test_decision.py",),
     "strategies/account/broker.py": ("tests/strategies/account",),
     "strategies/account/holdings.py": ("tests/strategies/account",),
@@ -42,6 +42,11 @@ MODULES = {
     "feeds/store/series_store.py": ("tests/feeds/store",),
 }
 """Each module and the tests that mirror it; paths that do not exist are passed over."""
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["numpy", "pandas", "torch", "torch._dynamo", "backtrader", "scipy.stats", "hypothesis", "pytest"]
+)
 
 _SKIPPED = (
     "core/AddNot",
@@ -52,35 +57,55 @@ _SKIPPED = (
 )
 
 
-class Mutant(NamedTuple):
-    """One change of one module: cosmic-ray's operator and which of its places, with the line for the reader."""
+class Place(NamedTuple):
+    """One change that cosmic-ray can make: its operator, which of its places, and the line for the reader."""
 
-    module: str
     operator: str
     occurrence: int
+    line: int
+
+
+class Mutant(NamedTuple):
+    """A module with one change in it."""
+
+    module: str
     line: int
     code: str
 
 
-def mutants_of(module: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module, in the order of the file."""
+def places_of(module: str) -> Iterator[Place]:
+    """Yield every place of a module that an operator can change."""
     from cosmic_ray.ast import ast_nodes, get_ast
-    from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator, operator_names
 
     source = (ROOT / module).read_text()
-    tree, quiet = get_ast(source), _quiet_lines(source)
+    nodes, quiet = list(ast_nodes(get_ast(source))), _quiet_lines(source)
     for name in operator_names():
         if name.startswith(_SKIPPED) or get_operator(name).arguments():
             continue
         operator = get_operator(name)()
-        places = [place for node in ast_nodes(tree) for place in operator.mutation_positions(node)]
-        for occurrence, (start, _) in enumerate(places):
-            if any(first <= start < last for first, last in quiet):
-                continue
-            code = mutate_code(source, operator, occurrence)
-            if code is not None and ast.dump(ast.parse(code)) != ast.dump(ast.parse(source)):
-                yield Mutant(module, name, occurrence, start[0], code)
+        starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, start in enumerate(starts):
+            if not any(first <= start < last for first, last in quiet):
+                yield Place(name, occurrence, start[0])
+
+
+def mutant_at(module: str, place: Place) -> Mutant | None:
+    """Return the module with one place changed; None where the change is none, or is no Python."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    source = (ROOT / module).read_text()
+    code = mutate_code(source, get_operator(place.operator)(), place.occurrence)
+    return Mutant(module, place.line, code) if code is not None and _is_a_change(source, code) else None
+
+
+def _is_a_change(source: str, code: str) -> bool:
+    """Say whether the code still parses and differs in more than its layout."""
+    try:
+        return ast.dump(ast.parse(code)) != ast.dump(ast.parse(source))
+    except SyntaxError:
+        return False
 
 
 def _quiet_lines(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -103,48 +128,71 @@ def _quiet_lines(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in quiet if n is not None]
 
 
-def sample(mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:
-    """Draw `size` mutants: first a line, then one of its mutants, so that long expressions do not crowd others out."""
+def sample(module: str, size: int, seed: int) -> list[Mutant]:
+    """Draw `size` mutants: first a line, then one of its places, so that long expressions do not crowd others out."""
     draw, by_line = random.Random(seed), defaultdict(list)
-    for mutant in mutants:
-        by_line[mutant.line].append(mutant)
+    for place in places_of(module):
+        by_line[place.line].append(place)
     chosen: list[Mutant] = []
     while len(chosen) < size and by_line:
         for line in draw.sample(sorted(by_line), len(by_line)):
+            places = by_line[line]
+            mutant = mutant_at(module, places.pop(draw.randrange(len(places))))
+            if mutant is not None:
+                chosen.append(mutant)
+            if not places:
+                del by_line[line]
             if len(chosen) == size:
                 break
-            chosen.append(by_line[line].pop(draw.randrange(len(by_line[line]))))
-            if not by_line[line]:
-                del by_line[line]
     return chosen
 
 
-def survives(copy: Path, mutant: Mutant | None, tests: list[str], seconds: float) -> bool:
-    """Run tests in a copy of the tree with the mutant in it; True if they all pass."""
+def survives(copy: Path, mutant: Mutant | None, tests: Sequence[str], seconds: float) -> bool:
+    """Run tests in a copy of the tree with the mutant in it; True if they all pass.
+
+    A process forked from a server that has imported the libraries runs them: only the product is imported anew.
+    """
     target, source = None, ""
     if mutant is not None:
         target = copy / mutant.module
         source = target.read_text()
         target.write_text(mutant.code)
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+        for compiled in (target.parent / "__pycache__").glob(f"{target.stem}.*.pyc"):
+            compiled.unlink()
+    process = _SERVER.Process(target=_pytest, args=(copy, list(tests), mutant is None))
     try:
-        done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=seconds, check=False
-        )
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        process.start()
+        process.join(seconds)
+        return process.exitcode == 0
     finally:
+        process.kill()
+        process.join()
         if target is not None:
             target.write_text(source)
 
 
+def _pytest(copy: Path, tests: list[str], keep_compiled: bool) -> None:
+    """Run pytest on a copy of the tree and exit with its code; nothing of the original tree is imported."""
+    import pytest
+
+    os.chdir(copy)
+    os.environ |= {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]
+    sys.dont_write_bytecode = not keep_compiled
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    sys.exit(int(pytest.main([*options, *tests])))
+
+
 def judge(
     module: str, tests: list[str], size: int, seed: int, copies: Queue[Path], jobs: int
-) -> list[Mutant]:
-    """Print and return the sampled mutants of a module that its tests let live."""
-    chosen = sample(list(mutants_of(module)), size, seed)
+) -> tuple[int, list[Mutant]]:
+    """Print the sampled mutants of a module that its tests let live; return how many were drawn, and those."""
+    chosen = sample(module, size, seed)
     copy = copies.get()
     begin = time.monotonic()
     if not survives(copy, None, tests, 600.0):
@@ -170,7 +218,7 @@ def judge(
         before = (ROOT / module).read_text().splitlines()[mutant.line - 1].strip()
         after = mutant.code.splitlines()[mutant.line - 1].strip()
         print(f"    line {mutant.line}: {before}  ->  {after}", flush=True)
-    return alive
+    return len(chosen), alive
 
 
 def main() -> None:
@@ -184,6 +232,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="test processes side by side")
     parser.add_argument("--json", type=Path, help="write the survivors there")
     options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
     survivors, total = [], 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies: Queue[Path] = Queue()
@@ -198,8 +247,9 @@ def main() -> None:
             copies.put(copy)
         for module in options.modules or MODULES:
             tests = [path for path in MODULES[module] if (ROOT / path).exists()]
-            total += min(options.sample, len(list(mutants_of(module))))
-            survivors += judge(module, tests, options.sample, options.seed, copies, options.jobs)
+            drawn, alive = judge(module, tests, options.sample, options.seed, copies, options.jobs)
+            total += drawn
+            survivors += alive
     print(f"{'all':44s} {total - len(survivors):3d} of {total:3d} killed  {1 - len(survivors) / total:6.1%}")
     if options.json:
         options.json.write_text(

@@ -111,6 +111,113 @@ def test_trades_orders_and_costs_by_hand():
     assert found["avg_confidence"] == pytest.approx(0.6)
 
 
+def test_only_orders_that_were_completed_count_and_every_order_pays_its_fee():
+    def row(status, size, fee, slippage, liquidation=False):
+        return {
+            "status": status,
+            "size": size,
+            "price": 100.0,
+            "fee": fee,
+            "slippage": slippage,
+            "liquidation": liquidation,
+        }
+
+    orders = pd.DataFrame(
+        [
+            row("completed", 1.0, 0.1, 0.2),
+            row("canceled", 1.0, 1.0, 2.0, True),
+            row("margin", -1.0, 0.4, 0.3, True),
+            row("expired", 1.0, 0.0, 4.0),
+            row("rejected", 1.0, 0.0, 8.0),
+        ]
+    )
+    found = compute_metrics(**tables([1000.0] * 11, orders=orders), bar_ms=HOUR_MS)
+    assert (found["n_orders"], found["liquidations"]) == (1, 0)
+    assert found["slippage"] == pytest.approx(0.2)
+    assert found["turnover"] == pytest.approx(100 / 1000 / (10 / 8760))
+    assert found["fees"] == pytest.approx(1.5), "an order that closed and could not open has paid"
+
+
+def test_exposure_is_the_mean_size_on_either_side():
+    parts = tables([1000.0] * 4)
+    parts["equity"]["exposure"] = [1.0, -1.0, 0.0, 0.4]
+    assert compute_metrics(**parts, bar_ms=HOUR_MS)["exposure"] == pytest.approx(0.6)
+
+
+def test_times_in_any_zone_are_written_in_utc():
+    parts = tables([1000.0] * 3)
+    parts["equity"]["time"] = parts["equity"]["time"].dt.tz_convert("Asia/Tokyo")
+    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    assert (found["start"], found["end"]) == ("2024-07-01T01:00:00Z", "2024-07-01T03:00:00Z")
+    parts["equity"]["time"] = ["2024-07-01 01:00", "2024-07-01 02:00", "2024-07-01 03:00"]
+    assert compute_metrics(**parts, bar_ms=HOUR_MS)["start"] == "2024-07-01T01:00:00Z"
+
+
+def test_buy_and_hold_is_one_order_always_invested_unless_more_is_known():
+    found = metrics([100.0, 110.0, 99.0], [100.0, 120.0, 150.0])
+    assert found["benchmark"] | {
+        "total_return": pytest.approx(0.5),
+        "max_drawdown": 0.0,
+        "n_trades": 0,
+        "n_orders": 1,
+        "liquidations": 0,
+        "win_rate": None,
+        "profit_factor": None,
+        "fees": 0.0,
+        "funding": 0.0,
+        "slippage": 0.0,
+        "turnover": None,
+        "exposure": 1.0,
+        "in_distribution_ratio": None,
+        "in_distribution_ratio_by_symbol": {},
+        "avg_confidence": None,
+        "bars": 3,
+        "periods_per_year": 8760.0,
+    } == found["benchmark"]
+    known = {"fees": 1.5, "funding": -2.0, "n_orders": 3, "turnover": 0.7}
+    given = metrics([100.0, 110.0], benchmark_costs=known, model={"dsm_loss": 0.5})
+    assert known.items() <= given["benchmark"].items()
+    assert given["benchmark"]["exposure"] == 1.0
+    assert (given["model"], found["model"]) == ({"dsm_loss": 0.5}, None)
+
+
+def test_symbols_are_sorted_and_each_has_its_own_share():
+    decisions = pd.DataFrame(
+        {
+            "symbol": ["B", "B", "A", "B", "A"],
+            "reason": ["trade", "hold", "trade", "out_of_distribution", "warmup"],
+            "in_distribution": [True, True, True, False, False],
+            "confidence": [0.2, 0.4, np.nan, 0.6, 1.0],
+        }
+    )
+    found = compute_metrics(**tables([1000.0] * 3, decisions=decisions), bar_ms=HOUR_MS)
+    assert list(found["in_distribution_ratio_by_symbol"].items()) == [("A", 1.0), ("B", pytest.approx(2 / 3))]
+    assert found["in_distribution_ratio"] == pytest.approx(3 / 4)
+    assert found["avg_confidence"] == pytest.approx(0.4)
+
+
+def test_the_first_row_that_is_no_number_is_named():
+    with pytest.raises(ValueError, match="equity is nan at row 1: expected a finite"):
+        metrics([100.0, np.nan, 1.0, np.inf])
+    with pytest.raises(ValueError, match="benchmark is inf at row 2"):
+        metrics([100.0] * 4, [1.0, 1.0, np.inf, np.nan])
+    with pytest.raises(ValueError, match="equity starts at 0.0"):
+        metrics([0.0, 1.0])
+    assert metrics([0.5, 1.0])["total_return"] == pytest.approx(1.0)
+
+
+def test_the_rule_under_the_heading_is_as_wide_as_the_table():
+    lines = format_table(metrics([100.0, 110.0])).splitlines()
+    assert lines[1] == "-" * len(lines[0])
+    assert len(lines) == 2 + len(ROWS)
+    assert lines[0].split()[0] == "strategy"
+    assert "  strategy  buy & hold" in lines[0]
+    labels = [row.label for row in ROWS]
+    assert [line[: max(map(len, labels))].rstrip() for line in lines[2:]] == labels
+    without = {key: value for key, value in metrics([100.0, 110.0]).items() if key != "benchmark"}
+    assert format_table(without).splitlines()[0].split() == ["strategy"]
+
+
 @pytest.mark.parametrize("symbols", [("BTC/USDT:USDT",), ("BTC/USDT:USDT", "ETH/USDT:USDT")])
 def test_every_figure_again_from_the_files(tmp_path, symbols):
     made = make_run(bars=24 * 40, symbols=symbols)
