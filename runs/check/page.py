@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..metric_rows import MISSING
 from ..report.axes import Tick
-from ..report.charts import BARE, HALF, Curve, Frame, column_chart, time_chart
+from ..report.charts import BARE, HALF, WITH_ZERO, Curve, Frame, ValueAxis, column_chart, time_chart
 from ..report.markup import details, esc, key_values, panel, table
 from ..report.page import page
 
@@ -116,7 +116,7 @@ def _by_sigma(
 ) -> str:
     low, high = rows[0]["sigma"], rows[-1]["sigma"]
     ticks = [Tick(math.log(s), f"{s:g}") for s in _SIGMA_MARKS if low * 0.999 <= s <= high * 1.001]
-    return time_chart(curves, write, title=title, frame=frame, zero=True, ticks=ticks)
+    return time_chart(curves, write, title=title, frame=frame, axis=WITH_ZERO, ticks=ticks)
 
 
 def _curve(
@@ -133,7 +133,12 @@ def _coverage(ranks: Mapping[str, Any] | None) -> str:
     curves = [Curve("Promised", level, level, "benchmark"), Curve("Found", level, share, "strategy")]
     ticks = [Tick(v, f"{v:g}") for v in (0.0, 0.25, 0.5, 0.75, 1.0)]
     chart = time_chart(
-        curves, _percent, title="Coverage of density ranks", frame=HALF, limits=(0.0, 1.02), ticks=ticks
+        curves,
+        _percent,
+        title="Coverage of density ranks",
+        frame=HALF,
+        axis=ValueAxis(limits=(0.0, 1.02)),
+        ticks=ticks,
     )
     note = "Share of bars with a density rank up to each level; the grey line is perfect calibration."
     return panel("Coverage", chart, note=note, name="coverage", wide=False)

@@ -12,7 +12,19 @@ from .axes import Tick, time_ticks, value_ticks
 from .decimate import keep_extremes
 from .markup import esc
 
-__all__ = ["BARE", "FULL", "HALF", "Band", "Curve", "Frame", "column_chart", "time_chart"]
+__all__ = [
+    "BARE",
+    "FREE",
+    "FULL",
+    "HALF",
+    "WITH_ZERO",
+    "Band",
+    "Curve",
+    "Frame",
+    "ValueAxis",
+    "column_chart",
+    "time_chart",
+]
 
 Array = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -78,6 +90,17 @@ class _Plane:
         return self.frame.height - _BOTTOM - share * (self.frame.height - _TOP - _BOTTOM)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValueAxis:
+    """Describe the value axis: its lowest and highest value (None: those of the data), and whether zero is in view."""
+
+    limits: tuple[float, float] | None = None
+    zero: bool = False
+
+
+FREE, WITH_ZERO = ValueAxis(), ValueAxis(zero=True)
+
+
 def time_chart(
     curves: Sequence[Curve],
     write: Callable[[float], str],
@@ -85,8 +108,7 @@ def time_chart(
     title: str,
     frame: Frame = FULL,
     bands: Sequence[Band] = (),
-    limits: tuple[float, float] | None = None,
-    zero: bool = False,
+    axis: ValueAxis = FREE,
     level: tuple[float, str] | None = None,
     ticks: Sequence[Tick] | None = None,
 ) -> str:
@@ -96,13 +118,12 @@ def time_chart(
         write: turns a value into text, for the axis and the names.
         title: what the chart shows, for screen readers.
         bands: stretches shaded behind the curves.
-        limits: lowest and highest value of the axis, from the data when left out.
-        zero: include zero and draw its line.
+        axis: the range of the value axis.
         level: a value to mark with a dashed line, and its text.
         ticks: marks of the horizontal axis; calendar marks when left out.
     """
-    plane = _plane(curves, frame, limits, zero)
-    parts = [_bands(bands, plane), _grid(plane, write, zero, ticks=ticks)]
+    plane = _plane(curves, frame, axis.limits, axis.zero)
+    parts = [_bands(bands, plane), _grid(plane, write, axis.zero, ticks=ticks)]
     parts += [_curve(curve, plane) for curve in curves]
     if level is not None:
         parts.append(_level(level, plane))

@@ -10,7 +10,7 @@ from strategies.analyzers.metrics import drawdowns as depths
 
 from ..folder.contents import LoadedRun, milliseconds
 from ..metric_rows import show
-from .charts import BARE, FULL, HALF, Band, Curve, Frame, column_chart, time_chart
+from .charts import BARE, FULL, HALF, WITH_ZERO, Band, Curve, Frame, ValueAxis, column_chart, time_chart
 from .markup import esc, panel
 
 __all__ = ["costs", "drawdowns", "equity", "exposure", "familiarity", "prices", "ranks"]
@@ -41,7 +41,9 @@ def costs(run: LoadedRun) -> str:
     """Return fees, funding and slippage paid so far."""
     paid = _cumulative_costs(run)
     curves = [Curve(name.capitalize(), run.times, values, name, step=True) for name, values in paid.items()]
-    chart = time_chart(curves, _money, title="Cumulative fees, funding and slippage", frame=HALF, zero=True)
+    chart = time_chart(
+        curves, _money, title="Cumulative fees, funding and slippage", frame=HALF, axis=WITH_ZERO
+    )
     note = "Quote currency, cumulative. Funding below zero was received."
     return panel("Costs", chart, note=note, name="costs", wide=False)
 
@@ -53,7 +55,7 @@ def drawdowns(run: LoadedRun) -> str:
         Curve("Buy & hold", run.times, other, "benchmark"),
         Curve("Strategy", run.times, own, "strategy", area=True),
     ]
-    chart = time_chart(curves, _percent, title="Drawdown", frame=HALF, zero=True)
+    chart = time_chart(curves, _percent, title="Drawdown", frame=HALF, axis=WITH_ZERO)
     return panel("Drawdown", chart, note="Equity below its running peak.", name="drawdown", wide=False)
 
 
@@ -66,7 +68,7 @@ def exposure(run: LoadedRun) -> str:
         Curve("", run.times, held, "before", area=True, step=True, line=False),
         Curve("", run.times, smooth, "strategy"),
     ]
-    chart = time_chart(curves, _percent, title="Exposure", frame=BARE, zero=True)
+    chart = time_chart(curves, _percent, title="Exposure", frame=BARE, axis=WITH_ZERO)
     note = f"Signed position value / equity, and its mean over {_bars(window)}."
     return panel("Exposure", chart, note=note, name="exposure", wide=False)
 
@@ -92,8 +94,7 @@ def familiarity(run: LoadedRun) -> str:
         _percent,
         title="Rolling in-distribution ratio",
         frame=HALF,
-        limits=(0.0, 1.04),
-        zero=True,
+        axis=ValueAxis(limits=(0.0, 1.04), zero=True),
         level=level,
     )
     note = f"Share of decided bars whose state was in distribution; rolling mean of {_bars(window)}."

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.report.axes import time_ticks, value_ticks
-from runs.report.charts import Band, Curve, time_chart
+from runs.report.charts import WITH_ZERO, Band, Curve, time_chart
 from runs.report.decimate import keep_extremes
 
 MINUTE, DAY = 60_000, 86_400_000
@@ -57,7 +57,7 @@ def test_time_ticks_fall_on_the_first_of_the_month():
 @pytest.mark.parametrize("values", [[5.0, 5.0], [0.0, 0.0], [np.nan, np.nan], [1e-9, 2e-9], [-3.0, 4e12]])
 def test_a_chart_has_finite_coordinates(values):
     curve = Curve("a & b", np.array([START, START + DAY]), np.array(values), "strategy", area=True)
-    chart = time_chart([curve], str, title="<t>", zero=True, bands=[Band(START, START + DAY, "rank0")])
+    chart = time_chart([curve], str, title="<t>", axis=WITH_ZERO, bands=[Band(START, START + DAY, "rank0")])
     assert "nan" not in re.sub(r">[^<]*<", "><", chart)
     assert "inf" not in re.sub(r">[^<]*<", "><", chart)
     assert 'aria-label="&lt;t&gt;"' in chart

@@ -123,7 +123,12 @@ def trained(config=FEW, factor=1.0, rows=400, **options):
     x, y = torch.randn(rows, 3, generator=g), torch.randn(rows, generator=g) + 0.2
     y = factor * y
     return fit_forward_net(
-        x[: rows // 2], y[: rows // 2], x[rows // 2 :], y[rows // 2 :], config, progress=False,
+        x[: rows // 2],
+        y[: rows // 2],
+        x[rows // 2 :],
+        y[rows // 2 :],
+        config,
+        progress=False,
         **{"seed": 1} | options,
     )
 
@@ -175,7 +180,7 @@ def test_each_pass_moves_its_own_parameters(monkeypatch):
         return TrainingLog(best_step=len(passes))
 
     monkeypatch.setattr(training, "fit", watched)
-    net, log = trained()
+    _net, log = trained()
     (scale, first, scale_loss, scale_held), (shift, second, shift_loss, shift_held) = passes
     assert (scale, shift) == ({"offset", "log_width", "logit", "slope", "scale"}, {"shift"})
     assert log.best_step == 2, "the log is that of the shift"
