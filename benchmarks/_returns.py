@@ -1,4 +1,4 @@
-"""What a density of forward returns has to beat: a volatility that forgets with a Student law, and a ridge regression.
+"""Baseline densities of forward returns: EWMA volatility with a Student t distribution, and a ridge regression.
 
 Both see the rows that our net sees, and return a log score and a CRPS a row, in volatility units of the horizon.
 """
@@ -33,7 +33,7 @@ def ewma_volatility(close: Array, half_life: int) -> Array:
 
 
 class EwmaStudent:
-    """y ~ location + scale * EWMA volatility * Student law; everything, the half-life too, by maximum likelihood."""
+    """y ~ location + scale * EWMA volatility * Student t; all parameters and the half-life by maximum likelihood."""
 
     def fit(self, y: Array, volatility: dict[int, Array]) -> EwmaStudent:
         fits = {half_life: self._maximise(y, np.log(sigma)) for half_life, sigma in volatility.items()}

@@ -1,10 +1,10 @@
-"""Claim: a download of many symbols is several times faster than ccxt's own loop, and asks no more than it must.
+"""Claim: a download of many symbols is several times faster than ccxt's own loop, and sends no unnecessary request.
 
 Both run against the loopback exchange, which keeps the limit of 600 requests in 5 seconds (one more is a ban). It
 answers at once, which favours the loop that waits for one answer after the other; --round-trip-ms is the network. In
 one run:
 
-own      `feeds.fetch`: all symbols side by side through one gate, into the checksummed store.
+own      `feeds.fetch`: all symbols concurrently through one rate limiter, into the checksummed store.
 ccxt     `fetch_ohlcv` page by page, symbol by symbol, at ccxt's default throttle: the loop of ccxt's examples.
 
 Targets: at least 4 times the bars per second; requests = ceil(missing bars / 1000) a series; no request refused; a

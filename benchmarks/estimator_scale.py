@@ -3,7 +3,7 @@
 Mixtures of 6 Gaussians in 20 dimensions, `ScoreDensity(max_seconds=...)`, each size in a process of its own; beside
 it scikit-learn's full-covariance GaussianMixture of 8 components on the same rows. `over the table` is the peak memory
 while fitting less that before it, as a multiple of the table itself in float64; a copy of the table is 1. The
-log-likelihood is of 5,000 fresh rows noised to the estimator's sigma, so that both are asked about the same law.
+log-likelihood is of 5,000 fresh rows noised to the estimator's sigma, so that both estimate the same density.
 
 python benchmarks/estimator_scale.py [--quick] [--seconds 60]
 """

@@ -1,6 +1,6 @@
 """Claim: p(y | x) of the next 24 hours is better than the usual densities of returns, out of sample.
 
-BTC, ETH, SOL and BNB, hourly, pooled. Half-year test folds from 2023-01 to 2025-06; each trains on everything that
+BTC, ETH, SOL and BNB, hourly, pooled. Half-year test folds from 2023-01 to 2025-06; each trains on all data that
 ended lookback + horizon bars before it. Our net keeps the last 15 % of that span to select on; the baselines fit on
 all of it. Scores are per row in volatility units of the horizon (a common rescaling, so differences of log scores are
 those of the return itself). Symbols at one instant are one observation, and the Diebold-Mariano test corrects for
@@ -126,7 +126,7 @@ def walk(rows: Rows, config: ModelConfig, folds: tuple[str, ...]) -> dict[str, n
             rows.where((rows.time >= begin) & (rows.time < end)),
         )
         started = time.process_time()
-        coming, belief = ours(train, test, config, lookback)
+        coming, shrinkage = ours(train, test, config, lookback)
         kinds = feature_set("extended").kinds
         scaler = Scaler.fit(train.x, kinds)
         ridge = RidgeGaussian().fit(scaler.transform(train.x), train.y)
@@ -147,7 +147,7 @@ def walk(rows: Rows, config: ModelConfig, folds: tuple[str, ...]) -> dict[str, n
         seconds = time.process_time() - started
         print(
             f"  {since}: {len(train.y):7,} train {len(test.y):6,} test rows   log score {told}   "
-            f"belief {belief:.2f}  {seconds:.0f} CPU s",
+            f"shrinkage {shrinkage:.2f}  {seconds:.0f} CPU s",
             flush=True,
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

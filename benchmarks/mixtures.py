@@ -1,18 +1,18 @@
-"""Claim: on laws whose score is known, ours is right to a few per cent, and so is its log-density.
+"""Claim: on distributions with a known score, ours has an error of a few per cent, and so has its log-density.
 
 Five random mixtures of 6 Gaussians in 11 dimensions, standardised; 20,000 or 100,000 rows to learn from (a tenth of
-them selects); 4,000 fresh rows to judge, noised to sigma. The settings are those of ScoreDensity, one thread.
+them for model selection); 4,000 new rows to test, noised to sigma. The settings are those of ScoreDensity, one thread.
 
 error      relative Fisher error E|s - s*|^2 / E|s*|^2 of the score at sigma; targets 0.035 at 0.1 and 0.012 at 0.4 from
            20,000 rows, 0.015 and 0.005 from 100,000
 sign       share of rows where the return coordinate (the first) of the score has the right sign at 0.1; target 0.96
-gap        log-density at 0.2 by the reference route less the truth: |mean| <= 0.1 nat, sd <= 0.35, correlation >= 0.99
-per bar    root mean square of the per-bar net about the reference on the same rows (target 0.15 nat), and microseconds
-           a row of a batch of 10,000 (target 50)
+gap        log-density at 0.2 by the reference, minus the truth: |mean| <= 0.1 nat, sd <= 0.35, correlation >= 0.99
+per bar    root mean square difference of the per-bar net and the reference on the same rows (target 0.15 nat), and
+           microseconds per row in a batch of 10,000 (target 50)
 
-Beside ours: the mixture that it corrects, alone (the family of these laws, so all but the truth by construction); the
-net without a mixture under it, so that it has everything to learn, in 110 seconds (smaller tables only); the
-chapter's network and loss in its own loop, with the CPU seconds that ours took.
+Compared with: the base mixture alone (it has the true model family, so it is almost exact by construction); the net
+without a base mixture, trained for 110 seconds (smaller tables only); the chapter's network and loss in its own loop,
+with the CPU seconds that ours took.
 
 python benchmarks/mixtures.py [--quick] [--draws 5] [--rows 20000 100000]
 """
@@ -48,7 +48,7 @@ Score = Callable[[Tensor, float], Tensor]
 
 
 class Density(NamedTuple):
-    """How far the reference is off (mean, sd, correlation), and the per-bar net from it (rms `net`, `us` a row)."""
+    """Error of the reference (mean, sd, correlation), and of the per-bar net against it (rms `net`, `us` per row)."""
 
     mean: float
     sd: float
@@ -58,7 +58,7 @@ class Density(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """One law: {name: {sigma: (error, sign agreement)}}, our density, and the CPU seconds of our training."""
+    """One distribution: {name: {sigma: (error, sign agreement)}}, our density, and the CPU seconds of our training."""
 
     errors: dict[str, dict[float, tuple[float, float]]]
     density: Density
@@ -66,42 +66,44 @@ class Draw(NamedTuple):
 
 
 def standardised(seed: int) -> Mixture:
-    law = Mixture.random(DIM, COMPONENTS, seed)
-    spread = law.covariance.diagonal().sqrt()
+    mixture = Mixture.random(DIM, COMPONENTS, seed)
+    spread = mixture.covariance.diagonal().sqrt()
     return Mixture(
-        law.weights, (law.means - law.mean) / spread, law.covariances / (spread[:, None] * spread[None])
+        mixture.weights,
+        (mixture.means - mixture.mean) / spread,
+        mixture.covariances / (spread[:, None] * spread[None]),
     )
 
 
-def errors(score: Score, law: Mixture, seed: int) -> dict[float, tuple[float, float]]:
+def errors(score: Score, mixture: Mixture, seed: int) -> dict[float, tuple[float, float]]:
     """Return {sigma: (relative Fisher error, sign agreement of the first coordinate)} on fresh rows."""
     out = {}
     for sigma in LEVELS:
-        rows = law.sample(FRESH, seed=1_000 + seed, sigma=sigma)
-        truth, found = law.score(rows, sigma), score(rows, sigma)
+        rows = mixture.sample(FRESH, seed=1_000 + seed, sigma=sigma)
+        truth, found = mixture.score(rows, sigma), score(rows, sigma)
         relative = (found - truth).square().sum() / truth.square().sum()
         out[sigma] = float(relative), float((found[:, 0].sign() == truth[:, 0].sign()).double().mean())
     return out
 
 
 def density(
-    denoiser: torch.nn.Module, rows: Tensor, held: Tensor, law: Mixture, seed: int, config: ModelConfig
+    denoiser: torch.nn.Module, rows: Tensor, held: Tensor, mixture: Mixture, seed: int, config: ModelConfig
 ) -> Density:
     net, _, _ = fit_density_net(
         denoiser.float(), rows, held, config.density, config.noise, seed=seed, progress=False
     )
     sigma = config.density.sigma
-    fresh = law.sample(FRESH // 2, seed=2_000 + seed)
+    fresh = mixture.sample(FRESH // 2, seed=2_000 + seed)
     denoiser = denoiser.double().requires_grad_(False)
     reference = heat_log_density(
         denoiser_field(denoiser), denoiser.base or Mixture.gaussian(rows.double()), fresh,
         sigma=sigma, sigma_max=config.noise.sigma_max, nodes=config.density.nodes,
     )  # fmt: skip
-    truth = law.log_density(fresh, sigma)
+    truth = mixture.log_density(fresh, sigma)
     net = net.double()
     with torch.inference_mode():
         rough = net(fresh)
-        batch = law.sample(BATCH, seed=3)
+        batch = mixture.sample(BATCH, seed=3)
         taken = []
         for _ in range(9):
             begin = time.perf_counter()
@@ -138,8 +140,8 @@ def chapter_net(rows: Tensor, seconds: float, seed: int) -> Score:
 
 
 def one_draw(seed: int, count: int, config: ModelConfig, alone: ModelConfig) -> Draw:
-    law = standardised(seed)
-    z = law.sample(count, seed=seed).float()
+    mixture = standardised(seed)
+    z = mixture.sample(count, seed=seed).float()
     held, rows = z[: count // 10], z[count // 10 :]
     begin = time.process_time()
     base = fit_base(rows, held, config.state, config.noise, seed=0)
@@ -147,18 +149,18 @@ def one_draw(seed: int, count: int, config: ModelConfig, alone: ModelConfig) -> 
     denoiser, _ = fit_denoiser(rows, held, config.state, config.noise, base=base, **options)
     seconds = time.process_time() - begin
     chapter = chapter_net(rows, seconds, seed)
-    found = density(denoiser, rows, held, law, seed, config)
+    found = density(denoiser, rows, held, mixture, seed, config)
     assert base is not None
     with torch.no_grad():
         tables = {
-            "ours": errors(denoiser.score, law, seed),
-            "its mixture alone": errors(base.score, law, seed),
-            "chapter's net": errors(chapter, law, seed),
+            "ours": errors(denoiser.score, mixture, seed),
+            "its mixture alone": errors(base.score, mixture, seed),
+            "chapter's net": errors(chapter, mixture, seed),
         }
     if count <= min(TARGETS):
         bare, _ = fit_denoiser(rows, held, alone.state, alone.noise, base=None, max_seconds=110.0, **options)
         with torch.no_grad():
-            tables["net without mixture"] = errors(bare.double().score, law, seed)
+            tables["net without mixture"] = errors(bare.double().score, mixture, seed)
     return Draw(tables, found, seconds)
 
 

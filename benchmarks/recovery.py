@@ -1,7 +1,7 @@
-"""Claim: on markets whose law is known, `forward` finds the edge that is there and none where there is none.
+"""Claim: on simulated markets, `forward` finds a planted edge, and finds none on random walks.
 
 planted      (edge 0.15, horizon 8) out-of-sample Sharpe of the strategy, beside that of an oracle that trades the
-             law's exact expected return through the same rules and costs; target: at least 60 % of the oracle's.
+             exact expected return through the same rules and costs; target: at least 60 % of the oracle's.
 random_walk  Sharpe after costs, beside the Sharpe that the costs alone explain, on ten markets; target: all together
              within 2 standard errors. (Of ten single ones, one beyond 2 is what chance gives in 4 cases of 10.)
 ar1          hit rate of sign(score) against the next return for phi = +-0.2, `forward` and the chapter's `state`;
@@ -46,7 +46,7 @@ def sharpe(equity: np.ndarray) -> float:
 
 def trade(model: ScoreModel, frame: pd.DataFrame) -> tuple[Result, int]:
     since = int(frame["timestamp"].iloc[model.lookback + 1]) + 3_600_000
-    # The oracle has no cool-down either: its law changes its mind within the hour.
+    # The oracle has no cool-down either: its expected return changes within hours.
     params = {**strategy_defaults(), "cooldown": 0, "model": model, "trade_from": since}
     return run([frame], Account(), ScoreStrategy, params, since=since), since
 
@@ -92,7 +92,7 @@ def random_walk(seed: int, bars: int, config: ModelConfig) -> tuple[float, float
 
 
 def together(distances: Sequence[float]) -> float:
-    """Return what independent distances, in standard errors each, come to together, in standard errors."""
+    """Return what independent distances, in standard errors each, amount to together, in standard errors."""
     return float(np.sum(distances) / math.sqrt(len(distances)))
 
 

@@ -1,9 +1,9 @@
-"""Claim: samples of the state density cannot be told from market states that trained nothing, at 40 evaluations each.
+"""Claim: a classifier cannot distinguish samples of the state density from held-out states, at 40 evaluations each.
 
 BTC and ETH, hourly, extended features, before 2024-07. The last 15 % selects. In each fifth of the rest 40 days are
 held out at a random place, and all that shares a bar with them (30 days on either side) is left out of training: these
-blocks are exchangeable with the training rows. The year from 2024-07 is held out too, but is another market: whatever
-samples the training law is told from it, training rows included. Figures are AUCs of gradient-boosted trees, the mean
+blocks are exchangeable with the training rows. The year from 2024-07 is held out too, but its distribution differs, so
+even training rows are distinguished from it. Figures are AUCs of gradient-boosted trees, the mean
 over five blocks; no tree has seen a row that shares a bar with one that it judges. One row in six is kept.
 
 five folds   trees grown on the held-out blocks but one, and samples; judged on that one. Few independent weeks: the
@@ -23,7 +23,7 @@ mixture               the mixture (by default one Gaussian) that the network cor
 chapter's Langevin    the chapter's network, loss and loop, for the CPU seconds of ours, and its LangevinDynamics
 
 All samplers but the last share one model. No setting was chosen on these figures; those of the samplers are from
-mixtures whose law is known. The second test was added when the first had shown its noise, and its variants to find
+mixtures with a known density. The second test was added when the first had shown its noise, and its variants to find
 what the trees see; atoms when they had shown it, with their smallest share (a fifth of the rows) set after a look at
 two of the three placements: a tenth gave 0.576 and 0.586 in five folds there, a fifth 0.583 and 0.587. Three
 placements of the blocks, each with a training of its own.

@@ -73,7 +73,7 @@ def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:
     """
     values = equity.to_numpy(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("expected finite equity, found a value that is not; run the backtest again")
+        raise ValueError("expected finite equity, found a value that is not finite; run the backtest again")
     values = np.maximum(values, 0.0)  # a loss cannot exceed the whole equity
     stamps = pd.to_datetime(times, utc=True).astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     days, last = daily_equity(stamps, values)

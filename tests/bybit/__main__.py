@@ -95,7 +95,7 @@ def main() -> None:
         if options.faults:
             for number in range(1, 1_001):
                 fault = _UNKINDNESS[number % len(_UNKINDNESS)]
-                # What waits behind other faults does not count the pushes that those take.
+                # Pushes used by other faults do not count for faults queued behind them.
                 exchange.inject(fault, on="ws:push", skip=number * (options.faults - 1))
         sys.stdout.write(f"{exchange.url}\n")
         sys.stdout.flush()

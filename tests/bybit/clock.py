@@ -1,4 +1,4 @@
-"""The loopback's time: the machine's, frozen and set by hand, or running at any speed from any moment."""
+"""The loopback's time: the machine's, frozen and set by hand, or running at any speed from any start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Tell the exchange's time in UTC ms.
+    """The exchange's time in UTC ms.
 
     `start` None follows the machine. Otherwise the time is `start` and `speed` times as fast as the machine's from
     there: 0 stands still until it is set, 60 plays an hour in a minute.

@@ -87,7 +87,7 @@ def _noise(symbol: str, stamps: np.ndarray, salt: int) -> np.ndarray:
 
 
 def price(symbol: str, stamps: np.ndarray) -> np.ndarray:
-    """Return the last traded price at each UTC ms stamp, rounded to cents."""
+    """Return the last traded price at each time (UTC ms), rounded to cents."""
     days = stamps.astype(np.float64) / DAY
     level = 100.0 + _seed(symbol) % 900
     swing = 0.30 * np.sin(days / 41.0) + 0.10 * np.sin(days * 2.1) + 0.004 * _noise(symbol, stamps, 1)

@@ -98,7 +98,7 @@ class Signed:
 
 
 def check_signature(exchange: Exchange, request: Signed) -> None:
-    """Refuse a wrong key, a wrong signature and a stamp outside the receive window, as the exchange does."""
+    """Refuse a wrong key, a wrong signature and a time outside the receive window, as the exchange does."""
     headers, deposit = request.headers, exchange.account.deposit
     key, stamp = headers.get("X-BAPI-API-KEY", ""), headers.get("X-BAPI-TIMESTAMP", "")
     window = headers.get("X-BAPI-RECV-WINDOW", "5000")

@@ -48,7 +48,7 @@ class LoopbackBybit:
     fast as the machine's from there, else it stands until it is set (`exchange.clock = ...`). The open candle is
     pushed every `push_ms` of it. `limit` is (requests, seconds): one more inside the window bans the address for
     `ban_seconds` with HTTP 403, as the exchange does; `connect_limit` is the same for websockets, without the ban.
-    Every answer takes `delay` seconds of the machine's, as a way through the network does. `missing` holds (symbol,
+    Every answer is delayed by `delay` seconds of the machine's, like a network round trip. `missing` holds (symbol,
     bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
     """
 
@@ -149,7 +149,7 @@ class LoopbackBybit:
         try:
             self._loop.run_until_complete(self._run())
         finally:
-            # Connections that were open when it stopped end here, and not as a complaint at the interpreter's exit.
+            # Close connections that are still open here; otherwise the interpreter would warn about them at exit.
             for task in (left := asyncio.all_tasks(self._loop)):
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
@@ -222,7 +222,7 @@ class LoopbackBybit:
     def _envelope(
         self, path: str, query: dict[str, str], fault: Fault | None, signed: Signed | None
     ) -> dict[str, Any]:
-        # Stamped before it is read: at a thousand times the speed a bar may close in between.
+        # The time is taken before the data is read: at a thousand times the speed a bar may close in between.
         code, message, result, stamp = 0, "OK", {}, self.now()
         try:
             if isinstance(fault, faults.RetCode):

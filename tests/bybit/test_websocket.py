@@ -40,7 +40,7 @@ class Client:
         return await self.hear()
 
     async def hear(self):
-        """Return the next frame, its text when it is no JSON, or what ended the connection."""
+        """Return the next frame, its text if it is not JSON, or what ended the connection."""
         try:
             message = await self._socket.receive(timeout=5)
         except ConnectionResetError:
@@ -53,7 +53,7 @@ class Client:
             return message.data
 
     async def quiet(self):
-        """Tell that nothing more comes for a while."""
+        """Check that nothing more arrives for a while."""
         try:
             await self._socket.receive(timeout=0.1)
         except TimeoutError:

@@ -82,7 +82,7 @@ def no_learning(monkeypatch):
 @pytest.mark.usefixtures("no_learning")
 def test_a_place_that_cannot_be_written_is_found_before_the_training(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match="is a file; --out names the folder"):
+    with pytest.raises(CheckpointError, match="expected --out to name a model folder"):
         train([SOURCE], tmp_path / "file", BRIEF, QUIET)
     with pytest.raises(CheckpointError, match="cannot write the model to"):
         train([SOURCE], tmp_path / "file" / "model", BRIEF, QUIET)

@@ -381,7 +381,7 @@ MISTAKES = {
     "a model in a file": (
         ("train", "--config", "brief.toml", "--bars", BARS, "--out", "brief.toml"),
         1,
-        "brief.toml is a file",
+        "found the file brief.toml",
     ),
     "a model below a file": (
         ("train", "--config", "brief.toml", "--bars", BARS, "--out", "brief.toml/m"),
