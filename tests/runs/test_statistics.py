@@ -155,25 +155,29 @@ def test_times_in_any_zone_are_written_in_utc():
 
 def test_buy_and_hold_is_one_order_always_invested_unless_more_is_known():
     found = metrics([100.0, 110.0, 99.0], [100.0, 120.0, 150.0])
-    assert found["benchmark"] | {
-        "total_return": pytest.approx(0.5),
-        "max_drawdown": 0.0,
-        "n_trades": 0,
-        "n_orders": 1,
-        "liquidations": 0,
-        "win_rate": None,
-        "profit_factor": None,
-        "fees": 0.0,
-        "funding": 0.0,
-        "slippage": 0.0,
-        "turnover": None,
-        "exposure": 1.0,
-        "in_distribution_ratio": None,
-        "in_distribution_ratio_by_symbol": {},
-        "avg_confidence": None,
-        "bars": 3,
-        "periods_per_year": 8760.0,
-    } == found["benchmark"]
+    assert (
+        found["benchmark"]
+        | {
+            "total_return": pytest.approx(0.5),
+            "max_drawdown": 0.0,
+            "n_trades": 0,
+            "n_orders": 1,
+            "liquidations": 0,
+            "win_rate": None,
+            "profit_factor": None,
+            "fees": 0.0,
+            "funding": 0.0,
+            "slippage": 0.0,
+            "turnover": None,
+            "exposure": 1.0,
+            "in_distribution_ratio": None,
+            "in_distribution_ratio_by_symbol": {},
+            "avg_confidence": None,
+            "bars": 3,
+            "periods_per_year": 8760.0,
+        }
+        == found["benchmark"]
+    )
     known = {"fees": 1.5, "funding": -2.0, "n_orders": 3, "turnover": 0.7}
     given = metrics([100.0, 110.0], benchmark_costs=known, model={"dsm_loss": 0.5})
     assert known.items() <= given["benchmark"].items()

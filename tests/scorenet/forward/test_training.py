@@ -123,7 +123,12 @@ def trained(config=FEW, factor=1.0, rows=400, **options):
     x, y = torch.randn(rows, 3, generator=g), torch.randn(rows, generator=g) + 0.2
     y = factor * y
     return fit_forward_net(
-        x[: rows // 2], y[: rows // 2], x[rows // 2 :], y[rows // 2 :], config, progress=False,
+        x[: rows // 2],
+        y[: rows // 2],
+        x[rows // 2 :],
+        y[rows // 2 :],
+        config,
+        progress=False,
         **{"seed": 1} | options,
     )
 

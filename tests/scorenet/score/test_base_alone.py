@@ -67,7 +67,9 @@ def test_a_denoiser_comes_back_ready_to_use(monkeypatch):
     assert next(denoiser.parameters()).device.type == "cpu"
 
 
-@pytest.mark.parametrize(("most", "sizes"), [(1, [1]), (2, [1, 2]), (4, [1, 2, 4]), (7, [1, 2, 4]), (8, [1, 2, 4, 8])])
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(1, [1]), (2, [1, 2]), (4, [1, 2, 4]), (7, [1, 2, 4]), (8, [1, 2, 4, 8])]
+)
 def test_mixtures_of_powers_of_two_are_tried(monkeypatch, most, sizes):
     seen = {}
     monkeypatch.setattr(module, "fit_mixture", lambda x, held, **options: seen.update(options))
@@ -87,9 +89,7 @@ def test_members_are_trained_from_seeds_of_their_own_and_share_the_time(monkeypa
     monkeypatch.setattr(module, "fit", watched)
     config = StateConfig(hidden=8, blocks=1, steps=3, batch_size=16, max_components=0, members=members)
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    denoiser, _ = fit_denoiser(
-        x, x, config, NOISE, base=None, seed=0, max_seconds=60.0, progress=False
-    )
+    denoiser, _ = fit_denoiser(x, x, config, NOISE, base=None, seed=0, max_seconds=60.0, progress=False)
     assert [recipe.max_seconds for recipe in recipes] == [60.0 / members] * members
     assert {(recipe.steps, recipe.learning_rate, recipe.weight_decay) for recipe in recipes} == {
         (3, config.learning_rate, config.weight_decay)
@@ -105,7 +105,9 @@ def test_members_are_trained_from_seeds_of_their_own_and_share_the_time(monkeypa
 def test_a_batch_is_never_larger_than_the_rows(monkeypatch):
     sizes = []
     real = module.NoisyBatch.draw
-    monkeypatch.setattr(module.NoisyBatch, "draw", lambda rows, *rest: sizes.append(len(rows)) or real(rows, *rest))
+    monkeypatch.setattr(
+        module.NoisyBatch, "draw", lambda rows, *rest: sizes.append(len(rows)) or real(rows, *rest)
+    )
     x = torch.randn(50, 2)
     for batch, used in ((16, 16), (64, 50)):
         sizes.clear()
