@@ -31,7 +31,10 @@ PARTS = ("scorenet", "feeds", "strategies", "runs", "tests", "examples", "docs",
 MODULES = {
     "scorenet/features/builtin.py": ("tests/scorenet/features/test_extended.py", "tests/scorenet/features"),
     "scorenet/learning.py": ("tests/scorenet/test_learning_rows.py",),
-    "scorenet/conformal/calibration.py": ("tests/scorenet/conformal/test_calibration.py",),
+    "scorenet/conformal/calibration.py": (
+        "tests/scorenet/conformal/test_calibration_by_hand.py",
+        "tests/scorenet/conformal/test_calibration.py",
+    ),
     "scorenet/forward/training.py": ("tests/scorenet/forward/test_training.py",),
     "scorenet/score/fit.py": ("tests/scorenet/score/test_base_alone.py",),
     "strategies/decision/decide.py": ("tests/strategies/test_decision.py",),
