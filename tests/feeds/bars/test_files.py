@@ -155,7 +155,7 @@ def test_csv_errors_name_the_cell(tmp_path):
     with pytest.raises(BadBars, match="at least one bar"):
         read_bars(path)
     path.write_text("\n".join([*lines, "1,2,3,4,5,6,7,8,9"]))
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="it is damaged"):
         read_bars(path)
 
 
