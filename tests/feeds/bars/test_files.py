@@ -91,7 +91,7 @@ def test_a_bad_sibling_is_named(tmp_path, name, column):
     with pytest.raises(BadBars, match=rf"X_{name}.parquet: {column} row 0"):
         read_bars(tmp_path / "X_1h.parquet")
     (tmp_path / f"X_{name}.parquet").write_bytes(b"PAR1junk")
-    with pytest.raises(StoreError, match=rf"X_{name}.parquet cannot be read"):
+    with pytest.raises(StoreError, match=rf"X_{name}.parquet: it is damaged"):
         read_bars(tmp_path / "X_1h.parquet")
 
 
@@ -155,7 +155,7 @@ def test_csv_errors_name_the_cell(tmp_path):
     with pytest.raises(BadBars, match="at least one bar"):
         read_bars(path)
     path.write_text("\n".join([*lines, "1,2,3,4,5,6,7,8,9"]))
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="it is damaged"):
         read_bars(path)
 
 
