@@ -28,7 +28,16 @@ from .folder.jsonfile import plain
 from .markets import LoadOptions, load_markets
 from .settings import Account
 
-__all__ = ["Difference", "LookaheadReport", "check_lookahead", "prove"]
+__all__ = ["Cuts", "Difference", "LookaheadReport", "check_lookahead", "prove"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cuts:
+    """How many cuts are drawn with which seed; a beginning that is run has at least `first` bars."""
+
+    count: int = 20
+    first: int = 1
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,13 +73,11 @@ def check_lookahead(
     strategy: type[bt.Strategy],
     params: Mapping[str, Any],
     *,
-    cuts: int = 20,
-    first: int = 1,
-    seed: int = 0,
+    cuts: Cuts | None = None,
     modes: Modes | None = None,
     progress: bool = True,
 ) -> LookaheadReport:
-    """Compare the run on all bars with runs on `cuts` random beginnings of them, at least `first` bars long.
+    """Compare the run on all bars with runs on random beginnings of them, 20 unless `cuts` says otherwise.
 
     No cut is made before the last frame begins: with fewer symbols the account is another one.
 
@@ -79,11 +86,12 @@ def check_lookahead(
     """
     times = np.unique(np.concatenate([frame["timestamp"].to_numpy() for frame in frames]))
     started = max(int(frame["timestamp"].iloc[0]) for frame in frames)
-    first = max(first, int(np.searchsorted(times, started)))
+    cuts = cuts or Cuts()
+    first = max(cuts.first, int(np.searchsorted(times, started)))
     if len(times) < first + 2:
         raise TooFewBars(first + 2, len(times), "cut the data")
-    chosen = np.random.default_rng(seed).choice(
-        np.arange(first, len(times) - 1), size=min(cuts, len(times) - 1 - first), replace=False
+    chosen = np.random.default_rng(cuts.seed).choice(
+        np.arange(first, len(times) - 1), size=min(cuts.count, len(times) - 1 - first), replace=False
     )
     full = _tables(frames, account, strategy, params, modes)
     step = to_ms(frames[0].attrs["timeframe"])
@@ -120,9 +128,7 @@ def prove(
         account,
         ScoreStrategy,
         {**params, "model": model},
-        cuts=cuts,
-        first=model.lookback + 1,
-        seed=seed,
+        cuts=Cuts(count=cuts, first=model.lookback + 1, seed=seed),
         progress=options.progress,
     )
     return dict(plain({**asdict(found), "clean": found.clean}))

@@ -102,6 +102,7 @@ def test_every_example_is_tested() -> None:
         "density.py",
         "live.py",
         "paper.py",
+        "plugin.py",  # tests/runs/test_plugins.py runs it through the commands
         "sweep.py",
     ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from feeds import simulate
 from runs.engine import Modes
-from runs.lookahead import check_lookahead, prove
+from runs.lookahead import Cuts, check_lookahead, prove
 from runs.markets import LoadOptions
 from runs.settings import Account
 from scorenet import ScoreModel, TooFewBars
@@ -22,14 +22,14 @@ def frame():
     return simulate("planted", seed=41, bars=500, symbol="BTC")
 
 
-def check(frames, strategy, params, **more):
-    return check_lookahead(frames, ACCOUNT, strategy, params, progress=False, **more)
+def check(frames, strategy, params, modes=None, **cuts):
+    return check_lookahead(frames, ACCOUNT, strategy, params, cuts=Cuts(**cuts), modes=modes, progress=False)
 
 
 @pytest.mark.parametrize("signal", ["forward", "state"])
 def test_the_score_strategy_is_causal_at_a_hundred_cuts(frame, tiny_model, signal):
     report = check(
-        [frame], ScoreStrategy, {**RULES, "model": tiny_model, "signal": signal}, cuts=100, first=21
+        [frame], ScoreStrategy, {**RULES, "model": tiny_model, "signal": signal}, count=100, first=21
     )
     assert report.clean, report.differences[0]
     assert (report.cuts, report.bars) == (100, 500)
@@ -39,14 +39,14 @@ def test_the_score_strategy_is_causal_at_a_hundred_cuts(frame, tiny_model, signa
 def test_cuts_wait_until_every_symbol_has_begun(frame, tiny_model):
     late = simulate("planted", seed=42, bars=500, symbol="ETH").iloc[480:].reset_index(drop=True)
     late.attrs = dict(frame.attrs, symbol="ETH")
-    report = check([frame, late], ScoreStrategy, {**RULES, "model": tiny_model}, cuts=100)
+    report = check([frame, late], ScoreStrategy, {**RULES, "model": tiny_model}, count=100)
     assert report.clean
     assert report.cuts == 19, "bars 480 .. 498: the last one leaves nothing to cut off"
 
 
 def test_the_same_seed_cuts_at_the_same_bars(frame):
     one, other, third = (
-        check([frame], PeekAtClose, {}, cuts=10, seed=seed).differences for seed in (1, 1, 2)
+        check([frame], PeekAtClose, {}, count=10, seed=seed).differences for seed in (1, 1, 2)
     )
     assert one == other
     assert [d.cut for d in one] != [d.cut for d in third]
@@ -100,7 +100,7 @@ def cheating(change):
 @pytest.mark.parametrize("change", [peek, normalise])
 def test_an_indicator_that_reads_ahead_is_caught_in_the_signal(frame, tiny_model, monkeypatch, change):
     monkeypatch.setattr(score_strategy, "MarketScore", cheating(change))
-    report = check([frame], ScoreStrategy, {**RULES, "model": tiny_model}, cuts=4, first=30)
+    report = check([frame], ScoreStrategy, {**RULES, "model": tiny_model}, count=4, first=30)
     assert not report.clean
     assert len(report.differences) == 4
     for found in report.differences:
@@ -114,11 +114,11 @@ def test_an_indicator_that_reads_ahead_is_caught_in_the_signal(frame, tiny_model
 def test_the_cheat_is_invisible_bar_by_bar_where_it_never_happens(frame, tiny_model, monkeypatch):
     monkeypatch.setattr(score_strategy, "MarketScore", cheating(peek))
     params = {**RULES, "model": tiny_model}
-    assert check([frame], ScoreStrategy, params, cuts=2, modes=Modes(runonce=False)).clean
+    assert check([frame], ScoreStrategy, params, count=2, modes=Modes(runonce=False)).clean
 
 
 def test_a_strategy_that_reads_the_next_close_is_caught_by_the_order_it_sends_at_the_cut(frame):
-    report = check([frame], PeekAtClose, {}, cuts=20)
+    report = check([frame], PeekAtClose, {}, count=20)
     assert len(report.differences) > 5, "wherever it changed its mind at the cut"
     for found in report.differences:
         assert (found.table, found.column) == ("requests", "rows")
@@ -127,7 +127,7 @@ def test_a_strategy_that_reads_the_next_close_is_caught_by_the_order_it_sends_at
 
 
 def test_a_strategy_that_knows_where_the_data_end_is_caught(frame):
-    report = check([frame], KnowTheEnd, {}, cuts=6, first=50)
+    report = check([frame], KnowTheEnd, {}, count=6, first=50)
     assert len(report.differences) == 6
     for found in report.differences:
         assert found.table == "requests"
