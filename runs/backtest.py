@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from .settings import Account
 from .statistics import compute_metrics, drawdown
 
 __all__ = [
+    "RunInputs",
     "backtest",
     "check_frames",
     "check_params",
@@ -93,37 +94,53 @@ def backtest(
             "account": account.to_dict(),
             "strategy": params,
         }
-        return write_run(folder, command, config, model, frames, sources, result, account, start)
+        inputs = RunInputs(
+            command=command,
+            config=config,
+            model=model,
+            frames=frames,
+            sources=sources,
+            account=account,
+            start=start,
+        )
+        return write_run(folder, inputs, result)
 
 
-def write_run(
-    folder: RunDir,
-    command: str | Sequence[str],
-    config: Mapping[str, Any],
-    model: ScoreModel,
-    frames: Sequence[pd.DataFrame],
-    sources: Sequence[str],
-    result: Result,
-    account: Account,
-    start: int,
-) -> dict[str, Any]:
-    """Write every file of a run that has traded from the bar close `start` (UTC ms); return metrics.json's content."""
+@dataclass(frozen=True, kw_only=True)
+class RunInputs:
+    """What a run was made of: a command line, settings, a model, bars and their sources, an account.
+
+    Trading begins at the bar close `start` (UTC ms).
+    """
+
+    command: str | Sequence[str]
+    config: Mapping[str, Any]
+    model: ScoreModel
+    frames: Sequence[pd.DataFrame]
+    sources: Sequence[str]
+    account: Account
+    start: int
+
+
+def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, Any]:
+    """Write every file of a run and return metrics.json's content."""
+    model, frames, start = inputs.model, inputs.frames, inputs.start
     result = replace(result, equity=result.equity.drop_duplicates("time", keep="last", ignore_index=True))
-    held = _at_times(benchmark(frames, account, start), result.equity["time"])
+    held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
     metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
     folder.write_frame("equity", equity)
     for name in ("orders", "trades", "decisions", "funding"):
         folder.write_frame(name, getattr(result, name))
-    config = {name: value for name, value in config.items() if value is not None}
+    config = {name: value for name, value in inputs.config.items() if value is not None}
     # TOML has no null: a rule that None switches off is written as the 0 that does the same.
     config["strategy"] = {name: 0.0 if value is None else value for name, value in config["strategy"].items()}
     folder.write_config(config)
     folder.write_metrics(metrics)
     folder.write_manifest(
         manifest(
-            command,
+            inputs.command,
             config,
-            [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
+            [describe(frame, source) for frame, source in zip(frames, inputs.sources, strict=True)],
             _describe_model(model, Path(config["model"])),
             model.config.seed,
             _warnings(model, frames, result, start),

@@ -150,15 +150,14 @@ def lookahead(
     config: str | None,
     pairs: tuple[str, ...],
     signal: str | None,
-    cuts: int,
-    seed: int,
     as_json: bool,
+    **random_cuts: int,
 ) -> None:
     """Prove that no score, decision or order depends on later bars; exit 1 if one does."""
     from ..lookahead import prove
 
     account, params = strategy_settings(config, pairs, signal)
-    found = prove(model_dir, sources, account, params, load, cuts=cuts, seed=seed)
+    found = prove(model_dir, sources, account, params, load, **random_cuts)
     verdict = (
         "no look-ahead"
         if found["clean"]

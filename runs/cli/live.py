@@ -103,12 +103,12 @@ def live(
 
     Ctrl-C stops it and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading for good.
     """
-    from ..live.command import start
+    from ..live.command import LiveOptions, start
 
     if cash is not None:
         pairs = (*pairs, f"cash={cash}")
     account, params = strategy_settings(config, pairs, signal)
-    done = start(model_dir, account, params, command=["scorenet", *sys.argv[1:]], **options)
+    done = start(model_dir, account, params, LiveOptions(**options), ["scorenet", *sys.argv[1:]])
     if done.metrics is None:
         print_result(
             {"bars": done.bars}, as_json, f"no live bar was traded yet; the journal is in {done.out}"

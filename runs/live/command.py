@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,8 +15,10 @@ import click
 
 from feeds.bars.timeframes import from_ms
 from feeds.exchange.access import Access, Credentials
+from feeds.exchange.order_types import Orders
 from feeds.exchange.protocol import require
 from feeds.exchange.registry import find_exchange
+from feeds.instruments import Instrument
 from scorenet import ConfigError, ScoreModel
 
 from ..backtest import check_signal
@@ -23,11 +26,11 @@ from ..settings import Account
 from .halt import KillSwitch
 from .journal import Journal
 from .market import ExchangeMarket
-from .mirror import Caps, Mirror
+from .mirror import Caps, Mirror, MirrorOptions
 from .session import LiveRequest, Shadow, live
 from .status import LiveStatus
 
-__all__ = ["Done", "start"]
+__all__ = ["Done", "LiveOptions", "start"]
 
 
 @dataclass(frozen=True)
@@ -40,100 +43,131 @@ class Done:
     out: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions:
+    """The options of `scorenet live`, under the names of the command line; None is the default of the command."""
+
+    exchange: str
+    symbols: Sequence[str]
+    timeframe: str | None
+    since: str | None
+    max_bars: int | None
+    max_loss: float
+    kill_flatten: bool
+    paper: bool
+    out: str | None
+    speed: float
+    data_dir: str
+    base_url: str | None
+    quiet: bool
+    real_orders: bool
+    mainnet: bool
+    max_order: float
+    max_position: float
+    adopt: bool
+
+    def __post_init__(self) -> None:
+        if self.paper and self.real_orders:
+            raise ConfigError("--paper and --real-orders: expected one of them")
+        if self.mainnet and not self.real_orders:
+            raise ConfigError("--mainnet says where real orders go; it needs --real-orders")
+
+    @property
+    def place(self) -> str:
+        """Return where real orders go, in words."""
+        name = self.exchange.capitalize()
+        return self.base_url or (
+            f"{name}'s MAINNET, with real money" if self.mainnet else f"{name}'s testnet"
+        )
+
+
 def start(
     model_dir: str,
     account: Account,
     params: Mapping[str, Any],
-    *,
-    exchange: str,
-    symbols: Sequence[str],
-    timeframe: str | None,
-    since: str | None,
-    max_bars: int | None,
-    max_loss: float,
-    kill_flatten: bool,
-    paper: bool,
-    out: str | None,
-    speed: float,
-    data_dir: str,
-    base_url: str | None,
-    quiet: bool,
-    real_orders: bool,
-    mainnet: bool,
-    max_order: float,
-    max_position: float,
-    adopt: bool,
+    options: LiveOptions,
     command: Sequence[str],
 ) -> Done:
     """Run until stopped.
 
     Raises:
-        ConfigError: options that contradict each other, or no credentials.
+        ConfigError: a market that takes no real orders, or no credentials.
         FeedError, ScorenetError, RunDirError: as `runs.live.session.live`.
     """
-    if paper and real_orders:
-        raise ConfigError("--paper and --real-orders: expected one of them")
-    if mainnet and not real_orders:
-        raise ConfigError("--mainnet says where real orders go; it needs --real-orders")
-    place = find_exchange(exchange)
-    require(place, "stream")
-    access = None
-    if real_orders:
-        require(place, "orders")
-        access = Access(
-            base_url=base_url, credentials=_credentials(exchange), sandbox=base_url is None and not mainnet
-        )
+    exchange = find_exchange(options.exchange)
+    require(exchange, "stream")
+    access = _access(options) if options.real_orders else None
     model = ScoreModel.load(model_dir)
     check_signal(model, params["signal"])
     market = ExchangeMarket(
-        exchange=exchange,
-        data_dir=data_dir,
-        base_url=base_url,
+        exchange=options.exchange,
+        data_dir=options.data_dir,
+        base_url=options.base_url,
         funding=account.funding or "funding_rate" in model.features.inputs,
         open_interest="open_interest" in model.features.inputs,
-        speed=speed,
-        progress=not quiet and sys.stderr.isatty(),
+        speed=options.speed,
+        progress=not options.quiet and sys.stderr.isatty(),
     )
-    folder = out or _default_out([market.resolve(symbol) for symbol in symbols], model)
+    out = options.out or _default_out([market.resolve(symbol) for symbol in options.symbols], model)
     request = LiveRequest(
-        symbols=tuple(symbols),
-        out=folder,
-        timeframe=timeframe,
-        since=since,
-        max_bars=max_bars,
-        max_loss=max_loss,
-        kill_flatten=kill_flatten,
+        symbols=tuple(options.symbols),
+        out=out,
+        timeframe=options.timeframe,
+        since=options.since,
+        max_bars=options.max_bars,
+        max_loss=options.max_loss,
+        kill_flatten=options.kill_flatten,
+        command=command,
     )
-    status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=quiet)
-    if access is None:
-        ended = live(model_dir, request, account, params, market, status, command=command)
-        return Done(ended.metrics, ended.bars, ended.signal, folder)
+    status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=options.quiet)
+    with ExitStack() as stack:
+        shadow = None
+        if access is not None:
+            instruments = _linear(market, options.symbols)
+            limits = _limits(options)
+            client = stack.enter_context(exchange.orders(access))
+            shadow = _shadow(client, instruments, limits)
+        ended = live(model_dir, request, account, params, market, status, shadow=shadow, model=model)
+    return Done(ended.metrics, ended.bars, ended.signal, out)
+
+
+def _access(options: LiveOptions) -> Access:
+    require(find_exchange(options.exchange), "orders")
+    return Access(
+        base_url=options.base_url,
+        credentials=_credentials(options.exchange),
+        sandbox=options.base_url is None and not options.mainnet,
+    )
+
+
+def _linear(market: ExchangeMarket, symbols: Sequence[str]) -> dict[str, Instrument]:
     instruments = {found.symbol: found for found in map(market.instrument, symbols)}
     for found in instruments.values():
         if found.category != "linear":
             raise ConfigError(
                 f"--real-orders trades linear perpetuals, found {found.symbol} ({found.category})"
             )
-    caps = Caps(order=Decimal(repr(max_order)), position=Decimal(repr(max_position)))
-    where = base_url or (
-        f"{exchange.capitalize()}'s MAINNET, with real money"
-        if mainnet
-        else f"{exchange.capitalize()}'s testnet"
-    )
+    return instruments
+
+
+def _limits(options: LiveOptions) -> MirrorOptions:
+    """Return the limits of real orders, and say them."""
+    caps = Caps(order=Decimal(repr(options.max_order)), position=Decimal(repr(options.max_position)))
     click.echo(
-        f"scorenet: real orders go to {where}; at most {max_order:,.10g} USDT an order, "
-        f"{max_position:,.10g} USDT a position",
+        f"scorenet: real orders go to {options.place}; at most {options.max_order:,.10g} USDT an order, "
+        f"{options.max_position:,.10g} USDT a position",
         err=True,
     )
-    with place.orders(access) as client:
+    return MirrorOptions(caps=caps, adopt=options.adopt, max_loss=options.max_loss, place=options.place)
 
-        def shadow(journal: Journal, kill: KillSwitch, said: LiveStatus) -> Shadow:
-            return Mirror(
-                client, instruments, caps, journal, kill, said, adopt=adopt, max_loss=max_loss, place=where
-            )
 
-        ended = live(model_dir, request, account, params, market, status, shadow=shadow, command=command)
-    return Done(ended.metrics, ended.bars, ended.signal, folder)
+def _shadow(
+    client: Orders, instruments: Mapping[str, Instrument], limits: MirrorOptions
+) -> Callable[[Journal, KillSwitch, LiveStatus], Shadow]:
+    def shadow(journal: Journal, kill: KillSwitch, status: LiveStatus) -> Shadow:
+        return Mirror(client, instruments, limits, journal, kill, status)
+
+    return shadow
 
 
 def _credentials(exchange: str) -> Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +21,7 @@ from .order_desk import OrderDesk
 from .order_plan import PREFIX, Caps, Plan, Skip, link_id, plan_order
 from .status import LiveStatus
 
-__all__ = ["Caps", "Mirror", "NotReconciled", "Plan", "Skip", "link_id", "plan_order"]
+__all__ = ["Caps", "Mirror", "MirrorOptions", "NotReconciled", "Plan", "Skip", "link_id", "plan_order"]
 
 _ZERO = Decimal(0)
 _SECOND_LOOK = 1.0  # seconds: right after a fill the exchange may still show the position before it
@@ -29,6 +30,23 @@ _HALT_AGAIN = 30.0  # seconds after which a halt that did not get through is tri
 
 class NotReconciled(RunDirError):
     """Report an account on the exchange that is not as the journal says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirrorOptions:
+    """Limits and place of real orders.
+
+    Attributes:
+        caps: largest order and position.
+        adopt: take over positions and cancel orders that the journal does not know.
+        max_loss: fraction of the account's first equity whose loss halts (0: never).
+        place: where the orders go, in words.
+    """
+
+    caps: Caps
+    adopt: bool = False
+    max_loss: float = 0.0
+    place: str = ""
 
 
 class Mirror:
@@ -43,20 +61,21 @@ class Mirror:
         self,
         client: Orders,
         instruments: Mapping[str, Instrument],
-        caps: Caps,
+        options: MirrorOptions,
         journal: Journal,
         kill: KillSwitch,
         status: LiveStatus,
         *,
-        adopt: bool = False,
-        max_loss: float = 0.0,
-        place: str = "",
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._instruments, self._caps = client, dict(instruments), caps
+        self._client, self._instruments, self._caps = client, dict(instruments), options.caps
         self._journal, self._kill, self._status = journal, kill, status
-        self._adopt, self._max_loss, self._place = adopt, Decimal(repr(max_loss)), place
+        self._adopt, self._max_loss, self._place = (
+            options.adopt,
+            Decimal(repr(options.max_loss)),
+            options.place,
+        )
         self._sleep, self._monotonic = sleep, monotonic
         self._desk = OrderDesk(client, self._instruments, journal, status)
         self._floor: Decimal | None = None

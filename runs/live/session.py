@@ -15,15 +15,14 @@ from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
 from strategies import Conditions, LiveScoreStrategy
 
-from ..backtest import write_run
-from ..engine import Modes, assemble, collect
+from ..engine import Modes, assemble
 from ..folder.manifest import versions
-from ..folder.rundir import RunDir
 from ..settings import Account
 from .halt import KILL_FILE, KillSwitch, StopRequest
 from .header import first_opens, model_timeframe, read_or_write_header, settings_of
 from .journal import JOURNAL, Journal, open_journal
-from .record import Recorder, journaled_bars
+from .publish import Setup, publish
+from .record import Recorder
 from .status import LiveStatus
 
 __all__ = ["LiveOutcome", "LiveRequest", "Market", "Shadow", "live"]
@@ -78,7 +77,7 @@ class Shadow(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
-    """What the command asks for: symbols, bar size (None: the model's), warm-up from `since`, folder, end and stops."""
+    """What is asked for: symbols, bar size (None: the model's), warm-up from `since`, folder, stops, command line."""
 
     symbols: tuple[str, ...]
     out: str
@@ -87,6 +86,7 @@ class LiveRequest:
     max_bars: int | None = None
     max_loss: float = 0.0
     kill_flatten: bool = False
+    command: str | Sequence[str] = "scorenet live"
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,17 @@ def live(
     status: LiveStatus,
     *,
     shadow: Callable[[Journal, KillSwitch, LiveStatus], Shadow] | None = None,
-    command: str | Sequence[str] = "scorenet live",
+    model: ScoreModel | None = None,
 ) -> LiveOutcome:
     """Run until stopped; an earlier run in the same folder goes on where it was.
+
+    `model` is that of `model_dir` where the caller has loaded it.
 
     Raises:
         ConfigError: the folder holds a run with other settings, or the warm-up is too short.
         FeedError, ScorenetError, RunDirError: what went wrong with the market, the model, the folder.
     """
-    model = ScoreModel.load(model_dir)
+    model = ScoreModel.load(model_dir) if model is None else model
     timeframe = model_timeframe(model, request.timeframe)
     symbols = tuple(market.resolve(symbol) for symbol in request.symbols)
     if len(set(symbols)) < len(symbols):
@@ -131,7 +133,7 @@ def live(
             since=request.since,
             now=market.now(),
             at=_wall_ms(),
-            command=command,
+            command=request.command,
         )
         mode = "paper" if shadow is None else "real orders"
         journal.append("session", at=_wall_ms(), mode=mode, versions=versions(), torn=journal.torn)
@@ -152,9 +154,8 @@ def live(
         journal.append("stop", at=_wall_ms(), signal=stop.signal, bars=run.recorder.added)
         if run.shadow is not None:
             run.shadow.leave()
-        metrics = _publish(
-            folder, journal, header, model, model_dir, strategy, account, params, command, market.exchange
-        )
+        setup = Setup(model=model, model_dir=model_dir, account=account, params=params)
+        metrics = publish(journal, header, setup, strategy, request.command, market.exchange)
     return LiveOutcome(metrics, run.recorder.added, stop.signal)
 
 
@@ -275,39 +276,6 @@ def _greet(
     status.say(f"all is written to {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts for good")
     if kill.on:
         status.say(f"halted in an earlier session ({kill.reason}): nothing is traded in this run folder")
-
-
-def _publish(
-    folder: Path,
-    journal: Journal,
-    header: Mapping[str, Any],
-    model: ScoreModel,
-    model_dir: str | Path,
-    strategy: Any,
-    account: Account,
-    params: Mapping[str, Any],
-    command: str | Sequence[str],
-    exchange: str,
-) -> dict[str, Any] | None:
-    """Write the run folder's tables and report; None when no bar has been traded yet."""
-    start, settings = int(header["trade_from"]), header["settings"]
-    result = collect(strategy, start)
-    if not len(result.equity):
-        return None
-    frames = [
-        journaled_bars(journal, symbol, settings["timeframe"], tuple(settings["columns"]))
-        for symbol in settings["symbols"]
-    ]
-    config = {
-        "command": "live",
-        "model": str(model_dir),
-        "symbols": settings["symbols"],
-        "since": iso(int(header["first"])),
-        "account": account.to_dict(),
-        "strategy": dict(params),
-    }
-    sources = [f"{exchange}:{symbol}@{settings['timeframe']}" for symbol in settings["symbols"]]
-    return write_run(RunDir(folder), command, config, model, frames, sources, result, account, start)
 
 
 def _wall_ms() -> int:

@@ -24,7 +24,7 @@ from feeds.instruments import Instrument
 from runs.backtest import strategy_defaults
 from runs.cli import main
 from runs.live.journal import open_journal
-from runs.live.mirror import Caps, Mirror, NotReconciled, Plan, Skip, link_id, plan_order
+from runs.live.mirror import Caps, Mirror, MirrorOptions, NotReconciled, Plan, Skip, link_id, plan_order
 from runs.live.session import LiveRequest, live
 from runs.live.status import LiveStatus
 from runs.settings import Account
@@ -193,7 +193,9 @@ def go(
     with OrderClient(access, limiter=RateLimiter(None), retry=retry, patience=patience) as client:
 
         def shadow(journal, kill, status):
-            return Mirror(client, rules, caps, journal, kill, status, adopt=adopt, max_loss=loss)
+            return Mirror(
+                client, rules, MirrorOptions(caps=caps, adopt=adopt, max_loss=loss), journal, kill, status
+            )
 
         market = ScriptedMarket([bars], open_at(bars, START) + 5, before)
         wanted = LiveRequest(symbols=(SYMBOL,), out=str(out), **request)

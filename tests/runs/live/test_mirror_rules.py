@@ -10,7 +10,7 @@ from feeds.errors import ExchangeBanned, ExchangeUnavailable
 from feeds.instruments import Instrument
 from runs.live.halt import KillSwitch
 from runs.live.journal import open_journal
-from runs.live.mirror import Caps, Mirror
+from runs.live.mirror import Caps, Mirror, MirrorOptions
 from runs.live.status import LiveStatus
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -92,7 +92,7 @@ class Desk:
         self.mirror = Mirror(
             self.client,
             {symbol: rules(symbol, **rule) for symbol in symbols},
-            WIDE,
+            MirrorOptions(caps=WIDE),
             journal,
             self.kill,
             status,

@@ -19,7 +19,7 @@ from runs.live.session import LiveRequest, live
 from runs.live.status import LiveStatus
 from runs.markets import LoadOptions, stamp
 from runs.settings import Account
-from scorenet import ConfigError, FeatureMismatch
+from scorenet import ConfigError, FeatureMismatch, ScoreModel
 from tests.runs.live.live_market import ScriptedMarket, open_at
 
 HOUR = 3_600_000
@@ -92,7 +92,7 @@ def test_it_decides_as_the_backtest_of_the_same_bars(tiny_model_dir, tmp_path, s
 
 def test_finished_orders_are_forgotten(tiny_model_dir, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("runs.live.session._publish", lambda *args: seen.append(args[5]))
+    monkeypatch.setattr("runs.live.session.publish", lambda *args: seen.append(args[3]))
     go(tiny_model_dir, tmp_path, [frame()])
     (strategy,) = seen
     assert len(orders(tmp_path)) > 10
@@ -191,6 +191,23 @@ def test_a_restart_asks_only_for_what_is_new(tiny_model_dir, tmp_path):
     wanted = LiveRequest(symbols=(symbol,), out=str(tmp_path))
     live(tiny_model_dir, wanted, Account(), strategy_defaults() | PARAMS, market, quiet())
     assert market.asked == [(symbol, open_at(bars, START + 10))]
+
+
+def test_a_model_that_the_caller_has_loaded_is_not_read_again(
+    tiny_model, tiny_model_dir, tmp_path, monkeypatch
+):
+    def refuse(folder):
+        raise AssertionError(f"{folder} was read")
+
+    monkeypatch.setattr(ScoreModel, "load", refuse)
+    bars = frame()
+    market = ScriptedMarket([bars], open_at(bars, START) + 5)
+    wanted = LiveRequest(symbols=(bars.attrs["symbol"],), out=str(tmp_path), max_bars=3)
+    params = strategy_defaults() | PARAMS
+    with pytest.raises(AssertionError, match="was read"):
+        live(tiny_model_dir, wanted, Account(), params, market, quiet())
+    outcome = live(tiny_model_dir, wanted, Account(), params, market, quiet(), model=tiny_model)
+    assert outcome.bars > 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Write the run folder of a live run: the same tables, figures and report as a backtest's, from the journal's bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feeds.bars.times import iso
+from scorenet import ScoreModel
+
+from ..backtest import RunInputs, write_run
+from ..engine import collect
+from ..folder.rundir import RunDir
+from ..settings import Account
+from .journal import Journal
+from .record import journaled_bars
+
+__all__ = ["Setup", "publish"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a run decides by besides the bars: the model, where it lies, the account and the strategy's parameters."""
+
+    model: ScoreModel
+    model_dir: str | Path
+    account: Account
+    params: Mapping[str, Any]
+
+
+def publish(
+    journal: Journal,
+    header: Mapping[str, Any],
+    setup: Setup,
+    strategy: Any,
+    command: str | Sequence[str],
+    exchange: str,
+) -> dict[str, Any] | None:
+    """Write the tables and the report of a strategy that has run; None when no bar has been traded yet."""
+    start, settings = int(header["trade_from"]), header["settings"]
+    result = collect(strategy, start)
+    if not len(result.equity):
+        return None
+    timeframe, columns = settings["timeframe"], tuple(settings["columns"])
+    inputs = RunInputs(
+        command=command,
+        config={
+            "command": "live",
+            "model": str(setup.model_dir),
+            "symbols": settings["symbols"],
+            "since": iso(int(header["first"])),
+            "account": setup.account.to_dict(),
+            "strategy": dict(setup.params),
+        },
+        model=setup.model,
+        frames=[journaled_bars(journal, symbol, timeframe, columns) for symbol in settings["symbols"]],
+        sources=[f"{exchange}:{symbol}@{timeframe}" for symbol in settings["symbols"]],
+        account=setup.account,
+        start=start,
+    )
+    return write_run(RunDir(journal.path.parent), inputs, result)
