@@ -13,6 +13,7 @@ from feeds import BadSource, MissingData, load_bars
 from feeds.bars.frame import data_hash, to_arrays
 from feeds.bars.timeframes import to_ms
 from scorenet import Market
+from scorenet.base.times import iso
 
 __all__ = ["LoadOptions", "as_market", "describe", "load_markets", "stamp"]
 
@@ -88,4 +89,4 @@ def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
 
 def stamp(milliseconds: int) -> str:
     """Return UTC ms as ISO text."""
-    return pd.Timestamp(milliseconds, unit="ms", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso(int(milliseconds))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from scorenet import ConfigError, ModelConfig
+from scorenet.base.did_you_mean import close_matches
 from strategies import Costs
 
 __all__ = ["Account", "model_config", "read_toml", "run_settings"]
@@ -141,7 +141,7 @@ def _unknown(name: str, known: set[str], table: str = "") -> str:
     bare = name.removeprefix("account.").removeprefix("strategy.")
     if bare in _RENAMED:
         return f"the setting {bare!r} is now called {_RENAMED[bare]!r}; write {_RENAMED[bare]} in its place"
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+    near = close_matches(name, sorted(known))
     hint = (
         f"did you mean {table + near[0]!r}?"
         if near

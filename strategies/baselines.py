@@ -8,8 +8,10 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 
+from scorenet.base.times import float_days
+
 from .account.perpetual import PerpetualCommission
-from .datas import symbol_of, to_date, to_milliseconds
+from .datas import symbol_of, to_milliseconds
 from .sizing import cap_gross, exposure_to_size, outside_band
 
 __all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
@@ -43,7 +45,7 @@ class BuyAndHold(bt.Strategy):
 
     def start(self) -> None:
         """Plan to buy everything at the first bar."""
-        self._trade_from = 0.0 if self.p.trade_from is None else to_date(self.p.trade_from) - _HALF_SECOND
+        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
 
@@ -96,7 +98,7 @@ class ReplayOrders(bt.Strategy):
         unknown = sorted(set(columns["symbol"]) - set(by_name))
         if unknown:
             raise ValueError(f"orders name {', '.join(unknown)}, found data for {', '.join(sorted(by_name))}")
-        self._dates = [to_date(decided[i]) - _HALF_SECOND for i in sequence] + [float("inf")]
+        self._dates = [float_days(decided[i]) - _HALF_SECOND for i in sequence] + [float("inf")]
         self._orders = [(by_name[columns["symbol"][i]], float(columns["size"][i])) for i in sequence]
         self._at = 0
         self._due = self._dates[0]
@@ -144,7 +146,7 @@ class SignalStrategy(bt.Strategy):
         missing = sorted({symbol_of(data) for data in self.datas} - set(signals))
         if missing:
             raise ValueError(f"no signal for {', '.join(missing)}, found signals for {sorted(signals)}")
-        self._trade_from = 0.0 if self.p.trade_from is None else to_date(self.p.trade_from) - _HALF_SECOND
+        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._books = [
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
         ]

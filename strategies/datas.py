@@ -7,16 +7,16 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 
-__all__ = ["bar_milliseconds", "periods_per_year", "symbol_of", "to_date", "to_milliseconds"]
+from scorenet.base.times import DAY_MS, EPOCH_DAY
 
-_EPOCH = 719_163.0  # Backtrader counts days; this one is 1970-01-01
-_DAY_MS = 86_400_000
-_YEAR_MS = 365 * _DAY_MS
+__all__ = ["bar_milliseconds", "periods_per_year", "symbol_of", "to_milliseconds"]
+
+_YEAR_MS = 365 * DAY_MS
 _FRAME_MS = {
     bt.TimeFrame.Seconds: 1_000,
     bt.TimeFrame.Minutes: 60_000,
-    bt.TimeFrame.Days: _DAY_MS,
-    bt.TimeFrame.Weeks: 7 * _DAY_MS,
+    bt.TimeFrame.Days: DAY_MS,
+    bt.TimeFrame.Weeks: 7 * DAY_MS,
 }
 
 
@@ -28,12 +28,7 @@ def symbol_of(data: Any) -> str:
 def to_milliseconds(dates: Any) -> np.ndarray:
     """Convert Backtrader's float dates [N] to UTC ms, int64 [N], rounded to the second."""
     # Float days hold about 10 microseconds, so anything finer than a second would be noise in a join key.
-    return np.rint((np.asarray(dates, dtype=np.float64) - _EPOCH) * 86_400.0).astype(np.int64) * 1_000
-
-
-def to_date(milliseconds: float) -> float:
-    """Convert UTC ms to Backtrader's float date (days)."""
-    return milliseconds / _DAY_MS + _EPOCH
+    return np.rint((np.asarray(dates, dtype=np.float64) - EPOCH_DAY) * 86_400.0).astype(np.int64) * 1_000
 
 
 def bar_milliseconds(data: Any) -> int:

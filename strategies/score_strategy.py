@@ -8,11 +8,12 @@ from typing import Any
 
 import backtrader as bt
 
+from scorenet.base.times import float_days
 from scorenet.conformal.adaptive import AdaptiveGate
 from scorenet.model import Evaluation
 
 from .buffers import Rows
-from .datas import bar_milliseconds, periods_per_year, symbol_of, to_date
+from .datas import bar_milliseconds, periods_per_year, symbol_of
 from .decision import (
     KEEPS,
     POSITION_RULES,
@@ -95,7 +96,7 @@ class ScoreStrategy(bt.Strategy):
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
         self.rejections = 0
-        self._from = None if self.p.trade_from is None else to_date(self.p.trade_from)
+        self._from = None if self.p.trade_from is None else float_days(self.p.trade_from)
         self._account = AccountState()
         self._desks = [self._open_desk(number, data) for number, data in enumerate(self.datas)]
         self._by_data = {id(desk.data): desk for desk in self._desks}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.did_you_mean import close_matches
 from ..errors import FeatureMismatch
 from ..scaling import Scaler
 
@@ -37,7 +37,7 @@ def check_known_values(names: tuple[str, ...], scaler: Scaler, known: Mapping[st
     middle = scaler.inverse(np.zeros((1, len(names))))
     for name, value in known.items():
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = close_matches(name, names)
             hint = f"did you mean {near[0]!r}?" if near else f"known features: {', '.join(names)}"
             raise FeatureMismatch(f"unknown feature {name!r}; {hint}")
         x = middle.copy()

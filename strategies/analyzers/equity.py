@@ -8,7 +8,9 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 
-from ..datas import bar_milliseconds, periods_per_year, to_date, to_milliseconds
+from scorenet.base.times import float_days
+
+from ..datas import bar_milliseconds, periods_per_year, to_milliseconds
 from .metrics import bar_returns, drawdowns, sharpe_ratio, sortino_ratio
 
 __all__ = ["Drawdown", "EquityCurve", "Sharpe", "Sortino"]
@@ -29,7 +31,7 @@ class EquityAnalyzer(bt.Analyzer):
     def start(self) -> None:
         """Look up once what every bar needs."""
         self._times, self._equity = array("d"), array("d")
-        self._trade_from = 0.0 if self.p.trade_from is None else to_date(self.p.trade_from) - _HALF_SECOND
+        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._clock = self.strategy.lines.datetime
         self._broker = self.strategy.broker
 

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_date, to_milliseconds
+from scorenet.base.times import float_days
+from strategies.datas import bar_milliseconds, periods_per_year, symbol_of, to_milliseconds
 
 
 @given(st.integers(0, 4_000_000_000))
 def test_whole_seconds_survive_backtraders_float_dates(seconds):
     date = bt.date2num(datetime.utcfromtimestamp(seconds))  # noqa: DTZ004 - Backtrader's clock is naive UTC
     assert to_milliseconds(date) == seconds * 1_000
-    assert to_milliseconds(to_date(seconds * 1_000)) == seconds * 1_000
+    assert to_milliseconds(float_days(seconds * 1_000)) == seconds * 1_000
 
 
 def test_columns_of_dates_are_int64():
-    converted = to_milliseconds([to_date(0), to_date(1_500)])
+    converted = to_milliseconds([float_days(0), float_days(1_500)])
     assert converted.dtype == np.int64
     assert converted.tolist() == [0, 2_000]
 
