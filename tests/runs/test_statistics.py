@@ -205,7 +205,7 @@ def test_the_first_row_that_is_no_number_is_named():
         metrics([100.0, np.nan, 1.0, np.inf])
     with pytest.raises(ValueError, match="benchmark is inf at row 2"):
         metrics([100.0] * 4, [1.0, 1.0, np.inf, np.nan])
-    with pytest.raises(ValueError, match="equity starts at 0.0"):
+    with pytest.raises(ValueError, match=r"equity starts at 0\.0"):
         metrics([0.0, 1.0])
     assert metrics([0.5, 1.0])["total_return"] == pytest.approx(1.0)
 

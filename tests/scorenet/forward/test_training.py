@@ -180,7 +180,7 @@ def test_each_pass_moves_its_own_parameters(monkeypatch):
         return TrainingLog(best_step=len(passes))
 
     monkeypatch.setattr(training, "fit", watched)
-    net, log = trained()
+    _, log = trained()
     (scale, first, scale_loss, scale_held), (shift, second, shift_loss, shift_held) = passes
     assert (scale, shift) == ({"offset", "log_width", "logit", "slope", "scale"}, {"shift"})
     assert log.best_step == 2, "the log is that of the shift"
