@@ -90,7 +90,7 @@ def test_the_loss_of_a_gaussian_by_hand(y, width, sigma, noise, loss):
 
 @pytest.mark.parametrize(
     ("rows", "horizon", "share", "block", "blocks"),
-    [(1_610, 2, 0.5, 40, 20), (1_600, 24, 0.75, 100, 12), (10, 4, 1.0, 1, 10), (100, 1, 0.001, 6, 1)],
+    [(1_610, 3, 0.5, 60, 13), (1_600, 24, 0.75, 100, 12), (10, 4, 1.0, 1, 10), (100, 1, 0.001, 6, 1)],
 )
 def test_a_member_sees_its_share_of_whole_blocks(rows, horizon, share, block, blocks):
     config = ForwardConfig(horizon=horizon, members=3, block_share=share)
@@ -215,3 +215,11 @@ def test_the_held_out_loss_is_the_weighted_mean_over_the_levels(monkeypatch):
     assert task._held_out(None, lambda sigma: 1.0) == pytest.approx(levels.mean(), rel=1e-5)
     weighted = (levels * (1 + levels**2)).mean()
     assert task._held_out(None, lambda sigma: 1 + sigma**2) == pytest.approx(weighted, rel=1e-5)
+
+
+def test_a_batch_is_drawn_from_the_whole_pool():
+    x, y = torch.arange(64.0)[:, None], torch.arange(64.0)
+    task = training._Task(training.ForwardNet(1, 4, 2, 2), x, y, x, y, FEW, torch.Generator().manual_seed(0))
+    rows, targets = task._batch()
+    assert torch.equal(rows[..., 0], targets)
+    assert len(targets[0].unique()) > 8
