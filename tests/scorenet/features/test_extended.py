@@ -19,7 +19,7 @@ def market() -> dict[str, np.ndarray]:
         "low": close * np.exp(-rng.uniform(0.001, 0.02, BARS)),
         "close": close,
         "volume": rng.uniform(1, 5, BARS),
-        "funding_rate": np.where(np.arange(BARS) % 8 == 0, rng.normal(0, 1e-4, BARS), 0.0),
+        "funding_rate": rng.normal(0, 1e-4, BARS),
         "open_interest": rng.uniform(1_000, 2_000, BARS),
     }
 

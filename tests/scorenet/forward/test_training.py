@@ -28,17 +28,17 @@ class Line:
 
 def belief(shift, y, overlap=1, scale=1.0):
     x = torch.tensor(shift, dtype=torch.float64)[:, None]
-    return training._belief(Line(scale), x, torch.tensor(y, dtype=torch.float64), overlap)
+    return training._shrinkage_factor(Line(scale), x, torch.tensor(y, dtype=torch.float64), overlap)
 
 
 @pytest.mark.parametrize(("slope", "kept"), [(0.5, 0.5), (0.9, 0.9), (2.0, 1.0), (0.01, 0.05), (-1.0, 0.05)])
-def test_a_slope_without_error_is_the_belief_between_a_little_and_all(slope, kept):
+def test_a_slope_without_error_is_the_factor_between_a_little_and_all(slope, kept):
     shift = np.array([1.0, -2.0, 0.5, 3.0, -1.0, 0.2])
     assert belief(shift, slope * shift) == pytest.approx(kept)
     assert belief(shift, slope * 2.5 * shift, scale=2.5) == pytest.approx(kept)
 
 
-def test_a_net_without_a_shift_is_believed_a_little():
+def test_a_net_without_a_shift_keeps_a_small_factor():
     assert belief(np.zeros(6), np.ones(6)) == pytest.approx(0.05)
 
 
@@ -53,7 +53,7 @@ def test_errors_are_summed_over_blocks_of_twice_the_overlap():
 
 
 @pytest.mark.parametrize("copies", [3, 8])
-def test_rows_told_again_add_no_evidence(copies):
+def test_repeated_rows_add_no_evidence(copies):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(60)
     y = 0.6 * x + rng.standard_normal(60)
@@ -70,7 +70,7 @@ def test_wide_rows_weigh_less():
     # Rows of scale 1 follow the shift in full, those of scale 10 not at all; in units of scale all shifts are 1.
     y = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)
     x = torch.ones(4, 1, dtype=torch.float64)
-    assert training._belief(Uneven(), x, y, 50) == pytest.approx(0.5)
+    assert training._shrinkage_factor(Uneven(), x, y, 50) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_loss_of_a_gaussian_by_hand(y, width, sigma, noise, loss):
 
 @pytest.mark.parametrize(
     ("rows", "horizon", "share", "block", "blocks"),
-    [(1_610, 2, 0.5, 40, 20), (1_600, 24, 0.75, 100, 12), (10, 4, 1.0, 1, 10), (100, 1, 0.001, 6, 1)],
+    [(1_610, 3, 0.5, 60, 13), (1_600, 24, 0.75, 100, 12), (10, 4, 1.0, 1, 10), (100, 1, 0.001, 6, 1)],
 )
 def test_a_member_sees_its_share_of_whole_blocks(rows, horizon, share, block, blocks):
     config = ForwardConfig(horizon=horizon, members=3, block_share=share)
@@ -140,7 +140,7 @@ def spread(net):
 
 
 @pytest.mark.parametrize("factor", [0.01, 1.0, 30.0])
-def test_the_law_starts_at_the_spread_of_the_returns(factor):
+def test_the_density_starts_at_the_spread_of_the_returns(factor):
     # The quartiles of the returns, N(0.2, 1), are 1.35 apart; the law starts a little wider.
     net, _ = trained(factor=factor)
     assert 1.2 < spread(net) / factor < 2.3
@@ -164,7 +164,9 @@ def test_a_seed_names_the_net_and_columns_may_be_kept_from_the_scale():
 
 def test_the_overlap_is_the_horizon_unless_said(monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "_belief", lambda net, x, y, overlap: seen.append(overlap) or 0.25)
+    monkeypatch.setattr(
+        training, "_shrinkage_factor", lambda net, x, y, overlap: seen.append(overlap) or 0.25
+    )
     net, _ = trained()
     trained(overlap=12)
     assert seen == [4, 12]
@@ -180,7 +182,7 @@ def test_each_pass_moves_its_own_parameters(monkeypatch):
         return TrainingLog(best_step=len(passes))
 
     monkeypatch.setattr(training, "fit", watched)
-    _net, log = trained()
+    _, log = trained()
     (scale, first, scale_loss, scale_held), (shift, second, shift_loss, shift_held) = passes
     assert (scale, shift) == ({"offset", "log_width", "logit", "slope", "scale"}, {"shift"})
     assert log.best_step == 2, "the log is that of the shift"
@@ -215,3 +217,11 @@ def test_the_held_out_loss_is_the_weighted_mean_over_the_levels(monkeypatch):
     assert task._held_out(None, lambda sigma: 1.0) == pytest.approx(levels.mean(), rel=1e-5)
     weighted = (levels * (1 + levels**2)).mean()
     assert task._held_out(None, lambda sigma: 1 + sigma**2) == pytest.approx(weighted, rel=1e-5)
+
+
+def test_a_batch_is_drawn_from_the_whole_pool():
+    x, y = torch.arange(64.0)[:, None], torch.arange(64.0)
+    task = training._Task(training.ForwardNet(1, 4, 2, 2), x, y, x, y, FEW, torch.Generator().manual_seed(0))
+    rows, targets = task._batch()
+    assert torch.equal(rows[..., 0], targets)
+    assert len(targets[0].unique()) > 8
