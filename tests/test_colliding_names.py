@@ -55,7 +55,7 @@ def test_a_script_takes_everything_from_scorenet_and_keeps_its_own_packages(fold
     assert done.stdout.splitlines() == ["600 scorenet.siblings.strategies.score_strategy", "MyStrategy True"]
     lines = done.stderr.splitlines()
     for name, place in (("strategies", folder / "strategies"), ("feeds", folder / "feeds.py")):
-        said = [line for line in lines if line.startswith(f"'{name}' is {place} here")]
+        said = [line for line in lines if line.startswith(f"scorenet: '{name}' is {place} here")]
         assert len(said) == 1, done.stderr
         assert str(ROOT / name) in said[0]
         assert "from scorenet import ScoreStrategy" in said[0]

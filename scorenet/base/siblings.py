@@ -33,7 +33,7 @@ def sibling(name: str) -> ModuleType:
         if other not in _reported:
             _reported.add(other)
             logging.getLogger("scorenet").warning(
-                "%r is %s here, not scorenet's own %s; take scorenet's names from scorenet "
+                "scorenet: %r is %s here, not scorenet's own %s; take scorenet's names from scorenet "
                 "(from scorenet import ScoreStrategy, BarsData), or rename yours",
                 other,
                 path,
