@@ -345,7 +345,7 @@ def test_a_frame_of_the_topic_without_candles_is_refused(data):
 def test_the_clock_runs_on_a_timer_that_nobody_sets():
     at = [100.0]
     clock = ExchangeClock(timer=lambda: at[0])
-    with pytest.raises(RuntimeError, match="not asked"):
+    with pytest.raises(RuntimeError, match="the clock is not set"):
         clock.now()
     clock.set(START)
     at[0] += 2.5

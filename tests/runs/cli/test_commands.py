@@ -338,7 +338,7 @@ MISTAKES = {
     "wrong date": (train("--bars", BARS, "--since", "yesterday"), 2, "yesterday"),
     "nothing stored": (train("--bars", "bybit:BTC/USDT:USDT@1h", "--offline"), 1, "scorenet fetch"),
     "missing file": (train("--bars", "gone.parquet"), 1, "there is no file gone.parquet"),
-    "corrupt file": (train("--bars", "corrupt.parquet"), 1, "corrupt.parquet cannot be read"),
+    "corrupt file": (train("--bars", "corrupt.parquet"), 1, "cannot read corrupt.parquet"),
     "a value is missing": (train("--bars", "nan_1h.csv"), 1, "column 'close': expected a number"),
     "bars are missing": (trade("--bars", "holed_1h.parquet"), 1, "2 bar(s) of 1h missing from 2020-01-02"),
     "the same twice": (train("--bars", BARS, "--bars", BARS), 2, "each symbol once"),
