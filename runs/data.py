@@ -10,8 +10,7 @@ import pandas as pd
 from feeds import find_gaps, load_bars, read_bars, write_bars
 from feeds.bars.frame import data_hash
 from feeds.bars.timeframes import to_ms
-
-from .markets import stamp
+from scorenet.base.times import iso as stamp
 
 if TYPE_CHECKING:
     from feeds.store.series_store import SeriesInfo
