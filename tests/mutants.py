@@ -46,15 +46,6 @@ MODULES = {
 }
 """Each module and the tests that mirror it; paths that do not exist are passed over."""
 
-IMMATERIAL = (
-    "progress: bool = ",
-    "_MEMBER_SEEDS = ",
-    "checks=",
-    "_TABLE = ",
-    "np.round(ordered, 10)",
-)
-"""Lines that no test should depend on; docs/mutants.md says why of each."""
-
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     ["numpy", "pandas", "torch", "torch._dynamo", "backtrader", "scipy.stats", "hypothesis", "pytest"]
@@ -123,11 +114,6 @@ def _is_a_change(source: str, code: str) -> bool:
 def _quiet_lines(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return the spans (line, column) of annotations, decorators, `__all__`, docstrings and raised messages."""
     quiet: list[ast.AST | None] = []
-    immaterial = [
-        ((number, 0), (number + 1, 0))
-        for number, line in enumerate(source.splitlines(), start=1)
-        if any(fragment in line for fragment in IMMATERIAL)
-    ]
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.FunctionDef():
@@ -142,8 +128,7 @@ def _quiet_lines(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
                 quiet.append(node)  # an alias of a type
             case ast.Raise(exc=ast.Call()):
                 quiet += list(node.exc.args)
-    spans = [((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in quiet if n is not None]
-    return immaterial + spans
+    return [((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in quiet if n is not None]
 
 
 def sample(module: str, size: int, seed: int) -> list[Mutant]:
