@@ -114,14 +114,14 @@ def _learn(
     )
     forward_nets, forward_log = _fit_forward(z, rows, split, scaler, len(markets), config, progress)
     model = ScoreModel(
-        features,
-        config,
-        scaler,
-        base or Mixture.gaussian(train.double()),
-        denoiser,
-        density_net,
-        forward_nets[config.forward.horizon],
-        _untrained_calibration(),
+        features=features,
+        config=config,
+        scaler=scaler,
+        base=base or Mixture.gaussian(train.double()),
+        denoiser=denoiser,
+        density_net=density_net,
+        forward_net=forward_nets[config.forward.horizon],
+        calibration=_untrained_calibration(),
         further={horizon: forward_nets[horizon] for horizon in config.forward.horizons},
     )
     model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))

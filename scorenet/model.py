@@ -16,24 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .checkpoint import dump_model, load_model, parse_model, save_model
-from .config import ModelConfig
-from .conformal.calibration import Calibration
 from .density.heat import heat_log_density
-from .density.net import DensityNet
 from .errors import ConfigError
 from .evaluation import BLOCK, Evaluation, evaluate_bars
-from .features import Bars, FeatureSet
+from .features import Bars
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
 from .parts import ModelParts, fingerprint_of
-from .sampling.atoms import Atom, onto_atoms
+from .sampling.atoms import onto_atoms
 from .sampling.conditional import conditional
 from .sampling.known_values import check_known_values, scale_known_values
 from .sampling.registry import SAMPLERS
-from .scaling import Scaler
 from .score.divergence import denoiser_field
-from .score.mixture import Mixture
-from .score.score_module import ScoreModule
 from .score.signal_score import SignalScore
 from .score.training import calm_worker, threads
 from .signals import SIGNALS, signal_scores
@@ -48,7 +42,7 @@ _memo: OrderedDict[str, Evaluation] = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreModel:
+class ScoreModel(ModelParts):
     """A trained density of market states and of forward returns.
 
     `score`, `log_density`, `denoise` and `forward` take raw features x [N, F], in the order of
@@ -63,18 +57,6 @@ class ScoreModel:
         info: training span, symbols, timeframe, hashes, versions, log and held-out metrics.
     """
 
-    features: FeatureSet
-    config: ModelConfig
-    scaler: Scaler
-    base: Mixture
-    denoiser: ScoreModule
-    density_net: DensityNet
-    forward_net: ForwardNet
-    calibration: Calibration
-    info: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
-    further: Mapping[int, ForwardNet] = field(default_factory=dict)
-    atoms: tuple[Atom, ...] = ()
     _signal_score: SignalScore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,11 +70,11 @@ class ScoreModel:
         }
         object.__setattr__(self, "further", further)
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint_of(self.base, self.parts().modules()))
+            object.__setattr__(self, "fingerprint", fingerprint_of(self.base, self.modules()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers get the bytes of the model folder: torch would hand its tensors over in shared-memory files.
-        return _unpack, dump_model(self.parts())
+        return _unpack, dump_model(self)
 
     @classmethod
     def load(cls, path: str | Path) -> ScoreModel:
@@ -105,11 +87,7 @@ class ScoreModel:
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder in one step: it is complete or not there."""
-        return save_model(self.parts(), Path(path))
-
-    def parts(self) -> ModelParts:
-        """Return what the model folder holds."""
-        return ModelParts(**{part.name: getattr(self, part.name) for part in fields(ModelParts)})
+        return save_model(self, Path(path))
 
     @property
     def lookback(self) -> int:

@@ -23,9 +23,9 @@ from .score.score_module import ScoreModule
 __all__ = ["ModelParts", "build_forward_net", "build_nets", "fingerprint_of"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelParts:
-    """Everything that a model folder holds; `ScoreModel` is made of it and adds the methods."""
+    """Everything that a model folder holds; `ScoreModel` adds the methods."""
 
     features: FeatureSet
     config: ModelConfig
