@@ -19,6 +19,7 @@ from .engine import Result, benchmark, run
 from .folder.manifest import manifest
 from .folder.rundir import RunDir
 from .markets import LoadOptions, describe, load_markets
+from .plugins import loaded_plugins
 from .report.build import write_report
 from .settings import Account
 from .statistics import compute_metrics, drawdown
@@ -144,6 +145,7 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
             _describe_model(model, Path(config["model"])),
             model.config.seed,
             _warnings(model, frames, result, start),
+            plugins=loaded_plugins(),
         )
     )
     write_report(folder)

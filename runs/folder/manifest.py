@@ -32,6 +32,7 @@ def manifest(
     seed: int | None,
     warnings: Sequence[str] = (),
     *,
+    plugins: Sequence[Mapping[str, str]] = (),
     created: dt.datetime | None = None,
 ) -> dict[str, object]:
     """Return the content of manifest.json.
@@ -43,6 +44,7 @@ def manifest(
         model: path, sha256 and further names of the model; None for a run without a model.
         seed: the seed of all random numbers of the run.
         warnings: sentences that the report must show.
+        plugins: path and sha256 of each plug-in file that the run loaded.
         created: time of the run, now when left out; an aware datetime.
     """
     moment = (created or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
@@ -53,6 +55,7 @@ def manifest(
         "versions": versions(),
         "data": [dict(series) for series in data],
         "model": None if model is None else dict(model),
+        "plugins": [dict(plugin) for plugin in plugins],
         "config": dict(config),
         "warnings": list(warnings),
     }

@@ -10,6 +10,7 @@ from feeds.bars.timeframes import from_ms, to_ms
 from feeds.bars.times import iso, parse_time
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
 
+from ..plugins import loaded_plugins
 from ..settings import Account
 from .journal import Journal
 from .record import recorded_steps
@@ -51,7 +52,7 @@ def settings_of(
     missing = [name for name in model.features.inputs if name in _OPTIONAL and name not in columns]
     if missing:
         raise FeatureMismatch(f"the model needs {', '.join(missing)}, which this market does not bring")
-    return {
+    settings: dict[str, Any] = {
         "model": model.fingerprint,
         "symbols": list(symbols),
         "timeframe": timeframe,
@@ -59,6 +60,10 @@ def settings_of(
         "account": account.to_dict(),
         "strategy": dict(params),
     }
+    if plugins := loaded_plugins():
+        # A rule or a slippage model is named above; only the file's hash shows that its code has changed.
+        settings["plugins"] = sorted(plugin["sha256"] for plugin in plugins)
+    return settings
 
 
 def read_or_write_header(

@@ -1,5 +1,6 @@
 """--plugin FILE.py: the example runs through every command, and a bad file costs one line."""
 
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -83,7 +84,9 @@ def test_the_example_trains_trades_and_shows_its_panel(tmp_path):
     done = scorenet(*trade, "--set", "position_rule=halv", "--out", tmp_path / "p")
     assert (done.exit_code, "did you mean 'half'?" in done.stderr) == (2, True)
     assert scorenet("check-model", model, *plugin).exit_code == 0
-    assert json.loads((model / "model.json").read_text())["plugins"][0]["path"] == str(EXAMPLE)
+    ran = {"path": str(EXAMPLE), "sha256": hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()}
+    assert json.loads((model / "model.json").read_text())["plugins"] == [ran]
+    assert json.loads((out / "manifest.json").read_text())["plugins"] == [ran]
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,8 @@ def test_bare_integers_are_not_taken_for_times(tmp_path):
 
 def test_the_manifest_names_what_made_the_run():
     assert MADE["command"] == "scorenet backtest --out 'a b'"
-    assert list(MADE) == ["command", "created", "seed", "versions", "data", "model", "config", "warnings"]
+    keys = ["command", "created", "seed", "versions", "data", "model", "plugins", "config", "warnings"]
+    assert list(MADE) == keys
     assert set(MADE["versions"]) == {"python", "scorenet", "torch", "numpy", "pandas", "backtrader"}
     assert MADE["versions"]["numpy"] == np.__version__
     assert pd.Timestamp(MADE["created"]).tzinfo is not None

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from feeds import simulate, write_bars
+from runs import plugins
 from runs.backtest import backtest, strategy_defaults
 from runs.folder.rundir import RunDir
 from runs.live.journal import JOURNAL, open_journal
@@ -18,6 +19,7 @@ from runs.live.record import JournalMismatch
 from runs.live.session import LiveRequest, live
 from runs.live.status import LiveStatus
 from runs.markets import LoadOptions, stamp
+from runs.plugins import load_plugin
 from runs.settings import Account
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
 from tests.runs.live.live_market import ScriptedMarket, open_at
@@ -218,6 +220,20 @@ def test_other_settings_cannot_go_on_with_the_account(tiny_model_dir, tmp_path, 
     go(tiny_model_dir, tmp_path, [frame()], max_bars=3)
     with pytest.raises(ConfigError, match=told):
         go(tiny_model_dir, tmp_path, [frame()], change)
+
+
+def test_a_plugin_whose_code_has_changed_cannot_go_on_with_the_account(tiny_model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "_loaded", {})
+    file, out = tmp_path / "mine.py", tmp_path / "out"
+    file.write_text("x = 1\n")
+    load_plugin(file)
+    go(tiny_model_dir, out, [frame()], max_bars=3)
+    go(tiny_model_dir, out, [frame()], max_bars=3)
+    plugins._loaded.clear()
+    file.write_text("x = 2\n")
+    load_plugin(file)
+    with pytest.raises(ConfigError, match="plugins was"):
+        go(tiny_model_dir, out, [frame()])
 
 
 def test_another_bar_size_than_the_models_is_refused(tiny_model_dir, tmp_path):
