@@ -176,7 +176,7 @@ class History:
         return start, end
 
     def _command(self, since: int | None, until: int | None) -> str:
-        parts = ["scorenet", "fetch", self.symbol, "--timeframe", self.timeframe]
+        parts = ["scorenet", "fetch", self.symbol, "--exchange", self.exchange, "--timeframe", self.timeframe]
         parts += ["--since", "DATE" if since is None else iso(since)]
         parts += [] if until is None else ["--until", iso(until)]
         parts += [f"--{kind.replace('_', '-')}" for kind in self._kinds() if kind != "bars"]

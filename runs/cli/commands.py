@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .data import data
-from .errors import guarded
+from .errors import HintingGroup, guarded
 from .live import live
 from .options import (
     BASE_URL,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HintingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="scorenet")
 def main(debug: bool) -> None:

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from .errors import guarded
+from .errors import HintingGroup, guarded
 from .options import DATA_DIR, GAPS, JSON, OFFLINE, print_result
 
 __all__ = ["data"]
 
 
-@click.group()
+@click.group(cls=HintingGroup)
 def data() -> None:
     """Look after stored bars."""
 

@@ -12,9 +12,25 @@ from typing import Any, NoReturn
 
 import click
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "guarded"]
+from scorenet.base.did_you_mean import did_you_mean
+
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "HintingGroup", "guarded"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class HintingGroup(click.Group):
+    """A group of commands that answers an unknown command with the nearest known one."""
+
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return name, command and remaining words, as click does."""
+        try:
+            return super().resolve_command(context, words)
+        except click.UsageError as error:
+            hint = did_you_mean(words[0], self.list_commands(context))
+            raise click.UsageError(f"{error.message.rstrip('.')}{hint}", context) from None
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:

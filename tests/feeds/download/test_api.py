@@ -529,7 +529,9 @@ def test_a_date_is_enough_whatever_is_stored(bybit, tmp_path):
 
 
 def test_open_ends_of_nothing_are_an_error(bybit, tmp_path):
-    with pytest.raises(MissingData, match="scorenet fetch BTC/USDT:USDT --timeframe 1h --since DATE"):
+    with pytest.raises(
+        MissingData, match="scorenet fetch BTC/USDT:USDT --exchange bybit --timeframe 1h --since DATE"
+    ):
         load(bybit, tmp_path, since=None)
     assert bybit.log == []
 
@@ -540,7 +542,7 @@ def test_offline_names_what_is_missing_and_how_to_get_it(bybit, tmp_path):
         load(bybit, tmp_path, since=END - 1000 * HOUR, offline=True)
     assert "from 2024-05-19T20:00:00Z to 2024-05-24T00:00:00Z are not stored" in str(missing.value)
     assert (
-        "scorenet fetch BTC/USDT:USDT --timeframe 1h --since 2024-05-19T20:00:00Z "
+        "scorenet fetch BTC/USDT:USDT --exchange bybit --timeframe 1h --since 2024-05-19T20:00:00Z "
         "--until 2024-05-24T00:00:00Z --funding --open-interest --data-dir"
     ) in str(missing.value)
 

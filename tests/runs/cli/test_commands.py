@@ -325,7 +325,31 @@ def trade(*words, model="model", out="new/run"):
     return ("backtest", "--model", model, "--out", out, *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("backtst", "--model", "m"), "No such command 'backtst'; did you mean 'backtest'?"),
+        (("data", "lst"), "No such command 'lst'; did you mean 'list'?"),
+        (("xyzzy",), "No such command 'xyzzy'"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_nearest(words, message):
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {message}")
+
+
 MISTAKES = {
+    "unknown command": (
+        ("backtst", "--model", "m"),
+        2,
+        "No such command 'backtst'; did you mean 'backtest'?",
+    ),
+    "unknown command of a group": (("data", "lst"), 2, "did you mean 'list'?"),
+    "nothing stored of another exchange": (
+        train("--bars", "binance:BTC/USDT:USDT@1h"),
+        1,
+        "scorenet fetch BTC/USDT:USDT --exchange binance --timeframe 1h",
+    ),
     "unknown market": (train("--bars", "simulated:plantd"), 2, "did you mean 'planted'?"),
     "unknown option of a market": (train("--bars", "simulated:planted?sed=3"), 2, "did you mean 'seed'?"),
     "unknown exchange": (train("--bars", "bybt:BTC/USDT:USDT@1h"), 2, "did you mean 'bybit'?"),
