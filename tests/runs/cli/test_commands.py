@@ -339,12 +339,6 @@ def test_an_unknown_command_is_answered_with_the_nearest(words, message):
 
 
 MISTAKES = {
-    "unknown command": (
-        ("backtst", "--model", "m"),
-        2,
-        "No such command 'backtst'; did you mean 'backtest'?",
-    ),
-    "unknown command of a group": (("data", "lst"), 2, "did you mean 'list'?"),
     "nothing stored of another exchange": (
         train("--bars", "binance:BTC/USDT:USDT@1h"),
         1,
