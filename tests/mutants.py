@@ -41,7 +41,10 @@ MODULES = {
     "strategies/account/broker.py": ("tests/strategies/account",),
     "strategies/account/holdings.py": ("tests/strategies/account",),
     "runs/statistics.py": ("tests/runs/test_statistics.py",),
-    "feeds/download/pager.py": ("tests/feeds/download/test_pager.py", "tests/feeds/download"),
+    "feeds/download/pager.py": (
+        "tests/feeds/download/test_pager.py",
+        "tests/feeds/download/test_api.py",
+    ),
     "feeds/store/series_store.py": ("tests/feeds/store",),
 }
 """Each module and the tests that mirror it; paths that do not exist are passed over."""

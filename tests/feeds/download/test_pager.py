@@ -218,7 +218,8 @@ def test_without_daily_rows_the_listing_is_found_page_by_page(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "known"), [(0, 16), (10, 16), (13, 16), (16, 16), (17, 17), (19, 19), (20, 20), (33, 33), (40, 40)]
+    ("rows", "known"),
+    [(0, 16), (10, 16), (13, 16), (16, 16), (17, 17), (19, 19), (20, 20), (33, 33), (40, 40)],
 )
 @pytest.mark.parametrize("days", [True, False])
 def test_a_missing_row_of_the_last_day_may_still_come(tmp_path, rows, known, days):
