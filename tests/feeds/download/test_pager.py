@@ -1,6 +1,6 @@
 """The pager beside an exchange in memory: what it asks for, what it stores, and what it takes for certain.
 
-All times are whole hours after the start of a day, in the requests as in the store.
+All times are hours after the start of a day, in the requests as in the store.
 """
 
 import asyncio
@@ -60,6 +60,7 @@ class Exchange:
     async def ask(self, start, end):
         low, high = hour(start), hour(end)
         self.asked.append((low, high))
+        assert len(self.asked) < 1000, "the download does not end"
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
