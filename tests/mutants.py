@@ -41,7 +41,10 @@ MODULES = {
     "strategies/account/broker.py": ("tests/strategies/account",),
     "strategies/account/holdings.py": ("tests/strategies/account",),
     "runs/statistics.py": ("tests/runs/test_statistics.py",),
-    "feeds/download/pager.py": ("tests/feeds/download/test_pager.py",),
+    "feeds/download/pager.py": (
+        "tests/feeds/download/test_pager.py",
+        "tests/feeds/download/test_pager_irregular.py",
+    ),
     "feeds/store/series_store.py": (
         "tests/feeds/store/test_pages.py",
         "tests/feeds/store/test_unreadable.py",
