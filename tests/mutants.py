@@ -41,8 +41,15 @@ MODULES = {
     "strategies/account/broker.py": ("tests/strategies/account",),
     "strategies/account/holdings.py": ("tests/strategies/account",),
     "runs/statistics.py": ("tests/runs/test_statistics.py",),
-    "feeds/download/pager.py": ("tests/feeds/download",),
-    "feeds/store/series_store.py": ("tests/feeds/store",),
+    "feeds/download/pager.py": (
+        "tests/feeds/download/test_pager.py",
+        "tests/feeds/download/test_pager_irregular.py",
+    ),
+    "feeds/store/series_store.py": (
+        "tests/feeds/store/test_pages.py",
+        "tests/feeds/store/test_unreadable.py",
+        "tests/feeds/store/test_series_store.py",
+    ),
 }
 """Each module and the tests that mirror it; paths that do not exist are passed over."""
 

@@ -130,11 +130,12 @@ def symbol_folders(data_dir: str | Path) -> Iterator[tuple[Path, str, str]]:
     Raises:
         StoreError: the folder cannot be read.
     """
-    for folder in _folders(Path(data_dir), "*/*"):
-        exchange, name = folder.parts[-2:]
-        symbol = decode_symbol(name)
-        if symbol is not None and _EXCHANGE.fullmatch(exchange):
-            yield folder, exchange, symbol
+    for parent in _folders(Path(data_dir)):
+        if _EXCHANGE.fullmatch(parent.name):
+            for folder in _folders(parent):
+                symbol = decode_symbol(folder.name)
+                if symbol is not None:
+                    yield folder, parent.name, symbol
 
 
 def series_folders(data_dir: str | Path) -> Iterator[tuple[Path, SeriesKey]]:
@@ -144,14 +145,17 @@ def series_folders(data_dir: str | Path) -> Iterator[tuple[Path, SeriesKey]]:
         StoreError: the folder cannot be read.
     """
     for parent, exchange, symbol in symbol_folders(data_dir):
-        for folder in _folders(parent, "*"):
+        for folder in _folders(parent):
             if folder.name in _KINDS:
                 yield folder, SeriesKey(exchange, symbol, folder.name)
 
 
-def _folders(root: Path, pattern: str) -> list[Path]:
+def _folders(root: Path) -> list[Path]:
     try:
-        return sorted(path for path in root.glob(pattern) if path.is_dir()) if root.is_dir() else []
+        # Not `glob`: it takes a folder that may not be read for an empty one.
+        return sorted(path for path in root.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise StoreError(f"cannot read {root}: {error.strerror or error}") from error
 

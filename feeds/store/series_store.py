@@ -251,7 +251,10 @@ def _identity(key: SeriesKey, period: Period) -> dict[str, str]:
 def _stored_periods(folder: Path, start: int, end: int) -> list[Period]:
     """Return the periods with a file that touch [start, end), oldest first."""
     try:
-        found = [parse_period(path.stem) for path in folder.glob("*.parquet")]
+        # Not `glob`: it takes a folder that may not be read for an empty one.
+        found = [parse_period(path.stem) for path in folder.iterdir() if path.suffix == ".parquet"]
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise StoreError(f"cannot read {folder}: {error.strerror or error}") from error
     touching = [

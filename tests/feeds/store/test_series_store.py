@@ -26,33 +26,10 @@ from feeds.store.keys import SeriesKey, decode_symbol, encode_symbol, series_col
 from feeds.store.locks import file_lock
 from feeds.store.rules import read_instrument, write_instrument
 from feeds.store.series_store import check, list_series, read_series, series_info, write_series
+from tests.feeds.store.rows import ALL, DAY, HOUR, KEY, YEAR_2024, bars, files, put, stamps
 
-HOUR = 3_600_000
-DAY = 24 * HOUR
-YEAR_2024 = 1_704_067_200_000
-KEY = SeriesKey("bybit", "BTC/USDT:USDT", "1h")
-ALL = (0, 1 << 62)
 ZSTD = b"\x28\xb5\x2f\xfd"
 DRIVER = Path(__file__).with_name("store_driver.py")
-
-
-def bars(start, count, step=HOUR, level=100.0):
-    stamps = start + step * np.arange(count, dtype=np.int64)
-    prices = level + np.arange(count, dtype=float)
-    return {"timestamp": stamps, **dict.fromkeys(("open", "high", "low", "close", "volume"), prices)}
-
-
-def put(folder, start, count, key=KEY, step=HOUR, **options):
-    with write_series(folder, key) as writer:
-        writer.write(bars(start, count, step, **options), (start, start + count * step))
-
-
-def stamps(folder, key=KEY, span=ALL):
-    return read_series(folder, key, *span).columns["timestamp"].tolist()
-
-
-def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -147,6 +124,8 @@ def test_periods_join_without_a_seam(monthly):
         {name: values[::-1] for name, values in bars(YEAR_2024, 3).items()},
         {**bars(YEAR_2024, 3), "close": np.array([1.0, np.nan, 1.0])},
         {**bars(YEAR_2024, 3), "close": np.array([1.0])},
+        {**bars(YEAR_2024, 3), "close": np.ones(4)},
+        dict(reversed(bars(YEAR_2024, 3).items())),
     ],
 )
 def test_rows_that_cannot_be_right_are_not_stored(tmp_path, rows):
