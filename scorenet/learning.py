@@ -121,7 +121,7 @@ def _learn(
         denoiser,
         density_net,
         forward_nets[config.forward.horizon],
-        _untrained_calibration(),
+        Calibration.fit(np.array([]), {}),  # replaced below: the model itself is asked for it
         further={horizon: forward_nets[horizon] for horizon in config.forward.horizons},
     )
     model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))
@@ -196,10 +196,8 @@ def _pool(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[in
 def _target(market: Market, volatility: Array, horizon: int) -> Array:
     y = forward_target(np.asarray(market.bars["close"], dtype=np.float64), volatility, horizon)
     time = np.asarray(market.bars["timestamp"], dtype=np.int64)
-    ahead = np.full(len(time), -1, dtype=np.int64)
-    ahead[: len(time) - horizon] = time[horizon:] if horizon < len(time) else 0
     # Where bars are missing in between, the return spans a longer time.
-    y[ahead - time != horizon * market.step_ms] = np.nan
+    y[:-horizon][time[horizon:] - time[:-horizon] != horizon * market.step_ms] = np.nan
     return y
 
 
@@ -250,11 +248,6 @@ def _with_target(index: NDArray[np.int64], y: Tensor) -> NDArray[np.int64]:
     if not len(kept):
         raise TooFewBars(len(index) + 1, len(index), "see one full horizon ahead")
     return kept
-
-
-def _untrained_calibration() -> Calibration:
-    zero = np.zeros(1)
-    return Calibration(zero, {"forward": zero, "state": zero}, 1)
 
 
 def _calibrate(model: ScoreModel, x: Array) -> Calibration:
