@@ -81,6 +81,12 @@ def test_mixtures_of_powers_of_two_are_tried(monkeypatch, most, sizes):
     assert seen == {"components": sizes, "sigma": NOISE.sigma_min, "seed": 5, "seconds": 1.5}
 
 
+def test_without_components_no_mixture_is_tried(monkeypatch):
+    monkeypatch.setattr(module, "fit_mixture", lambda *_, **options: pytest.fail("a mixture was fitted"))
+    x = torch.randn(30, 2)
+    assert fit_base(x, x, StateConfig(max_components=0), NOISE, seed=5) is None
+
+
 @pytest.mark.parametrize("members", [1, 3])
 def test_members_are_trained_from_seeds_of_their_own_and_share_the_time(monkeypatch, members):
     recipes, logs, real = [], [], module.fit
@@ -102,8 +108,7 @@ def test_members_are_trained_from_seeds_of_their_own_and_share_the_time(monkeypa
     assert isinstance(denoiser, Ensemble) == (members > 1)
     assert isinstance(build_denoiser(2, config, NOISE, None), Ensemble) == (members > 1)
     if members > 1:
-        drawn = {tuple(next(member.parameters()).flatten().tolist()) for member in denoiser.members}
-        assert len(drawn) == members
+        assert len(denoiser.members) == members
 
 
 def test_a_batch_is_never_larger_than_the_rows(monkeypatch):
@@ -120,21 +125,22 @@ def test_a_batch_is_never_larger_than_the_rows(monkeypatch):
         assert set(sizes) == {used}
 
 
-def test_a_seed_is_that_of_the_first_weights(monkeypatch):
+def test_a_seed_is_that_of_the_first_member_and_no_other_draws_any_of_its_weights(monkeypatch):
     def no_step(net, loss, validate, recipe, **_):
         return TrainingLog()
 
     monkeypatch.setattr(module, "fit", no_step)
     x = torch.randn(50, 2)
-    config = StateConfig(hidden=8, blocks=1, batch_size=16, max_components=0)
-    for members in (1, 3):
-        one = replace(config, members=members)
-        denoiser, _ = fit_denoiser(x, x, one, NOISE, base=None, seed=5, progress=False)
-        with seeded(5):
-            expected = build_denoiser(2, config, NOISE, None)
-        first = denoiser.members[0] if members > 1 else denoiser
-        for a, b in zip(first.parameters(), expected.parameters(), strict=True):
+    config = StateConfig(hidden=8, blocks=1, batch_size=16, max_components=0, members=3)
+    drawn = set()
+    for seed in (0, 1, 5):
+        denoiser, _ = fit_denoiser(x, x, config, NOISE, base=None, seed=seed, progress=False)
+        with seeded(seed):
+            expected = build_denoiser(2, replace(config, members=1), NOISE, None)
+        for a, b in zip(denoiser.members[0].parameters(), expected.parameters(), strict=True):
             assert torch.equal(a, b)
+        drawn |= {tuple(next(member.parameters()).flatten().tolist()) for member in denoiser.members}
+    assert len(drawn) == 9
 
 
 def test_the_log_has_ten_checks_after_the_first():
