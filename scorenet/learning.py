@@ -86,7 +86,8 @@ def _learn(
 ) -> ScoreModel:
     check_names(config)
     features = _common_features(markets, config)
-    features.check_rows(markets[0].bars)
+    for market in markets:  # in one that is shorter than the lookback there is no row to check
+        features.check_rows(market.bars)
     rows = _pool(markets, features, config.forward.all_horizons)
     split = _split(rows, features, config, markets[0].step_ms)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)

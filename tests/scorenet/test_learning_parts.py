@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from scorenet import feature_set, learn, learning
+from scorenet.sampling.registry import SAMPLERS
 from tests.scorenet.watched_learning import (
     BACK,
     COUNT,
@@ -70,16 +71,24 @@ def test_the_base_is_the_fitted_mixture_or_the_gaussian_of_the_training_rows(lea
     assert none.printed == "", "progress can be switched off"
 
 
-def test_values_that_many_bars_share_are_atoms_of_the_model():
-    table = bars(COUNT)
+def test_values_that_many_bars_share_are_atoms_of_the_model(monkeypatch):
+    table, seeds = bars(COUNT), []
+
+    def watched(denoiser, base, n, seed, **options):
+        seeds.append(seed)
+        return SAMPLERS["heun"](denoiser, base, n, seed, **options)
+
+    monkeypatch.setattr(learning, "SAMPLERS", {"heun": watched})
     # Every other stretch of ten bars stands still: about half of the one-bar returns are exactly 0.
     still = np.arange(COUNT) // 10 % 2 == 0
     steps = np.where(still, 0.0, np.diff(np.log(table["close"]), prepend=0.0))
     close = 100 * np.exp(np.cumsum(steps))
     table |= {"open": close, "high": 1.01 * close, "low": 0.99 * close, "close": close}
-    atoms = learn([market(table)], QUICK, progress=False).atoms
     names = feature_set("chapter").names
-    assert ("return_1", 0.0) in [(names[atom.column], atom.value) for atom in atoms]
+    for seed in (0, 1):
+        atoms = learn([market(table)], QUICK.with_values(seed=seed), progress=False).atoms
+        assert ("return_1", 0.0) in [(names[atom.column], atom.value) for atom in atoms]
+    assert seeds[0] != seeds[1]
 
 
 def test_without_such_values_there_are_no_atoms(learnt):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scorenet import ScorenetError, TooFewBars, learn, learning
+from scorenet import FeatureMismatch, ScorenetError, TooFewBars, learn, learning, register_feature_set
+from scorenet.features import FEATURE_SETS
 from scorenet.learning import Market
 from tests.scorenet.watched_learning import (
     BACK,
@@ -128,3 +129,20 @@ def test_another_seed_is_another_draw_in_every_part(monkeypatch):
     assert all(len(set(seeds.values())) == 3 for seeds in found), "the parts of a model share no draws"
     for part in ("state", "density", "forward"):
         assert len({seeds[part] for seeds in found}) == 3
+
+
+def test_rows_that_look_at_one_another_are_refused_in_any_market():
+    @register_feature_set("test_batch", names=("a",), lookback=BACK)
+    def batch(window):
+        close = window["close"][:, -1:]
+        return close - close.mean()
+
+    try:
+        with pytest.raises(FeatureMismatch, match="depends on the rows computed with it"):
+            learn(
+                [market(bars(5)), market(bars(60), "Y")],
+                QUICK.with_values(features="test_batch"),
+                progress=False,
+            )
+    finally:
+        FEATURE_SETS.remove("test_batch")
