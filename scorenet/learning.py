@@ -89,7 +89,8 @@ def _learn(
     for market in markets:  # in one that is shorter than the lookback there is no row to check
         features.check_rows(market.bars)
     rows = _pool(markets, features, config.forward.all_horizons)
-    split = _split(rows, features, config, markets[0].step_ms)
+    (step_ms,) = {market.step_ms for market in markets}
+    split = _split(rows, features, config, step_ms)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
     z = torch.from_numpy(scaler.transform(rows.x)).float()
     train, held = z[split.train], z[split.validation]
@@ -130,7 +131,7 @@ def _learn(
     logs = {"state": state_log, "density": density_log, "forward": forward_log}
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in density_error.items()}
-    return replace(model, info=_describe(markets, rows, split, logs, metrics) | info)
+    return replace(model, info=_describe(markets, step_ms, rows, split, logs, metrics) | info)
 
 
 def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
@@ -145,6 +146,7 @@ def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
 
 def _describe(
     markets: Sequence[Market],
+    step_ms: int,
     rows: _Rows,
     split: Split,
     logs: Mapping[str, TrainingLog],
@@ -152,7 +154,7 @@ def _describe(
 ) -> dict[str, Any]:
     return {
         "symbols": [market.symbol for market in markets],
-        "bar_ms": markets[0].step_ms,
+        "bar_ms": step_ms,
         "training_span": _span(rows.time[split.train]),
         "calibration_span": _span(rows.time[split.validation]),
         "test_span": _span(rows.time[split.test]),
