@@ -86,9 +86,11 @@ def _learn(
 ) -> ScoreModel:
     check_names(config)
     features = _common_features(markets, config)
-    features.check_rows(markets[0].bars)
+    for market in markets:  # in one that is shorter than the lookback there is no row to check
+        features.check_rows(market.bars)
     rows = _pool(markets, features, config.forward.all_horizons)
-    split = _split(rows, features, config, markets[0].step_ms)
+    (step_ms,) = {market.step_ms for market in markets}
+    split = _split(rows, features, config, step_ms)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
     z = torch.from_numpy(scaler.transform(rows.x)).float()
     train, held = z[split.train], z[split.validation]
@@ -121,7 +123,7 @@ def _learn(
         denoiser=denoiser,
         density_net=density_net,
         forward_net=forward_nets[config.forward.horizon],
-        calibration=_untrained_calibration(),
+        calibration=Calibration.fit(np.array([]), {}),  # replaced below: the model itself is asked for it
         further={horizon: forward_nets[horizon] for horizon in config.forward.horizons},
     )
     model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))
@@ -129,7 +131,7 @@ def _learn(
     logs = {"state": state_log, "density": density_log, "forward": forward_log}
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in density_error.items()}
-    return replace(model, info=_describe(markets, rows, split, logs, metrics) | info)
+    return replace(model, info=_describe(markets, step_ms, rows, split, logs, metrics) | info)
 
 
 def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
@@ -144,6 +146,7 @@ def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
 
 def _describe(
     markets: Sequence[Market],
+    step_ms: int,
     rows: _Rows,
     split: Split,
     logs: Mapping[str, TrainingLog],
@@ -151,7 +154,7 @@ def _describe(
 ) -> dict[str, Any]:
     return {
         "symbols": [market.symbol for market in markets],
-        "bar_ms": markets[0].step_ms,
+        "bar_ms": step_ms,
         "training_span": _span(rows.time[split.train]),
         "calibration_span": _span(rows.time[split.validation]),
         "test_span": _span(rows.time[split.test]),
@@ -196,10 +199,8 @@ def _pool(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[in
 def _target(market: Market, volatility: Array, horizon: int) -> Array:
     y = forward_target(np.asarray(market.bars["close"], dtype=np.float64), volatility, horizon)
     time = np.asarray(market.bars["timestamp"], dtype=np.int64)
-    ahead = np.full(len(time), -1, dtype=np.int64)
-    ahead[: len(time) - horizon] = time[horizon:] if horizon < len(time) else 0
     # Where bars are missing in between, the return spans a longer time.
-    y[ahead - time != horizon * market.step_ms] = np.nan
+    y[:-horizon][time[horizon:] - time[:-horizon] != horizon * market.step_ms] = np.nan
     return y
 
 
@@ -250,11 +251,6 @@ def _with_target(index: NDArray[np.int64], y: Tensor) -> NDArray[np.int64]:
     if not len(kept):
         raise TooFewBars(len(index) + 1, len(index), "see one full horizon ahead")
     return kept
-
-
-def _untrained_calibration() -> Calibration:
-    zero = np.zeros(1)
-    return Calibration(zero, {"forward": zero, "state": zero}, 1)
 
 
 def _calibrate(model: ScoreModel, x: Array) -> Calibration:

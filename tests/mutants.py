@@ -30,7 +30,10 @@ PARTS = ("scorenet", "feeds", "strategies", "runs", "tests", "examples", "docs",
 
 MODULES = {
     "scorenet/features/builtin.py": ("tests/scorenet/features/test_extended.py", "tests/scorenet/features"),
-    "scorenet/learning.py": ("tests/scorenet/test_learning_rows.py",),
+    "scorenet/learning.py": (
+        "tests/scorenet/test_learning_rows.py",
+        "tests/scorenet/test_learning_parts.py",
+    ),
     "scorenet/conformal/calibration.py": (
         "tests/scorenet/conformal/test_calibration_by_hand.py",
         "tests/scorenet/conformal/test_calibration.py",

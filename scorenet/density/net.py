@@ -15,7 +15,7 @@ from ..score.score_module import ScoreModule
 from ..score.training import Recipe, TrainingLog, fit, seeded
 from .heat import heat_log_density
 
-__all__ = ["DensityNet", "fit_density_net"]
+__all__ = ["DensityNet", "fit_density_net", "slope_error"]
 
 
 class DensityNet(nn.Module):
@@ -80,7 +80,7 @@ def fit_density_net(
     def loss() -> Tensor:
         pick = kept[torch.randint(len(kept), (config.batch_size,), generator=generator)]
         value = _relative_error(net, rows[pick], labels[pick])
-        return value + config.slope_weight * _slope_error(net, denoiser, rows[pick], config.sigma, generator)
+        return value + config.slope_weight * slope_error(net, denoiser, rows[pick], config.sigma, generator)
 
     def validate(module: nn.Module) -> float:
         with torch.no_grad():
@@ -104,10 +104,14 @@ def _relative_error(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return torch.nn.functional.huber_loss(net(x) / tolerance, target / tolerance, delta=2.0)
 
 
-def _slope_error(
+def slope_error(
     net: DensityNet, denoiser: ScoreModule, x: Tensor, sigma: float, generator: torch.Generator
 ) -> Tensor:
-    """Return the squared error of the net's gradient against the score near x; needs no log-density labels."""
+    """Return the squared error of the net's gradient against the score at noised rows x [N, d]; needs no labels.
+
+    Each row's error is divided by one plus the mean square of its score, so that far rows, where it is steep, do not
+    outweigh the others.
+    """
     near = (x + sigma * torch.randn(x.shape, generator=generator)).requires_grad_()
     (slope,) = torch.autograd.grad(net(near).sum(), near, create_graph=True)
     with torch.no_grad():

@@ -25,7 +25,7 @@ from ..score.noise import geometric_sigmas
 from ..score.training import Recipe, TrainingLog, fit, seeded
 from .net import ForwardNet, Parts, mixture_score
 
-__all__ = ["fit_forward_net"]
+__all__ = ["block_pools", "fit_forward_net", "pair_loss", "shrinkage_factor"]
 
 _NOISE = NoiseConfig(sigma_min=0.05, sigma_max=10.0, log_mean=0.0, log_std=1.2)
 _UNTRAINED = 1e9  # never select a zero shift: the shrinkage factor sets its size, training only its direction
@@ -61,7 +61,7 @@ def fit_forward_net(
     task.fit_scale(progress)
     log = task.fit_shift(progress)
     with torch.no_grad():
-        net.belief.fill_(_shrinkage_factor(net, held_x, held_y, overlap or config.horizon))
+        net.belief.fill_(shrinkage_factor(net, held_x, held_y, overlap or config.horizon))
     return net, log
 
 
@@ -81,7 +81,7 @@ class _Task:
         self.net, self.x, self.y, self.config, self.generator = net, x, y, config, generator
         kept = torch.linspace(0, len(held_y) - 1, min(len(held_y), _HELD_ROWS)).long()
         self.held_x, self.held_y = held_x[kept], held_y[kept]
-        self.pools = _block_pools(len(x), config, generator)
+        self.pools = block_pools(len(x), config, generator)
         self.levels = geometric_sigmas(_NOISE.sigma_min, _NOISE.sigma_max, 12).float()
         frozen = torch.Generator().manual_seed(0)
         self.frozen = torch.randn(len(self.levels), len(kept), generator=frozen)
@@ -97,7 +97,7 @@ class _Task:
             cells = (torch.arange(shape[1]) + torch.rand(shape, generator=self.generator)) / shape[1]
             sigma = (low + (high - low) * cells).exp()
             parts = net.shape(net.log_scale(x).exp(), torch.zeros(()))
-            return _pair_loss(parts, y, sigma, torch.randn(shape, generator=self.generator)).mean()
+            return pair_loss(parts, y, sigma, torch.randn(shape, generator=self.generator)).mean()
 
         def validate(module: ForwardNet) -> float:
             with torch.no_grad():
@@ -123,7 +123,7 @@ class _Task:
             level = (_NOISE.log_mean + _NOISE.log_std * torch.randn(shape, generator=generator)).exp()
             sigma = level.clamp(_NOISE.sigma_min, _NOISE.sigma_max)
             noise = torch.randn(shape, generator=generator)
-            return ((1.0 + sigma**2) * _pair_loss(net(x, blurred), y, sigma, noise)).mean()
+            return ((1.0 + sigma**2) * pair_loss(net(x, blurred), y, sigma, noise)).mean()
 
         def validate(module: ForwardNet) -> float:
             with torch.no_grad():
@@ -165,13 +165,13 @@ class _Task:
         total = 0.0
         with torch.no_grad():
             for level, noise in zip(self.levels, self.frozen, strict=True):
-                value = _pair_loss(parts, self.held_y, level.expand_as(self.held_y), noise).mean()
+                value = pair_loss(parts, self.held_y, level.expand_as(self.held_y), noise).mean()
                 total += weight(float(level)) * float(value)
         return total / len(self.levels)
 
 
-def _shrinkage_factor(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> float:
-    """Return the factor by which to multiply the shift: its regression slope on held-out rows, shrunk towards 0.
+def shrinkage_factor(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> float:
+    """Return the factor in [0.05, 1] of the shift: its regression slope on rows x [N, F], y [N], shrunk towards 0.
 
     The prior of the slope is N(0, 1). Neighbouring returns share bars, so the standard error is computed from sums
     over blocks that are longer than the overlap.
@@ -190,7 +190,7 @@ def _shrinkage_factor(net: ForwardNet, x: Tensor, y: Tensor, overlap: int) -> fl
     return min(max(slope / (1.0 + variance), _LEAST_SHRINKAGE), 1.0)
 
 
-def _block_pools(rows: int, config: ForwardConfig, generator: torch.Generator) -> Tensor:
+def block_pools(rows: int, config: ForwardConfig, generator: torch.Generator) -> Tensor:
     """Return [M, n] row indices: each member trains on its own random subset of contiguous blocks.
 
     Slow features and overlapping returns make neighbouring rows near copies, so resampling is by blocks. Members
@@ -206,8 +206,11 @@ def _block_pools(rows: int, config: ForwardConfig, generator: torch.Generator) -
     return (starts[chosen][..., None] + torch.arange(block)).flatten(1)
 
 
-def _pair_loss(parts: Parts, y: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Return |sigma score + noise|^2 of clean y at noise level sigma, averaged over an antithetic pair, per row."""
+def pair_loss(parts: Parts, y: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Return |sigma score + noise|^2 [M, N] of clean y at noise level sigma, averaged over noise and its opposite.
+
+    y, sigma and noise are [N] or [M, N]. The score of the mixtures [M, N, K] is taken at y + sigma noise.
+    """
     level, total = sigma[..., None], torch.zeros(())
     for sign in (1.0, -1.0):
         noisy = y + sign * sigma * noise

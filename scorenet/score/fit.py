@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,8 +29,7 @@ def build_denoiser(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixt
     Raises:
         ConfigError: for an unknown network or objective, or two that do not go together.
     """
-    members = [_build_member(dim, config, noise, base) for _ in range(config.members)]
-    return members[0] if len(members) == 1 else Ensemble(members)
+    return _joined([_build_member(dim, config, noise, base) for _ in range(config.members)])
 
 
 def fit_base(
@@ -78,8 +78,12 @@ def fit_denoiser(
         _fit_member(x, held_out, config, noise, base, seed + _MEMBER_SEEDS * k, device, share, progress)
         for k in range(config.members)
     ]
-    members = [member for member, _ in trained]
-    return (members[0] if len(members) == 1 else Ensemble(members)), trained[0][1]
+    return _joined([member for member, _ in trained]), trained[0][1]
+
+
+def _joined(members: Sequence[ScoreModule]) -> ScoreModule:
+    first, *others = members
+    return Ensemble(members) if others else first
 
 
 def _build_member(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixture | None) -> ScoreModule:
@@ -132,4 +136,4 @@ def _fit_member(
 @torch.no_grad()
 def _stands_on_its_base(bare: ScoreModule, rows: Tensor) -> bool:
     """Say whether an untrained network adds nothing to its base; one of your own may."""
-    return not bool(bare.correction(rows[:64], 1.0).any())
+    return not bool(bare.correction(rows, 1.0).any())

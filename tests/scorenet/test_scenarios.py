@@ -7,7 +7,16 @@ import pytest
 
 from feeds import simulate, to_arrays
 from runs.markets import as_market
-from scorenet import ConfigError, FeatureMismatch, ScenarioPaths, feature_set, learn, scenario_paths
+from scorenet import (
+    ConfigError,
+    FeatureMismatch,
+    ScenarioPaths,
+    ScoreModel,
+    feature_set,
+    learn,
+    scenario_paths,
+)
+from scorenet.forward.distribution import ForwardReturn
 from scorenet.scenarios import _Past
 from tests.conftest import TINY
 
@@ -79,6 +88,36 @@ def test_the_first_step_is_the_forward_law(walk, state, paths):
     assert first.mean() == pytest.approx(law.mean[0], abs=4 * law.std[0] / math.sqrt(3_000))
     for q in (0.05, 0.5, 0.95):
         assert np.mean(first <= law.quantile(q)[0]) == pytest.approx(q, abs=0.02)
+
+
+@pytest.mark.parametrize("horizon", [5, 10])
+def test_a_step_moves_by_the_volatility_of_a_bar_and_the_root_of_the_horizon(
+    walk, state, monkeypatch, horizon
+):
+    def certain(model, x, length):
+        one = np.ones((len(x), 1))
+        return ForwardReturn(one, 2.0 * one, 1e-9 * one, 4.0, np.zeros((1, len(x))))
+
+    monkeypatch.setattr(ScoreModel, "forward", certain)  # y is 2, without a doubt
+    found = scenario_paths(walk, state, 3, 1, horizon=horizon)
+    volatility = state[walk.features.names.index("volatility")]
+    np.testing.assert_allclose(found.log_return[:, 1], 2 * volatility * math.sqrt(horizon), rtol=1e-6)
+    # A move that was certain adds nothing to the squares of a window of twenty bars.
+    np.testing.assert_allclose(found.volatility[:, 1], volatility * math.sqrt((20 - horizon) / 20), rtol=1e-6)
+    assert found.bars.tolist() == [0, horizon]
+
+
+@pytest.mark.parametrize("name", ["chapter", "extended"])
+def test_before_the_first_step_the_windows_say_what_the_state_says(name):
+    features = feature_set(name, ())
+    x = features.compute(to_arrays(simulate("regimes", seed=4, bars=1_000)))[-3:]
+    for horizon in (1, 24):
+        known = _Past(features, x, horizon).known()
+        assert "volatility" in known
+        for feature, values in known.items():
+            np.testing.assert_allclose(
+                values, x[:, features.names.index(feature)], rtol=1e-9, err_msg=feature
+            )
 
 
 def test_a_random_walk_stays_one(paths):

@@ -102,13 +102,18 @@ def test_kinds_follow_the_range_of_the_feature():
     assert (features.lookback, features.volatility_window) == (720, 168)
 
 
-def test_the_chapter_looks_at_twenty_bars_and_no_further():
-    close = np.full(60, 100.0)
-    table = dict.fromkeys(("open", "high", "low", "close"), close) | {"volume": np.ones(60)}
-    features = feature_set("chapter", ())
-    assert (features.lookback, features.volatility_window) == (20, 20)
-    for back, position in ((19, 1 / 3), (20, 1 / 2)):
-        high, low = np.full(60, 101.0), np.full(60, 99.0)
+@pytest.mark.parametrize(("name", "bars"), [("chapter", 20), ("extended", 168)])
+def test_the_position_of_the_price_is_that_in_its_window_and_no_further(name, bars):
+    close = np.full(BARS, 100.0)
+    table = dict.fromkeys(("open", "high", "low", "close"), close) | {"volume": np.ones(BARS)}
+    features = feature_set(name, ())
+    for back, position in ((bars - 1, 1 / 3), (bars, 1 / 2)):
+        high, low = np.full(BARS, 101.0), np.full(BARS, 99.0)
         high[-1 - back] = 102.0
         row = features.compute(table | {"high": high, "low": low})[-1]
         assert row[features.names.index("price_position")] == pytest.approx(position)
+
+
+def test_the_chapter_looks_back_twenty_bars():
+    features = feature_set("chapter", ())
+    assert (features.lookback, features.volatility_window) == (20, 20)
