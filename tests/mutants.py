@@ -37,7 +37,10 @@ MODULES = {
     ),
     "scorenet/forward/training.py": ("tests/scorenet/forward/test_training.py",),
     "scorenet/score/fit.py": ("tests/scorenet/score/test_base_alone.py",),
-    "strategies/decision/decide.py": ("tests/strategies/test_position.py", "tests/strategies/test_decision.py"),
+    "strategies/decision/decide.py": (
+        "tests/strategies/test_position.py",
+        "tests/strategies/test_decision.py",
+    ),
     "strategies/account/broker.py": (
         "tests/strategies/account/test_broker.py",
         "tests/strategies/account/test_broker_by_hand.py",

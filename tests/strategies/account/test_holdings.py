@@ -47,9 +47,7 @@ def test_a_holding_starts_at_the_close_it_was_decided_on_and_moves_to_the_next_o
     assert marks == [(105.0, 105.0), (105.0, 107.0)]
 
 
-@pytest.mark.parametrize(
-    ("size", "worst"), [(2.0, 99.0), (0.5, 99.0), (-0.5, 120.0), (-2.0, 120.0)], ids=str
-)
+@pytest.mark.parametrize(("size", "worst"), [(2.0, 99.0), (0.5, 99.0), (-0.5, 120.0), (-2.0, 120.0)], ids=str)
 def test_the_worst_price_of_a_bar_is_its_low_for_a_long_and_its_high_for_a_short(size, worst):
     found = []
 
