@@ -43,7 +43,7 @@ MODULES = {
     ),
     "strategies/account/broker.py": (
         "tests/strategies/account/test_broker.py",
-        "tests/strategies/account/test_broker_by_hand.py",
+        "tests/strategies/account/test_broker_books.py",
         "tests/strategies/account/test_broker_liquidation.py",
         "tests/strategies/account/test_broker_base.py",
         "tests/strategies/account/test_accounting_modes.py",
