@@ -1,5 +1,7 @@
 """What a fill writes into the books, what a refusal leaves alone, and what an account is worth, by hand."""
 
+from datetime import timedelta
+
 import backtrader as bt
 import pytest
 
@@ -112,6 +114,30 @@ def test_the_exits_of_an_entry_without_margin_are_rejected_and_hold_nobody_up():
     strategy = cerebro.run()[0]
     assert ends == [(2, "Margin"), (2, "Rejected"), (2, "Rejected"), (2, "Completed")]
     assert strategy.position.size == 10.0
+
+
+def test_the_exits_of_an_entry_that_expires_are_canceled_with_it():
+    ends = []
+
+    class Bracket(bt.Strategy):
+        def next(self):
+            if len(self) == 1:
+                self.buy_bracket(
+                    size=10, price=90.0, stopprice=80.0, limitprice=110.0, valid=timedelta(hours=1)
+                )
+
+        def notify_order(self, order):
+            if not order.alive():
+                ends.append((order.getstatusname(), order.created.size))
+
+    cerebro = bt.Cerebro(stdstats=False)
+    # The bars after its end would fill the exits: first the limit, then the stop.
+    cerebro.adddata(bars([100, 100, 100, (100, 120, 100, 100), (100, 100, 70, 100), 100]))
+    cerebro.setbroker(free_broker())
+    cerebro.addstrategy(Bracket)
+    strategy = cerebro.run()[0]
+    assert ends == [("Expired", 10.0), ("Canceled", -10.0), ("Canceled", -10.0)]
+    assert strategy.position.size == 0.0
 
 
 def test_what_was_accepted_before_counts_at_the_close_it_was_decided_on():
