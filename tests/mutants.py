@@ -40,9 +40,23 @@ MODULES = {
     ),
     "scorenet/forward/training.py": ("tests/scorenet/forward/test_training.py",),
     "scorenet/score/fit.py": ("tests/scorenet/score/test_base_alone.py",),
-    "strategies/decision/decide.py": ("tests/strategies/test_decision.py",),
-    "strategies/account/broker.py": ("tests/strategies/account",),
-    "strategies/account/holdings.py": ("tests/strategies/account",),
+    "strategies/decision/decide.py": (
+        "tests/strategies/test_position.py",
+        "tests/strategies/test_decision.py",
+    ),
+    "strategies/account/broker.py": (
+        "tests/strategies/account/test_broker.py",
+        "tests/strategies/account/test_broker_books.py",
+        "tests/strategies/account/test_broker_liquidation.py",
+        "tests/strategies/account/test_broker_base.py",
+        "tests/strategies/account/test_accounting_modes.py",
+    ),
+    "strategies/account/holdings.py": (
+        "tests/strategies/account/test_holdings.py",
+        "tests/strategies/account/test_broker.py",
+        "tests/strategies/account/test_broker_liquidation.py",
+        "tests/strategies/account/test_accounting_modes.py",
+    ),
     "runs/statistics.py": ("tests/runs/test_statistics.py",),
     "feeds/download/pager.py": (
         "tests/feeds/download/test_pager.py",

@@ -195,8 +195,8 @@ class PerpetualBroker(PricedFills):
         fee = holding.commission.fee(size, price, maker=had_to_wait(order))
         short_of_margin = not (only_reduces(held, size) or self._can_margin(holding, size, price, fee))
         if short_of_margin:
-            fee *= abs(held / size) if held * size < 0.0 else 0.0
-            size = -held if held * size < 0.0 else 0.0
+            closing = -held if held * size < 0.0 else 0.0
+            size, fee = closing, fee * abs(closing / size)
         if size:
             self._book(order, holding, size, price, fee)
             self.notify(order)
@@ -272,7 +272,7 @@ class PerpetualBroker(PricedFills):
 
     # Values -------------------------------------------------------------------------------------------------
 
-    def _get_value(self, datas: Any = None, lever: bool = False) -> float:
+    def _get_value(self, datas: Any = None) -> float:
         while self._cash_addition:
             self.cash += self._cash_addition.popleft()
         if datas:

@@ -430,6 +430,11 @@ def test_agreement_is_the_share_of_the_window_with_the_present_sign():
     assert agreement([-0.5, 0.2], 1) == 1.0
 
 
+def test_a_window_of_one_signal_or_none_has_nothing_to_disagree_with():
+    assert agreement([0.5, 0.0], 1) == 1.0, "a signal of nothing has no sign, and stands alone"
+    assert agreement([0.5, -0.2], 0) == 1.0, "the check is switched off"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
