@@ -191,3 +191,19 @@ def test_the_worth_of_positions_is_signed_and_apart_from_cash():
     assert broker.getvalue(strategy.datas) == 3_300.0 - 800.0
     assert broker.getvalue([strategy.datas[1]]) == -800.0
     assert broker.get_leverage() == pytest.approx(4_100 / 10_500)
+
+
+@pytest.mark.parametrize(
+    ("size", "bar", "price", "sides"),
+    [
+        # Equity of 1000 carries half a coin at 20 000: p / 2 - 9000 = 0.005 p / 2, and 11 000 - p / 2 for a short.
+        (0.5, (20_000, 20_000, 17_000, 20_000), 18_000 / 0.995, ["buy", "sell"]),
+        (-0.5, (20_000, 23_000, 20_000, 20_000), 22_000 / 1.005, ["sell", "buy"]),
+    ],
+)
+def test_a_liquidation_of_half_a_coin_trades_the_other_side(size, bar, price, sides):
+    strategy = run(bars([20_000, 20_000, bar, 20_000]), {0: [trade(size)]}, cash=1_000.0)
+    orders = strategy.analyzers.orders.get_analysis()
+    assert orders["side"] == sides
+    assert orders["size"].tolist() == [size, -size]
+    assert orders["price"][1] == pytest.approx(price)
