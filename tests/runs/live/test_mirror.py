@@ -192,7 +192,7 @@ def go(
         rules = {SYMBOL: public.instrument("BTCUSDT")}
     with OrderClient(access, limiter=RateLimiter(None), retry=retry, patience=patience) as client:
 
-        def shadow(journal, kill, status):
+        def real_orders(journal, kill, status):
             return Mirror(
                 client, rules, MirrorOptions(caps=caps, adopt=adopt, max_loss=loss), journal, kill, status
             )
@@ -207,7 +207,7 @@ def go(
             strategy_defaults() | PARAMS,
             market,
             status,
-            shadow=shadow,
+            real_orders=real_orders,
         )
 
 
