@@ -80,7 +80,7 @@ class Journal:
         return self._count
 
     def records(self, *kinds: str) -> Iterator[dict[str, Any]]:
-        """Yield the records of the given kinds (default: all) that the file held when it was opened."""
+        """Yield the records of the given kinds (default: all) that the file holds when the iteration starts."""
         end = self._size
         for place, _, record in _scan(self.path):
             if place > end:

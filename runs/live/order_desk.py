@@ -85,7 +85,7 @@ class OrderDesk:
         """Send one order, once; return whether it was filled completely.
 
         Raises:
-            ExchangeError: the order was not sent; the journal records it as refused.
+            ExchangeError: the exchange did not take the order; the journal records it as refused.
         """
         part = self._parts.get((symbol, self.close), 0)
         self._parts[symbol, self.close] = part + 1

@@ -510,7 +510,7 @@ def test_an_interrupted_training_leaves_nothing(work):
     process = shell(MARK_TRAINING, *train("--bars", BARS, *long), cwd=work)
     code, out, err = interrupt(process, work / "begun")
     assert (code, out) == (130, "")
-    assert err == "scorenet: interrupted; what was finished is kept, nothing half-written is left\n"
+    assert err == "scorenet: interrupted; finished files are kept, partial files are removed\n"
     assert tree(work) == ["begun", "brief.toml"]
 
 
@@ -521,6 +521,6 @@ def test_an_interrupted_backtest_leaves_the_earlier_run_and_nothing_else(model, 
     process = shell(MARK_TRADING, *trade("--bars", "simulated:planted?bars=100000", out="run"), cwd=work)
     code, out, err = interrupt(process, work / "begun")
     assert (code, out) == (130, "")
-    assert err == "scorenet: interrupted; what was finished is kept, nothing half-written is left\n"
+    assert err == "scorenet: interrupted; finished files are kept, partial files are removed\n"
     assert tree(work) == sorted([*names, "begun"])
     assert {path.name: path.read_bytes() for path in (work / "run").iterdir()} == before
