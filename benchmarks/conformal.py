@@ -22,7 +22,7 @@ from _bybit import add_data_option, load_markets, milliseconds
 from _timing import heading
 
 from scorenet import Market, ModelConfig, ScoreModel, learn
-from scorenet.conformal.adaptive import adaptive_gate
+from scorenet.conformal.adaptive import adaptive_threshold
 from scorenet.conformal.calibration import Calibration
 from scorenet.conformal.dependence import rejected_share
 from scorenet.conformal.drift import first_alarm, population_stability
@@ -42,7 +42,7 @@ def exchangeable(draws: int, fresh: int) -> None:
         calibration = Calibration.fit(table, {"forward": table, "state": table})
         for level in LEVELS:
             split = float((calibration.density_rank(rows) < level).mean())
-            adaptive = float(1 - adaptive_gate(rows, calibration, level=level).in_distribution.mean())
+            adaptive = float(1 - adaptive_threshold(rows, calibration, level=level).in_distribution.mean())
             rates.setdefault(("split", level), []).append(split)
             rates.setdefault(("adaptive", level), []).append(adaptive)
     print(f"exchangeable rows, {draws} distributions: false-reject rate (target: within 1 point)")
@@ -87,8 +87,8 @@ def year(model: ScoreModel, market: Market) -> None:
     rank = model.calibration.density_rank(density)
     for level in LEVELS:
         plain = rejected_share(rank, level, model.lookback)
-        adaptive = adaptive_gate(density, model.calibration, level=level)
-        rolling = adaptive_gate(density, model.calibration, level=level, window=4 * model.lookback)
+        adaptive = adaptive_threshold(density, model.calibration, level=level)
+        rolling = adaptive_threshold(density, model.calibration, level=level, window=4 * model.lookback)
         share, moving = (float(1 - gate.in_distribution.mean()) for gate in (adaptive, rolling))
         print(
             f"  {market.symbol:<16}{level:>4.0%}  split {plain.share:6.2%} ± {plain.standard_error:5.2%}   "

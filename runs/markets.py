@@ -58,7 +58,8 @@ def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: i
     timeframes = {frame.attrs["timeframe"] for frame in frames}
     if len(timeframes) > 1:
         raise BadSource(
-            f"expected bars of one size, found {', '.join(sorted(timeframes))}; resample them, or run each size separately"
+            f"expected bars of one size, found {', '.join(sorted(timeframes))}; "
+            "resample them, or run each size separately"
         )
     for frame, source in zip(frames, sources, strict=True):
         if not len(frame):

@@ -35,7 +35,7 @@ from .score.divergence import denoiser_field
 from .score.mixture import Mixture
 from .score.score_module import ScoreModule
 from .score.signal_score import SignalScore
-from .score.training import calm_worker, threads
+from .score.training import limit_worker_threads, threads
 from .signals import SIGNALS, signal_scores
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
@@ -276,5 +276,5 @@ def _assemble(parts: ModelParts) -> ScoreModel:
 
 
 def _unpack(meta: bytes, weights: bytes) -> ScoreModel:
-    calm_worker()
+    limit_worker_threads()
     return _assemble(parse_model(meta, weights))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..conformal.adaptive import adaptive_gate
+from ..conformal.adaptive import adaptive_threshold
 from ..conformal.calibration import coverage_error, ks_uniform
 from ..conformal.dependence import rejected_share
 from ..conformal.drift import first_alarm, population_stability
@@ -113,7 +113,7 @@ def gate_report(model: ScoreModel, log_density: Array, *, block: int) -> list[di
     rows = []
     for level in LEVELS:
         plain = rejected_share(rank, level, block)
-        adaptive = adaptive_gate(log_density, model.calibration, level=level)
+        adaptive = adaptive_threshold(log_density, model.calibration, level=level)
         rows.append(
             {
                 "level": level,
