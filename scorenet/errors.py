@@ -21,11 +21,11 @@ __all__ = [
 
 
 class ScorenetError(Exception):
-    """Base of all errors raised by scorenet."""
+    """Base class of all errors raised by scorenet."""
 
 
 class FeatureMismatch(ScorenetError, ValueError):
-    """Report that the columns given are not those the model was trained on."""
+    """Report columns that differ from those the model was trained on."""
 
 
 class TooFewBars(ScorenetError, ValueError):
@@ -41,7 +41,7 @@ class Diverged(ScorenetError, ArithmeticError):
 
 
 class ConfigError(ScorenetError, ValueError):
-    """Report a setting that does not exist or cannot be."""
+    """Report an unknown setting or an impossible value."""
 
 
 class CheckpointError(ScorenetError):

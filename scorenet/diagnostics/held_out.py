@@ -182,7 +182,7 @@ def _forward_metrics(coming: ForwardReturn, y: Array) -> dict[str, float]:
 
 
 def _sample_crps(y: Array) -> float:
-    """Return the CRPS of the held-out returns' own distribution: the best that a forecast without features can do."""
+    """Return the CRPS of the empirical distribution of the held-out returns: the best forecast without features."""
     ordered, n = np.sort(y), len(y)
     weights = 2 * np.arange(1, n + 1) - n - 1
     return float((weights * ordered).sum() / n**2)
