@@ -151,9 +151,7 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
 
 
 def _at_times(held: Result, times: pd.Series) -> Result:
-    """Read the benchmark at these times: in a live run, bars of the same close may have arrived one after the
-    other.
-    """
+    """Read the benchmark at these times; a live run may have received the bars of one close one after the other."""
     if len(held.equity) == len(times) and (held.equity["time"] == times).all():
         return held
     equity = held.equity.set_index("time").reindex(pd.Index(times), method="ffill").bfill()
@@ -198,9 +196,7 @@ def check_signal(model: ScoreModel, signal: str) -> None:
 
 
 def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str | None) -> int:
-    """Return the close (UTC ms) of the first bar with a decision: the first in the range with enough bars before
-    it.
-    """
+    """Return the close (UTC ms) of the first decided bar: the first in the range with enough bars before it."""
     from feeds.bars.times import parse_time
 
     step = to_ms(frames[0].attrs["timeframe"])

@@ -29,8 +29,7 @@ class Signal(Protocol):
     """A function that maps each state to a number; its sign is the direction of the trade."""
 
     def __call__(self, model: ScoreModel, x: Array, z: Tensor, /) -> tuple[Array, Array]:
-        """Return the score [N] and its standard deviation [N] of raw states x [N, F] and scaled states z [N, F],
-        row by row.
+        """Return the score [N] and its standard deviation [N] of raw states x [N, F], scaled z [N, F], row by row.
 
         The confidence is the rank of |score| among the values of the calibration span, so the score may have any
         unit.
@@ -86,7 +85,5 @@ def forward(model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
 
 @register_signal("state")
 def state(model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
-    """Return the score of the last return, and its standard deviation over noise levels or ensemble members, both
-    [N].
-    """
+    """Return the score of the last return and its spread over noise levels or ensemble members, both [N]."""
     return model.return_score(z)

@@ -1,6 +1,4 @@
-"""The `scorenet` command: parse options, call one function, print its result. Heavy imports are inside the
-commands.
-"""
+"""The `scorenet` command: parse options, call a function, print its result. Commands do the heavy imports."""
 
 from __future__ import annotations
 

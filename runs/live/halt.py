@@ -80,9 +80,7 @@ class KillSwitch:
         self.reason = self.reason or reason
 
     def poll(self, equity: float | None = None) -> bool:
-        """Check for a reason to halt, given the equity. Return True once: at the first poll after the switch turned
-        on.
-        """
+        """Check for a reason to halt, given the equity; return True at the first poll after the switch turned on."""
         if self._signalled:
             self.trip("SIGUSR1")
         elif self._file.exists():

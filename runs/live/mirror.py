@@ -1,6 +1,4 @@
-"""Real orders that follow the paper account, within caps, one at a time; the journal records each before it is
-sent.
-"""
+"""Real orders that follow the paper account, within caps; the journal records each before it is sent."""
 
 from __future__ import annotations
 
@@ -229,9 +227,7 @@ class Mirror:
         self._status.say(f"real positions are left as they are: {_listed(self._desk.expected)}")
 
     def _flatten(self, symbol: str) -> bool:
-        """Close the position of a symbol. Return False if an order's outcome is unknown, so that the halt is
-        retried.
-        """
+        """Close the position of a symbol; return False if an order's outcome is unknown, to retry the halt."""
         settled = True
         try:
             self._desk.settle(symbol)

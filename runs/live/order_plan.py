@@ -79,7 +79,5 @@ def plan_order(
 
 
 def link_id(run: str, close: int, symbol: str, part: int) -> str:
-    """Return the client order id, a function of the run, the bar's close (UTC ms), the symbol and the order's
-    number.
-    """
+    """Return the client order id: a function of run, bar close (UTC ms), symbol and number of the order at the bar."""
     return f"{PREFIX}{run}-{close // 1000:x}-{zlib.crc32(symbol.encode()):08x}-{part}"

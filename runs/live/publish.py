@@ -38,9 +38,7 @@ def publish(
     command: str | Sequence[str],
     exchange: str,
 ) -> dict[str, Any] | None:
-    """Write the tables and the report of a finished strategy, return metrics.json's content; None if no bar was
-    traded.
-    """
+    """Write tables and report of a finished strategy, return metrics.json's content; None if no bar was traded."""
     start, settings = int(header["trade_from"]), header["settings"]
     result = collect(strategy, start)
     if not len(result.equity):

@@ -1,6 +1,4 @@
-"""Record every bar of a live run in the journal; on a restart, check that the replayed bars give the same
-decisions.
-"""
+"""Record every bar of a live run in the journal; after a restart, check that a replay gives the same decisions."""
 
 from __future__ import annotations
 

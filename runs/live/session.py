@@ -77,9 +77,7 @@ class RealOrders(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
-    """Options of a session: symbols, timeframe (None: the model's), start of the warm-up, folder, stops, command
-    line.
-    """
+    """Options of a session: symbols, timeframe (None: the model's), warm-up start, folder, stops, command line."""
 
     symbols: tuple[str, ...]
     out: str
@@ -93,8 +91,8 @@ class LiveRequest:
 
 @dataclass(frozen=True)
 class LiveOutcome:
-    """The end of a live run: metrics.json's content (None before the first live bar), new bars, the signal that
-    stopped it.
+    """End of a live run: metrics.json's content (None before a live bar), number of new bars, signal that stopped
+    it.
     """
 
     metrics: dict[str, Any] | None

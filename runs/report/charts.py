@@ -49,8 +49,8 @@ BARE = Frame(524, 230, 14)
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: name, times [N] in UTC ms (or positions on an axis with its own ticks), values [N], CSS class;
-    with `step`, each value holds until the next one.
+    """One curve: name, times [N] in UTC ms (or positions on another axis), values [N], CSS class; `step` holds
+    values.
     """
 
     name: str

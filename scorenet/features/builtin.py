@@ -28,8 +28,7 @@ def _ratio(above: Array, below: Array, degenerate: float) -> Array:
 
 
 def _season(window: Window) -> Array:
-    """Volatility of the 24 bars after this hour of the week, over the last four weeks of hourly bars; 1 is their
-    average.
+    """Relative volatility of the 24 bars after this hour of the week, in the last four weeks of hourly bars.
 
     Crypto trades all week, but less at weekends: the same weekday of past weeks is the best predictor of the next
     day.

@@ -69,9 +69,7 @@ class Denoiser(ScoreModule):
         return start + level**2 * self._correct(x, level, score)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return grad_x log p_sigma(x), [N, d]: (D(x, sigma) - x) / sigma^2, computed without cancellation at small
-        sigma.
-        """
+        """Return grad_x log p_sigma(x), [N, d]: (D(x, sigma) - x) / sigma^2 without cancellation at small sigma."""
         level = sigma_column(sigma, x)
         start = self.base_score(x, level)
         return start + self._correct(x, level, start)

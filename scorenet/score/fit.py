@@ -63,8 +63,7 @@ def fit_denoiser(
     max_seconds: float | None = None,
     progress: bool = True,
 ) -> tuple[ScoreModule, TrainingLog]:
-    """Train the correction of `base` on scaled rows x [N, d]; `held_out` [M, d] selects. Float32, returned on the
-    CPU.
+    """Train the correction of `base` on scaled rows x [N, d]; `held_out` [M, d] selects. Float32, on the CPU.
 
     If the gain over the base alone is within one standard error, the untrained network is returned (`best_step` 0).
     The noise is drawn on the CPU for every device, so results on a GPU differ by rounding only. Each member of an

@@ -1,5 +1,4 @@
-"""Closed-form scores and log-densities of Gaussian mixtures at any noise level: test oracle, baseline, and base of
-networks.
+"""Closed-form scores and log-densities of Gaussian mixtures at any noise level: test oracle, baseline, base model.
 
 Noise of size sigma adds sigma^2 to every eigenvalue of every covariance and changes no eigenvector. So each
 covariance is decomposed once. After that, density, score, denoiser and divergence are diagonal at every sigma.
@@ -30,9 +29,7 @@ class Spectrum(NamedTuple):
 
 
 class _ComponentTerms(NamedTuple):
-    """Terms of rows by component: offsets from the mean [N, K, d] along its axes, precisions, log w_k N_k(x) [N,
-    K].
-    """
+    """Rows by component: offsets from the mean along its axes and precisions, log w_k N_k(x) [N, K]."""
 
     offset: Tensor
     precision: Tensor

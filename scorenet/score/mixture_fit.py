@@ -34,8 +34,7 @@ def fit_mixture(
     seed: int = 0,
     seconds: float | None = None,
 ) -> Mixture:
-    """Return the mixture of scaled rows x [N, d] with the highest likelihood of `held_out` [M, d] at noise level
-    sigma.
+    """Return the mixture of scaled rows x [N, d] with the highest likelihood of `held_out` [M, d] at level sigma.
 
     sigma is the smallest noise level at which the mixture is used. The search uses at most 10,000 rows and the
     final fit at most 200,000, which bounds time and memory. The same rows and seed give the same mixture, float64,

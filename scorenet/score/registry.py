@@ -78,8 +78,7 @@ def register_objective(name: str, *, needs_log_density: bool = False) -> Callabl
 
 
 def register_network(name: str) -> Callable[[_Network], _Network]:
-    """Return a decorator that registers a factory (dim, state, noise, base) -> ScoreModule for `state.network =
-    name`.
+    """Return a decorator that registers a factory (dim, state, noise, base) -> ScoreModule as `state.network`.
 
     Raises:
         ValueError: the name is taken or is not an identifier.

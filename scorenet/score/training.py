@@ -107,8 +107,7 @@ def fit(
     name: str,
     progress: bool = True,
 ) -> TrainingLog:
-    """Minimise `loss()` over the parameters of `module`, then load the averaged weights with the best validation
-    loss.
+    """Minimise `loss()` over the parameters of `module`, then load the averaged weights that validated best.
 
     `validate` must be deterministic (frozen noise); lower is better. The untrained net is a candidate too, so a net
     that learns nothing stays as it was.

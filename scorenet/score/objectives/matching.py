@@ -37,9 +37,7 @@ def sliced(model: NoisyScore, batch: NoisyBatch) -> Tensor:
 
 
 def sliced_vr(model: NoisyScore, batch: NoisyBatch) -> Tensor:
-    """Return the weighted mean of v'(grad s)v + 1/2 |s|^2 (SSM-VR): the exact square has less variance than
-    (v's)^2.
-    """
+    """Return the weighted mean of v'(grad s)v + 1/2 |s|^2 (SSM-VR), with less variance than `sliced`."""
     return _weighted(_slices(model, batch, reduced=True), batch)
 
 
@@ -71,8 +69,6 @@ def _slices(model: NoisyScore, batch: NoisyBatch, *, reduced: bool) -> Tensor:
 
 
 def _weighted(terms: Tensor, batch: NoisyBatch) -> Tensor:
-    """Return the mean of the terms [N] with weights by level, so that score errors have the same weight as in
-    `dsm`.
-    """
+    """Return the mean of the terms [N], weighted by level so that score errors count as in `dsm`."""
     squared = batch.sigma[:, 0].square()
     return (2.0 * squared * (1.0 + squared) * terms).mean() / batch.x.shape[1]

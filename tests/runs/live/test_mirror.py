@@ -330,7 +330,7 @@ def test_a_position_that_the_journal_does_not_know_is_refused_or_adopted(tiny_mo
     go(tiny_model_dir, exchange, tmp_path / "other", frame(70))
     held = exchange.account.size("BTCUSDT")
     assert held
-    with pytest.raises(NotReconciled, match="should be 0"):
+    with pytest.raises(NotReconciled, match="the journal expects 0"):
         go(tiny_model_dir, exchange, tmp_path / "run", frame())
     assert not records(tmp_path / "run", "bar", "intent")
     go(tiny_model_dir, exchange, tmp_path / "run", frame(), adopt=True)
