@@ -91,9 +91,7 @@ class LiveRequest:
 
 @dataclass(frozen=True)
 class LiveOutcome:
-    """End of a live run: metrics.json's content (None before a live bar), number of new bars, signal that stopped
-    it.
-    """
+    """End of a live run: metrics.json's content (None before a live bar), number of new bars, stopping signal."""
 
     metrics: dict[str, Any] | None
     bars: int

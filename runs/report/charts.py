@@ -49,8 +49,9 @@ BARE = Frame(524, 230, 14)
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: name, times [N] in UTC ms (or positions on another axis), values [N], CSS class; `step` holds
-    values.
+    """One curve: name, times [N] in UTC ms (or positions on another axis), values [N], CSS class.
+
+    With `step`, a value holds until the next one.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A model is bound to the code of its user: names and sources travel with it, and loading runs nothing."""
+"""A model is bound to its user's code: names and source hashes are saved with it, and loading runs no code."""
 
 import json
 import pickle

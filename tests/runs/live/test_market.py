@@ -1,4 +1,4 @@
-"""The exchange's clock is kept over days, through outages and bans."""
+"""The clock stays synchronised with the exchange over days, outages and bans."""
 
 import threading
 
@@ -7,7 +7,7 @@ from runs.live.market import ClockKeeper
 
 
 class Exchange:
-    """Answers with what `answers` holds, then goes quiet; `done` is set by the last answer."""
+    """Gives the answers in `answers`, then none; the last answer sets `done`."""
 
     def __init__(self, *answers):
         self.answers, self.done = list(answers), threading.Event()

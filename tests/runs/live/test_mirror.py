@@ -1,4 +1,4 @@
-"""Real orders on the loopback exchange: within every filter and cap, once each, and never on what is not understood."""
+"""Real orders on the loopback exchange: within filters and caps, sent once, and stopped by unknown states."""
 
 import io
 import os
@@ -303,7 +303,7 @@ def test_killed_anywhere_no_order_is_sent_twice(tiny_model_dir, exchange, tmp_pa
 
 
 def _die(model, exchange, out, bars, at, share):
-    """Run in a child that kills itself at its `at`-th write to the journal; False if it came to its end."""
+    """Run in a child process that kills itself at its `at`-th write to the journal; False if it finished first."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)

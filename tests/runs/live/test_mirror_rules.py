@@ -1,4 +1,4 @@
-"""The mirror of the paper account against a client that misbehaves on cue."""
+"""The mirror of the paper account, with a client that fails on request."""
 
 import io
 from decimal import Decimal
@@ -18,7 +18,7 @@ WIDE = Caps(order=Decimal(1_000_000), position=Decimal(1_000_000))
 
 
 class FakeClient:
-    """An account that fills everything; `fails` maps (method, symbol) to the errors of its next calls."""
+    """An account that fills every order; `fails` maps (method, symbol) to the errors of its next calls."""
 
     def __init__(self):
         self.held, self.sent, self.cancelled, self.fails = {}, [], [], {}
@@ -81,7 +81,7 @@ def rules(symbol, **more):
 
 
 class Desk:
-    """A mirror on a fresh journal with its client, kill switch, clock and terminal."""
+    """A mirror with a new journal, and its client, kill switch, clock and terminal."""
 
     def __init__(self, folder, journal, symbols=(BTC,), **rule):
         journal.append("start", run="0123abcd", trade_from=0)

@@ -1,4 +1,4 @@
-"""A live run decides as a backtest does, survives any death without a second order, and is silent when it is late."""
+"""A live run decides as a backtest does, sends no order twice after a crash, and sends none for late bars."""
 
 import io
 import os
@@ -147,7 +147,7 @@ def test_stopped_and_started_again_it_goes_on_as_if_nothing_had_been(tiny_model_
 
 
 def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(tiny_model_dir, tmp_path, monkeypatch):
-    """Every death is a real SIGKILL: before, after and in the middle of the write of a record."""
+    """Each kill is a real SIGKILL: before, after and during the write of a record."""
     bars = frame(bars=100)
     go(tiny_model_dir, tmp_path / "whole", [bars])
     expected = records(tmp_path / "whole", "bar")
@@ -161,7 +161,9 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(tiny_model_dir, tmp_p
 
 
 def _die(model, out, bars, at, share):
-    """Run in a child that kills itself at its `at`-th write after writing `share` of the line; False if it ended."""
+    """Run in a child process that kills itself at its `at`-th write, after `share` of the line; False if it
+    finished first.
+    """
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
@@ -250,7 +252,7 @@ def test_on_late_bars_nothing_is_traded_and_what_is_held_is_kept(tiny_model_dir,
     shown = [0]
 
     def before(opened):
-        # While the feed was away, ten bars closed: they come in one go, and the clock is ahead of them.
+        # Ten bars closed while the feed was disconnected: they arrive together, and the clock is ahead of them.
         shown[0] = max(opened + HOUR, end if opened >= cut else 0)
         return 0
 

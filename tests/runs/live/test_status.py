@@ -1,4 +1,4 @@
-"""What a live run's terminal shows, and who may write to it."""
+"""The terminal output of a live run, and which threads may write to it."""
 
 import io
 import logging

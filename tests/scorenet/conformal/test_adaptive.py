@@ -1,4 +1,6 @@
-"""The adaptive gate keeps its promise on any sequence, looks back only, and is the plain gate where nothing drifts."""
+"""The adaptive threshold keeps its bound on any sequence, uses no later bars, and equals the fixed one without
+drift.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Reports of a model: right on the exact law, wrong on a spoiled one, and told in numbers that JSON can hold."""
+"""Reports of a model: good on the exact distribution, bad on a distorted one, in numbers that JSON can hold."""
 
 import json
 
