@@ -143,7 +143,7 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         atoms = tuple(Atom.from_dict(values) for values in meta.get("atoms", ()))
         _check_numbers(dim, scaler, base, calibration, {"forward", "state", *config.signals})
         if any(atom.column >= dim for atom in atoms):
-            raise ValueError(f"an atom of a feature beyond the {dim} that there are")
+            raise ValueError(f"an atom in a column above {dim - 1}")
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
         raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
     nets = build_nets(dim, config, base)

@@ -173,7 +173,7 @@ class ModelConfig:
             _require_name("signals", name)
         _require(
             len(set(self.signals)) == len(self.signals) and not {"forward", "state"} & set(self.signals),
-            f"signals: expected names of your own, all different, found {list(self.signals)}",
+            f"signals: expected different names, without forward and state, found {list(self.signals)}",
         )
         total = self.train_fraction + self.validation_fraction
         _require(

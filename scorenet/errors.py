@@ -1,7 +1,7 @@
 """Errors that a caller of scorenet may want to catch.
 
 ScorenetError
-├── FeatureMismatch   the bars or arrays do not carry what the model was trained on
+├── FeatureMismatch   the bars or arrays lack columns that the model was trained on
 ├── TooFewBars        not enough history (need N, have M)
 ├── Diverged          training produced a non-finite loss; nothing was written
 ├── ConfigError       an unknown or impossible setting

@@ -257,7 +257,7 @@ class ScoreModel:
         if horizon not in self.further:
             known = ", ".join(map(str, self.config.forward.all_horizons))
             raise ConfigError(
-                f"horizon: this model has {known} bars, found {horizon}; train with forward.horizons"
+                f"horizon: this model has horizons of {known} bars, found {horizon}; train with forward.horizons"
             )
         return self.further[horizon]
 

@@ -117,5 +117,5 @@ def live(
     else:
         print_run(done.metrics, done.out, as_json)
     if done.signal is not None:
-        click.echo("scorenet: stopped; the same command goes on from here", err=True)
+        click.echo("scorenet: stopped; the same command continues the run", err=True)
         sys.exit(128 + done.signal)

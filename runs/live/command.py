@@ -177,8 +177,8 @@ def _credentials(exchange: str) -> Credentials:
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
         raise ConfigError(
-            f"--real-orders needs {' and '.join(missing)} in the environment; make a key on the exchange that may "
-            "trade and not withdraw"
+            f"--real-orders needs {' and '.join(missing)} in the environment; create an API key that may "
+            "trade but not withdraw"
         )
     key, secret = (os.environ[name].strip() for name in names)
     return Credentials(key, secret)

@@ -121,7 +121,7 @@ def _check(journal: Journal, header: Mapping[str, Any], settings: Mapping[str, A
     if header.get("format") != _FORMAT:
         raise ConfigError(
             f"{journal.path} has format {header.get('format')}, this version writes {_FORMAT}; "
-            "start anew in another --out"
+            "start a new run in another --out"
         )
     before, now = _flat(header["settings"]), _flat(settings)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))

@@ -147,7 +147,7 @@ def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
                 if lines.read(1):
                     raise CorruptJournal(
                         f"{path}, line {number}: expected a record sealed after the one before, found "
-                        f"{line[:40]!r}; restore the file from a copy, or start anew in another --out"
+                        f"{line[:40]!r}; restore the file from a copy, or start a new run in another --out"
                     )
                 return
             record, crc = found

@@ -95,7 +95,7 @@ class Recorder:
                 raise JournalMismatch(
                     f"{self._journal.path}, record {expected['n']}: {name} was {expected.get(name)}, repeating "
                     f"the bar gives {value}; the code or its libraries have changed since. "
-                    "Start anew in another --out, or go on with the versions that the journal names"
+                    "Start a new run in another --out, or continue with the versions that the journal names"
                 )
         self.last = expected
         self.replayed += 1

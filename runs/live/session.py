@@ -258,7 +258,7 @@ class _LiveRun:
         if not switched:
             return
         self.journal.append("halt", at=_wall_ms(), reason=self.kill.reason, flatten=self.kill.flatten)
-        self.status.say(f"halted: {self.kill.reason}; nothing more is traded in this run folder")
+        self.status.say(f"halted: {self.kill.reason}; no more trades in this run folder")
         if self.real_orders is not None:
             self.real_orders.halt(self.kill.flatten)
 
@@ -273,14 +273,14 @@ def _announce(
     settings, first = header["settings"], int(header["first"])
     passed = min(first_opens(journal, header).values())
     where = (
-        f"goes on after {iso(passed)}"
+        f"continues after {iso(passed)}"
         if passed > first
         else f"trades from {iso(int(header['trade_from']))} on"
     )
     status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
-    status.say(f"all is written to {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts for good")
+    status.say(f"journal {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts trading permanently")
     if kill.on:
-        status.say(f"halted in an earlier session ({kill.reason}): nothing is traded in this run folder")
+        status.say(f"halted in an earlier session ({kill.reason}): no trades in this run folder")
 
 
 def _wall_ms() -> int:

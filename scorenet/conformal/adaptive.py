@@ -66,7 +66,7 @@ class AdaptiveThreshold:
         """Return this bar's rank, rescaled so that the bar is rejected when the rank is below `level`."""
         rejected = rank < self.threshold
         if rejected:
-            # Rescaled, and kept below the level whatever the rounding.
+            # Rescaled, and kept below the level in spite of rounding.
             adjusted = min(rank * self.level / self.threshold, float(np.nextafter(self.level, 0.0)))
         else:
             passed = (rank - self.threshold) / max(1.0 - self.threshold, 1e-12)
@@ -103,12 +103,12 @@ def adaptive_threshold(
     Ranks are relative to `calibration`, or to the last `window` bars where `window` is given. Bars whose log-density
     is NaN count as out of distribution and do not move the threshold. Later bars never change earlier results.
     """
-    gate = AdaptiveThreshold(level, rate)
+    adaptive = AdaptiveThreshold(level, rate)
     rolling = None if window is None else RollingRank(calibration, window)
     plain = calibration.density_rank(log_density)
     rank, threshold = np.full(len(plain), np.nan), np.full(len(plain), np.nan)
     for t in np.flatnonzero(np.isfinite(log_density)):
-        threshold[t] = gate.threshold
+        threshold[t] = adaptive.threshold
         value = float(plain[t]) if rolling is None else rolling.update(float(log_density[t]))
-        rank[t] = gate.update(value)
+        rank[t] = adaptive.update(value)
     return ThresholdHistory(rank, threshold, np.nan_to_num(rank, nan=-1.0) >= level)

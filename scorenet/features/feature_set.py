@@ -124,7 +124,7 @@ class FeatureSet:
         if missing:
             raise FeatureMismatch(
                 f"the feature set {self.name!r} needs the column(s) {', '.join(missing)}; found {', '.join(bars)}. "
-                "Load bars that carry them, or train a model without them."
+                "Load bars with them, or train a model without them."
             )
         return {name: np.asarray(bars[name], dtype=np.float64) for name in inputs}
 

@@ -161,5 +161,5 @@ def test_mistakes_are_named(walk, state):
         scenario_paths(walk, np.stack([state, state]), 3, 2)
     with pytest.raises(FeatureMismatch, match="finite state"):
         scenario_paths(walk, np.full(10, np.nan), 3, 2)
-    with pytest.raises(ConfigError, match="knows 5 bars, found 24"):
+    with pytest.raises(ConfigError, match="horizons of 5 bars, found 24"):
         scenario_paths(walk, state, 3, 2, horizon=24)

@@ -58,9 +58,9 @@ def sliced_terms(score: ScoreFunction, y: Tensor, directions: Tensor, *, reduced
     with torch.enable_grad():
         rows = y.detach().requires_grad_()
         value = score(rows)
-        (turned,) = torch.autograd.grad((value * directions).sum(), rows, create_graph=True)
+        (gradient,) = torch.autograd.grad((value * directions).sum(), rows, create_graph=True)
         square = value.square().sum(1) if reduced else (value * directions).sum(1).square()
-        return (turned * directions).sum(1) + 0.5 * square
+        return (gradient * directions).sum(1) + 0.5 * square
 
 
 def _slices(model: NoisyScore, batch: NoisyBatch, *, reduced: bool) -> Tensor:

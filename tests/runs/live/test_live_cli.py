@@ -113,7 +113,7 @@ def test_it_trades_stops_when_asked_and_goes_on(exchange, work, number, code):
     status, shown, said = finish(process)
     assert status == code, said
     assert "Total return" in shown
-    assert "goes on from here" in said
+    assert "the same command continues the run" in said
     assert said.count("equity") == 3
     assert (out / "report.html").is_file()
     assert (out / "metrics.json").is_file()

@@ -403,7 +403,7 @@ def test_a_pipe_gets_one_plain_line_a_bar(tiny_model_dir, tmp_path):
     assert all("\r" not in line and "equity" in line for line in lines[3:])
     stream = io.StringIO()
     go(tiny_model_dir, tmp_path, [frame()], status=LiveStatus(stream, refreshing=False), max_bars=0)
-    assert stream.getvalue().splitlines()[0].endswith("goes on after 2021-01-03T17:00:00Z")
+    assert stream.getvalue().splitlines()[0].endswith("continues after 2021-01-03T17:00:00Z")
 
 
 def test_a_terminal_gets_one_line_that_fits():

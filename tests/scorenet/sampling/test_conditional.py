@@ -59,7 +59,7 @@ def test_the_closed_form_is_the_joint_over_the_marginal():
     ],
     ids=["gaussian", "two clusters", "six clusters"],
 )
-def test_given_some_coordinates_the_others_follow_the_conditional_law(target, known):
+def test_given_some_coordinates_the_others_follow_the_conditional_distribution(target, known):
     # The start has the right mean and covariance only: the clusters and their shares come from the score.
     x = conditional(target, gaussian_of(target), 3_000, seed=1, known=known)
     check(x, target, list(known), torch.tensor(list(known.values()), dtype=torch.float64), atol=0.09)
