@@ -51,8 +51,7 @@ class KillSwitch:
     """Halt trading on a file named KILL in the run folder, on SIGUSR1, or when equity falls to a limit.
 
     The limit is `cash` times 1 - `max_loss`; 0 means no limit. `flatten` also closes positions. The switch cannot
-    be
-    turned off, and restarts keep it on.
+    be turned off, and restarts keep it on.
 
     Attributes:
         reason: why the switch is on, empty while it is off.

@@ -101,8 +101,7 @@ class ExchangeMarket:
     """Deliver closed bars of an exchange; `funding` and `open_interest` add these columns.
 
     `base_url` replaces the exchange's host. `speed` is the rate of its clock relative to the machine's (1, except
-    for a
-    loopback exchange). A bar waits at most `sync` seconds for the bars of the other symbols.
+    for a loopback exchange). A bar waits at most `sync` seconds for the bars of the other symbols.
 
     Raises:
         BadSource: the exchange is unknown or has no live bars.

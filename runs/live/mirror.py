@@ -53,9 +53,8 @@ class Mirror:
     """Keep the positions on the exchange equal to those of the paper account.
 
     The mirror follows the paper account's positions, not its orders: what could not be done at one bar is tried
-    again
-    at the next. The journal records an order before it is sent, and its outcome afterwards. While the outcome of an
-    order is unknown, no other order is sent in its symbol. An unexpected position turns on the kill switch.
+    again at the next. The journal records an order before it is sent, and its outcome afterwards. While the outcome
+    of an order is unknown, no other order is sent in its symbol. An unexpected position turns on the kill switch.
     """
 
     def __init__(

@@ -52,8 +52,7 @@ def plan_order(
 
     Positions are in signed base units, `price` in quote currency. Sizes are rounded towards zero to the lot step in
     exact decimal arithmetic. A reversal takes two orders: the first closes, the second opens. Caps apply to orders
-    that
-    open; an order that closes is never reduced by a cap.
+    that open; an order that closes is never reduced by a cap.
     """
     step = Decimal(repr(instrument.lot_step)) or Decimal("1e-12")
     if abs(wanted - held) < step:

@@ -30,8 +30,7 @@ class Recorder:
     """Implement the strategy's `Watch`: add each new bar to the journal, and compare each replayed bar with it.
 
     `live_step` returns the step and the conditions of a new bar. `on_bar` receives each new record after it is on
-    disk,
-    `on_status` each state of a feed.
+    disk, `on_status` each state of a feed.
 
     Attributes:
         last: the latest record, replayed or new.
