@@ -1,4 +1,4 @@
-"""The shared ADBench sets, the published semi-supervised split, and the two baselines that tables leave out.
+"""The shared ADBench sets, the published semi-supervised split, and two baselines that published tables omit.
 
 References:
     On Diffusion Modeling for Anomaly Detection (Livernoche et al., 2024), arXiv 2305.18593: the protocol.
@@ -29,7 +29,7 @@ _FEWEST, _MOST = 1000, 50_000
 
 @dataclass(frozen=True)
 class Split:
-    """Standardised rows: `train` [N, d] normals only, `test` [M, d] with `anomalous` [M] bool."""
+    """Standardised rows: `train` [N, d] normal rows only, `test` [M, d] with `anomalous` [M] bool."""
 
     train: Array
     test: Array
@@ -38,14 +38,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Table:
-    """One set as published: `x` [N, d], `anomalous` [N]."""
+    """One published set: `x` [N, d], `anomalous` [N]."""
 
     name: str
     x: Array
     anomalous: NDArray[np.bool_]
 
     def split(self, seed: int) -> Split:
-        """Return the published split: the first half of the normal rows, in file order, trains."""
+        """Return the published split: the first half of the normal rows, in file order, is the training set."""
         random = np.random.RandomState(seed)
         pick = np.arange(len(self.x))
         if len(pick) < _FEWEST:
@@ -63,12 +63,12 @@ class Table:
 
     @property
     def duplicated(self) -> bool:
-        """Whether the protocol repeats rows to reach 1000: copies of training rows are then in the test half."""
+        """Whether the protocol repeats rows to reach 1000; the test half then has copies of training rows."""
         return len(self.x) < _FEWEST
 
 
 def tables(folder: Path) -> Iterator[Table]:
-    """Yield the sets of `folder` by name; ends the program with a line when there are none."""
+    """Yield the sets of `folder` by name; without any, end the program with a message."""
     paths = sorted(folder.glob("*.npz"), key=lambda path: path.stem.split("_", 1)[1].lower())
     if not paths:
         sys.exit(f"no ADBench sets (*.npz) in {folder}; give their folder with --data")
@@ -96,7 +96,7 @@ def auroc(anomalous: NDArray[np.bool_], novelty: Array) -> float:
 
 
 def neighbour_scores(train: Array, test: Array, k: int = 5, *, mean: bool = True) -> Array:
-    """Return the mean distance to the k nearest training rows (or the distance to the k-th)."""
+    """Return the mean distance to the k nearest training rows, or the distance to the k-th, [M]."""
     distance, _ = NearestNeighbors(n_neighbors=k).fit(train).kneighbors(test)
     return np.asarray(distance.mean(axis=1) if mean else distance[:, -1])
 

@@ -1,4 +1,4 @@
-"""The real bars of the benchmarks: Bybit perpetuals, hourly, with funding and open interest where there are files."""
+"""Real bars for the benchmarks: hourly Bybit perpetuals, with funding and open interest where the files exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 
 def load_markets(folder: Path, names: tuple[str, ...]) -> list[Market]:
-    """Load whole histories; leave with a message where a file is not there."""
+    """Load the complete histories; end the program with a message if a file is missing."""
     paths = [folder / f"{name}USDT_1h.parquet" for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:

@@ -1,4 +1,4 @@
-"""Is one forecast better than another, when errors of neighbouring rows overlap?
+"""Test whether one forecast is better than another, for rows whose errors overlap in time.
 
 References:
     Comparing Predictive Accuracy (Diebold & Mariano, 1995); the variance is Newey & West's (1987).
@@ -28,13 +28,13 @@ class Comparison(NamedTuple):
 
 
 def by_time(values: Array, time: NDArray[np.int64]) -> Array:
-    """Return the mean over symbols of each instant, in time order: what happens at once is one observation."""
+    """Return the mean over symbols at each instant, in time order; rows of one instant are one observation."""
     _, place = np.unique(time, return_inverse=True)
     return np.bincount(place, weights=values) / np.bincount(place)
 
 
 def diebold_mariano(advantage: Array, lag: int) -> Comparison:
-    """Test whether the mean of a series [T] is 0, with Bartlett weights to `lag`."""
+    """Test whether the mean of a series [T] is 0, with Bartlett weights up to `lag`."""
     centred, n = advantage - advantage.mean(), len(advantage)
     variance = centred @ centred / n
     for k in range(1, lag + 1):

@@ -1,4 +1,4 @@
-"""A model of the default sizes and hardly any training: what a bar costs does not depend on what was learned."""
+"""A model of the default sizes with very short training: the time per bar does not depend on the weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["quick_model"]
 
 
 def quick_model(features: str = "extended", timeframe: str = "1h", *, bars: int = 8_000) -> ScoreModel:
-    """Train on a simulated market with a planted edge, for some seconds."""
+    """Train for a few seconds on a simulated market with a planted edge."""
     config = ModelConfig.from_dict(
         {
             "features": features,
@@ -21,5 +21,5 @@ def quick_model(features: str = "extended", timeframe: str = "1h", *, bars: int 
         }
     )
     frame = simulate("planted", seed=3, bars=bars, timeframe=timeframe)
-    with threads(1):  # batches this small are quicker so, and steady beside other work
+    with threads(1):  # faster for such small batches, and steady while other processes run
         return learn([as_market(frame)], config, info={"timeframe": timeframe}, progress=False)

@@ -1,6 +1,6 @@
 """Baseline densities of forward returns: EWMA volatility with a Student t distribution, and a ridge regression.
 
-Both see the rows that our net sees, and return a log score and a CRPS a row, in volatility units of the horizon.
+Both use the same rows as our net, and return a log score and a CRPS per row, in volatility units of the horizon.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class EwmaStudent:
 
     def scores(self, y: Array, volatility: dict[int, Array]) -> Scores:
         scale = np.exp(self.log_scale) * volatility[self.half_life]
-        z, law = (y - self.location) / scale, stats.t(self.freedom)
-        return law.logpdf(z) - np.log(scale), scale * _student_crps(z, self.freedom)
+        z, student = (y - self.location) / scale, stats.t(self.freedom)
+        return student.logpdf(z) - np.log(scale), scale * _student_crps(z, self.freedom)
 
     def pit(self, y: Array, volatility: dict[int, Array]) -> Array:
         scale = np.exp(self.log_scale) * volatility[self.half_life]
@@ -80,6 +80,6 @@ class RidgeGaussian:
 
 
 def _student_crps(z: Array, nu: float) -> Array:
-    law = stats.t(nu)
+    student = stats.t(nu)
     spread = 2 * math.sqrt(nu) / (nu - 1) * special.beta(0.5, nu - 0.5) / special.beta(0.5, nu / 2) ** 2
-    return np.asarray(z * (2 * law.cdf(z) - 1) + 2 * law.pdf(z) * (nu + z**2) / (nu - 1) - spread)
+    return np.asarray(z * (2 * student.cdf(z) - 1) + 2 * student.pdf(z) * (nu + z**2) / (nu - 1) - spread)

@@ -1,4 +1,4 @@
-"""Time things against each other on a machine that has other things to do."""
+"""Compare running times on a machine that other processes use too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def alternate(
 ) -> dict[str, list[float]]:
     """Run all tasks in turn `repeats` times after one unmeasured round; return the seconds of each, [repeats].
 
-    What slows the machine down for a while then slows all of them down.
+    A temporary slowdown of the machine then affects all tasks.
     """
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     for number in range(repeats + 1):
@@ -47,7 +47,7 @@ def heading(title: str, how: str) -> None:
 
 
 def verdict(claim: str, figure: float, target: float, *, at_least: bool) -> None:
-    """Print a figure beside its target, and whether it is met."""
+    """Print a value next to its target, and whether it meets the target."""
     met = figure >= target if at_least else figure <= target
     print(
         f"{claim:<52}{figure:9.4g}   target {'>=' if at_least else '<='} {target:g}   {'met' if met else 'MISSED'}"

@@ -1,14 +1,16 @@
 """ScoreDensity with its defaults ranks the anomalies of the 16 shared ADBench sets better than published methods.
 
-Protocol of Livernoche et al. (ICLR 2024): the first half of the normal rows trains, the other half and all anomalies
-test; sets of fewer than 1,000 rows are first drawn with replacement to 1,000 (so copies of training rows are in the
-test half: read the mean over the larger sets too); AUROC x 100, mean of seeds 0 to 4. Beside it, in the same run: the
-distance to the fifth neighbour (which reproduces the published KNN column and so the protocol), the mean distance to
-five neighbours, and a full-covariance Gaussian mixture whose size is chosen on held-out training rows; then the
-published columns.
+Protocol of Livernoche et al. (ICLR 2024): the first half of the normal rows is the training set, the other half and
+all anomalies are the test set. Sets of fewer than 1,000 rows are first drawn with replacement to 1,000; their test
+halves contain copies of training rows, so the mean over the larger sets is printed too. The metric is AUROC x 100,
+the mean of seeds 0 to 4.
 
-The one configuration is ScoreDensity(): its defaults were chosen on the training halves alone, by
-benchmarks/adbench_choice.py, before any of these figures was seen.
+Baselines in the same run: the distance to the fifth neighbour (it reproduces the published KNN column, and so
+confirms the protocol), the mean distance to five neighbours, and a full-covariance Gaussian mixture whose size is
+chosen on held-out training rows. The published columns follow.
+
+The only configuration is ScoreDensity(). Its defaults were chosen on the training halves alone, by
+benchmarks/adbench_choice.py, before any of these values was known.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ SECONDS = 60.0
 
 
 def figures(split: Split, seed: int) -> dict[str, float]:
-    """Return AUROC x 100 by method, and the CPU seconds that fitting and scoring ScoreDensity took."""
+    """Return AUROC x 100 by method, and the CPU seconds of fitting and scoring ScoreDensity."""
     begin = time.process_time()
     model = ScoreDensity(random_state=seed, device="cpu").fit(split.train)
     ours = -model.score_samples(split.test)

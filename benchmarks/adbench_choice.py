@@ -1,12 +1,14 @@
-"""Choose ScoreDensity's defaults on the training halves of the ADBench sets: no anomaly of any set is read.
+"""Choose ScoreDensity's defaults on the training halves of the ADBench sets, without reading any anomaly.
 
-Each set's training half (normal rows only) is split again. Three quarters fit; the rest are the normal rows of a test
-whose anomalies are made: the four types of ADBench (local, cluster, global, dependency), rows with up to three
-columns redrawn, rows with noise of half a standard deviation, all rounded to the columns' lattices; and two kinds
-that are real rows left out of the fit: a k-means cluster, and the upper twelfth along two random columns. A variant
-is a transform, the members of the stack, and the noise level sigma that the density is read at (it is fitted at 0.05).
-The rule, fixed before the first run: the members by held-out log-likelihood, the rest by the mean AUROC over the
-kinds. Printed: the means over the sets.
+Each set's training half (normal rows only) is split again. Three quarters are used to fit; the rest are the normal
+rows of a test. Its anomalies are synthetic: the four types of ADBench (local, cluster, global, dependency), rows
+with up to three columns redrawn, and rows with noise of half a standard deviation, all rounded to the columns'
+lattices. Two more kinds are real rows excluded from the fit: a k-means cluster, and the upper twelfth along two
+random columns.
+
+A variant is a transform, the members of the stack, and the noise level sigma of the evaluated density (it is fitted
+at 0.05). The rule was fixed before the first run: choose the members by held-out log-likelihood, and the rest by
+the mean AUROC over the kinds. The output is the means over the sets.
 """
 
 from __future__ import annotations
@@ -37,16 +39,16 @@ NETS = {"mixture": "1", "shaped": "s", "shaped+round": "sr", "shaped+net": "sn",
 
 
 def made_anomalies(rows: Array, n: int, random: np.random.Generator) -> dict[str, Array]:
-    """Return the made kinds, {kind: [n, d]}."""
+    """Return the synthetic kinds, {kind: [n, d]}."""
     count, dim = rows.shape
     fits = [GaussianMixture(k, random_state=0, reg_covar=1e-3).fit(rows) for k in (1, 2, 4) if 4 * k < count]
-    law = min(fits, key=lambda fit: fit.bic(rows))
-    component = random.choice(law.n_components, n, p=law.weights_)
+    best = min(fits, key=lambda fit: fit.bic(rows))
+    component = random.choice(best.n_components, n, p=best.weights_)
     noise = random.standard_normal((n, dim))
-    spread = np.einsum("nij,nj->ni", np.linalg.cholesky(law.covariances_)[component], noise)
+    spread = np.einsum("nij,nj->ni", np.linalg.cholesky(best.covariances_)[component], noise)
     middle, low, high, std = rows.mean(axis=0), rows.min(axis=0), rows.max(axis=0), rows.std(axis=0)
-    centre = law.means_[component]
-    far = middle + 5 * (centre - middle) if law.n_components > 1 else middle + 1.5 * std
+    centre = best.means_[component]
+    far = middle + 5 * (centre - middle) if best.n_components > 1 else middle + 1.5 * std
     columns = rows[random.integers(count, size=n)].copy()
     for _ in range(min(3, dim)):
         at = random.integers(dim, size=n)
@@ -62,7 +64,7 @@ def made_anomalies(rows: Array, n: int, random: np.random.Generator) -> dict[str
 
 
 def left_out(rows: Array, random: np.random.Generator) -> list[tuple[str, Array, Array]]:
-    """Return (kind, rows to keep, rows left out) of the kinds made of real rows."""
+    """Return (kind, rows to keep, rows left out) for the kinds that consist of real rows."""
     out = []
     group = KMeans(5, n_init=1, random_state=0).fit_predict(rows)
     for k in range(2):
@@ -86,7 +88,7 @@ def on_lattice(x: Array, columns: Columns) -> Array:
 
 
 class Fitted:
-    """All candidate members on one table and one transform; stacks of any of them cost nothing."""
+    """All candidate members fitted to one table with one transform; any stack of them needs no further fit."""
 
     def __init__(self, train: Array, bend: bool, steps: int) -> None:
         self.columns = Columns.fit(train, bend=bend)
@@ -139,7 +141,7 @@ class Fitted:
 def compare(
     rows: Array, steps: int, random: np.random.Generator, table: dict[str, dict[str, list[float]]]
 ) -> None:
-    """Add this set's figures to table[variant][kind]."""
+    """Add the results of this set to table[variant][kind]."""
     quarter = len(rows) // 4
     lattice = Columns.fit(rows, bend=False)
     made = {kind: on_lattice(x, lattice) for kind, x in made_anomalies(rows, 400, random).items()}
@@ -155,7 +157,7 @@ def compare(
         )
         for transform, bend in TRANSFORMS.items():
             if name and not bend:
-                continue  # settled by the made kinds
+                continue  # chosen on the synthetic kinds
             fitted = Fitted(train, bend, steps)
             for sigma in READ:
                 here = fitted.logs(normal, sigma)

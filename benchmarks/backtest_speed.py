@@ -1,11 +1,10 @@
-"""Claim: the net costs a backtest of two years of hours a quarter of its time; the chapter's loop is 200 times slower.
+"""Claim: the net takes a quarter of the time of a two-year hourly backtest; the chapter's loop is 200 times slower.
 
-(a) `cerebro.run` with `ScoreStrategy` (model loaded, nothing evaluated yet) beside the same Cerebro, broker and
-    analyzers with `ReplayOrders`, which sends the orders that the strategy sent and has no net; target: at most 1.25
-    times its time. The more there is to replay, the smaller the ratio: the claim is about the default settings; one
-    that trades more often and one that hardly trades stand beside it. The microseconds a bar that net and decisions
-    cost depend little on it.
-(b) bars per second beside those of the chapter's per-bar loop; target: at least 200 times.
+(a) `cerebro.run` with `ScoreStrategy` (model loaded, nothing evaluated yet), compared with the same Cerebro, broker and
+    analyzers with `ReplayOrders`, which sends the same orders without a net; target: at most 1.25 times its time. The
+    ratio falls with the number of orders, so the claim is about the default settings; a setting that trades more often
+    and one that hardly trades are printed too. The time per bar of net and decisions hardly depends on the setting.
+(b) bars per second, compared with the chapter's per-bar loop; target: at least 200 times.
 
 python benchmarks/backtest_speed.py [--quick] [--repeats 9]
 """
@@ -42,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 class Contest:
-    """The strategy against the replay of its own orders, on the same bars."""
+    """The strategy, and the replay of its orders, on the same bars."""
 
     def __init__(self, model: ScoreModel, frame: pd.DataFrame, params: dict[str, Any]) -> None:
         self.frame, self.params = frame, {**params, "model": model}
@@ -57,7 +56,7 @@ class Contest:
         return build([self.frame], Account(), strategy, params)
 
     def seconds(self, strategy: type[bt.Strategy], params: dict[str, Any]) -> tuple[float, float]:
-        """Return wall and processor seconds of one `cerebro.run`; building it and reading the bars is not in them."""
+        """Return wall and processor seconds of one `cerebro.run`, without building it and reading the bars."""
         cerebro = self.cerebro(strategy, params)
         _memo.clear()
         wall, cpu = time.perf_counter(), time.process_time()
@@ -87,7 +86,7 @@ class Contest:
 
 
 def chapter_bars_per_second(frame: pd.DataFrame, bars: int) -> float:
-    torch.set_num_threads(1)  # a row a time: two threads would only slow it down
+    torch.set_num_threads(1)  # one row at a time: a second thread would make it slower
     trader = chapter.default_trader()
     chapter.run(trader, frame, 5)
     begin = time.perf_counter()

@@ -1,17 +1,19 @@
-"""Baseline: the chapter's trader, formula by formula, with its flaws kept; run alone it prints what one bar costs.
+"""Baseline: the chapter's trader, formula by formula, with its flaws; run alone, it prints the time per bar.
 
-A bar is ten features by pandas on a window of 20 rows, 1 forward pass for the signal, 100 for the density by path
-integral, 20 to denoise. Other benchmarks import it as the thing to be faster or more right than. What is wrong with it:
+A bar takes ten features by pandas on a window of 20 rows, 1 forward pass for the signal, 100 for the density by
+path integral, and 20 for denoising. Other benchmarks import it for comparison. Its flaws:
 
 - 20 rows give 19 returns: return_20, volatility and volatility_ratio are NaN, no state is in distribution, and it
   never trades.
-- Features go into the net unscaled, although noise levels assume unit variance.
-- Confidence is |score| over the largest |score| of the batch: 1 for every single bar, so its threshold never binds.
-- The score of the *realised* return points back to where the return came from: a bet on reversal.
-- The density is a left Riemann sum from the origin at the smallest noise level: through empty space, up to a constant,
-  off by nats; -5 as a threshold rejects about half of perfect Gaussian data in ten dimensions.
-- Denoising steps of 0.01 sigma^2 = 1e-6 move nothing.
-- A window ends one bar before the bar that is traded; profits are added up, without costs.
+- Features are not scaled, although the noise levels assume unit variance.
+- Confidence is |score| divided by the largest |score| of the batch: 1 for a single bar, so its threshold has no
+  effect.
+- The score of the *realised* return points against that return: it bets on reversal.
+- The density is a left Riemann sum from the origin at the smallest noise level. The path crosses regions without
+  data, the constant is unknown, and the errors are several nats. A threshold of -5 rejects about half of perfect
+  Gaussian data in ten dimensions.
+- Denoising steps of 0.01 sigma^2 = 1e-6 have no effect.
+- A window ends one bar before the traded bar; profits are added without costs.
 
 python benchmarks/chapter.py [--quick]
 """
@@ -51,7 +53,7 @@ def compute_market_state(df: pd.DataFrame, lookback: int = LOOKBACK) -> np.ndarr
 
 
 class LangevinDynamics:
-    """Follow the score, and read a signal from it."""
+    """Langevin steps along the score, and a signal from the score."""
 
     def __init__(self, score_network: MultiScaleScoreNetwork, step_size: float = 0.01) -> None:
         self.score_network, self.step_size = score_network, step_size
@@ -90,7 +92,7 @@ class ScoreBasedDensityEstimator:
 
 
 class ScoreMatchingTrader:
-    """Turn a market state into signal, confidence and the in-distribution flag."""
+    """Compute signal, confidence and the in-distribution flag of a market state."""
 
     def __init__(
         self,
@@ -120,13 +122,13 @@ class ScoreMatchingTrader:
 
 
 def default_trader(seed: int = 0) -> ScoreMatchingTrader:
-    """Return a trader of the chapter's sizes; it is not trained, which changes none of its costs."""
+    """Return an untrained trader of the chapter's sizes; training would not change its running time."""
     torch.manual_seed(seed)
     return ScoreMatchingTrader(MultiScaleScoreNetwork(10))
 
 
 def decide_bar(trader: ScoreMatchingTrader, prices: pd.DataFrame, i: int) -> dict[str, Any]:
-    """Return what the chapter's loop decides at bar i, from the window before it."""
+    """Return the decision of the chapter's loop at bar i, from the window before it."""
     state = compute_market_state(prices.iloc[i - LOOKBACK : i])
     return trader.generate_signal(torch.tensor(state, dtype=torch.float32))
 
@@ -149,7 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a smoke run")
     repeats = 3 if parser.parse_args().quick else 50
-    torch.set_num_threads(1)  # the faster setting for it, too: one row is nothing to share
+    torch.set_num_threads(1)  # the faster setting for it: one row cannot be split between threads
     frame, trader = simulate("planted", seed=7, bars=WARMUP + 1), default_trader()
     window = frame.iloc[WARMUP - LOOKBACK : WARMUP]
     x = torch.randn(1, 10)

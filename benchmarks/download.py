@@ -1,14 +1,13 @@
 """Claim: a download of many symbols is several times faster than ccxt's own loop, and sends no unnecessary request.
 
-Both run against the loopback exchange, which keeps the limit of 600 requests in 5 seconds (one more is a ban). It
-answers at once, which favours the loop that waits for one answer after the other; --round-trip-ms is the network. In
-one run:
+Both run against the loopback exchange, which limits requests to 600 in 5 seconds (one more is a ban). It answers
+immediately, which favours the sequential loop; --round-trip-ms simulates the network. Compared in one run:
 
 own      `feeds.fetch`: all symbols concurrently through one rate limiter, into the checksummed store.
 ccxt     `fetch_ohlcv` page by page, symbol by symbol, at ccxt's default throttle: the loop of ccxt's examples.
 
-Targets: at least 4 times the bars per second; requests = ceil(missing bars / 1000) a series; no request refused; a
-second run without a request for bars.
+Targets: at least 4 times the bars per second; requests = ceil(missing bars / 1000) per series; no refused request;
+a second run sends no request for bars.
 
 python benchmarks/download.py [--quick] [--round-trip-ms 0]
 """
@@ -49,7 +48,7 @@ with LoopbackBybit(clock=int(sys.argv[3]), listings=listings, delay=delay) as ex
 
 
 class Exchange:
-    """The loopback in a process of its own, so that it does not slow its client down."""
+    """The loopback exchange in its own process, so that it does not slow down its client."""
 
     def __init__(self, symbols: int, delay: float) -> None:
         words = [sys.executable, "-c", SERVER, str(symbols), str(delay), str(NOW)]
@@ -63,7 +62,7 @@ class Exchange:
         return self._process.stdout.readline().strip()
 
     def requests(self) -> tuple[int, int, int]:
-        """Return the requests since the last call: for klines, in all, refused."""
+        """Return the requests since the last call: for klines, in total, refused."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -82,7 +81,7 @@ def download(url: str, symbols: list[str], bars: int, folder: Path) -> int:
 
 
 def by_ccxt(url: str, symbols: list[str], bars: int) -> int:
-    """Page forward from `since`, the last row of a page being the since of the next, at ccxt's throttle."""
+    """Download pages forward from `since` at ccxt's throttle; each page starts at the last row of the previous one."""
     client = ccxt.bybit(
         {
             "enableRateLimit": True,
@@ -114,7 +113,7 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=9_500)
     parser.add_argument("--round-trip-ms", type=float, default=0.0)
     args = parser.parse_args()
-    logging.getLogger("feeds").setLevel(logging.ERROR)  # the loopback's clock stands in 2024
+    logging.getLogger("feeds").setLevel(logging.ERROR)  # the loopback's clock is in 2024
     count, bars, compared = (8, 2_500, 2) if args.quick else (args.symbols, args.bars, 10)
     symbols = [f"C{k}/USDT:USDT" for k in range(count)]
     exchange = Exchange(count, args.round_trip_ms / 1000)

@@ -1,9 +1,10 @@
-"""Claim: ScoreDensity fits a million rows in bounded memory, and keeps the time that it is given.
+"""Claim: ScoreDensity fits a million rows in bounded memory and within its time limit.
 
-Mixtures of 6 Gaussians in 20 dimensions, `ScoreDensity(max_seconds=...)`, each size in a process of its own; beside
-it scikit-learn's full-covariance GaussianMixture of 8 components on the same rows. `over the table` is the peak memory
-while fitting less that before it, as a multiple of the table itself in float64; a copy of the table is 1. The
-log-likelihood is of 5,000 fresh rows noised to the estimator's sigma, so that both estimate the same density.
+Mixtures of 6 Gaussians in 20 dimensions, `ScoreDensity(max_seconds=...)`, each size in its own process; for
+comparison scikit-learn's full-covariance GaussianMixture of 8 components on the same rows. `over the table` is the
+peak memory of the fit minus the memory before it, divided by the size of the table in float64; one copy of the
+table is 1. The log-likelihood is that of 5,000 new rows with noise of the estimator's sigma, so both methods
+estimate the same density.
 
 python benchmarks/estimator_scale.py [--quick] [--seconds 60]
 """
@@ -31,11 +32,11 @@ DIM, SIGMA, BLOCK = 20, 0.05, 2_000
 
 
 def one(who: str, rows: int, seconds: float) -> dict[str, float]:
-    """Fit in this process; return its seconds, its memory over the table's own, and its log-likelihood."""
-    law = Mixture.random(DIM, 6, seed=1)
+    """Fit in this process; return its seconds, its memory relative to the table, and its log-likelihood."""
+    target = Mixture.random(DIM, 6, seed=1)
     x = np.empty((rows, DIM))
     for begin in range(0, rows, BLOCK):  # drawing all at once would be the peak of memory
-        x[begin : begin + BLOCK] = law.sample(min(BLOCK, rows - begin), seed=2 + begin).numpy()
+        x[begin : begin + BLOCK] = target.sample(min(BLOCK, rows - begin), seed=2 + begin).numpy()
     spread = x.std(axis=0)
     model = (
         ScoreDensity(sigma=SIGMA, transform="standardize", max_seconds=seconds, random_state=0, device="cpu")
@@ -46,7 +47,7 @@ def one(who: str, rows: int, seconds: float) -> dict[str, float]:
     with threads(1):
         model.fit(x)
     taken, after = time.perf_counter() - begin, peak()
-    fresh = law.sample(5_000, seed=3).numpy()
+    fresh = target.sample(5_000, seed=3).numpy()
     fresh += SIGMA * spread * np.random.default_rng(4).standard_normal(fresh.shape)
     return {
         "seconds": taken,
@@ -61,7 +62,7 @@ def peak() -> float:
 
 
 def apart(who: str, rows: int, seconds: float) -> dict[str, float]:
-    """Run in a process of its own."""
+    """Run `one` in a new process."""
     command = [sys.executable, "-W", "ignore", __file__, "--one", who, str(rows), "--seconds", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))

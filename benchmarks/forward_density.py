@@ -1,12 +1,12 @@
-"""Claim: p(y | x) of the next 24 hours is better than the usual densities of returns, out of sample.
+"""Claim: p(y | x) of the next 24 hours is better out of sample than common densities of returns.
 
 BTC, ETH, SOL and BNB, hourly, pooled. Half-year test folds from 2023-01 to 2025-06; each trains on all data that
-ended lookback + horizon bars before it. Our net keeps the last 15 % of that span to select on; the baselines fit on
-all of it. Scores are per row in volatility units of the horizon (a common rescaling, so differences of log scores are
-those of the return itself). Symbols at one instant are one observation, and the Diebold-Mariano test corrects for
-the overlap of returns (Newey-West, lag 48).
+ended lookback + horizon bars before it. Our net uses the last 15 % of that span for model selection; the baselines
+fit on all of it. Scores are per row in volatility units of the horizon (a common scale, so differences of log
+scores equal those of the return itself). Symbols at one instant are one observation, and the Diebold-Mariano test
+corrects for overlapping returns (Newey-West, lag 48).
 
-EWMA Student     volatility with the half-life, location, scale and freedom of maximum likelihood, each symbol its own
+EWMA Student     EWMA volatility; half-life, location, scale and degrees of freedom by maximum likelihood, per symbol
 ridge Gaussian   ridge regression on our features in units of the trailing volatility, constant variance
 
 Every setting was fixed on folds of 2021-07 to 2022-12.
@@ -77,7 +77,7 @@ def stack(markets: list[Market], horizon: int) -> Rows:
 
 
 def ours(train: Rows, test: Rows, config: ModelConfig, lookback: int) -> tuple[ForwardReturn, float]:
-    """Fit as `scorenet train` does, with the last 15 % of the span to select on."""
+    """Fit as `scorenet train` does; the last 15 % of the span selects."""
     horizon = config.forward.horizon
     cut = train.time[0] + int(0.85 * (train.time[-1] - train.time[0]))
     fit = train.where(train.time < cut - horizon * HOUR)
@@ -101,7 +101,7 @@ def ours(train: Rows, test: Rows, config: ModelConfig, lookback: int) -> tuple[F
 
 
 def student(train: Rows, test: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return log score, CRPS and PIT of each test row; a symbol with less than a quarter of history borrows all."""
+    """Return log score, CRPS and PIT of each test row; a symbol with little history is fitted on all symbols."""
     found = [np.empty(len(test.y)) for _ in range(3)]
     for number in np.unique(test.symbol):
         own, place = train.where(train.symbol == number), test.symbol == number
@@ -141,12 +141,12 @@ def walk(rows: Rows, config: ModelConfig, folds: tuple[str, ...]) -> dict[str, n
             scaler.transform(test.x), test.y
         )
         parts.append(part)
-        told = "  ".join(
+        scores_text = "  ".join(
             f"{key} {part[f'log {key}'].mean():+.4f}" for key in ("ours", "EWMA Student", "ridge Gaussian")
         )
         seconds = time.process_time() - started
         print(
-            f"  {since}: {len(train.y):7,} train {len(test.y):6,} test rows   log score {told}   "
+            f"  {since}: {len(train.y):7,} train {len(test.y):6,} test rows   log score {scores_text}   "
             f"shrinkage {shrinkage:.2f}  {seconds:.0f} CPU s",
             flush=True,
         )

@@ -1,9 +1,9 @@
-"""What it costs to import the packages and to start the command: seconds of fresh processes beside a bare interpreter.
+"""Time to import the packages and to start the command, in new processes, compared with a bare interpreter.
 
     python benchmarks/import_times.py
 
-Each line is the median of ten fresh processes, taken in turn with the others. "everything" imports every name that the
-package exports, which is what the import would cost if names were not loaded when they are used.
+Each line is the median of ten new processes; the lines alternate. "everything" imports every exported name: the
+time of the import if names were not loaded on first use.
 """
 
 from __future__ import annotations

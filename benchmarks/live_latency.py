@@ -1,11 +1,11 @@
 """Claim: a live bar is decided within a millisecond on one thread, 99 times of 100.
 
-decision   from the moment the feed has delivered the bar to the moment the orders are sent: a real Cerebro on the live
-           path (`ReplayData`, bar by bar), broker, features, nets, rules and record included; target: p99 <= 1 ms.
+decision   from the delivery of the bar by the feed to the sending of the orders: a real Cerebro on the live path
+           (`ReplayData`, bar by bar), with broker, features, nets, rules and record; target: p99 <= 1 ms.
 evaluate   the model alone: `ScoreModel.evaluate` on the last lookback + 1 bars.
 chapter    features and signal of the chapter on one bar: 121 forward passes and ten pandas columns.
 
-Rounds alternate; each percentile is the median over the rounds, so that one hiccup of the machine does not decide.
+Rounds alternate; each percentile is the median over the rounds, so that a single disturbance does not decide.
 
 python benchmarks/live_latency.py [--quick] [--rounds 5]
 """
@@ -34,7 +34,7 @@ PERCENTILES = (50, 90, 99)
 
 
 class StampedData(ReplayData):
-    """Note when a bar has been delivered."""
+    """Record when a bar was delivered."""
 
     delivered = 0.0
 
@@ -45,7 +45,7 @@ class StampedData(ReplayData):
 
 
 class StampedStrategy(ScoreStrategy):
-    """Note how long after its delivery each bar has been decided."""
+    """Record the time from the delivery of each bar to its decision."""
 
     def start(self) -> None:
         super().start()

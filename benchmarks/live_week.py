@@ -1,9 +1,9 @@
 """Claim: in a bad week a strategy sees the bars of the history call, each once, in order; at rest a feed costs nothing.
 
 week     10,080 one-minute bars from a loopback exchange (a process of its own) whose clock runs 1,800 times as fast as
-         the machine's. Every 60th push goes wrong, in turn: broken JSON, a closed connection, a candle never confirmed,
-         a duplicate, NaN, a late candle, a TCP reset, no data, an unknown topic, silence. What a Cerebro with
-         `CCXTData` saw is then held against `load_bars` into an empty store: every line of every bar, bit for bit.
+         the machine's. Every 60th push has a fault, in turn: broken JSON, a closed connection, a candle never
+         confirmed, a duplicate, NaN, a late candle, a TCP reset, no data, an unknown topic, silence. The bars of a
+         Cerebro with `CCXTData` are then compared with `load_bars` into an empty store: every line, bit for bit.
 memory   resident memory of the Cerebro's process (exactbars=1) after a tenth of the bars and at its highest thereafter;
          target: 8 MiB apart at most
 rest     an hourly feed at the real speed with a push every five seconds and no bar due: processor time of all threads
@@ -64,7 +64,7 @@ def exchange(*words: str) -> Iterator[str]:
 
 
 class Witness(bt.Strategy):
-    """Keep every line of every bar in memory that was taken before, and how the process grew."""
+    """Keep every line of every bar in memory allocated beforehand, and the growth of the process."""
 
     params = (("bars", 0),)
 
@@ -89,7 +89,7 @@ class Witness(bt.Strategy):
 
 
 class Warned(logging.Handler):
-    """Count the warnings: connections given up, and whatever else was told."""
+    """Count the log warnings: closed connections and others."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -145,7 +145,7 @@ def week(bars: int, speed: float, faults: int) -> bool:
 
 
 def rest(seconds: float) -> float:
-    """Return the share of a core that a feed takes while nothing happens but pushes of the open candle."""
+    """Return the share of a core that a feed uses while the only input is pushes of the open candle."""
     taken: list[float] = []
     with tempfile.TemporaryDirectory() as name, exchange("--now", "2024-06-24T00:10Z", "--speed", "1") as url:
         cerebro = bt.Cerebro(stdstats=False)

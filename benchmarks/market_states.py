@@ -1,13 +1,13 @@
-"""Claim: held-out log-likelihood of market states, ours against a validated Gaussian mixture and a neural spline flow.
+"""Claim: held-out log-likelihood of market states, compared with a Gaussian mixture and a neural spline flow.
 
-BTC and ETH, hourly, extended features, pooled: trained on the states before 2025, the last 15 % of that span to
-validate on; tested on each symbol's states of 2025-01 to 2025-06. Everybody models the density of the same rows:
+BTC and ETH, hourly, extended features, pooled. Training on the states before 2025, whose last 15 % are for
+validation; test on each symbol's states of 2025-01 to 2025-06. All methods model the density of the same rows:
 states scaled by the training span's scaler plus Gaussian noise of the density sigma (0.2), one fixed draw for the
 test. Nats per state; the error of a difference is a block bootstrap with blocks of two weeks.
 
 ours          `scorenet train`'s state density at its default settings; log p_sigma by the heat equation
 mixture       scikit-learn, full covariances, 1 to 64 components chosen by validation likelihood
-spline flow   zuko's NSF, 3 transforms of 128 x 128, fresh noise every step, best validation step, the CPU time of ours
+spline flow   zuko's NSF, 3 transforms of 128 x 128, new noise at every step, best validation step, the CPU time of ours
 
 python benchmarks/market_states.py [--quick] [--data FOLDER]
 """
@@ -180,8 +180,8 @@ def main() -> None:
     print(
         f"  {len(data.train):,} training, {len(data.validation):,} validation, test {counts} rows", flush=True
     )
-    mine, seconds, told = ours(data, config)
-    print(f"{'ours':<14}{seconds:6.0f} CPU s   {told}", flush=True)
+    mine, seconds, settings = ours(data, config)
+    print(f"{'ours':<14}{seconds:6.0f} CPU s   {settings}", flush=True)
     others = {
         "mixture": mixture(data, sigma, options.quick),
         "spline flow": spline_flow(data, sigma, seconds),

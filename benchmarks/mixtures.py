@@ -1,7 +1,8 @@
-"""Claim: on distributions with a known score, ours has an error of a few per cent, and so has its log-density.
+"""Claim: where the true score is known, the error of our score is a few per cent, and the log-density is accurate.
 
-Five random mixtures of 6 Gaussians in 11 dimensions, standardised; 20,000 or 100,000 rows to learn from (a tenth of
-them for model selection); 4,000 new rows to test, noised to sigma. The settings are those of ScoreDensity, one thread.
+Five random mixtures of 6 Gaussians in 11 dimensions, standardised; 20,000 or 100,000 rows for training (a tenth of
+them for model selection); 4,000 new rows for the test, noised to sigma. The settings are those of ScoreDensity, one
+thread.
 
 error      relative Fisher error E|s - s*|^2 / E|s*|^2 of the score at sigma; targets 0.035 at 0.1 and 0.012 at 0.4 from
            20,000 rows, 0.015 and 0.005 from 100,000
@@ -11,8 +12,8 @@ per bar    root mean square difference of the per-bar net and the reference on t
            microseconds per row in a batch of 10,000 (target 50)
 
 Compared with: the base mixture alone (it has the true model family, so it is almost exact by construction); the net
-without a base mixture, trained for 110 seconds (smaller tables only); the chapter's network and loss in its own loop,
-with the CPU seconds that ours took.
+without a base mixture, trained for 110 seconds (smaller tables only); the chapter's network and loss in its own
+loop, with the CPU seconds of ours.
 
 python benchmarks/mixtures.py [--quick] [--draws 5] [--rows 20000 100000]
 """
@@ -117,7 +118,7 @@ def density(
 
 
 def chapter_net(rows: Tensor, seconds: float, seed: int) -> Score:
-    """Train the chapter's network with its loss, optimiser and schedule until `seconds` of CPU time are gone."""
+    """Train the chapter's network with its loss, optimiser and schedule for `seconds` of CPU time."""
     torch.manual_seed(seed)
     model = MultiScaleScoreNetwork(DIM)
     loss_of = DenoisingScoreMatchingLoss(model)

@@ -1,9 +1,9 @@
 """Claim: on simulated markets, `forward` finds a planted edge, and finds none on random walks.
 
-planted      (edge 0.15, horizon 8) out-of-sample Sharpe of the strategy, beside that of an oracle that trades the
-             exact expected return through the same rules and costs; target: at least 60 % of the oracle's.
-random_walk  Sharpe after costs, beside the Sharpe that the costs alone explain, on ten markets; target: all together
-             within 2 standard errors. (Of ten single ones, one beyond 2 is what chance gives in 4 cases of 10.)
+planted      (edge 0.15, horizon 8) out-of-sample Sharpe ratio of the strategy, and of an oracle that trades the exact
+             expected return through the same rules and costs; target: at least 60 % of the oracle's.
+random_walk  Sharpe ratio after costs, and the Sharpe ratio that costs alone explain, on ten markets; target: all
+             together within 2 standard errors. (By chance, one of ten is beyond 2 in 4 cases of 10.)
 ar1          hit rate of sign(score) against the next return for phi = +-0.2, `forward` and the chapter's `state`;
              target: forward at least 55 % on both signs.
 
@@ -28,9 +28,9 @@ from scorenet import ModelConfig, ScoreModel, learn
 from strategies import Rules, ScoreStrategy, SignalStrategy
 
 YEAR = 8_760
-EDGE = 0.15  # drift of the next bar in units of its volatility, at full tilt
+EDGE = 0.15  # largest drift of the next bar, in units of its volatility
 WALKS = 10
-FIRST_SEED = 11  # settings were chosen while looking at seeds 1 to 3; these markets chose nothing
+FIRST_SEED = 11  # settings were chosen on seeds 1 to 3; no setting was chosen on these markets
 
 
 def part(frame: pd.DataFrame, begin: int, end: int) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def sharpe(equity: np.ndarray) -> float:
 
 def trade(model: ScoreModel, frame: pd.DataFrame) -> tuple[Result, int]:
     since = int(frame["timestamp"].iloc[model.lookback + 1]) + 3_600_000
-    # The oracle has no cool-down either: its expected return changes within hours.
+    # The oracle has no cool-down: its expected return changes within hours.
     params = {**strategy_defaults(), "cooldown": 0, "model": model, "trade_from": since}
     return run([frame], Account(), ScoreStrategy, params, since=since), since
 
@@ -54,7 +54,7 @@ def trade(model: ScoreModel, frame: pd.DataFrame) -> tuple[Result, int]:
 def oracle(
     model: ScoreModel, frame: pd.DataFrame, expected: np.ndarray, calibration: np.ndarray, since: int
 ) -> Result:
-    """Trade the exact expected return as the strategy trades its score."""
+    """Trade the exact expected return with the strategy's rules."""
     rules = Rules()
     volatility = model.features.volatility(to_arrays(frame)) * math.sqrt(YEAR)
     confidence = np.searchsorted(np.sort(np.abs(calibration)), np.abs(expected), side="right") / len(
@@ -92,7 +92,7 @@ def random_walk(seed: int, bars: int, config: ModelConfig) -> tuple[float, float
 
 
 def together(distances: Sequence[float]) -> float:
-    """Return what independent distances, in standard errors each, amount to together, in standard errors."""
+    """Return the combined distance, in standard errors, of independent distances in standard errors."""
     return float(np.sum(distances) / math.sqrt(len(distances)))
 
 

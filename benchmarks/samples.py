@@ -1,32 +1,33 @@
 """Claim: a classifier cannot distinguish samples of the state density from held-out states, at 40 evaluations each.
 
-BTC and ETH, hourly, extended features, before 2024-07. The last 15 % selects. In each fifth of the rest 40 days are
-held out at a random place, and all that shares a bar with them (30 days on either side) is left out of training: these
-blocks are exchangeable with the training rows. The year from 2024-07 is held out too, but its distribution differs, so
-even training rows are distinguished from it. Figures are AUCs of gradient-boosted trees, the mean
-over five blocks; no tree has seen a row that shares a bar with one that it judges. One row in six is kept.
+BTC and ETH, hourly, extended features, before 2024-07. The last 15 % is for model selection. In each fifth of the
+rest, 40 days at a random place are held out, and all rows that share a bar with them (30 days on either side) are
+excluded from training: these blocks are exchangeable with the training rows. The year from 2024-07 is held out too,
+but its distribution differs, so even training rows are distinguished from it. The metric is the AUC of
+gradient-boosted trees, the mean over five blocks; no tree is trained on a row that shares a bar with a row that it
+classifies. One row in six is kept.
 
-five folds   trees grown on the held-out blocks but one, and samples; judged on that one. Few independent weeks: the
-             floors (training rows in the place of samples) show how much of it is the era of the block. In random
-             folds, as samples are, an hour's row has twins in other folds by which trees know it: above a perfect
-             sampler. In folds by era the trees have not seen the training rows' era either: below it
-trained      trees grown on training rows and samples, judged on held-out blocks and fresh samples: 0.5 for a perfect
-             sampler, with less noise
-  at sigma   both sides noised to sigma_min, the smallest scale that the model knows
-  less funding   without the two features of which a third of the rows have one value, the exchange's default
+five folds   trees trained on the held-out blocks but one, and on samples; tested on that one. The blocks are few
+             independent weeks: the reference values (training rows in the place of samples) show how much of the AUC is
+             the period of the block. With random folds for the training rows, an hour's row has near copies in other
+             folds, so the reference is above a perfect sampler. With folds by period, it is below it
+trained      trees trained on training rows and samples, tested on held-out blocks and new samples: 0.5 for a perfect
+             sampler, with less variance
+  at sigma   both sides noised to sigma_min, the smallest noise level of the training
+  less funding   without the two features in which a third of the rows have one value, the exchange's default
 
 heun                  `ScoreModel.sample` at its defaults: draws near the default funding take it (`sampling.atoms`)
-heun, no atoms        the same before that
+heun, no atoms        the same without atoms
 predictor-corrector   500 evaluations
 annealed Langevin     1,000 evaluations, corrected
 mixture               the mixture (by default one Gaussian) that the network corrects, alone
-chapter's Langevin    the chapter's network, loss and loop, for the CPU seconds of ours, and its LangevinDynamics
+chapter's Langevin    the chapter's network, loss and loop, with the CPU seconds of ours, and its LangevinDynamics
 
-All samplers but the last share one model. No setting was chosen on these figures; those of the samplers are from
-mixtures with a known density. The second test was added when the first had shown its noise, and its variants to find
-what the trees see; atoms when they had shown it, with their smallest share (a fifth of the rows) set after a look at
-two of the three placements: a tenth gave 0.576 and 0.586 in five folds there, a fifth 0.583 and 0.587. Three
-placements of the blocks, each with a training of its own.
+All samplers but the last share one model. No setting of the samplers was chosen on these results; they are from
+mixtures with a known density. The second test was added because the first had a large variance, its variants in
+order to find the cause of a difference, and atoms because they were the cause. Their smallest share (a fifth of the
+rows) was set after two of the three placements were known: in five folds, a tenth gave 0.576 and 0.586 there, a
+fifth 0.583 and 0.587. There are three placements of the blocks, each with its own training.
 
 python benchmarks/samples.py [--quick] [--draws 3] [--data FOLDER]
 """
@@ -69,7 +70,7 @@ Index = NDArray[np.int64]
 
 @dataclass
 class Part:
-    """Scaled rows [N, d] and the number of the fold of each, [N]."""
+    """Scaled rows [N, d] and the fold of each, [N]."""
 
     z: Array
     fold: Index
@@ -77,7 +78,7 @@ class Part:
 
 @dataclass
 class Data:
-    """What trains, what selects, training rows by era, and the held-out rows."""
+    """Training rows by period, rows for model selection, and held-out rows."""
 
     train: Tensor
     validation: Tensor
@@ -86,7 +87,7 @@ class Data:
 
 
 class Counted:
-    """A score that counts how often it is asked."""
+    """A score that counts its evaluations."""
 
     def __init__(self, scored: Scored) -> None:
         self.scored, self.calls = scored, 0
@@ -117,13 +118,13 @@ def split(x: Array, when: Index, seed: int) -> Data:
     train = when < cut
     block = np.full(len(when), -1)
     for number in range(FOLDS):
-        # Room for the gap before the next fifth, so that no two blocks share a bar.
+        # A gap before the next fifth, so that no two blocks share a bar.
         opens = when[0] + number * span + int(rng.uniform() * (span - gap - BLOCK_DAYS * DAY))
         closes = opens + BLOCK_DAYS * DAY
         block[(when >= opens) & (when < closes)] = number
         train &= (when < opens - gap) | (when >= closes + gap)
     fifth, since = (end - begin) // FOLDS, when - begin
-    # The first 30 days of each fifth look back into the one before.
+    # The features of the first 30 days of each fifth use bars of the previous one.
     later = np.where((since >= 0) & (when < end) & (since % fifth >= gap), since // fifth, -1)
     scaler = Scaler.fit(x[train], features.kinds)
     thin = rng.random(len(when)) < 1 / EVERY
@@ -163,7 +164,7 @@ def auc(real: Array, other: Array) -> float:
 
 
 def five_folds(real: Part, other: Part) -> Array:
-    """Return how well trees grown on the other folds tell real rows from others in each fold, [FOLDS]."""
+    """Return the AUC of trees trained on the other folds, real rows against others, in each fold, [FOLDS]."""
     found = []
     for k in range(FOLDS):
         judge = grown(real.z[real.fold != k], other.z[other.fold != k])
@@ -172,7 +173,7 @@ def five_folds(real: Part, other: Part) -> Array:
 
 
 def trained(data: Data, z: Array, sigma: float, columns: list[int]) -> dict[str, Array]:
-    """Return how well trees grown on training rows tell each held-out block from samples, [FOLDS]."""
+    """Return the AUC of trees trained on training rows, each held-out block against samples, [FOLDS]."""
     rng = np.random.default_rng(1)
 
     def seen(rows: Array) -> Array:
@@ -290,7 +291,7 @@ def report(draws: list[dict[str, dict[str, Array]]]) -> None:
     for test in ("five folds, blocks", "trained, blocks", "trained, at sigma, blocks"):
         gap = over("heun, no atoms", test) - over("annealed Langevin", test)
         claim = f"heun without atoms less Langevin, {test}"
-        # Not worse: by no more than the error of the difference.
+        # Not worse means: worse by at most the standard error of the difference.
         verdict(claim, round(float(gap.mean()), 3), round(error(gap), 3), at_least=False)
 
 

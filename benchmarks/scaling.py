@@ -1,8 +1,8 @@
-"""Claim: time and memory of a run grow in line with the bars, to a year of minutes in less than 1.5 GB.
+"""Claim: time and memory of a run grow linearly with the bars, up to a year of minutes in less than 1.5 GB.
 
-A whole engine run (Cerebro, broker, analyzers, tables) with `ScoreStrategy` on one-minute bars, and, as the baseline
-of the same size, with `BuyAndHold`: what Backtrader alone takes. Each run has a process of its own, so that its peak
-memory is its own; the runs of all sizes alternate. Time is linear when a bar costs the same at every size.
+A complete engine run (Cerebro, broker, analyzers, tables) with `ScoreStrategy` on one-minute bars. The baseline of
+the same size is `BuyAndHold`: the time of Backtrader alone. Each run has its own process, so its peak memory is its
+own; the sizes alternate. Time is linear if the time per bar is the same at every size.
 
 python benchmarks/scaling.py [--quick] [--repeats 3]
 """
@@ -49,7 +49,7 @@ def one(strategy: str, bars: int, model: str) -> dict[str, float]:
 
 
 def apart(strategy: str, bars: int, model: Path) -> dict[str, float]:
-    """Run in a process of its own."""
+    """Run `one` in a new process."""
     command = [sys.executable, __file__, "--one", strategy, str(bars), str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))

@@ -1,15 +1,15 @@
-"""Claim: the store's checks cost little: 100,000 hourly bars are a frame or a Backtrader feed in well under a second.
+"""Claim: the store's checks are fast: 100,000 hourly bars become a frame or a feed in well under a second.
 
-raw        `pandas.read_parquet` of the same rows from one plain file: no check at all.
-store      `read_series`: twelve yearly chunks, each with its SHA-256 over every value verified.
-frame      `load_bars(..., offline=True)`: the above, coverage looked up and the bars contract validated.
-feed       `BarsData` of that frame, and a Cerebro that runs through all of its bars with an empty strategy; beside it
+raw        `pandas.read_parquet` of the same rows from one plain file, without any check.
+store      `read_series`: twelve yearly chunks, each verified by SHA-256 over every value.
+frame      `load_bars(..., offline=True)`: the above, plus the lookup of coverage and the validation of the contract.
+feed       `BarsData` of that frame, and a Cerebro that runs all of its bars with an empty strategy; compared with
            `bt.feeds.PandasData` of the raw frame in the same Cerebro.
-chunk      a year of these bars in the store's encoding, beside the same in parquet's usual one, both by zstd: bytes and
-           the time to write them.
+chunk      a year of these bars in the store's encoding, and in parquet's usual one, both with zstd: bytes and the time
+           to write them.
 
-Rounds alternate, files are in the page cache. Targets: a frame in at most 0.25 s; a run of the feed at most as long as
-one of PandasData.
+Rounds alternate, files are in the page cache. Targets: a frame in at most 0.25 s; a run of the feed in at most the
+time of PandasData.
 
 python benchmarks/store_read.py [--quick] [--repeats 9]
 """
@@ -39,7 +39,7 @@ KEY = SeriesKey("bybit", "BTC/USDT:USDT", "1h")
 
 
 def fill(folder: Path, bars: int) -> Path:
-    """Store simulated bars, and the same in a plain parquet file; return that."""
+    """Store simulated bars, and the same bars in a plain parquet file; return the plain file."""
     columns = dict(to_arrays(simulate("random_walk", seed=3, bars=bars)))
     stamps = START + HOUR * np.arange(bars, dtype=np.int64)
     rows = {"timestamp": stamps, **{n: columns[n] for n in ("open", "high", "low", "close", "volume")}}
@@ -51,7 +51,7 @@ def fill(folder: Path, bars: int) -> Path:
 
 
 def compare_encodings(folder: Path, repeats: int) -> None:
-    """Print bytes and time of a year's rows as the store writes them, beside parquet's usual way."""
+    """Print bytes and time of a year's rows in the store's encoding and in parquet's usual one."""
     year, period = read_series(folder, KEY, START, START + 8_784 * HOUR), {"period": "2012"}
     plain = pa.table(dict(year.columns))
 

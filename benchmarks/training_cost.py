@@ -1,18 +1,18 @@
-"""Claim: ours has the score error of the chapter's training loop after a fifth of its CPU time.
+"""Claim: our score reaches the error of the chapter's training loop after a fifth of its CPU time.
 
-The chapter's loop runs as written: its network, loss, AdamW, cosine and 100 epochs of batches of 256. Ours then trains
-with the default settings (those of ScoreDensity for the mixture, those of market states for the others) and a limit
-of 1/5, 1/10 and 1/20 of the CPU seconds that the loop took (mixture included; steps without limit; a limit is on
-wall-clock time, so the CPU seconds that were used are printed). One thread.
+The chapter's loop runs unchanged: its network, loss, AdamW, cosine and 100 epochs of batches of 256. Ours then
+trains with the default settings (those of ScoreDensity for the mixture, those of market states for the others),
+limited to 1/5, 1/10 and 1/20 of the CPU seconds of the loop. The limit includes the mixture fit; the number of
+steps is not limited. A limit is on wall-clock time, so the CPU seconds used are printed. One thread.
 
 mixture        20,000 standardised rows of a random mixture of 6 Gaussians in 11 dimensions: relative Fisher error of
-               the score on fresh rows
+               the score on new rows
 market states  BTC, chapter features, hourly bars before 2024-07, chronological split: denoising loss on the last part,
-               with noise drawn once and on pairs, less that of the best Gaussian, per dimension. Two nets differ in
-               this loss by exactly sigma^2 / d times what they differ in squared score error
+               with noise drawn once and in pairs, minus that of the best Gaussian, per dimension. Two nets differ in
+               this loss by exactly sigma^2 / d times their difference in squared score error
 
-Compared at the chapter's own levels of 0.1 and more, where its score is of use; 0.01 to 0.06 stand below. A time
-counts when ours is not worse at any of them.
+The comparison is at the chapter's levels of 0.1 and more, where its score is useful; 0.01 to 0.06 are printed
+below. A time counts if ours is not worse at any of them.
 
 python benchmarks/training_cost.py [--quick] [--data FOLDER]
 """
@@ -48,14 +48,14 @@ Judge = Callable[[NoisyScore], dict[float, float]]
 
 
 def mixture_task(rows: int) -> tuple[Tensor, Tensor, Judge]:
-    law = standardised(0)
-    z = law.sample(rows, seed=0).float()
+    target = standardised(0)
+    z = target.sample(rows, seed=0).float()
 
     def judge(model: NoisyScore) -> dict[float, float]:
         out = {}
         for sigma in SIGMAS:
-            x = law.sample(4_000, seed=1_000, sigma=sigma)
-            truth = law.score(x, sigma)
+            x = target.sample(4_000, seed=1_000, sigma=sigma)
+            truth = target.score(x, sigma)
             with torch.no_grad():
                 found = model.score(x.float(), sigma).double()
             out[sigma] = float((found - truth).square().sum() / truth.square().sum())

@@ -1,8 +1,8 @@
-"""Ten lines: the score strategy in a Cerebro of your own.
+"""Ten lines: the score strategy in a plain Cerebro script.
 
 python examples/backtest.py [MODEL_DIR] [SOURCE]
 
-The defaults are the model that `make demo` left behind and another market of the same law.
+The defaults are the model that `make demo` wrote, and another market simulated with the same parameters.
 """
 
 import sys

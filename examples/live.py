@@ -1,9 +1,10 @@
-"""Bars as they close, on a paper account: history first, then live, with the feed's notifications.
+"""Live bars on a paper account: history first, then closed bars as they arrive, with the feed's notifications.
 
 python examples/live.py [MODEL_DIR] [BASE_URL SPEED] [BARS]
 
-Ends after BARS live bars, or by Ctrl-C. BASE_URL is that of a loopback exchange (`python -m tests.bybit`) whose clock
-runs SPEED times as fast as the machine's. `scorenet live` does the same with a journal that survives restarts.
+Ends after BARS live bars, or by Ctrl-C. BASE_URL is that of a loopback exchange (`python -m tests.bybit`) whose
+clock runs SPEED times as fast as the machine's. `scorenet live` does the same with a journal that survives
+restarts.
 """
 
 import sys
@@ -17,8 +18,8 @@ from strategies import PerpetualBroker, ScoreStrategy
 MODEL, URL, SPEED, BARS = (*sys.argv[1:], *("models/demo", None, 1, 0)[len(sys.argv) - 1 :])
 
 
-class Talking(ScoreStrategy):
-    """Say what the feed says, and what is decided on each live bar."""
+class PrintingStrategy(ScoreStrategy):
+    """Print the feed's notifications, and the decision at each live bar."""
 
     live = 0
 
@@ -41,7 +42,7 @@ cerebro.setbroker(PerpetualBroker(cash=10_000))
 cerebro.adddata(
     CCXTData(dataname="BTC/USDT:USDT", timeframe="1h", backfill=200, base_url=URL, speed=float(SPEED))
 )
-cerebro.addstrategy(Talking, model=MODEL)
+cerebro.addstrategy(PrintingStrategy, model=MODEL)
 with suppress(KeyboardInterrupt):
     cerebro.run(exactbars=1)
 print(f"equity {cerebro.broker.getvalue():,.2f}")

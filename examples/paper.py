@@ -1,4 +1,4 @@
-"""A paper run: stored bars go through the bar-by-bar path that a live feed takes, one closed bar at a time.
+"""A paper run: stored bars take the bar-by-bar path of a live feed, one closed bar at a time.
 
 python examples/paper.py [MODEL_DIR] [SOURCE]
 

@@ -1,4 +1,4 @@
-"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule and a panel of one's own.
+"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule and a panel.
 
     scorenet train --plugin examples/plugin.py --features trend --set state.objective=huber --set state.network=small \
         --set 'signals=["fade"]' --bars 'simulated:planted?seed=1&bars=20000' --out models/own
@@ -29,7 +29,7 @@ from scorenet.score import Denoiser
     lookback=48,
 )
 def trend(bars):
-    """Windows [N, 49] a column, the row's own bar last -> features [N, 4]."""
+    """Windows [N, 49] per column, the row's own bar last -> features [N, 4]."""
     move = np.diff(np.log(bars["close"]), axis=1)
     scale = move.std(axis=1) + 1e-6
     return np.stack(
@@ -45,7 +45,7 @@ def trend(bars):
 
 @register_objective("huber")
 def huber(model, batch):
-    """Denoising score matching that a few wild rows cannot rule; on pairs of opposite noise."""
+    """Denoising score matching with a loss that is robust to outliers, on pairs of opposite noise."""
     both = batch.mirrored()
     residual = both.sigma * model.score(both.noisy, both.sigma) + both.noise
     return (
@@ -54,12 +54,12 @@ def huber(model, batch):
 
 
 class Tanh(torch.nn.Module):
-    """Two layers that see the scaled row and ln(sigma) / 4."""
+    """Two layers whose inputs are the scaled row and ln(sigma) / 4."""
 
     def __init__(self, dim, hidden):
         super().__init__()
         self.enter, self.leave = torch.nn.Linear(dim + 1, hidden), torch.nn.Linear(hidden, dim)
-        torch.nn.init.zeros_(self.leave.weight)  # it starts as its base
+        torch.nn.init.zeros_(self.leave.weight)  # the correction is zero before training
         torch.nn.init.zeros_(self.leave.bias)
 
     def forward(self, x, c_noise, base_output=None):
@@ -68,27 +68,27 @@ class Tanh(torch.nn.Module):
 
 @register_network("small")
 def small(dim, state, noise, base):
-    """The scalings of the package around a network of one's own."""
+    """A user's network inside the package's preconditioning."""
     return Denoiser(Tanh(dim, state.hidden), base)
 
 
 @register_signal("fade")
 def fade(model, x, z):
-    """Bet against the trend: the score of the second feature, and no doubt about it."""
+    """Bet against the trend: the score of the second feature, which points back to usual values; no spread."""
     score = model.denoiser.score(z, 0.5)[:, 1].numpy()
     return score, np.zeros_like(score)
 
 
 @register_slippage("impact")
 def impact(costs, fill):
-    """The fixed part, and one that grows with the square root of the order's share of the bar's volume."""
+    """A fixed part, and a part that grows with the square root of the order's share of the bar's volume."""
     share = min(abs(fill.size) / fill.volume, 1.0) if fill.volume > 0 else 1.0
     return costs.slippage + 0.01 * share**0.5
 
 
 @register_position_rule("half")
 def half(rules, seen):
-    """Half of the largest exposure, on the side of the signal."""
+    """Half of the largest exposure, in the direction of the signal."""
     return float(np.sign(seen.signal)) * rules.max_exposure / 2
 
 

@@ -2,8 +2,8 @@
 
 python examples/sweep.py [MODEL_DIR] [SOURCE]
 
-The nets are evaluated once, before the workers are forked; a trial costs only Backtrader's own loop. The best of
-many trials is lucky as well as good: choose on one span, judge on a later one.
+The nets are evaluated once, before the workers are forked, so a trial takes only Backtrader's own loop. The best of
+many trials is partly luck: choose on one span and test on a later one.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""Commands and everything else with side effects: folders, reports, training and trading runs."""
+"""Everything with side effects: commands, folders, reports, training and trading runs."""

@@ -1,4 +1,4 @@
-"""`scorenet backtest`: a model and bars in, a run folder with its report out."""
+"""`scorenet backtest`: trade bars with a model, write a run folder and its report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def strategy_defaults() -> dict[str, Any]:
-    """Return the parameters of `ScoreStrategy` that a user may set, with their defaults."""
+    """Return the user-settable parameters of `ScoreStrategy` with their defaults."""
     fixed = {"model", "trade_from"}
     return {
         name: value
@@ -48,10 +48,10 @@ def strategy_defaults() -> dict[str, Any]:
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Refuse impossible strategy parameters before anything is loaded.
+    """Validate strategy parameters before anything is loaded.
 
     Raises:
-        ConfigError: the message names the parameter, what it may be, and what it was.
+        ConfigError: the message names the parameter, its allowed values and the value found.
     """
     try:
         Rules(**{name: value for name, value in params.items() if name != "signal"})
@@ -72,10 +72,10 @@ def backtest(
 ) -> dict[str, Any]:
     """Backtest a trained model, write the run folder and its report, return metrics.json's content.
 
-    The bars before `since` warm the features up; trading and all figures start at `since`.
+    Bars before `since` warm up the features; trading and all metrics start at `since`.
 
     Raises:
-        FeedError, ScorenetError, RunDirError: what went wrong with the bars, the model, the folder.
+        FeedError, ScorenetError, RunDirError: an error of the bars, the model or the folder.
     """
     model = ScoreModel.load(model_dir)
     frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
@@ -109,9 +109,9 @@ def backtest(
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """What a run was made of: a command line, settings, a model, bars and their sources, an account.
+    """The inputs of a run: command line, settings, model, bars and their sources, account.
 
-    Trading begins at the bar close `start` (UTC ms).
+    Trading starts at the bar close `start` (UTC ms).
     """
 
     command: str | Sequence[str]
@@ -133,7 +133,7 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
     for name in ("orders", "trades", "decisions", "funding"):
         folder.write_frame(name, getattr(result, name))
     config = {name: value for name, value in inputs.config.items() if value is not None}
-    # TOML has no null: a rule that None switches off is written as the 0 that does the same.
+    # TOML has no null. None turns a rule off, and so does 0.
     config["strategy"] = {name: 0.0 if value is None else value for name, value in config["strategy"].items()}
     folder.write_config(config)
     folder.write_metrics(metrics)
@@ -153,7 +153,7 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
 
 
 def _at_times(held: Result, times: pd.Series) -> Result:
-    """Read the benchmark at these times: a live run may have seen bars of one close one after the other."""
+    """Read the benchmark at these times; a live run may have received the bars of one close one after the other."""
     if len(held.equity) == len(times) and (held.equity["time"] == times).all():
         return held
     equity = held.equity.set_index("time").reindex(pd.Index(times), method="ffill").bfill()
@@ -161,18 +161,18 @@ def _at_times(held: Result, times: pd.Series) -> Result:
 
 
 def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
-    """Refuse bars that the model cannot read, before anything is run.
+    """Check that the model can read the bars, before anything is run.
 
     Raises:
-        FeatureMismatch: another bar size, or a column is missing.
-        TooFewBars: not one bar would be decided.
+        FeatureMismatch: the bar size differs from the model's, or a column is missing.
+        TooFewBars: there are too few bars for one decision.
     """
     for frame in frames:
         step, trained = to_ms(frame.attrs["timeframe"]), int(model.info["bar_ms"])
         if step != trained:
             raise FeatureMismatch(
                 f"the model was trained on {from_ms(trained)} bars, {frame.attrs['symbol']} has "
-                f"{frame.attrs['timeframe']}; train a model on this bar size, or load bars of the other"
+                f"{frame.attrs['timeframe']}; train a model on this bar size, or load bars of the model's"
             )
         missing = [name for name in model.features.inputs if name not in frame]
         if missing:
@@ -185,10 +185,10 @@ def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
 
 
 def check_signal(model: ScoreModel, signal: str) -> None:
-    """Refuse a signal that the model has no calibration for, before anything is run.
+    """Check that the model is calibrated for a signal, before anything is run.
 
     Raises:
-        ConfigError: the message says how to train a model that has it.
+        ConfigError: it is not; the message says how to train a model for the signal.
     """
     if signal not in model.calibration.magnitude:
         raise ConfigError(
@@ -198,7 +198,7 @@ def check_signal(model: ScoreModel, signal: str) -> None:
 
 
 def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str | None) -> int:
-    """Return the close (UTC ms) of the first bar that is decided: the first in the range with enough bars before it."""
+    """Return the close (UTC ms) of the first decided bar: the first in the range with enough bars before it."""
     from feeds.bars.times import parse_time
 
     step = to_ms(frames[0].attrs["timeframe"])
@@ -214,7 +214,7 @@ def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str 
 def measure(
     result: Result, held: Result, bar_ms: int, model: ScoreModel | None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return metrics.json's content and the finished equity table of a run beside its benchmark."""
+    """Return metrics.json's content and the equity table of a run with drawdown and benchmark."""
     equity = result.equity.copy()
     equity["drawdown"] = drawdown(equity["equity"].to_numpy())
     equity["benchmark"] = held.equity["equity"].to_numpy()

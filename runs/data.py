@@ -55,7 +55,7 @@ def _coverage(series: SeriesInfo) -> dict[str, int | None]:
 
 
 def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
-    """Return one row per stored instrument: its trading rules, and when they were first seen."""
+    """Return one row per stored instrument: its trading rules, and the time they were first seen."""
     from feeds.store.rules import list_instruments
 
     rows = []
@@ -79,10 +79,10 @@ def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def check_store(data_dir: str | Path) -> list[dict[str, Any]]:
-    """Read every stored file and return one row per damaged file; nothing is changed.
+    """Read every stored file and return one row per damaged file; no file is changed.
 
     Raises:
-        StoreError: when the folder or a file cannot be read.
+        StoreError: the folder or a file cannot be read.
     """
     from feeds.store.series_store import check
 

@@ -1,4 +1,4 @@
-"""`scorenet demo`: the whole job offline, on a simulated market whose edge is known."""
+"""`scorenet demo`: training, backtest and report, offline, on a simulated market with a known edge."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TRADED = 8_760  # the last simulated year
 
 
 def demo(out: str | Path, models: str | Path, *, progress: bool = True) -> dict[str, Any]:
-    """Train on three and a half simulated years, trade the year after; return metrics.json's content.
+    """Train on three and a half simulated years, trade the following year; return metrics.json's content.
 
-    The market's next return leans by a planted, known amount on its last 24 hours; everything else is noise.
+    The expected next return depends on the last 24 hours by a known amount; the rest of the market is noise.
     """
     from feeds import load_bars
 

@@ -1,4 +1,4 @@
-"""The only place that builds a Cerebro: the same costs, fills and analyzers for every run."""
+"""The only module that builds a Cerebro: all runs have the same costs, fills and analyzers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Modes", "Result", "assemble", "benchmark", "build", "collect", "run"
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """Backtrader's ways to walk through bars; results do not depend on them."""
+    """Backtrader's execution modes; results do not depend on them."""
 
     runonce: bool = True
     preload: bool = True
@@ -32,7 +32,7 @@ class Modes:
 
 @dataclass(frozen=True)
 class Result:
-    """The tables of one run, as RUN_DIR stores them, and figures that no table holds."""
+    """The tables of one run, as RUN_DIR stores them, and totals that no table contains."""
 
     equity: pd.DataFrame
     orders: pd.DataFrame
@@ -67,7 +67,7 @@ def assemble(
     since: int | None = None,
     modes: Modes | None = None,
 ) -> bt.Cerebro:
-    """Return a Cerebro over (data, symbol) pairs, live or not, as `build` makes it."""
+    """Return a Cerebro over (data, symbol) pairs, historical or live; otherwise as `build`."""
     how = modes or Modes()
     cerebro = bt.Cerebro(stdstats=False, runonce=how.runonce, preload=how.preload, exactbars=how.exactbars)
     cerebro.setbroker(PerpetualBroker(cash=account.cash, costs=account.costs))
@@ -95,12 +95,12 @@ def run(
     since: int | None = None,
     modes: Modes | None = None,
 ) -> Result:
-    """Run one strategy over the frames and return its tables; `equity` lacks drawdown and benchmark still."""
+    """Run one strategy over the frames and return its tables; `equity` does not have drawdown and benchmark yet."""
     return collect(build(frames, account, strategy, params, since=since, modes=modes).run()[0], since)
 
 
 def collect(finished: bt.Strategy, since: int | None = None) -> Result:
-    """Return the tables of a strategy that has run in a Cerebro of `build`."""
+    """Return the tables of a strategy that ran in a Cerebro of `build`, from the bar close `since` (UTC ms)."""
     found = {name: dict(getattr(finished.analyzers, name).get_analysis()) for name in _TABLES}
     found["trades"] = found["trades"]["closed"]
     # A strategy without a model records no decisions.

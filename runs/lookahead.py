@@ -45,7 +45,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Cuts:
-    """Say where the data is cut: `number` random places, drawn by `seed`, none before bar `first`."""
+    """Where to cut the data: `number` random bars, drawn with `seed`, none before bar `first`."""
 
     number: int = 20
     first: int = 1
@@ -54,7 +54,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class LookaheadReport:
-    """The result: `values` compared values over `cuts` cuts; `differences` has the first difference of each cut."""
+    """Result: `values` compared values over `cuts` cuts; `differences` holds the first difference of each cut."""
 
     cuts: int
     bars: int
@@ -117,7 +117,11 @@ def prove(
     cuts: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Run `check_lookahead` for a model's strategy on the bars of `sources`; return plain values."""
+    """Run `check_lookahead` for a model's strategy on the bars of `sources`; return plain values.
+
+    Raises:
+        FeedError, ScorenetError: an error of the bars or the model.
+    """
     model = ScoreModel.load(model_dir)
     frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
     check_frames(model, frames)
@@ -134,7 +138,7 @@ def prove(
 
 
 class _Requests(bt.Analyzer):  # type: ignore[misc]
-    """Record every order at the bar where it was sent; an order sent at the cut is never filled or in `orders`."""
+    """Record every order at the bar where it was sent; the table `orders` lacks the unfilled orders sent at a cut."""
 
     def start(self) -> None:
         self._sent: list[tuple[float, str, float, float | None]] = []

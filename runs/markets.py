@@ -1,4 +1,4 @@
-"""Load the bars that a command names, and say in the manifest what they were."""
+"""Load the bars that a command names, and describe them in the manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["LoadOptions", "as_market", "describe", "load_markets", "stamp"]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """What the commands that read bars have in common; times are UTC, `since` inclusive, `until` exclusive."""
+    """Options of all commands that read bars; times are UTC, `since` inclusive, `until` exclusive."""
 
     since: str | None = None
     until: str | None = None
@@ -32,10 +32,10 @@ class LoadOptions:
 
 
 def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: int = 0) -> list[pd.DataFrame]:
-    """Load one frame a source, with `warmup_bars` before `since` where they exist.
+    """Load one frame per source, with up to `warmup_bars` bars before `since`.
 
     Raises:
-        BadSource: if two sources are the same symbol, or their bar sizes differ.
+        BadSource: two sources are the same symbol, or their bar sizes differ.
         FeedError: as `feeds.load_bars`.
     """
     frames = [
@@ -54,11 +54,12 @@ def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: i
     ]
     symbols = [frame.attrs["symbol"] for frame in frames]
     if len(set(symbols)) < len(symbols):
-        raise BadSource(f"each symbol once, found {', '.join(symbols)}")
+        raise BadSource(f"expected each symbol once, found {', '.join(symbols)}")
     timeframes = {frame.attrs["timeframe"] for frame in frames}
     if len(timeframes) > 1:
         raise BadSource(
-            f"bars of one size, found {', '.join(sorted(timeframes))}; resample or run them apart"
+            f"expected bars of one size, found {', '.join(sorted(timeframes))}; "
+            "resample them, or run each size separately"
         )
     for frame, source in zip(frames, sources, strict=True):
         if not len(frame):
@@ -67,14 +68,14 @@ def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: i
 
 
 def as_market(frame: pd.DataFrame) -> Market:
-    """Hand a canonical frame to scorenet as columns."""
+    """Convert a canonical frame to scorenet's `Market`: arrays by column."""
     bars: dict[str, Any] = to_arrays(frame)
     bars["timestamp"] = np.asarray(frame["timestamp"], dtype=np.int64)
     return Market(str(frame.attrs["symbol"]), bars, to_ms(frame.attrs["timeframe"]))
 
 
 def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
-    """Return the manifest's entry of a series."""
+    """Return the manifest's entry for a series."""
     return {
         "source": source,
         "symbol": frame.attrs["symbol"],

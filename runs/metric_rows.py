@@ -1,4 +1,4 @@
-"""How each figure of metrics.json is named, written and explained; the terminal and the report agree."""
+"""Label, format and meaning of each metric in metrics.json, for the terminal and the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class MetricRow:
-    """Describe one figure: its key in metrics.json, its label, how it is written, what it means."""
+    """One metric: its key in metrics.json, its label, its format, its meaning."""
 
     key: str
     label: str
@@ -45,7 +45,7 @@ ROWS = (
         "in_distribution_ratio",
         "In-distribution ratio",
         "share",
-        "decided bars whose state the model had seen in training",
+        "share of decided bars whose state is in distribution",
     ),
     MetricRow(
         "avg_confidence",
@@ -59,8 +59,10 @@ ROWS = (
     MetricRow("n_orders", "Orders filled", "count", "orders that the broker completed"),
     MetricRow("fees", "Fees", "money", "exchange fees paid, in the quote currency"),
     MetricRow("funding", "Funding", "money", "perpetual funding paid; negative when received"),
-    MetricRow("slippage", "Slippage", "money", "cost of filling away from the open of the bar"),
-    MetricRow("liquidations", "Liquidations", "count", "positions closed by force for want of margin"),
+    MetricRow("slippage", "Slippage", "money", "cost of fill prices worse than the open of the bar"),
+    MetricRow(
+        "liquidations", "Liquidations", "count", "positions closed by force because the margin was too small"
+    ),
 )
 
 
@@ -82,7 +84,7 @@ def show(kind: str, value: object) -> str:
 
 
 def _minus(text: str) -> str:
-    """Replace the hyphen in front by a minus sign, and drop it where the number rounds to zero."""
+    """Replace a leading hyphen by a minus sign; a number that rounds to zero gets none."""
     if text.startswith(("-", "+")) and not any(char in "123456789" for char in text):
         text = text[1:]
     return f"−{text[1:]}" if text.startswith("-") else text

@@ -1,4 +1,4 @@
-"""`--plugin FILE.py`: run a user's file once, so that what it registers can be named by settings and models."""
+"""`--plugin FILE.py`: run a user's file, so that settings and models can use the names that it registers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _loaded: dict[Path, str] = {}
 
 
 class PluginError(ConfigError):
-    """Report a plugin file that is not there or cannot be run."""
+    """Report a plugin file that is missing or raises an error."""
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a Python file, once a process however often it is named; its decorators register what it brings.
+    """Run a Python file, once per process; its decorators register the user's names.
 
-    It is imported under a name of its own, so that it can neither shadow a module nor be taken for another plugin.
+    The file is imported under a module name of its own, so that it cannot replace another module or plugin.
 
     Raises:
-        PluginError: the file is missing, or stops with an error; the message names the line.
+        PluginError: the file is missing or raises an error; the message names the line.
     """
     file = Path(path).resolve()
     if file in _loaded:
         return
     if file.suffix != ".py" or not file.is_file():
-        raise PluginError(f"--plugin: expected a Python file, found {str(path)!r}, which is none")
+        raise PluginError(f"--plugin: expected a Python file, found {str(path)!r}")
     name = f"scorenet_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -41,7 +41,7 @@ def load_plugin(path: str | Path) -> None:
     try:
         source = file.read_bytes()
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises is theirs to read, with its line
+    except Exception as error:  # the user's file may raise any error; the message names its line
         del sys.modules[name]
         line = _line_of(error, file)
         where = path if line is None else f"{path}, line {line}"

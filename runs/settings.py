@@ -1,4 +1,4 @@
-"""Settings of a run: defaults, a TOML file, `--set key=value`, in that order; unknown keys are errors with a hint."""
+"""Settings of a run: defaults, then a TOML file, then `--set key=value`; unknown keys are errors with a suggestion."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RENAMED = {"fee": "taker"}
 
 @dataclass(frozen=True, kw_only=True)
 class Account(Costs):
-    """The simulated account: the cash it starts with (quote currency) and its `Costs`.
+    """The simulated account: its initial cash (quote currency) and its `Costs`.
 
     Raises:
-        ConfigError: the message names the setting, what it may be, and what it was.
+        ConfigError: the message names the setting, its allowed values and the value found.
     """
 
     cash: float = 10_000.0
@@ -39,12 +39,16 @@ class Account(Costs):
 
     @property
     def costs(self) -> Costs:
-        """Return all but the cash."""
+        """Return the settings other than cash."""
         return Costs(**{item.name: getattr(self, item.name) for item in fields(Costs)})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from plain values; integers count as floats."""
+        """Build from plain values; integers count as floats.
+
+        Raises:
+            ConfigError: a value has the wrong type or is impossible.
+        """
         default = cls()
         changes = {}
         for name, value in values.items():
@@ -62,10 +66,10 @@ class Account(Costs):
 
 
 def read_toml(path: str | Path | None) -> dict[str, Any]:
-    """Read a settings file; no path is an empty one.
+    """Read a settings file; without a path, return no settings.
 
     Raises:
-        ConfigError: if the file is missing, cannot be read or is not TOML.
+        ConfigError: the file is missing, cannot be read or is not TOML.
     """
     if path is None:
         return {}
@@ -80,7 +84,11 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
 
 
 def model_config(path: str | Path | None, pairs: Iterable[str], features: str | None = None) -> ModelConfig:
-    """Resolve the settings of `scorenet train`."""
+    """Combine the settings of `scorenet train`.
+
+    Raises:
+        ConfigError: a key is unknown or a value is impossible.
+    """
     config = ModelConfig.from_dict(read_toml(path))
     if features is not None:
         config = config.with_values(features=features)
@@ -90,12 +98,12 @@ def model_config(path: str | Path | None, pairs: Iterable[str], features: str | 
 def run_settings(
     path: str | Path | None, pairs: Iterable[str], strategy_defaults: Mapping[str, Any]
 ) -> tuple[Account, dict[str, Any]]:
-    """Resolve the settings of a backtest into the account and the strategy's parameters.
+    """Combine the settings of a backtest into the account and the strategy's parameters.
 
-    A file has the tables [account] and [strategy]; `--set` takes the bare names of both.
+    A file has the tables [account] and [strategy]; `--set` takes keys of both without the table's name.
 
     Raises:
-        ConfigError: for an unknown key or an impossible value.
+        ConfigError: a key is unknown or a value is impossible.
     """
     content = read_toml(path)
     account_names = {item.name for item in fields(Account)}
@@ -137,7 +145,7 @@ def _scalar(text: str) -> Any:
 
 
 def _unknown(name: str, known: set[str], table: str = "") -> str:
-    """Say that a setting is unknown, and which was meant; `table` is put before the names that are shown."""
+    """Return the error text for an unknown setting, with a suggestion; `table` is put before the names shown."""
     bare = name.removeprefix("account.").removeprefix("strategy.")
     if bare in _RENAMED:
         return f"the setting {bare!r} is now called {_RENAMED[bare]!r}; write {_RENAMED[bare]} in its place"

@@ -1,4 +1,4 @@
-"""The figures of metrics.json, computed from the tables of a run, and the table that a terminal prints."""
+"""The metrics of metrics.json, computed from the tables of a run, and the table for the terminal."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def compute_metrics(
     """Return the content of metrics.json from the tables of one run.
 
     Args:
-        bar_ms: size of a bar in ms; it alone sets the annualisation.
-        benchmark_costs: figures of buy-and-hold that its equity cannot tell: fees, funding, slippage,
+        bar_ms: size of a bar in ms; it sets the annualisation.
+        benchmark_costs: metrics of buy-and-hold that its equity does not contain: fees, funding, slippage,
             n_orders, turnover, exposure, ...; they override the defaults.
-        model: the model's own held-out figures, passed through.
+        model: the model's held-out metrics, copied unchanged.
 
     Raises:
         ValueError: The equity has no row or holds a value that is not finite.
@@ -70,12 +70,12 @@ def compute_metrics(
 
 
 def format_table(metrics: Mapping[str, Any], *, name: str = "strategy") -> str:
-    """Return a plain-text table of one run, or of several by name, beside buy-and-hold.
+    """Return a plain-text table of one run, or of several by name, next to buy-and-hold.
 
     Args:
-        metrics: the content of one metrics.json, or a mapping of names to such contents; the benchmark
-            column is that of the first.
-        name: heading of the only column when one run is given.
+        metrics: the content of one metrics.json, or a mapping of names to such contents; the benchmark column is
+            that of the first.
+        name: heading of the only column if one run is given.
     """
     runs: dict[str, Mapping[str, Any]] = {name: metrics} if "total_return" in metrics else dict(metrics)
     if not runs:
@@ -102,7 +102,7 @@ def _trade_metrics(trades: pd.DataFrame) -> dict[str, Any]:
 
 
 def _activity_metrics(equity: pd.DataFrame, filled: pd.DataFrame, periods: float) -> dict[str, Any]:
-    """Return orders, turnover (times equity a year) and mean absolute exposure."""
+    """Return number of orders, turnover (multiples of mean equity per year) and mean absolute exposure."""
     traded = (filled["size"] * filled["price"]).to_numpy(np.float64)
     years = (len(equity) - 1) / periods
     return {
@@ -113,7 +113,7 @@ def _activity_metrics(equity: pd.DataFrame, filled: pd.DataFrame, periods: float
 
 
 def _density_metrics(decisions: pd.DataFrame) -> dict[str, Any]:
-    """Return how much of the market the model knew, over the bars on which it decided."""
+    """Return in-distribution ratio and mean confidence, over the bars with a decision."""
     decided = decisions[decisions["reason"] != "warmup"]
     confidence = decided["confidence"].dropna()
     by_symbol = decided.groupby("symbol", sort=True)["in_distribution"].mean()
@@ -127,7 +127,7 @@ def _density_metrics(decisions: pd.DataFrame) -> dict[str, Any]:
 def _benchmark_metrics(
     metrics: Mapping[str, Any], equity: pd.DataFrame, periods: float, known: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Return the same keys for buy-and-hold: one order, no closed trade, always invested, unless known."""
+    """Return the same keys for buy-and-hold; by default one order, no closed trade, exposure 1."""
     ratios: dict[str, Any] = {"in_distribution_ratio": None, "in_distribution_ratio_by_symbol": {}}
     no_model = ratios | {"avg_confidence": None}
     no_trade = {"win_rate": None, "profit_factor": None, "n_trades": 0, "n_orders": 1, "liquidations": 0}

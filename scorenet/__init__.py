@@ -1,7 +1,7 @@
-"""Density-aware trading research on Backtrader: score models of market states, and everything around them.
+"""Density-aware trading on Backtrader: score models of market states, data feeds, strategies and runs.
 
-One import serves: `from scorenet import ScoreStrategy, BarsData, load_bars`. A name is imported when it is asked for,
-so `import scorenet` costs no torch.
+All public names can be imported from here: `from scorenet import ScoreStrategy, BarsData, load_bars`. A name's
+module is imported on first use, so `import scorenet` does not import torch.
 """
 
 from typing import TYPE_CHECKING

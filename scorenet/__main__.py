@@ -1,4 +1,4 @@
-"""The `scorenet` command, also as `python -m scorenet`; it works in folders that have a `feeds.py` of their own."""
+"""The `scorenet` command, also as `python -m scorenet`; it works in folders that contain their own `feeds.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Bind a model to the code of its user: the names it was made with, and the sha256 of the source of each own one.
+"""Bind a model to its user's code: the registered names that it uses, and the sha256 of each user-defined source.
 
-Loading a model imports nothing. It only compares what is registered with what the model was made with.
+Loading a model imports no code. It only compares the registered code with the hashes in the model.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class _Part(NamedTuple):
 
 
 def check_names(config: ModelConfig) -> None:
-    """Refuse settings that name what nobody has registered, or own code that a model cannot be bound to.
+    """Check that every name in the settings is registered, and that a model can be bound to its source.
 
     Raises:
-        ConfigError: with the nearest known name.
+        ConfigError: a name is unknown (the message suggests the nearest), or a source cannot be read.
     """
     for part in _parts(config):
         part.registered[part.name]
@@ -38,18 +38,18 @@ def check_names(config: ModelConfig) -> None:
 
 
 def bindings(config: ModelConfig) -> dict[str, dict[str, str]]:
-    """Return the sha256 of the source of every own part that `config` names, by kind and name.
+    """Return the sha256 of the source of every user-defined part of `config`, by kind and name.
 
     Raises:
-        ConfigError: for a part whose source is in no file.
+        ConfigError: no file contains the source of a part.
     """
     found: dict[str, dict[str, str]] = {}
     for part in _parts(config):
         source = own_source(part.kind, part.name)
         if source == UNREADABLE:
             raise ConfigError(
-                f"{part.kind} {part.name!r}: its source cannot be read, and a model is bound to it; "
-                "define it in a file and give that with --plugin FILE.py, or import it"
+                f"{part.kind} {part.name!r}: its source cannot be read, but a model stores its hash; "
+                "define it in a file, and load the file with --plugin FILE.py or import it"
             )
         if source is not None:
             found.setdefault(part.kind, {})[part.name] = source
@@ -57,10 +57,10 @@ def bindings(config: ModelConfig) -> dict[str, dict[str, str]]:
 
 
 def check_bindings(config: ModelConfig, stored: Mapping[str, Any], where: str) -> None:
-    """Refuse a model whose parts are not registered, or not as they were when it was made.
+    """Check that every part of a model is registered, with the same source as in training.
 
     Raises:
-        CheckpointError: says what is missing or differs, and what to do.
+        CheckpointError: the message names the part that is missing or differs, and what to do.
     """
     for part in _parts(config):
         kept = stored.get(part.kind, {})
@@ -68,14 +68,14 @@ def check_bindings(config: ModelConfig, stored: Mapping[str, Any], where: str) -
         if part.name not in part.registered:
             made = f" (source sha256 {_short(expected)})" if expected else ""
             raise CheckpointError(
-                f"{where}: made with {part.kind} {part.name!r}{made}, which is not registered; "
+                f"{where}: trained with {part.kind} {part.name!r}{made}, which is not registered; "
                 "register it before loading: --plugin FILE.py, or import your module"
             )
         found = own_source(part.kind, part.name)
         if found != expected:
             raise CheckpointError(
-                f"{where}: {part.kind} {part.name!r} is not the one that it was made with: expected source sha256 "
-                f"{_short(expected)}, found {_short(found)}; load it with the file as it was, or train it again"
+                f"{where}: {part.kind} {part.name!r} differs from the one in training: expected source sha256 "
+                f"{_short(expected)}, found {_short(found)}; load the model with the original file, or train it again"
             )
 
 
@@ -89,5 +89,5 @@ def _parts(config: ModelConfig) -> Iterator[_Part]:
 
 
 def _short(source: object) -> str:
-    """Return the head of a hash; None stands for a part of this package."""
+    """Return the first characters of a hash; None stands for a part of this package."""
     return "of this package" if source is None else str(source)[:12]

@@ -1,7 +1,8 @@
-"""Model folders: `model.safetensors` for weights, `model.json` for everything else. Nothing is ever unpickled.
+"""Model folders: `model.safetensors` for weights, `model.json` for everything else. Nothing is unpickled.
 
-A folder is written beside its target and renamed, so a reader sees a complete model or none. Reading trusts nothing:
-sizes are capped before the bytes are read, shapes are those the settings imply, and every number must be finite.
+A folder is written next to its target and then renamed, so a reader sees a complete model or none. The reader does
+not trust the files: it limits sizes before reading, checks shapes against the settings, and requires finite
+numbers.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def save_model(model: ModelParts, path: Path) -> Path:
     """Write a model folder atomically.
 
     Raises:
-        CheckpointError: if the target is a folder of something else, or cannot be written.
+        CheckpointError: the target is another kind of folder, or cannot be written.
     """
     if path.exists() and not (path / _META).is_file() and (path.is_file() or any(path.iterdir())):
         raise CheckpointError(f"{path} exists and is not a model folder; choose another --out")
@@ -120,7 +121,7 @@ def load_model(path: Path) -> ModelParts:
             f"{path}: pickled checkpoints can run code and are refused; expected a model folder"
         )
     meta = _read_bytes(path / _META)
-    _parse_meta(meta, str(path))  # what is wrong with it comes before what is missing beside it
+    _parse_meta(meta, str(path))  # errors in the metadata are reported before a missing weights file
     return parse_model(meta, _read_bytes(path / _WEIGHTS), str(path))
 
 
@@ -128,7 +129,7 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
     """Read a model from the bytes of its two files; `where` names them in errors.
 
     Raises:
-        CheckpointError: if the bytes are damaged, hostile or of another version.
+        CheckpointError: the bytes are damaged, invalid or of another version.
     """
     meta = _parse_meta(meta_bytes, where)
     config, own = _read_config(meta, where)
@@ -142,7 +143,7 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         atoms = tuple(Atom.from_dict(values) for values in meta.get("atoms", ()))
         _check_numbers(dim, scaler, base, calibration, {"forward", "state", *config.signals})
         if any(atom.column >= dim for atom in atoms):
-            raise ValueError(f"an atom of a feature beyond the {dim} that there are")
+            raise ValueError(f"an atom in a column above {dim - 1}")
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
         raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
     nets = build_nets(dim, config, base)

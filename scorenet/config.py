@@ -1,4 +1,4 @@
-"""Frozen settings of a score model, one small class per part, validated when built."""
+"""Frozen settings of a score model: one small class per part, validated on creation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _require_name(setting: str, name: str) -> None:
-    # Whether somebody has registered it is asked where it is used: settings are read without any of their code.
+    # Registration is checked where the name is used, so that settings can be read without the user's code.
     _require(name.isidentifier(), f"{setting}: expected a name such as 'my_own', found {name!r}")
 
 
@@ -43,10 +43,11 @@ class NoiseConfig:
 class StateConfig:
     """Network and optimisation of the state density p(x).
 
-    `objective` and `network` name entries of `scorenet.score.OBJECTIVES` and `NETWORKS`; the scores of `members`
-    networks from other seeds are averaged. `max_components` bounds the mixture that the network corrects: 1 is a
-    Gaussian, 0 the standard normal. The defaults are for market states, which drift: a mixture of the training years is
-    the worse start there, though the better one where rows are exchangeable (`ScoreDensity` tries up to 32 components).
+    `objective` and `network` are names in `scorenet.score.OBJECTIVES` and `NETWORKS`. The score is the mean over
+    `members` networks with different seeds. `max_components` limits the mixture that the network corrects: 1 is a
+    Gaussian, 0 the standard normal. The defaults are for market states, which drift: there a larger mixture, fitted
+    to the training years, gives a worse model. For exchangeable rows it gives a better one (`ScoreDensity` tries up
+    to 32 components).
     """
 
     objective: str = "dsm"
@@ -79,7 +80,7 @@ class StateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DensityConfig:
-    """Log-density at `sigma`: the heat-equation reference and the per-bar net that is fitted to it."""
+    """Log-density at `sigma`: the heat-equation reference, and the per-bar net that is fitted to it."""
 
     sigma: float = 0.2
     nodes: int = 8
@@ -102,9 +103,8 @@ class DensityConfig:
 class ForwardConfig:
     """Conditional density p(y | x) of the volatility-scaled return over the next `horizon` bars.
 
-    `horizons` are further ones, each with a net of its own; signals use `horizon`. `signal_sigma` is the noise
-    level, in standard deviations of y, at which the score of y is read: large values make it E[y | x] / sigma^2
-    (Tweedie).
+    `horizons` are further horizons, each with its own net; signals use `horizon`. `signal_sigma` is the noise level
+    of the score of y, in standard deviations of y. At large values the score is E[y | x] / sigma^2 (Tweedie).
     """
 
     horizon: int = 24
@@ -142,16 +142,16 @@ class ForwardConfig:
 
     @property
     def all_horizons(self) -> tuple[int, ...]:
-        """The main horizon and then the further ones, bars."""
+        """The main horizon and then the further ones, in bars."""
         return (self.horizon, *self.horizons)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that decides what `scorenet train` produces from given bars.
+    """All settings of `scorenet train`: with the same bars they give the same model.
 
-    `features` names a feature set, `sampler` what draws states, `signals` those of your own that are calibrated beside
-    "forward" and "state".
+    `features` is the name of a feature set, `sampler` the name of the sampler of states. `signals` are names of
+    user-defined signals to calibrate in addition to "forward" and "state".
     """
 
     features: str = "extended"
@@ -173,7 +173,7 @@ class ModelConfig:
             _require_name("signals", name)
         _require(
             len(set(self.signals)) == len(self.signals) and not {"forward", "state"} & set(self.signals),
-            f"signals: expected names of your own, all different, found {list(self.signals)}",
+            f"signals: expected different names, without forward and state, found {list(self.signals)}",
         )
         total = self.train_fraction + self.validation_fraction
         _require(
@@ -190,7 +190,7 @@ class ModelConfig:
         """Build from nested plain values.
 
         Raises:
-            ConfigError: for an unknown key (with the nearest known one) or an impossible value.
+            ConfigError: a key is unknown (the message suggests the nearest), or a value is impossible.
         """
         built: Self = _build(cls, values, "")
         return built
@@ -200,7 +200,11 @@ class ModelConfig:
         return asdict(self)
 
     def with_values(self, **changes: Any) -> Self:
-        """Return a copy with dotted keys replaced, e.g. `with_values(**{"forward.horizon": 1})`."""
+        """Return a copy with dotted keys replaced, e.g. `with_values(**{"forward.horizon": 1})`.
+
+        Raises:
+            ConfigError: a key is unknown, or a value is impossible.
+        """
         nested = self.to_dict()
         for key, value in changes.items():
             *path, leaf = key.split(".")

@@ -1,7 +1,7 @@
 """Errors that a caller of scorenet may want to catch.
 
 ScorenetError
-├── FeatureMismatch   the bars or arrays do not carry what the model was trained on
+├── FeatureMismatch   the bars or arrays lack columns that the model was trained on
 ├── TooFewBars        not enough history (need N, have M)
 ├── Diverged          training produced a non-finite loss; nothing was written
 ├── ConfigError       an unknown or impossible setting
@@ -21,11 +21,11 @@ __all__ = [
 
 
 class ScorenetError(Exception):
-    """Base of all errors raised by scorenet."""
+    """Base class of all errors raised by scorenet."""
 
 
 class FeatureMismatch(ScorenetError, ValueError):
-    """Report that the columns given are not those the model was trained on."""
+    """Report columns that differ from those the model was trained on."""
 
 
 class TooFewBars(ScorenetError, ValueError):
@@ -41,7 +41,7 @@ class Diverged(ScorenetError, ArithmeticError):
 
 
 class ConfigError(ScorenetError, ValueError):
-    """Report a setting that does not exist or cannot be."""
+    """Report an unknown setting or an impossible value."""
 
 
 class CheckpointError(ScorenetError):

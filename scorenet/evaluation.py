@@ -19,18 +19,22 @@ __all__ = ["BLOCK", "Evaluation", "evaluate_bars"]
 
 Array = NDArray[np.float64]
 
-BLOCK = 512  # rows a forward pass: its activations stay in one core's cache, where one thread outruns two
-_DECIMALS = 10  # batched and single-row matrix products differ in the 16th digit; no decision may hang on it
+BLOCK = (
+    512  # rows per forward pass: the activations fit in one core's cache, so one thread is faster than two
+)
+_DECIMALS = (
+    10  # batched and single-row matrix products differ in the 16th digit; rounding keeps decisions equal
+)
 
 
 class Evaluation(NamedTuple):
-    """What the model says of every bar, float64 [T] each, NaN where the state is not defined.
+    """The model's outputs for every bar, float64 [T] each, NaN where the state is undefined.
 
-    score: score of the return coordinate (forward: of the coming return at 0; state: of the last return), or what a
-        signal of your own returns.
+    score: score of the return coordinate (forward: of the next return at 0; state: of the last return), or the
+        output of a user-defined signal.
     signal: sign(score) times confidence, in [-1, 1].
     confidence: ECDF of |score| on the calibration span, in [0, 1].
-    score_std: disagreement about the score (over the ensemble, or over neighbouring noise levels).
+    score_std: standard deviation of the score (over the ensemble, or over neighbouring noise levels).
     log_density: log p of the scaled state, nats.
     density_rank: conformal p-value of log_density, in (0, 1].
     volatility: root mean square log-return per bar.
@@ -46,7 +50,11 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_bars(model: ScoreModel, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
-    """Evaluate bars, columns [T] in, `Evaluation` of [T] out."""
+    """Evaluate bars, columns of [T], with a calibrated signal.
+
+    Raises:
+        FeatureMismatch: the bars lack a column that the model reads.
+    """
     x, volatility = model.features.compute_with_volatility(bars, step_ms)
     warm = min(model.lookback, len(x))
     known = warm + np.flatnonzero(np.isfinite(x[warm:]).all(axis=1))

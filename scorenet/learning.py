@@ -1,4 +1,4 @@
-"""Learn a ScoreModel from the bars of one market or of several pooled together."""
+"""Learn a ScoreModel from the bars of one market, or of several markets pooled."""
 
 from __future__ import annotations
 
@@ -67,15 +67,17 @@ def learn(
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    Training runs on one torch thread: more threads bring little for nets of this size, and the same seed then gives the
-    same weights on any number of cores. The span is split by time: the first part trains, the second selects and
-    calibrates, the third is used for held-out metrics only. `device` trains the state density; "auto" is the GPU if
-    there is one.
+    Training uses one torch thread: more threads gain little for nets of this size, and the weights for a seed do
+    not depend on the number of cores. The span is split by time: the first part trains, the second selects and
+    calibrates, the third is used for held-out metrics only. `device` is where the state density is trained; "auto"
+    is the GPU if there is one.
 
     Raises:
-        TooFewBars: when the span is too short for the features and the split.
-        Diverged: when a loss becomes non-finite.
-        FeatureMismatch: when the markets lack a needed column.
+        TooFewBars: the span is too short for the features and the split.
+        Diverged: a loss became non-finite.
+        FeatureMismatch: the markets lack a needed column.
+        ConfigError: a setting names something that is not registered.
+        ScorenetError: there is no market, or the markets have several bar sizes.
     """
     with threads(1):
         return _learn(markets, config, info or {}, device, progress)

@@ -1,4 +1,4 @@
-"""ScoreModel: the one object a strategy holds. Raw features or bars in, numbers to trade on out."""
+"""ScoreModel: a trained model for strategies, with raw features or bars as input."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .sampling.known_values import check_known_values, scale_known_values
 from .sampling.registry import SAMPLERS
 from .score.divergence import denoiser_field
 from .score.signal_score import SignalScore
-from .score.training import calm_worker, threads
+from .score.training import limit_worker_threads, threads
 from .signals import SIGNALS, signal_scores
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
 Array = NDArray[np.float64]
 
-_FEW = 64  # decided rows up to which an evaluation is not worth remembering
+_FEW = 64  # evaluations of fewer decided rows are not cached
 _MEMO_SIZE = 16
 _memo: OrderedDict[str, Evaluation] = OrderedDict()
 
@@ -45,15 +45,15 @@ _memo: OrderedDict[str, Evaluation] = OrderedDict()
 class ScoreModel(ModelParts):
     """A trained density of market states and of forward returns.
 
-    `score`, `log_density`, `denoise` and `forward` take raw features x [N, F], in the order of
-    `features.names`; sigma is in units of the scaled features. All inference is float64 and row by row: no
-    output depends on the rest of its batch.
+    `score`, `log_density`, `denoise` and `forward` take raw features x [N, F], in the order of `features.names`;
+    sigma is in units of the scaled features. Inference is in float64 and row by row: an output does not depend on
+    the other rows.
 
     Attributes:
-        features: the feature set it was trained on.
-        config: the settings it was trained with.
-        further: nets of p(y | x) for horizons beside the main one.
-        atoms: values that many training rows share exactly, which samples take too.
+        features: the feature set of the training.
+        config: the settings of the training.
+        further: nets of p(y | x) for horizons other than the main one.
+        atoms: values that many training rows share exactly; samples take them too.
         info: training span, symbols, timeframe, hashes, versions, log and held-out metrics.
     """
 
@@ -73,7 +73,7 @@ class ScoreModel(ModelParts):
             object.__setattr__(self, "fingerprint", fingerprint_of(self.base, self.modules()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Workers get the bytes of the model folder: torch would hand its tensors over in shared-memory files.
+        # Workers receive the bytes of the model folder; torch would pass tensors through shared-memory files.
         return _unpack, dump_model(self)
 
     @classmethod
@@ -81,12 +81,16 @@ class ScoreModel(ModelParts):
         """Load a model folder (safetensors and JSON; nothing is unpickled).
 
         Raises:
-            CheckpointError: if the folder is missing, damaged, hostile or of another version.
+            CheckpointError: the folder is missing, damaged, invalid or of another version.
         """
         return _assemble(load_model(Path(path)))
 
     def save(self, path: str | Path) -> Path:
-        """Write the model folder in one step: it is complete or not there."""
+        """Write the model folder atomically.
+
+        Raises:
+            CheckpointError: the folder cannot be written, or `path` is another kind of folder.
+        """
         return save_model(self, Path(path))
 
     @property
@@ -95,7 +99,7 @@ class ScoreModel(ModelParts):
         return self.features.lookback
 
     def score(self, x: Array, sigma: float | None = None) -> Array:
-        """Return the score of scaled states, [N, F], at noise level sigma (default: the state signal's)."""
+        """Return the score of the scaled states, [N, F], at noise level sigma (default: that of the state signal)."""
         level = self.config.state.signal_sigma if sigma is None else sigma
         return self._rows(x, lambda z: self.denoiser.score(z, level))
 
@@ -129,7 +133,7 @@ class ScoreModel(ModelParts):
         return self.scaler.inverse(self._rows(x, lambda z: self.denoiser(z, sigma)))
 
     def sample(self, n: int, seed: int = 0) -> Array:
-        """Draw n market states as raw features [n, F], by the sampler that the settings name."""
+        """Draw n market states as raw features [n, F], with the sampler in the settings."""
         noise, sampler = self.config.noise, SAMPLERS[self.config.sampler]
         z = sampler(self.denoiser, self.base, n, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
         return self._raw(z)
@@ -137,10 +141,10 @@ class ScoreModel(ModelParts):
     def scenarios(self, n: int, known: Mapping[str, float], seed: int = 0) -> Array:
         """Draw n market states [n, F] given the raw values of some features, by name: p(the others | known).
 
-        A known value is held up to noise of sigma_min in scaled units.
+        A known value is fixed up to noise of sigma_min in scaled units.
 
         Raises:
-            FeatureMismatch: for a name that the model was not trained on, or a value that its feature cannot take.
+            FeatureMismatch: the model has no such feature, or the feature cannot have the value.
         """
         if not known:
             return self.sample(n, seed)
@@ -166,7 +170,7 @@ class ScoreModel(ModelParts):
         """Return p(y | x) of the volatility-scaled return over `horizon` bars (default: the main horizon).
 
         Raises:
-            ConfigError: if the model was not trained for that horizon.
+            ConfigError: the model was not trained for that horizon.
         """
         net = self._forward_net(horizon)
         with torch.inference_mode(), threads(1):
@@ -174,14 +178,14 @@ class ScoreModel(ModelParts):
             return ForwardReturn.from_net(net, z, self.config.forward.signal_sigma)
 
     def evaluate(self, bars: Bars, signal: str = "forward", step_ms: int | None = None) -> Evaluation:
-        """Evaluate every bar of a market: columns [T] in, `Evaluation` of [T] out.
+        """Evaluate every bar of a market: columns of [T] in, `Evaluation` of [T] out.
 
-        A tail of `lookback + 1` bars gives the last value of the whole series. Repeated calls on the same bars are
-        answered from memory, so a sweep over thresholds evaluates the nets once.
+        A tail of `lookback + 1` bars gives the same last value as the whole series. Results are cached, so a sweep
+        over thresholds evaluates the nets once.
 
         Raises:
-            FeatureMismatch: if a column that the model was trained on is missing.
-            ConfigError: for a signal that the model was not calibrated for.
+            FeatureMismatch: the bars lack a column that the model reads.
+            ConfigError: the model is not calibrated for the signal.
         """
         if signal not in self.calibration.magnitude:
             untrained = signal in SIGNALS
@@ -212,7 +216,7 @@ class ScoreModel(ModelParts):
         return evaluate_bars(self, bars, signal, step_ms)
 
     def signal_score(self, x: Array, signal: str) -> Array:
-        """Return the score [N] of raw states x [N, F] that a registered signal gives them, calibrated or not."""
+        """Return a registered signal's score [N] of raw states x [N, F], whether calibrated or not."""
         z = torch.from_numpy(self.scaler.transform(x))
         with torch.inference_mode(), threads(1):
             parts = [
@@ -231,7 +235,7 @@ class ScoreModel(ModelParts):
         if horizon not in self.further:
             known = ", ".join(map(str, self.config.forward.all_horizons))
             raise ConfigError(
-                f"horizon: this model knows {known} bars, found {horizon}; train with forward.horizons"
+                f"horizon: this model has horizons of {known} bars, found {horizon}; train with forward.horizons"
             )
         return self.further[horizon]
 
@@ -254,5 +258,5 @@ def _assemble(parts: ModelParts) -> ScoreModel:
 
 
 def _unpack(meta: bytes, weights: bytes) -> ScoreModel:
-    calm_worker()
+    limit_worker_threads()
     return _assemble(parse_model(meta, weights))

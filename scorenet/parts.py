@@ -1,4 +1,4 @@
-"""The parts of a model: what its folder holds, the nets of the shapes that settings imply, and their fingerprint."""
+"""The parts of a model: the content of its folder, untrained nets for given settings, and the fingerprint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ModelParts", "build_forward_net", "build_nets", "fingerprint_of"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelParts:
-    """Everything that a model folder holds; `ScoreModel` adds the methods."""
+    """The content of a model folder; `ScoreModel` adds the methods."""
 
     features: FeatureSet
     config: ModelConfig
@@ -41,13 +41,13 @@ class ModelParts:
     atoms: tuple[Atom, ...] = ()
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        """Return the nets by the name under which their tensors are stored."""
+        """Return the nets by the prefix of their tensors' names in the file."""
         named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
         return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
 
 
 def fingerprint_of(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str:
-    """Return the sha256 of the mixture's and the nets' numbers."""
+    """Return the sha256 of the parameters of the mixture and the nets."""
     digest = hashlib.sha256()
     for part in (base.weights, base.means, base.covariances):
         digest.update(part.double().contiguous().numpy().tobytes())
@@ -59,7 +59,7 @@ def fingerprint_of(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str
 
 
 def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[ScoreModule, DensityNet, ForwardNet]:
-    """Create untrained nets of the shapes that `config` implies for `dim` features."""
+    """Create the untrained nets that `config` describes, for `dim` features."""
     return (
         build_denoiser(dim, config.state, config.noise, base if config.state.max_components else None),
         DensityNet(base, config.density.sigma, config.density.hidden),
@@ -68,5 +68,5 @@ def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[ScoreModul
 
 
 def build_forward_net(dim: int, config: ForwardConfig) -> ForwardNet:
-    """Create an untrained net of p(y | x), of the shape that `config` implies for `dim` features."""
+    """Create the untrained net of p(y | x) that `config` describes, for `dim` features."""
     return ForwardNet(dim, config.hidden, config.members, config.components, config.scale_hidden)

@@ -1,4 +1,4 @@
-"""What `signal` may name: a score of each bar to trade by, and its doubt; own ones are added here."""
+"""Registry of the setting `signal`: a score per bar and its standard deviation; users can register their own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ __all__ = ["SIGNALS", "Signal", "forward", "register_signal", "signal_scores", "
 
 Array = NDArray[np.float64]
 
-_DECIMALS = 10  # batched and single-row matrix products differ in the 16th digit; no decision may hang on it
+_DECIMALS = (
+    10  # batched and single-row matrix products differ in the 16th digit; rounding keeps decisions equal
+)
 
 
 class Signal(Protocol):
-    """Whatever gives each state a number whose sign says long or short."""
+    """A function that maps each state to a number; its sign is the direction of the trade."""
 
     def __call__(self, model: ScoreModel, x: Array, z: Tensor, /) -> tuple[Array, Array]:
         """Return the score [N] and its standard deviation [N] of raw states x [N, F], scaled z [N, F], row by row.
 
-        |score| is ranked among those of the calibration span: that rank is the confidence, and it makes any unit good.
+        The confidence is the rank of |score| among the values of the calibration span, so the score may have any
+        unit.
         """
         ...
 
@@ -40,12 +43,12 @@ SIGNALS: Registry[Signal] = Registry("signal", ConfigError)
 
 
 def register_signal(name: str) -> Callable[[_Signal], _Signal]:
-    """Return a decorator that enters a function (model, x, z) -> (score, score_std) as a signal.
+    """Return a decorator that registers a function (model, x, z) -> (score, score_std) as a signal.
 
-    A model carries a calibration table for each of its signals, so it is trained with `signals = ["name"]`.
+    A model needs a calibration table for the signal: train it with `signals = ["name"]`.
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is taken or is not an identifier.
     """
     enter = SIGNALS.register(name)
 
@@ -61,7 +64,7 @@ def signal_scores(name: str, model: ScoreModel, x: Array, z: Tensor) -> tuple[Ar
     """Return the score [N] and its standard deviation [N] of a signal, rounded to ten decimals.
 
     Raises:
-        ConfigError: for an unknown signal, or one that returns something else.
+        ConfigError: the signal is unknown, or returns arrays of another shape.
     """
     parts = SIGNALS[name](model, x, z)
     score, spread = (np.asarray(part, dtype=np.float64) for part in parts)
@@ -75,12 +78,12 @@ def signal_scores(name: str, model: ScoreModel, x: Array, z: Tensor) -> tuple[Ar
 
 @register_signal("forward")
 def forward(model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
-    """Return the score of the coming return at 0, and its spread over the nets."""
+    """Return the score of the next return at 0, and its standard deviation over the nets, both [N]."""
     scores = model.forward_net.scores(z, model.config.forward.signal_sigma).numpy()
     return scores.mean(axis=0), scores.std(axis=0)
 
 
 @register_signal("state")
 def state(model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
-    """Return the score of the last return, and its spread over noise levels or over the members of an ensemble."""
+    """Return the score of the last return and its spread over noise levels or ensemble members, both [N]."""
     return model.return_score(z)

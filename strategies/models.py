@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
-from scorenet.score.training import calm_worker
+from scorenet.score.training import limit_worker_threads
 
 from .datas import bar_milliseconds, symbol_of
 
@@ -25,7 +25,7 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
         CheckpointError: if the folder cannot be used.
         TypeError: if `model` is neither.
     """
-    calm_worker()
+    limit_worker_threads()
     if isinstance(model, ScoreModel):
         return model
     if not isinstance(model, str | Path):

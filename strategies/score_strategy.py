@@ -9,7 +9,7 @@ from typing import Any
 import backtrader as bt
 
 from scorenet.base.times import float_days
-from scorenet.conformal.adaptive import AdaptiveGate
+from scorenet.conformal.adaptive import AdaptiveThreshold
 from scorenet.model import Evaluation
 
 from .buffers import Rows
@@ -53,7 +53,7 @@ class _Desk:
     order_size: Any
     root_year: float
     step_days: float
-    gate: AdaptiveGate | None
+    gate: AdaptiveThreshold | None
     bars: int = 0
     last_fill: float = -math.inf
     order: Any = None
@@ -112,9 +112,9 @@ class ScoreStrategy(bt.Strategy):
         clock, close = data.lines.datetime, data.lines.close
         return _Desk(number, data, clock, close, rows, order_size, root_year, step_days, self._gate())
 
-    def _gate(self) -> AdaptiveGate | None:
+    def _gate(self) -> AdaptiveThreshold | None:
         level, rate = self.rules.density_quantile, self.rules.density_adaptation
-        return AdaptiveGate(level, rate) if rate and 0 < level < 1 else None
+        return AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
 
     def prenext(self) -> None:
         self.next()

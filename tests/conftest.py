@@ -1,4 +1,4 @@
-"""Fixtures that every package's tests share: one small trained model, seeds, one torch thread."""
+"""Fixtures of all tests: one small trained model, seeds, one torch thread."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _steady() -> None:
 
 @pytest.fixture(scope="session")
 def tiny_model() -> ScoreModel:
-    """A chapter-feature model, trained for a second: enough to have opinions, not to be right."""
+    """A model of the chapter's features, trained for a second: it gives outputs, but not accurate ones."""
     torch.set_num_threads(1)
     frame = simulate("planted", seed=5, bars=3_000)
     return learn([as_market(frame)], TINY, progress=False)

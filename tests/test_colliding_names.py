@@ -1,4 +1,4 @@
-"""Where a user's folder has a `strategies/`, a `feeds.py` or a `runs/` of its own, scorenet works and says so once."""
+"""With a user's own `strategies/`, `feeds.py` or `runs/`, scorenet works and warns once."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ print(len(run.decisions), type(run).__module__)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A Backtrader user's folder: all three names are taken."""
+    """A Backtrader user's folder that contains all three names."""
     (tmp_path / "strategies").mkdir()
     (tmp_path / "strategies" / "__init__.py").write_text("class MyStrategy: ...\n")
     (tmp_path / "feeds.py").write_text("MINE = True\n")

@@ -1,4 +1,4 @@
-"""The examples run as their docstrings say, and the sweep evaluates the nets once, not once a trial."""
+"""The examples run as their docstrings say; the sweep evaluates the nets once, not once per trial."""
 
 import ast
 import os

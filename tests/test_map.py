@@ -1,4 +1,4 @@
-"""docs/map.md and CONTRIBUTING.md name places that exist, and the tree keeps the limits that they state."""
+"""docs/map.md and CONTRIBUTING.md name existing places, and the tree keeps the limits that they state."""
 
 import ast
 import re

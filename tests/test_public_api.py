@@ -1,4 +1,4 @@
-"""What the packages export, what importing them costs, and that the layers agree without knowing each other."""
+"""Exports of the packages, import times, and constants that separate layers must agree on."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""What README and docs/live.md show can be done: code imports, commands and options exist, links lead somewhere."""
+"""README and docs/live.md: code imports, commands and options exist, links have targets."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""The `scorenet` command: parse, call one function, print. Heavy imports wait until a command needs them."""
+"""The `scorenet` command: parse options, call a function, print its result. Commands do the heavy imports."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ main.add_command(live)
 @click.option("--timeframe", default="1h", show_default=True)
 @click.option("--since", required=True, metavar="DATE", help="First bar, inclusive, UTC.")
 @UNTIL
-@click.option("--funding", is_flag=True, help="Funding rates too.")
-@click.option("--open-interest", is_flag=True, help="Open interest too.")
-@click.option("--mark", is_flag=True, help="Mark prices too, as bars of the same size.")
+@click.option("--funding", is_flag=True, help="Also download funding rates.")
+@click.option("--open-interest", is_flag=True, help="Also download open interest.")
+@click.option("--mark", is_flag=True, help="Also download mark prices, as bars of the same size.")
 @click.option(
     "--requests-per-second",
     type=click.FloatRange(min=0, min_open=True),
-    help="Pace of all downloads together; default: safely below the exchange's own limit.",
+    help="Rate limit of all downloads together; default: well below the exchange's own limit.",
 )
 @DATA_DIR
 @BASE_URL
@@ -66,7 +66,7 @@ main.add_command(live)
 @QUIET
 @guarded
 def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
-    """Download what is missing of each SYMBOL, all side by side.
+    """Download the missing bars of each SYMBOL, all symbols at once.
 
     BTC/USDT:USDT is the linear perpetual, BTC/USD:BTC the inverse one, BTC/USDT is spot.
     """
@@ -78,7 +78,9 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 
 @main.command()
 @over_bars
-@click.option("--features", metavar="SET", help="chapter, extended (default), or one of your own.")
+@click.option(
+    "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
+)
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
 def train(
     sources: tuple[str, ...],
@@ -89,7 +91,7 @@ def train(
     out: str,
     as_json: bool,
 ) -> None:
-    """Learn the densities of market states and forward returns from bars."""
+    """Learn the densities of market states and of forward returns from bars."""
     from ..settings import model_config
     from ..tables import format_mapping
     from ..train import train as run_train
@@ -113,7 +115,7 @@ def backtest(
     out: str,
     as_json: bool,
 ) -> None:
-    """Trade stored bars with a model; print the metrics beside buy-and-hold and write the report."""
+    """Trade stored bars with a model; print the metrics next to buy-and-hold and write the report."""
     from ..backtest import backtest as run_backtest
 
     account, params = strategy_settings(config, pairs, signal)
@@ -141,7 +143,9 @@ def report(run_dir: str, data_dir: str, as_json: bool) -> None:
 @click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
 @over_bars
 @SIGNAL
-@click.option("--cuts", type=click.IntRange(min=1), default=20, show_default=True, help="Random cuts to try.")
+@click.option(
+    "--cuts", type=click.IntRange(min=1), default=20, show_default=True, help="Number of random cuts."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 def lookahead(
     model_dir: str,
@@ -153,7 +157,7 @@ def lookahead(
     as_json: bool,
     **random_cuts: int,
 ) -> None:
-    """Prove that no score, decision or order depends on later bars; exit 1 if one does."""
+    """Check that no score, decision or order depends on later bars; exit with 1 if one does."""
     from ..lookahead import prove
 
     account, params = strategy_settings(config, pairs, signal)
@@ -178,7 +182,7 @@ def lookahead(
 @QUIET
 @guarded
 def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) -> None:
-    """Run the whole job offline on a simulated market: train, backtest, report."""
+    """Run training, backtest and report offline on a simulated market."""
     from ..demo import demo as run_demo
 
     print_run(run_demo(out, model_dir, progress=wants_progress(quiet)), out, as_json)
@@ -212,13 +216,13 @@ def check_model(
     quiet: bool,
     **load: Any,
 ) -> None:
-    """Measure a model: score, density, calibration, forward returns; print it and write a page of plots."""
+    """Measure the score, density, calibration and forward returns of a model; print them and write a page of plots."""
     from ..check.model import check_model as run_check
     from ..check.text import format_check
     from ..markets import LoadOptions
 
     if more_sources and not sources:
-        raise click.UsageError(f"bars are named with --bars, found {more_sources[0]!r}")
+        raise click.UsageError(f"expected bars as --bars SOURCE, found {more_sources[0]!r}")
     found = run_check(
         model_dir, (*sources, *more_sources), out, LoadOptions(progress=wants_progress(quiet), **load)
     )

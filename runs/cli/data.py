@@ -1,4 +1,4 @@
-"""`scorenet data`: look after stored bars."""
+"""`scorenet data`: list, check, import and export stored bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["data"]
 
 @click.group(cls=HintingGroup)
 def data() -> None:
-    """Look after stored bars."""
+    """List, check, import and export stored bars."""
 
 
 @data.command("list")
@@ -22,15 +22,15 @@ def data() -> None:
 @JSON
 @guarded
 def data_list(data_dir: str, as_json: bool) -> None:
-    """List the stored series, what they lack, and the rules of their instruments."""
+    """List the stored series, their missing bars, and the trading rules of their instruments."""
     from ..data import list_rules, list_store
     from ..tables import format_rows
 
     rows, rules = list_store(data_dir), list_rules(data_dir)
-    # Steps of a price are shorter than the four decimals of a figure.
+    # A price step can be smaller than the four decimals that tables show.
     spelled = [{key: f"{x:g}" if isinstance(x, float) else x for key, x in row.items()} for row in rules]
     tables = [format_rows(table) for table in (rows, spelled) if table]
-    text = "\n\n".join(tables) or f"no series in {data_dir}; get some with `scorenet fetch`"
+    text = "\n\n".join(tables) or f"no series in {data_dir}; download bars with `scorenet fetch`"
     print_result({"series": rows, "instruments": rules}, as_json, text)
 
 
@@ -41,7 +41,7 @@ def data_list(data_dir: str, as_json: bool) -> None:
 @JSON
 @guarded
 def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
-    """Validate SOURCE and report its holes; without SOURCE read every file of the store."""
+    """Validate SOURCE and report missing bars; without SOURCE, read every file of the store."""
     from ..data import check_source, check_store
     from ..tables import format_mapping, format_rows
 
@@ -53,7 +53,7 @@ def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) 
     print_result(
         {"damaged": damages},
         as_json,
-        format_rows(damages) if damages else f"every file in {data_dir} is whole",
+        format_rows(damages) if damages else f"every file in {data_dir} is complete",
     )
     if damages:
         sys.exit(1)
@@ -68,7 +68,7 @@ def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) 
 @JSON
 @guarded
 def data_import(file: str, symbol: str, timeframe: str, gaps: str, data_dir: str, as_json: bool) -> None:
-    """Put a parquet or CSV FILE into the store."""
+    """Store the bars of a parquet or CSV FILE."""
     from ..data import import_bars
     from ..tables import format_mapping
 

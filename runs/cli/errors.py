@@ -1,6 +1,6 @@
-"""What the commands say and return when something is wrong: one or two lines, and an exit code that scripts can use.
+"""Error messages of the commands, one or two lines, and exit codes for scripts.
 
-0 done, 1 failed in the world (network, data, disk, model), 2 usage, 130 interrupted.
+0 done, 1 failed (network, data, disk, model), 2 usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class HintingGroup(click.Group):
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn expected errors into a message and an exit code; `--debug` lets them through."""
+    """Turn expected errors into a message and an exit code; with `--debug` they are raised."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            _leave("interrupted; what was finished is kept, nothing half-written is left", INTERRUPTED)
+            _leave("interrupted; finished files are kept, partial files are removed", INTERRUPTED)
         except _expected() as error:
             if debug:
                 raise
@@ -54,7 +54,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _expected() -> tuple[type[BaseException], ...]:
-    # Imported here so that `scorenet --help` needs neither torch nor pandas.
+    # Imported here so that `scorenet --help` loads neither torch nor pandas.
     from feeds import FeedError
     from scorenet import ScorenetError
 

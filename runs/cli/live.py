@@ -31,37 +31,38 @@ __all__ = ["live"]
 @click.option("--symbol", "symbols", multiple=True, required=True, metavar="SYMBOL", help="May be repeated.")
 @click.option("--timeframe", metavar="SIZE", help="Bar size; must be the model's, which is the default.")
 @click.option(
-    "--since", metavar="DATE", help="Warm up from here (UTC); default: as many bars as the model needs."
+    "--since", metavar="DATE", help="Start of the warm-up (UTC); default: as many bars as the model needs."
 )
 @SIGNAL
 @CONFIG
 @SET
 @PLUGIN
-@click.option("--cash", type=float, metavar="AMOUNT", help="Start equity, the same as --set cash=AMOUNT.")
+@click.option("--cash", type=float, metavar="AMOUNT", help="Initial equity, the same as --set cash=AMOUNT.")
 @click.option("--max-bars", type=click.IntRange(min=0), metavar="N", help="Stop after N live bars.")
 @click.option(
     "--max-loss",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
     metavar="FRACTION",
-    help="Halt for good when this fraction of the start equity is lost, on paper or for real; 0: never.",
+    help="Halt permanently when this fraction of the initial equity is lost, on paper or in the real account; "
+    "0: never.",
 )
-@click.option("--kill-flatten", is_flag=True, help="The kill switch closes positions as well.")
-@click.option("--paper", is_flag=True, help="Trade on paper only, which is the default.")
+@click.option("--kill-flatten", is_flag=True, help="The kill switch also closes positions.")
+@click.option("--paper", is_flag=True, help="Trade on paper only (the default).")
 @click.option(
     "--real-orders",
     is_flag=True,
-    help="Follow the paper account with real orders, on the testnet unless --mainnet; the key comes from "
-    "BYBIT_API_KEY and BYBIT_API_SECRET, or those of another --exchange.",
+    help="Follow the paper account with real orders, on the testnet unless --mainnet is given; the key is read from "
+    "BYBIT_API_KEY and BYBIT_API_SECRET, or the same names for another --exchange.",
 )
-@click.option("--mainnet", is_flag=True, help="Send the real orders to the mainnet: real money.")
+@click.option("--mainnet", is_flag=True, help="Send real orders to the mainnet, with real money.")
 @click.option(
     "--max-order",
     type=float,
     default=500.0,
     show_default=True,
     metavar="USDT",
-    help="Largest value of a real order that opens; closing is never held back.",
+    help="Largest value of a real order that opens a position; orders that close are not limited.",
 )
 @click.option(
     "--max-position",
@@ -69,12 +70,12 @@ __all__ = ["live"]
     default=1000.0,
     show_default=True,
     metavar="USDT",
-    help="Largest value of a real position in a symbol.",
+    help="Largest value of a real position in one symbol.",
 )
 @click.option(
     "--adopt",
     is_flag=True,
-    help="Take over real positions that the journal does not know, and cancel orders that it did not send.",
+    help="Accept real positions that the journal does not contain, and cancel open orders that this run did not send.",
 )
 @click.option("--out", metavar="RUN_DIR", help="Folder of the run; default: out/live-SYMBOL-SIZE.")
 @click.option(
@@ -83,12 +84,12 @@ __all__ = ["live"]
     default=1.0,
     show_default=True,
     metavar="FACTOR",
-    help="How fast the exchange's clock runs; other than 1 for a loopback exchange only.",
+    help="Speed of the exchange's clock; not 1 only for a loopback exchange.",
 )
 @DATA_DIR
 @BASE_URL
 @JSON
-@click.option("--quiet", is_flag=True, help="No progress, no status line; only what happens.")
+@click.option("--quiet", is_flag=True, help="No progress bar and no status line; events only.")
 @guarded
 def live(
     model_dir: str,
@@ -99,9 +100,9 @@ def live(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Trade on paper what the exchange brings, bar by bar; run again to go on where it was.
+    """Trade the exchange's live bars on paper; the same command continues an earlier run.
 
-    Ctrl-C stops it and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading for good.
+    Ctrl-C stops the run and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading permanently.
     """
     from ..live.command import LiveOptions, start
 
@@ -116,5 +117,5 @@ def live(
     else:
         print_run(done.metrics, done.out, as_json)
     if done.signal is not None:
-        click.echo("scorenet: stopped; the same command goes on from here", err=True)
+        click.echo("scorenet: stopped; the same command continues the run", err=True)
         sys.exit(128 + done.signal)

@@ -1,4 +1,4 @@
-"""Options that commands share, and how their results are printed."""
+"""Options that several commands share, and the output of their results."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ __all__ = [
 SET = click.option(
     "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated."
 )
-CONFIG = click.option("--config", metavar="FILE.toml", help="Settings file; --set wins over it.")
+CONFIG = click.option("--config", metavar="FILE.toml", help="Settings file; --set overrides it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 DATA_DIR = click.option("--data-dir", default="data", show_default=True, help="Folder of the bar store.")
-OFFLINE = click.option("--offline", is_flag=True, help="Use stored bars only; never ask the exchange.")
+OFFLINE = click.option(
+    "--offline", is_flag=True, help="Use stored bars only; send no request to the exchange."
+)
 GAPS = click.option(
     "--gaps",
     type=click.Choice(["raise", "keep", "ffill"]),
     default="raise",
     show_default=True,
-    help="What to do about missing bars; forward-filled ones are marked.",
+    help="Treatment of missing bars; forward-filled bars are marked.",
 )
 SINCE = click.option("--since", metavar="DATE", help="First bar, inclusive, UTC.")
 UNTIL = click.option("--until", metavar="DATE", help="Last bar, exclusive, UTC.")
@@ -60,10 +62,14 @@ BARS = click.option(
 )
 MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
 SIGNAL = click.option(
-    "--signal", metavar="NAME", help="Which score to trade by: forward (default), state, or one of your own."
+    "--signal", metavar="NAME", help="Signal to trade by: forward (default), state, or a registered name."
 )
 EXCHANGE = click.option(
-    "--exchange", default="bybit", show_default=True, metavar="NAME", help="Where the bars come from."
+    "--exchange",
+    default="bybit",
+    show_default=True,
+    metavar="NAME",
+    help="The exchange that the bars come from.",
 )
 BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
@@ -89,13 +95,13 @@ PLUGIN = click.option(
     expose_value=False,
     is_eager=True,
     callback=_load_plugins,
-    help="Run this file first, which registers features, objectives, networks, samplers, signals, slippage, "
+    help="Run this file first; it may register features, objectives, networks, samplers, signals, slippage, "
     "position rules or panels; may be repeated.",
 )
 
 
 def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that reads bars; `--bars A B` and `--bars A --bars B` are the same."""
+    """Add the options of commands that read bars; `--bars A B` and `--bars A --bars B` are the same."""
 
     @functools.wraps(command)
     def wrapper(
@@ -122,7 +128,7 @@ _LOAD = ("since", "until", "gaps", "data_dir", "offline", "base_url")
 def strategy_settings(
     config: str | None, pairs: tuple[str, ...], signal: str | None
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the account and the checked parameters of the strategy."""
+    """Return the account and the validated parameters of the strategy."""
     from ..backtest import check_params, strategy_defaults
     from ..settings import run_settings
 
@@ -134,7 +140,7 @@ def strategy_settings(
 
 
 def wants_progress(quiet: bool) -> bool:
-    """Say whether progress bars are shown."""
+    """Return whether to show progress bars."""
     return not quiet and sys.stderr.isatty()
 
 

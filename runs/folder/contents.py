@@ -65,7 +65,7 @@ class LoadedRun:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """Warnings of the run, and those found by the report itself."""
+        """Warnings of the run, and those that the report adds."""
         listed = self.manifest.get("warnings")
         found = [str(warning) for warning in listed] if isinstance(listed, list) else []
         refused = self.orders.loc[self.orders["status"] != "completed", "status"].value_counts()

@@ -1,4 +1,4 @@
-"""`scorenet live`: the session, its journal, its orders and what stops it."""
+"""`scorenet live`: the session, its journal, its real orders and its kill switch."""
 
 from .command import start
 

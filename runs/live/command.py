@@ -1,4 +1,4 @@
-"""What `scorenet live` puts together from its options."""
+"""Build the parts of `scorenet live` from its options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .halt import KillSwitch
 from .journal import Journal
 from .market import ExchangeMarket
 from .mirror import Caps, Mirror, MirrorOptions
-from .session import LiveRequest, Shadow, live
+from .session import LiveRequest, RealOrders, live
 from .status import LiveStatus
 
 __all__ = ["Done", "LiveOptions", "start"]
@@ -35,7 +35,7 @@ __all__ = ["Done", "LiveOptions", "start"]
 
 @dataclass(frozen=True)
 class Done:
-    """How a live run ended, and where it is."""
+    """The end of a live run: metrics, number of bars, signal that stopped it, folder."""
 
     metrics: dict[str, Any] | None
     bars: int
@@ -45,7 +45,7 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveOptions:
-    """The options of `scorenet live`, under the names of the command line; None is the default of the command."""
+    """The options of `scorenet live`, named as on the command line. None selects the default."""
 
     exchange: str
     symbols: Sequence[str]
@@ -74,7 +74,7 @@ class LiveOptions:
 
     @property
     def place(self) -> str:
-        """Return where real orders go, in words."""
+        """The venue of real orders, as text for the user."""
         name = self.exchange.capitalize()
         return self.base_url or (
             f"{name}'s MAINNET, with real money" if self.mainnet else f"{name}'s testnet"
@@ -88,10 +88,10 @@ def start(
     options: LiveOptions,
     command: Sequence[str],
 ) -> Done:
-    """Run until stopped.
+    """Run `scorenet live` until it is stopped.
 
     Raises:
-        ConfigError: a market that takes no real orders, or no credentials.
+        ConfigError: the market takes no real orders, or the credentials are missing.
         FeedError, ScorenetError, RunDirError: as `runs.live.session.live`.
     """
     exchange = find_exchange(options.exchange)
@@ -121,13 +121,15 @@ def start(
     )
     status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=options.quiet)
     with ExitStack() as stack:
-        shadow = None
+        real_orders = None
         if access is not None:
             instruments = _linear(market, options.symbols)
             limits = _limits(options)
             client = stack.enter_context(exchange.orders(access))
-            shadow = _shadow(client, instruments, limits)
-        ended = live(model_dir, request, account, params, market, status, shadow=shadow, model=model)
+            real_orders = _real_orders(client, instruments, limits)
+        ended = live(
+            model_dir, request, account, params, market, status, real_orders=real_orders, model=model
+        )
     return Done(ended.metrics, ended.bars, ended.signal, out)
 
 
@@ -151,7 +153,7 @@ def _linear(market: ExchangeMarket, symbols: Sequence[str]) -> dict[str, Instrum
 
 
 def _limits(options: LiveOptions) -> MirrorOptions:
-    """Return the limits of real orders, and say them."""
+    """Return the limits of real orders, and print them on stderr."""
     caps = Caps(order=Decimal(repr(options.max_order)), position=Decimal(repr(options.max_position)))
     click.echo(
         f"scorenet: real orders go to {options.place}; at most {options.max_order:,.10g} USDT an order, "
@@ -161,13 +163,13 @@ def _limits(options: LiveOptions) -> MirrorOptions:
     return MirrorOptions(caps=caps, adopt=options.adopt, max_loss=options.max_loss, place=options.place)
 
 
-def _shadow(
+def _real_orders(
     client: Orders, instruments: Mapping[str, Instrument], limits: MirrorOptions
-) -> Callable[[Journal, KillSwitch, LiveStatus], Shadow]:
-    def shadow(journal: Journal, kill: KillSwitch, status: LiveStatus) -> Shadow:
+) -> Callable[[Journal, KillSwitch, LiveStatus], RealOrders]:
+    def real_orders(journal: Journal, kill: KillSwitch, status: LiveStatus) -> RealOrders:
         return Mirror(client, instruments, limits, journal, kill, status)
 
-    return shadow
+    return real_orders
 
 
 def _credentials(exchange: str) -> Credentials:
@@ -175,8 +177,8 @@ def _credentials(exchange: str) -> Credentials:
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
         raise ConfigError(
-            f"--real-orders needs {' and '.join(missing)} in the environment; make a key on the exchange that may "
-            "trade and not withdraw"
+            f"--real-orders needs {' and '.join(missing)} in the environment; create an API key that may "
+            "trade but not withdraw"
         )
     key, secret = (os.environ[name].strip() for name in names)
     return Credentials(key, secret)

@@ -1,4 +1,4 @@
-"""What stops a live run: Ctrl-C and SIGTERM end it cleanly, the kill switch halts its trading for good."""
+"""Stop a live run: SIGINT and SIGTERM end it cleanly, the kill switch ends its trading permanently."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _STOPPING = b"\nscorenet: stopping; Ctrl-C again stops at once\n"
 
 
 class StopRequest:
-    """Turn SIGINT and SIGTERM into a wish to stop; a second SIGINT interrupts at once.
+    """Record SIGINT and SIGTERM, so that the run can stop cleanly. A second SIGINT interrupts at once.
 
     Attributes:
-        signal: number of the signal that came, None so far.
+        signal: number of the received signal, None before.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class StopRequest:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is None:
-            # Past Python's streams, which this may have interrupted in the middle of a write.
+            # os.write, not print: the signal may have interrupted a write to Python's stream.
             with contextlib.suppress(OSError, ValueError):
                 os.write(sys.stderr.fileno(), _STOPPING)
         self.signal = number
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals for the length of the block."""
+        """Handle the two signals inside the block."""
         before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -48,13 +48,13 @@ class StopRequest:
 
 
 class KillSwitch:
-    """Halt trading when a file named KILL appears in the run folder, on SIGUSR1, or when too much is lost.
+    """Halt trading on a file named KILL in the run folder, on SIGUSR1, or when equity falls to a limit.
 
-    `max_loss` is the fraction of `cash` whose loss halts (0: never), `flatten` whether positions are closed as
-    well. Once on it stays on, over restarts too.
+    The limit is `cash` times 1 - `max_loss`; 0 means no limit. `flatten` also closes positions. The switch cannot
+    be turned off, and restarts keep it on.
 
     Attributes:
-        reason: why it is on, empty while it is off.
+        reason: why the switch is on, empty while it is off.
     """
 
     def __init__(self, folder: Path, *, cash: float, max_loss: float = 0.0, flatten: bool = False) -> None:
@@ -62,37 +62,37 @@ class KillSwitch:
         self.flatten = flatten
         self._file = folder / KILL_FILE
         self._floor = cash * (1.0 - max_loss) if max_loss else float("-inf")
-        self._signalled = self._told = False
+        self._signalled = self._reported = False
 
     @property
     def on(self) -> bool:
-        """Say whether trading is halted."""
+        """Whether trading is halted."""
         return bool(self.reason)
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Switch on as a journal says; to flatten can still be asked for later."""
+        """Turn on as a journal recorded it. A later session can still ask for `flatten`."""
         self.reason, self.flatten = str(record["reason"]), self.flatten or bool(record["flatten"])
-        self._told = True
+        self._reported = True
 
     def trip(self, reason: str) -> None:
-        """Switch on, unless it is on already; the next `poll` tells."""
+        """Turn on, unless it is on already. The next `poll` reports it."""
         self.reason = self.reason or reason
 
     def poll(self, equity: float | None = None) -> bool:
-        """Look for a reason to halt; return whether it is on and nobody was told yet."""
+        """Check for a reason to halt, given the equity; return True at the first poll after the switch turned on."""
         if self._signalled:
             self.trip("SIGUSR1")
         elif self._file.exists():
             self.trip(f"file {self._file.name}")
         elif equity is not None and equity <= self._floor:
             self.trip(f"equity {equity:,.2f} at or below {self._floor:,.2f}")
-        news = self.on and not self._told
-        self._told = self._told or news
+        news = self.on and not self._reported
+        self._reported = self._reported or news
         return news
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGUSR1, where the system has it, for the length of the block."""
+        """Handle SIGUSR1 inside the block, on systems that have this signal."""
         if sys.platform == "win32":
             yield
             return

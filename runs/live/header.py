@@ -1,4 +1,4 @@
-"""The first record of a journal: what a live run is, which no later session in its folder may change."""
+"""The first record of a journal: the settings of a live run. Later sessions in the folder cannot change them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .record import recorded_steps
 
 __all__ = ["first_opens", "model_timeframe", "read_or_write_header", "settings_of"]
 
-_FORMAT = 3  # 1: decisions said `halted`, whatever halted them; 2: the taker fee was called `fee`
+_FORMAT = 3  # 1: `halted` was the reason of every halt; 2: the taker fee was named `fee`
 _OPTIONAL = ("funding_rate", "open_interest")
 
 
 def model_timeframe(model: ScoreModel, asked: str | None) -> str:
-    """Return the bar size of a model.
+    """Return the timeframe of a model, e.g. "1h".
 
     Raises:
-        FeatureMismatch: another one is asked for.
+        FeatureMismatch: `asked` is another timeframe.
     """
     trained = from_ms(int(model.info["bar_ms"]))
     if asked is not None and to_ms(asked) != to_ms(trained):
@@ -44,14 +44,14 @@ def settings_of(
     account: Account,
     params: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return all that decisions depend on besides the bars.
+    """Return every setting that decisions depend on.
 
     Raises:
-        FeatureMismatch: the market does not bring what the model reads.
+        FeatureMismatch: the market does not provide a column that the model reads.
     """
     missing = [name for name in model.features.inputs if name in _OPTIONAL and name not in columns]
     if missing:
-        raise FeatureMismatch(f"the model needs {', '.join(missing)}, which this market does not bring")
+        raise FeatureMismatch(f"the model needs {', '.join(missing)}, which this market does not provide")
     settings: dict[str, Any] = {
         "model": model.fingerprint,
         "symbols": list(symbols),
@@ -76,15 +76,16 @@ def read_or_write_header(
     at: int,
     command: str | Sequence[str],
 ) -> Mapping[str, Any]:
-    """Return the journal's first record, written now if the journal is new.
+    """Return the first record of the journal; write it if the journal is new.
 
     Args:
-        lookback: bars that the model needs before the present one.
-        since: where the warm-up begins, None for no earlier than it has to.
-        now: the exchange's time, `at` the machine's, both UTC ms.
+        lookback: bars before the current one that the model needs.
+        since: start of the warm-up; None starts it as late as possible.
+        now: the exchange's time, UTC ms.
+        at: the machine's time, UTC ms.
 
     Raises:
-        ConfigError: the journal is of other settings or of another format, or the warm-up is too short.
+        ConfigError: the journal has other settings or another format, or the warm-up is too short.
     """
     for header in journal.records("start"):
         _check(journal, header, settings)
@@ -113,7 +114,7 @@ def read_or_write_header(
 
 
 def first_opens(journal: Journal, header: Mapping[str, Any]) -> dict[str, int]:
-    """Return the open (UTC ms) of the first bar that each symbol's feed has to bring."""
+    """Return, by symbol, the open time (UTC ms) of the first bar that its feed must deliver."""
     following = {symbol: int(header["first"]) for symbol in header["settings"]["symbols"]}
     for recorded in recorded_steps(journal):
         for symbol, row in recorded.rows.items():
@@ -125,15 +126,17 @@ def _check(journal: Journal, header: Mapping[str, Any], settings: Mapping[str, A
     if header.get("format") != _FORMAT:
         raise ConfigError(
             f"{journal.path} has format {header.get('format')}, this version writes {_FORMAT}; "
-            "start anew in another --out"
+            "start a new run in another --out"
         )
     before, now = _flat(header["settings"]), _flat(settings)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
-        told = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in changed[:4])
+        differences = "; ".join(
+            f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in changed[:4]
+        )
         raise ConfigError(
-            f"{journal.path.parent} holds a run with other settings ({told}): its account cannot go on under "
-            "these; use the old settings, or another --out"
+            f"{journal.path.parent} holds a run with other settings ({differences}); its account cannot continue "
+            "with these; use the old settings, or another --out"
         )
 
 

@@ -1,7 +1,7 @@
-"""The journal of a live run: JSON lines, one durable record at a time, each sealed with a checksum of all before it.
+"""The journal of a live run: a file of JSON lines with a running checksum.
 
-A record is on disk before anything happens because of it. A line that was being written when the machine died is
-recognised and cut off; damage anywhere else is an error, never a guess.
+A record is on disk before anything depends on it. A last line that a crash cut short is removed on opening. Damage
+anywhere else is an error.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n\Z')
 
 
 class CorruptJournal(RunDirError):
-    """Report a journal that is damaged before its last line, or that no live run wrote."""
+    """Report a journal that is damaged before its last line, or that was not written by a live run."""
 
 
 def seal(record: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
-    """Return a record as one line, and its checksum: CRC-32 of its text, carried on from `previous`."""
+    """Return a record as one line, and the CRC-32 of its text, continued from the checksum `previous`."""
     text = json.dumps(plain(record), allow_nan=False, separators=(",", ":")).encode()
     crc = zlib.crc32(text, previous)
     return text[:-1] + b',"crc":"%08x"}\n' % crc, crc
 
 
 def unseal(line: bytes, previous: int) -> tuple[dict[str, Any], int] | None:
-    """Return the record of a line and its checksum, None when the line is torn, changed or out of its place."""
+    """Return the record of a line and its checksum; None if the line is incomplete, changed or at the wrong place."""
     found = _SEAL.search(line)
     if found is None:
         return None
@@ -52,11 +52,11 @@ def unseal(line: bytes, previous: int) -> tuple[dict[str, Any], int] | None:
 
 
 class Journal:
-    """Append records and read them back; made by `open_journal`, which holds the folder's lock.
+    """Append records and read them back. `open_journal` makes it and holds the folder's lock.
 
     Attributes:
         path: the file.
-        torn: bytes of an unfinished last line that were cut off on opening.
+        torn: bytes of an incomplete last line that were removed on opening.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class Journal:
         return self._count
 
     def records(self, *kinds: str) -> Iterator[dict[str, Any]]:
-        """Yield the records of these kinds (all without any) that stood in the journal when this was first asked."""
+        """Yield the records of the given kinds (default: all) that the file holds when the iteration starts."""
         end = self._size
         for place, _, record in _scan(self.path):
             if place > end:
@@ -89,10 +89,10 @@ class Journal:
                 yield record
 
     def append(self, kind: str, **content: Any) -> dict[str, Any]:
-        """Write one record through to the disk and return it as it will be read; `n` counts records from 0.
+        """Write one record to disk and return it as it will be read back. The key `n` counts records from 0.
 
         Raises:
-            UnwritableRun: the disk is full or gone; the journal ends with the record before.
+            UnwritableRun: the disk is full or missing; the journal then still ends with the previous record.
         """
         line, crc = seal({"n": self._count, "kind": kind, **content}, self._crc)
         with _writing(self.path):
@@ -118,7 +118,7 @@ class Journal:
 
 @contextlib.contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
-    """Hold the journal of a run folder, made if absent, for the length of the block; one process at a time.
+    """Open the journal of a run folder for the length of the block; create it if absent. One process at a time.
 
     Raises:
         CorruptJournal: the file is damaged before its last line.
@@ -136,7 +136,7 @@ def open_journal(folder: Path) -> Iterator[Journal]:
 
 
 def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield (end of line, checksum, record) up to the last whole line; a torn last line ends it quietly."""
+    """Yield (end of line, checksum, record) for each complete line; an incomplete last line is not an error."""
     if not path.exists():
         return
     end = crc = 0
@@ -147,7 +147,7 @@ def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
                 if lines.read(1):
                     raise CorruptJournal(
                         f"{path}, line {number}: expected a record sealed after the one before, found "
-                        f"{line[:40]!r}; restore the file from a copy, or start anew in another --out"
+                        f"{line[:40]!r}; restore the file from a copy, or start a new run in another --out"
                     )
                 return
             record, crc = found

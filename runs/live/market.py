@@ -1,4 +1,4 @@
-"""An exchange as a live run sees it: names, the exchange's clock, and one recorded `CCXTData` a symbol."""
+"""The market of a live run: symbol names, the exchange's clock, and one recorded `CCXTData` per symbol."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from feeds.live.replay import ReplayedData
 
 __all__ = ["ClockKeeper", "ExchangeMarket", "ReplayedCCXTData"]
 
-_KEEP_SECONDS = 600.0  # of the exchange's clock: a bad quartz drifts 0.1 s in them
+_KEEP_SECONDS = 600.0  # between two requests: a bad quartz drifts 0.1 s in this time
 
 
 class ClockKeeper:
-    """Keep the exchange's time for days: ask for it every few minutes in a thread, as timers drift and machines sleep.
+    """Keep a clock synchronised with the exchange: a thread asks for the time every few minutes.
+
+    A clock that is set once would be wrong after days: timers drift, and machines sleep.
 
     Attributes:
-        clock: the clock as it was set last.
+        clock: the clock as last set.
     """
 
     def __init__(
@@ -43,22 +45,22 @@ class ClockKeeper:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def believe(self, stamp: int) -> None:
-        """Set the clock to what the exchange answered just now."""
-        # Replaced, not changed: another thread must not read a clock that is half set.
+    def set_time(self, stamp: int) -> None:
+        """Set the clock to the exchange's time `stamp` (UTC ms), received just now."""
+        # A new object: another thread must not read a clock between two assignments.
         clock = ExchangeClock(self.clock.speed)
         clock.set(stamp)
         self.clock = clock
 
     def start(self) -> None:
-        """Begin to ask; does nothing when it has begun."""
+        """Start the thread, unless it is running."""
         if self._thread is None:
             self._stopping = threading.Event()
             self._thread = threading.Thread(target=self._run, name="exchange's clock", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, without waiting for an answer that it may be waiting for."""
+        """Stop the thread without waiting for a request in progress."""
         self._stopping.set()
         self._thread = None
 
@@ -67,15 +69,15 @@ class ClockKeeper:
         while not stopping.wait(pause):
             pause = self._pause
             try:
-                self.believe(self._ask())
+                self.set_time(self._ask())
             except ExchangeBanned:
                 pause = self._ban
             except FeedError:
-                pass  # the timer goes on meanwhile
+                pass  # the clock keeps running from its last setting
 
 
 class ReplayedCCXTData(ReplayedData, CCXTData):  # type: ignore[misc]
-    """`CCXTData` whose bars a live run records and replays, with the exchange's clock."""
+    """A `CCXTData` whose bars a live run records and replays, with the exchange's clock."""
 
     keeper: ClockKeeper
 
@@ -84,22 +86,22 @@ class ReplayedCCXTData(ReplayedData, CCXTData):  # type: ignore[misc]
         return self.keeper.clock.now()
 
     def start(self) -> None:
-        """Get the history, then begin to listen."""
+        """Load the history, then start the clock's thread."""
         super().start()
         self.keeper.start()
 
     def stop(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self.keeper.stop()
         super().stop()
 
 
 @dataclass(kw_only=True)
 class ExchangeMarket:
-    """Bring closed bars of an exchange, with the optional columns named by `funding` and `open_interest`.
+    """Deliver closed bars of an exchange; `funding` and `open_interest` add these columns.
 
-    `base_url` replaces the exchange's host, `speed` is how many times as fast as the machine's its clock runs (1 but
-    for a loopback exchange), `sync` how many seconds a bar waits for those of the other symbols.
+    `base_url` replaces the exchange's host. `speed` is the rate of its clock relative to the machine's (1, except
+    for a loopback exchange). A bar waits at most `sync` seconds for the bars of the other symbols.
 
     Raises:
         BadSource: the exchange is unknown or has no live bars.
@@ -113,7 +115,7 @@ class ExchangeMarket:
     speed: float = 1.0
     sync: float = 10.0
     progress: bool = True
-    # The feeds wait for each other by themselves.
+    # The feeds themselves wait for each other.
     grace: float = 0.0
     keeper: ClockKeeper = field(init=False)
 
@@ -124,10 +126,10 @@ class ExchangeMarket:
         self._instruments: dict[str, Instrument] = {}
 
     def now(self) -> int:
-        """Return the exchange's time in UTC ms, asked for now."""
+        """Request and return the exchange's time, UTC ms."""
         with Market(self._exchange, base_url=self.base_url) as client:
             now = client.server_time()
-        self.keeper.believe(now)
+        self.keeper.set_time(now)
         return self.keeper.clock.now()
 
     def _ask_time(self) -> int:
@@ -139,10 +141,10 @@ class ExchangeMarket:
         return self.instrument(symbol).symbol
 
     def instrument(self, symbol: str) -> Instrument:
-        """Return the rules of a symbol, asked for once.
+        """Return the trading rules of a symbol; they are requested once.
 
         Raises:
-            BadSymbol: there is none; says which names are close.
+            BadSymbol: the exchange has no such symbol; the message names similar ones.
         """
         if symbol not in self._instruments:
             with Market(self._exchange, base_url=self.base_url) as client:
@@ -156,7 +158,7 @@ class ExchangeMarket:
         return tuple(name for name, wanted in asked.items() if wanted)
 
     def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
-        """Return a data of the closed bars that open at `since` (UTC ms) or later."""
+        """Return a data feed of closed bars whose open time is `since` (UTC ms) or later."""
         make: Any = ReplayedCCXTData
         data: Any = make(
             dataname=symbol,

@@ -1,4 +1,4 @@
-"""Real orders that follow the paper account: caps, lots, one order at a time, each written down before it is sent."""
+"""Real orders that follow the paper account, within caps; the journal records each before it is sent."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from .status import LiveStatus
 __all__ = ["Caps", "Mirror", "MirrorOptions", "NotReconciled", "Plan", "Skip", "link_id", "plan_order"]
 
 _ZERO = Decimal(0)
-_SECOND_LOOK = 1.0  # seconds: right after a fill the exchange may still show the position before it
-_HALT_AGAIN = 30.0  # seconds after which a halt that did not get through is tried again
+_SECOND_LOOK = 1.0  # seconds: right after a fill the exchange may still show the previous position
+_HALT_AGAIN = 30.0  # seconds between the attempts of a halt
 
 
 class NotReconciled(RunDirError):
-    """Report an account on the exchange that is not as the journal says."""
+    """Report an exchange account that differs from the journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorOptions:
-    """Limits and place of real orders.
+    """Limits of real orders, and their venue.
 
     Attributes:
         caps: largest order and position.
-        adopt: take over positions and cancel orders that the journal does not know.
-        max_loss: fraction of the account's first equity whose loss halts (0: never).
-        place: where the orders go, in words.
+        adopt: accept positions and cancel orders that the journal does not contain.
+        max_loss: fraction of the account's first equity; a larger loss halts trading (0: no limit).
+        place: the venue, as text for the user.
     """
 
     caps: Caps
@@ -50,11 +50,11 @@ class MirrorOptions:
 
 
 class Mirror:
-    """Keep the account on the exchange at the positions of the paper account.
+    """Keep the positions on the exchange equal to those of the paper account.
 
-    The paper account decides; this follows its level, not its events: what could not be done on one bar is still
-    asked for on the next. An order is in the journal before it is sent, and its outcome after. While nobody knows of an
-    order nothing else is sent in its symbol; a position that nobody asked for halts.
+    The mirror follows the paper account's positions, not its orders: what could not be done at one bar is tried
+    again at the next. The journal records an order before it is sent, and its outcome afterwards. While the outcome
+    of an order is unknown, no other order is sent in its symbol. An unexpected position turns on the kill switch.
     """
 
     def __init__(
@@ -79,21 +79,21 @@ class Mirror:
         self._sleep, self._monotonic = sleep, monotonic
         self._desk = OrderDesk(client, self._instruments, journal, status)
         self._floor: Decimal | None = None
-        self._troubles: dict[str, str] = {}
+        self._errors: dict[str, str] = {}
         self._to_halt: set[str] = set()
         self._flattens = False
         self._halt_again = 0.0
 
-    # At the start ---------------------------------------------------------------------------------------------
+    # Start --------------------------------------------------------------------------------------------------
 
     def prepare(self, symbols: Sequence[str]) -> None:
-        """Find out what became of every order of the journal, and compare positions and open orders with it.
+        """Resolve every order of the journal whose outcome is unknown, and reconcile positions and open orders.
 
         Raises:
-            NotReconciled: the account is not as the journal says, and `adopt` does not allow that.
-            ExchangeError: the exchange does not say.
+            NotReconciled: the account differs from the journal, and `adopt` is off.
+            ExchangeError: the exchange does not answer.
         """
-        self._desk.recall()
+        self._desk.restore()
         for symbol in symbols:
             self._desk.settle(symbol)
         for symbol in symbols:
@@ -111,7 +111,7 @@ class Mirror:
             "reconciled", at=_wall_ms(), place=self._place, equity=str(equity), positions=positions
         )
         self._show()
-        self._status.say(f"real orders: equity {equity:,.2f} USDT, positions {_told(self._desk.expected)}")
+        self._status.say(f"real orders: equity {equity:,.2f} USDT, positions {_listed(self._desk.expected)}")
         if self._kill.on:
             self.halt(self._kill.flatten)
 
@@ -133,40 +133,40 @@ class Mirror:
             return
         if not self._adopt:
             raise NotReconciled(
-                f"the position in {symbol} is {held}, by the journal it should be {expected}; close it on the "
+                f"the position in {symbol} is {held}, the journal expects {expected}; close it on the "
                 "exchange, or pass --adopt to let this run take it over"
             )
         self._desk.adopt(symbol, held)
 
     def _held(self, symbol: str) -> Decimal:
-        """Return the position on the exchange, looked at twice if it is not the expected one."""
+        """Return the position on the exchange, in base units; it is read twice if it is not the expected one."""
         held = self._client.position(self._instruments[symbol]).size
         if held != self._desk.expected[symbol]:
             self._sleep(_SECOND_LOOK)
             held = self._client.position(self._instruments[symbol]).size
         return held
 
-    # Bar by bar -----------------------------------------------------------------------------------------------
+    # Each bar -------------------------------------------------------------------------------------------------
 
     def follow(self, record: Mapping[str, Any]) -> None:
-        """Bring the account to the positions that a bar's record wants."""
+        """Send the orders that bring the account to the target positions of a bar's record."""
         self._desk.close = int(record["time"])
         prices = {decision["symbol"]: decision["close"] for decision in record["decisions"]}
         for symbol, wanted in record["wanted"].items():
             if self._kill.on or not prices.get(symbol):
                 continue
-            with self._telling(symbol):
-                # The paper account's floats carry dust behind their lots.
+            with self._reporting_errors(symbol):
+                # Float positions of the paper account are not exact multiples of a lot.
                 self._follow_symbol(symbol, Decimal(f"{wanted:.12g}"), Decimal(repr(prices[symbol])))
         if self._floor is not None and not self._kill.on:
-            with self._telling("equity"):
+            with self._reporting_errors("equity"):
                 if self._client.equity() <= self._floor:
                     self._kill.trip(f"real equity at or below {self._floor:,.2f}")
         self._show()
 
     @contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
-        """Say what the exchange does not do, once until it changes; the level is asked for again on the next bar."""
+    def _reporting_errors(self, what: str) -> Iterator[None]:
+        """Show an exchange's error once until its text changes. The next bar tries again."""
         text = ""
         try:
             yield
@@ -174,8 +174,8 @@ class Mirror:
             text = "the exchange refuses this address; nothing is sent for 15 minutes, positions stay as they are"
         except ExchangeError as error:
             text = str(error)
-        if text != self._troubles.get(what, ""):
-            self._troubles[what] = text
+        if text != self._errors.get(what, ""):
+            self._errors[what] = text
             self._status.say(f"real orders, {what}: {text or 'works again'}")
 
     def _show(self) -> None:
@@ -198,35 +198,35 @@ class Mirror:
             if not self._desk.send(symbol, plan) or not closed or self._desk.expected[symbol]:
                 return
 
-    # At the end -----------------------------------------------------------------------------------------------
+    # End ------------------------------------------------------------------------------------------------------
 
     def halt(self, flatten: bool) -> None:
-        """Cancel the open orders and, if `flatten`, close the positions by reduce-only orders."""
+        """Cancel the open orders and, if `flatten`, close the positions with reduce-only orders."""
         self._to_halt, self._flattens, self._halt_again = set(self._instruments), flatten, 0.0
-        self.tend()
+        self.retry_halt()
 
-    def tend(self) -> None:
-        """Try again, now and then, what a halt could not do."""
+    def retry_halt(self) -> None:
+        """Every 30 seconds, retry the cancellations and closing orders of a halt that failed."""
         if not self._to_halt or self._monotonic() < self._halt_again:
             return
         for symbol in sorted(self._to_halt):
-            with self._telling(f"halt of {symbol}"):
+            with self._reporting_errors(f"halt of {symbol}"):
                 self._client.cancel_all(self._instruments[symbol])
                 if not self._flattens or self._flatten(symbol):
                     self._to_halt.discard(symbol)
         self._halt_again = self._monotonic() + _HALT_AGAIN
         self._show()
 
-    def leave(self) -> None:
-        """Say what is left on the exchange."""
+    def report_positions(self) -> None:
+        """Show the positions that remain on the exchange."""
         if self._to_halt:
             self._status.say(
                 f"real orders: {', '.join(sorted(self._to_halt))} NOT halted, look at the exchange"
             )
-        self._status.say(f"real positions are left as they are: {_told(self._desk.expected)}")
+        self._status.say(f"real positions are left as they are: {_listed(self._desk.expected)}")
 
     def _flatten(self, symbol: str) -> bool:
-        """Return whether it is certain that nothing is held any more."""
+        """Close the position of a symbol; return False if an order's outcome is unknown, to retry the halt."""
         settled = True
         try:
             self._desk.settle(symbol)
@@ -243,7 +243,7 @@ class Mirror:
         raise ExchangeError("the position could not be closed in full")
 
 
-def _told(positions: Mapping[str, Decimal]) -> str:
+def _listed(positions: Mapping[str, Decimal]) -> str:
     pairs: Iterable[str] = (f"{symbol} {size:+f}" for symbol, size in positions.items())
     return ", ".join(pairs)
 

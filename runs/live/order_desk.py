@@ -1,4 +1,4 @@
-"""Real orders one by one: each is in the journal before it is sent, and what became of it after."""
+"""Real orders one by one: the journal records each before it is sent, and its outcome afterwards."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _ZERO = Decimal(0)
 
 
 class OrderDesk:
-    """Send orders, find out what became of them, and keep the positions that follow from it.
+    """Send orders, resolve their outcomes, and keep the positions that follow from them.
 
     Attributes:
-        expected: signed base units by symbol, by the journal.
-        close: the bar (its close, UTC ms) that orders are sent for.
+        expected: positions by the journal, in signed base units by symbol.
+        close: close time (UTC ms) of the bar that orders are sent for.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class OrderDesk:
         self._unknown: dict[str, MarketOrder] = {}
         self._sent: dict[str, int] = {}
 
-    def recall(self) -> None:
-        """Take up where the journal ends."""
+    def restore(self) -> None:
+        """Restore positions and unresolved orders from the journal."""
         for record in self._journal.records("intent", "outcome", "adopted"):
-            self._recall(record)
+            self._restore(record)
 
-    def _recall(self, record: Mapping[str, Any]) -> None:
+    def _restore(self, record: Mapping[str, Any]) -> None:
         symbol = record["symbol"]
         if record["kind"] == "adopted":
             self.expected[symbol] = Decimal(record["size"])
@@ -73,16 +73,20 @@ class OrderDesk:
             self.expected[symbol] += Decimal(record["filled"])
 
     def settle(self, symbol: str) -> None:
-        """Find out what became of every order of a symbol of which nobody knows.
+        """Resolve every order of a symbol whose outcome is unknown.
 
         Raises:
-            OrderUnknown: the exchange does not say.
+            OrderUnknown: the exchange does not know the outcome yet.
         """
         for order in [o for o in self._unknown.values() if o.instrument.symbol == symbol]:
             self._settle(order)
 
     def send(self, symbol: str, plan: Plan) -> bool:
-        """Send one order, once; return whether all of it was filled."""
+        """Send one order, once; return whether it was filled completely.
+
+        Raises:
+            ExchangeError: the exchange did not take the order; the journal records it as refused.
+        """
         part = self._parts.get((symbol, self.close), 0)
         self._parts[symbol, self.close] = part + 1
         order = MarketOrder(
@@ -107,39 +111,41 @@ class OrderDesk:
         try:
             state = self._client.create(order)
         except OrderRejected as error:
-            self._note(order, "refused", _ZERO, reason=str(error), code=error.code)
+            self._record_outcome(order, "refused", _ZERO, reason=str(error), code=error.code)
             return False
         except OrderUnknown as error:
             self._unknown[order.link_id] = order
-            self._note(order, "unknown", _ZERO, reason=str(error))
+            self._record_outcome(order, "unknown", _ZERO, reason=str(error))
             return False
         except ExchangeError as error:
-            self._note(order, "refused", _ZERO, reason=str(error))
+            self._record_outcome(order, "refused", _ZERO, reason=str(error))
             raise
-        return self._take(order, state)
+        return self._apply(order, state)
 
     def _settle(self, order: MarketOrder) -> None:
         age = (_wall_ms() - self._sent[order.link_id]) / 1000.0
         state = self._client.settle(order, time.monotonic() - max(age, 0.0))
         if state is not None:
-            self._take(order, state)
+            self._apply(order, state)
             return
         self._unknown.pop(order.link_id)
-        self._note(order, "absent", _ZERO)
+        self._record_outcome(order, "absent", _ZERO)
 
-    def _take(self, order: MarketOrder, state: OrderState) -> bool:
+    def _apply(self, order: MarketOrder, state: OrderState) -> bool:
         if not state.final:
             self._unknown[order.link_id] = order
-            self._note(order, "unknown", _ZERO, reason=f"still {state.status}")
+            self._record_outcome(order, "unknown", _ZERO, reason=f"still {state.status}")
             return False
         self._unknown.pop(order.link_id, None)
         filled = state.filled if order.side == "buy" else -state.filled
         self.expected[order.instrument.symbol] += filled
         price = None if state.price is None else str(state.price)
-        self._note(order, state.status, filled, price=price, fee=str(state.fee), order_id=state.order_id)
+        self._record_outcome(
+            order, state.status, filled, price=price, fee=str(state.fee), order_id=state.order_id
+        )
         return state.filled == order.quantity
 
-    def _note(self, order: MarketOrder, status: str, filled: Decimal, **more: Any) -> None:
+    def _record_outcome(self, order: MarketOrder, status: str, filled: Decimal, **more: Any) -> None:
         self._journal.append(
             "outcome",
             at=_wall_ms(),
@@ -155,7 +161,7 @@ class OrderDesk:
         self._status.say(text)
 
     def adopt(self, symbol: str, held: Decimal) -> None:
-        """Take a position for what is expected, whatever the journal says."""
+        """Record the position on the exchange (signed base units) as the expected one."""
         self._journal.append("adopted", at=_wall_ms(), symbol=symbol, size=str(held))
         self.expected[symbol] = held
 

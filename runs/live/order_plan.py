@@ -1,4 +1,4 @@
-"""Which order takes a real position to where it is wanted: lots, minima, caps; and what that order is called."""
+"""Compute the order from the current to the target position: lot step, minima, caps; and its link id."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scorenet import ConfigError
 __all__ = ["PREFIX", "Caps", "Plan", "Skip", "link_id", "plan_order"]
 
 PREFIX = "sn"
-"""How the names of all orders begin."""
+"""Prefix of all client order ids."""
 
 _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """Limit what real orders may do, in quote currency: the value of one order and of the position in a symbol."""
+    """Limits of real orders in quote currency: the value of one order, and of the position in one symbol."""
 
     order: Decimal = Decimal(500)
     position: Decimal = Decimal(1000)
@@ -32,7 +32,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Plan:
-    """One market order: signed base units."""
+    """One market order; `size` is in signed base units."""
 
     size: Decimal
     reduce_only: bool
@@ -48,10 +48,11 @@ class Skip:
 def plan_order(
     wanted: Decimal, held: Decimal, price: Decimal, instrument: Instrument, caps: Caps
 ) -> Plan | Skip:
-    """Return the order that takes `held` toward `wanted` (signed base units), as the exchange and the caps allow.
+    """Return the order that moves `held` towards `wanted`, or the reason for none.
 
-    Sizes are rounded toward zero to the lot step, exactly. A flip closes first; opening is the next order. The caps
-    are on what is opened: closing is never held back.
+    Positions are in signed base units, `price` in quote currency. Sizes are rounded towards zero to the lot step in
+    exact decimal arithmetic. A reversal takes two orders: the first closes, the second opens. Caps apply to orders
+    that open; an order that closes is never reduced by a cap.
     """
     step = Decimal(repr(instrument.lot_step)) or Decimal("1e-12")
     if abs(wanted - held) < step:
@@ -61,7 +62,7 @@ def plan_order(
         size = -held if wanted * held <= 0 else wanted - held
         most = abs(size)
     else:
-        # A position that its price has carried over the cap is kept, not traded down.
+        # A position whose value rose above the cap with the price is kept, not reduced.
         room = max(caps.position / price - abs(held), _ZERO)
         size, most = wanted - held, min(room, caps.order / price)
     if instrument.max_quantity:
@@ -77,5 +78,5 @@ def plan_order(
 
 
 def link_id(run: str, close: int, symbol: str, part: int) -> str:
-    """Return the name of an order: the same for the same run, bar, symbol and part of the bar's orders."""
+    """Return the client order id: a function of run, bar close (UTC ms), symbol and number of the order at the bar."""
     return f"{PREFIX}{run}-{close // 1000:x}-{zlib.crc32(symbol.encode()):08x}-{part}"

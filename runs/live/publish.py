@@ -1,4 +1,4 @@
-"""Write the run folder of a live run: the same tables, figures and report as a backtest's, from the journal's bars."""
+"""Write the run folder of a live run: a backtest's tables, metrics and report, from the bars of the journal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Setup", "publish"]
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a run decides by besides the bars: the model, where it lies, the account and the strategy's parameters."""
+    """The inputs of a run besides its bars: the model and its folder, the account, the strategy's parameters."""
 
     model: ScoreModel
     model_dir: str | Path
@@ -38,7 +38,7 @@ def publish(
     command: str | Sequence[str],
     exchange: str,
 ) -> dict[str, Any] | None:
-    """Write the tables and the report of a strategy that has run; None when no bar has been traded yet."""
+    """Write tables and report of a finished strategy, return metrics.json's content; None if no bar was traded."""
     start, settings = int(header["trade_from"]), header["settings"]
     result = collect(strategy, start)
     if not len(result.equity):

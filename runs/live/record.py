@@ -1,4 +1,4 @@
-"""What a live run writes down of every bar, and how a restart makes sure that it repeats what was written."""
+"""Record every bar of a live run in the journal; after a restart, check that a replay gives the same decisions."""
 
 from __future__ import annotations
 
@@ -23,55 +23,55 @@ _TOLERANCE = 1e-9
 
 
 class JournalMismatch(RunDirError):
-    """Report that replaying a journal does not give what it holds."""
+    """Report a replayed bar whose decisions differ from the journal."""
 
 
 class Recorder:
-    """Be the strategy's `Watch`: journal each bar with all that it did, or check it against the journal.
+    """Implement the strategy's `Watch`: add each new bar to the journal, and compare each replayed bar with it.
 
-    `world` says what holds when a new bar is decided; `on_bar` gets each new record once it is on disk, and
-    `on_status` each state of a feed.
+    `live_step` returns the step and the conditions of a new bar. `on_bar` receives each new record after it is on
+    disk, `on_status` each state of a feed.
 
     Attributes:
-        last: the newest record, replayed or new.
-        replayed: how many records were repeated.
-        added: how many were written.
+        last: the latest record, replayed or new.
+        replayed: number of replayed records.
+        added: number of new records.
     """
 
     def __init__(
         self,
         journal: Journal,
-        world: Callable[[], tuple[Step, Conditions]],
+        live_step: Callable[[], tuple[Step, Conditions]],
         on_bar: Callable[[dict[str, Any]], None],
         on_status: Callable[[str, str, str], None],
     ) -> None:
         self.last: dict[str, Any] | None = None
         self.replayed = self.added = 0
-        self._journal, self._world, self._on_bar, self._on_status = journal, world, on_bar, on_status
+        self._journal, self._live_step, self._on_bar, self._on_status = journal, live_step, on_bar, on_status
         self._expected: dict[str, Any] | None = None
         self._now: tuple[Step, Conditions] = (Step(False, {}), Conditions())
 
     def steps(self) -> Iterator[Step]:
-        """Yield the recorded steps; the strategy must repeat each before the next is asked for."""
+        """Yield the recorded steps; the strategy must repeat a step before the next one is requested."""
         for record in self._journal.records("bar"):
             self._expected = record
             yield recorded_step(record)
 
     def conditions(self) -> Conditions:
-        """Return what holds for the bar that is decided next: as it was, or as it is."""
+        """Return the conditions of the next bar: the recorded ones in a replay, the current ones otherwise."""
         if self._expected is not None:
             record = self._expected
             seen = Conditions(record["late"], record["halted"], record["flatten"])
             self._now = (recorded_step(record), seen)
         else:
-            self._now = self._world()
+            self._now = self._live_step()
         return self._now[1]
 
     def bar(self, content: dict[str, Any]) -> None:
-        """Check a repeated bar, or write a new one.
+        """Compare a replayed bar with its record, or append a new bar.
 
         Raises:
-            JournalMismatch: a repeated bar was decided otherwise than the journal says.
+            JournalMismatch: the replayed bar gives another decision than the journal.
         """
         step, seen = self._now
         record = plain(
@@ -94,13 +94,13 @@ class Recorder:
                 raise JournalMismatch(
                     f"{self._journal.path}, record {expected['n']}: {name} was {expected.get(name)}, repeating "
                     f"the bar gives {value}; the code or its libraries have changed since. "
-                    "Start anew in another --out, or go on with the versions that the journal names"
+                    "Start a new run in another --out, or continue with the versions that the journal names"
                 )
         self.last = expected
         self.replayed += 1
 
     def status(self, symbol: str, state: str, reason: str) -> None:
-        """Pass on that the feed of a symbol is now DELAYED, LIVE, DISCONNECTED, ..., and why."""
+        """Report the new state of a symbol's feed (DELAYED, LIVE, DISCONNECTED, ...) and its cause."""
         self._on_status(symbol, state, reason)
 
 
@@ -110,12 +110,12 @@ def recorded_steps(journal: Journal) -> Iterator[Step]:
 
 
 def recorded_step(record: Mapping[str, Any]) -> Step:
-    """Return the step of a bar's record."""
+    """Return the step in a bar's record."""
     return Step(record["late"], {symbol: Row(*values) for symbol, values in record["bars"].items()})
 
 
 def journaled_bars(journal: Journal, symbol: str, timeframe: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return the canonical bars of a symbol as the run saw them, with the optional `columns` that it carries."""
+    """Return the bars of a symbol in the journal as a canonical frame with the optional `columns`."""
     rows = [step.rows[symbol] for step in recorded_steps(journal) if symbol in step.rows]
     frame = pd.DataFrame(rows, columns=list(Row._fields))
     frame.insert(0, "timestamp", frame.pop("close_time").astype("int64") - to_ms(timeframe))

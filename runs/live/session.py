@@ -1,4 +1,4 @@
-"""`scorenet live`: a model trades what the market brings, on paper unless told otherwise, and writes it all down."""
+"""`scorenet live`: trade on live bars with a model, on paper by default, and record everything in a journal."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .publish import Setup, publish
 from .record import Recorder
 from .status import LiveStatus
 
-__all__ = ["LiveOutcome", "LiveRequest", "Market", "Shadow", "live"]
+__all__ = ["LiveOutcome", "LiveRequest", "Market", "RealOrders", "live"]
 
 
 class Market(Protocol):
-    """Where bars come from; the first bar of a close waits `grace` seconds for those of other symbols."""
+    """A source of live bars. The first bar of a close waits `grace` seconds for the bars of other symbols."""
 
     grace: float
     exchange: str
@@ -43,41 +43,41 @@ class Market(Protocol):
         ...
 
     def columns(self) -> tuple[str, ...]:
-        """Return the optional columns that its bars carry."""
+        """Return the names of the optional columns of its bars."""
         ...
 
     def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
-        """Return a data of the closed bars that open at `since` (UTC ms) or later, not started yet."""
+        """Return a data feed, not yet started, of closed bars whose open time is `since` (UTC ms) or later."""
         ...
 
 
-class Shadow(Protocol):
-    """What follows the paper account with real orders."""
+class RealOrders(Protocol):
+    """An account with real orders that follows the paper account; see `Mirror`."""
 
     def prepare(self, symbols: Sequence[str]) -> None:
-        """Make sure that the account is as the journal says, before the first bar."""
+        """Reconcile the account with the journal, before the first bar."""
         ...
 
     def follow(self, record: Mapping[str, Any]) -> None:
-        """Bring the account to where a new bar's record wants it."""
+        """Bring the account to the target positions of a new bar's record."""
         ...
 
     def halt(self, flatten: bool) -> None:
-        """Cancel what is open, close positions if `flatten`, and send nothing more."""
+        """Cancel open orders, close positions if `flatten`, and send no more orders."""
         ...
 
-    def tend(self) -> None:
-        """Try again what a halt could not do; called every round."""
+    def retry_halt(self) -> None:
+        """Retry the parts of a halt that failed; called in every round of the event loop."""
         ...
 
-    def leave(self) -> None:
-        """Say what is left, at the end."""
+    def report_positions(self) -> None:
+        """Show the remaining positions, at the end of the session."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
-    """What is asked for: symbols, bar size (None: the model's), warm-up from `since`, folder, stops, command line."""
+    """Options of a session: symbols, timeframe (None: the model's), warm-up start, folder, stops, command line."""
 
     symbols: tuple[str, ...]
     out: str
@@ -91,7 +91,7 @@ class LiveRequest:
 
 @dataclass(frozen=True)
 class LiveOutcome:
-    """How a live run ended: metrics.json's content (None before the first live bar), and the signal that ended it."""
+    """End of a live run: metrics.json's content (None before a live bar), number of new bars, stopping signal."""
 
     metrics: dict[str, Any] | None
     bars: int
@@ -106,16 +106,16 @@ def live(
     market: Market,
     status: LiveStatus,
     *,
-    shadow: Callable[[Journal, KillSwitch, LiveStatus], Shadow] | None = None,
+    real_orders: Callable[[Journal, KillSwitch, LiveStatus], RealOrders] | None = None,
     model: ScoreModel | None = None,
 ) -> LiveOutcome:
-    """Run until stopped; an earlier run in the same folder goes on where it was.
+    """Trade until stopped. A journal in the folder is replayed first, and its run continues.
 
-    `model` is that of `model_dir` where the caller has loaded it.
+    `model` is the model of `model_dir`, if the caller has loaded it already.
 
     Raises:
         ConfigError: the folder holds a run with other settings, or the warm-up is too short.
-        FeedError, ScorenetError, RunDirError: what went wrong with the market, the model, the folder.
+        FeedError, ScorenetError, RunDirError: an error of the market, the model or the folder.
     """
     model = ScoreModel.load(model_dir) if model is None else model
     timeframe = model_timeframe(model, request.timeframe)
@@ -135,7 +135,7 @@ def live(
             at=_wall_ms(),
             command=request.command,
         )
-        mode = "paper" if shadow is None else "real orders"
+        mode = "paper" if real_orders is None else "real orders"
         journal.append("session", at=_wall_ms(), mode=mode, versions=versions(), torn=journal.torn)
         stop = StopRequest()
         kill = KillSwitch(folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten)
@@ -143,17 +143,17 @@ def live(
             kill.restore(record)
         stack.enter_context(stop.listening())
         stack.enter_context(kill.listening())
-        stack.enter_context(status.hearing("feeds"))
+        stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
-        _greet(status, request.out, journal, header, kill, mode)
+        _announce(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
-        if shadow is not None:
-            run.shadow = shadow(journal, kill, status)
-            run.shadow.prepare(symbols)
+        if real_orders is not None:
+            run.real_orders = real_orders(journal, kill, status)
+            run.real_orders.prepare(symbols)
         strategy = run.play(account, {**params, "model": model}, request)
         journal.append("stop", at=_wall_ms(), signal=stop.signal, bars=run.recorder.added)
-        if run.shadow is not None:
-            run.shadow.leave()
+        if run.real_orders is not None:
+            run.real_orders.report_positions()
         setup = Setup(model=model, model_dir=model_dir, account=account, params=params)
         metrics = publish(journal, header, setup, strategy, request.command, market.exchange)
     return LiveOutcome(metrics, run.recorder.added, stop.signal)
@@ -171,9 +171,9 @@ class _LiveRun:
     ) -> None:
         self.journal, self.header, self.market = journal, header, market
         self.status, self.kill, self.stop = status, kill, stop
-        self.shadow: Shadow | None = None
+        self.real_orders: RealOrders | None = None
         self._caught_up = False
-        self.recorder = Recorder(journal, self._world, self._on_bar, self._on_status)
+        self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status)
         self.step_ms = to_ms(header["settings"]["timeframe"])
         self.replay: Replay
         self.datas: list[ReplayedData] = []
@@ -206,22 +206,22 @@ class _LiveRun:
         try:
             return cerebro.run()[0]
         finally:
-            # Backtrader stops its datas only when nothing went wrong.
+            # After an error, Backtrader does not stop its data feeds.
             for data in self.datas:
                 data.stop()  # type: ignore[attr-defined]
 
     def _is_live(self, step: Step) -> bool:
         return max(row.close_time for row in step.rows.values()) >= int(self.header["trade_from"])
 
-    def _world(self) -> tuple[Step, Conditions]:
+    def _live_step(self) -> tuple[Step, Conditions]:
         step = self.replay.step
         return step, Conditions(step.late, self.kill.on, self.kill.on and self.kill.flatten)
 
     def _on_bar(self, record: dict[str, Any]) -> None:
         if record["time"] < self.header["trade_from"]:
             return
-        if self.shadow is not None and not record["late"]:
-            self.shadow.follow(record)
+        if self.real_orders is not None and not record["late"]:
+            self.real_orders.follow(record)
         lag = self._age(record["time"])
         self.status.bar(record, lag)
         self._halt_if(self.kill.poll(record["equity"]))
@@ -236,46 +236,51 @@ class _LiveRun:
         if not (self._caught_up or self.replay.replaying):
             self._caught_up = True
             self._catch_up(last)
-        if self.shadow is not None:
-            self.shadow.tend()
+        if self.real_orders is not None:
+            self.real_orders.retry_halt()
         self.status.refresh(None if last is None else self._age(last["time"]))
         return self.stop.signal is not None
 
     def _catch_up(self, last: dict[str, Any] | None) -> None:
-        """Let real orders follow the last bar of an earlier process that may have died before them."""
-        if self.shadow is None or last is None or last["late"] or last["time"] < self.header["trade_from"]:
+        """Send the orders of the last recorded bar: the earlier process may have ended before it sent them."""
+        if (
+            self.real_orders is None
+            or last is None
+            or last["late"]
+            or last["time"] < self.header["trade_from"]
+        ):
             return
         age = self._age(last["time"])
         if age is None or age * 1000 < self.step_ms:
-            self.shadow.follow(last)
+            self.real_orders.follow(last)
 
     def _halt_if(self, switched: bool) -> None:
         if not switched:
             return
         self.journal.append("halt", at=_wall_ms(), reason=self.kill.reason, flatten=self.kill.flatten)
-        self.status.say(f"halted: {self.kill.reason}; nothing more is traded in this run folder")
-        if self.shadow is not None:
-            self.shadow.halt(self.kill.flatten)
+        self.status.say(f"halted: {self.kill.reason}; no more trades in this run folder")
+        if self.real_orders is not None:
+            self.real_orders.halt(self.kill.flatten)
 
     def _age(self, close: int) -> float | None:
         clocks = [now for data in self.datas if (now := data.exchange_now()) is not None]
         return (max(clocks) - close) / 1000.0 if clocks else None
 
 
-def _greet(
+def _announce(
     status: LiveStatus, out: str, journal: Journal, header: Mapping[str, Any], kill: KillSwitch, mode: str
 ) -> None:
     settings, first = header["settings"], int(header["first"])
     passed = min(first_opens(journal, header).values())
     where = (
-        f"goes on after {iso(passed)}"
+        f"continues after {iso(passed)}"
         if passed > first
         else f"trades from {iso(int(header['trade_from']))} on"
     )
     status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
-    status.say(f"all is written to {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts for good")
+    status.say(f"journal {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts trading permanently")
     if kill.on:
-        status.say(f"halted in an earlier session ({kill.reason}): nothing is traded in this run folder")
+        status.say(f"halted in an earlier session ({kill.reason}): no trades in this run folder")
 
 
 def _wall_ms() -> int:

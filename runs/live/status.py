@@ -1,4 +1,4 @@
-"""The terminal of a live run: one line that is refreshed, or one line a bar where stderr is no terminal."""
+"""Terminal output of a live run: one line that is updated, or one line per bar if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def _time_of_day() -> str:
 
 
 class LiveStatus:
-    """Show the state of the feeds, the last bar, position, equity, decision and its lag on `stream`.
+    """Show feed state, last bar, position, equity, decision and its lag on `stream`.
 
-    What happens besides gets a line of its own, with the machine's time (UTC); `quiet` leaves only these lines.
+    Each event gets its own line with the machine's time (UTC). With `quiet`, only events are shown.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class LiveStatus:
         self._record: Mapping[str, Any] | None = None
         self._lag: float | None = None
         self._shown = -math.inf
-        # The feeds' threads have things to say, too.
+        # The feeds' threads write events as well.
         self._writing = threading.RLock()
 
     def state(self, symbol: str, state: str, reason: str = "") -> None:
-        """Note that the feed of a symbol changed its state."""
+        """Show the new state of a symbol's feed."""
         if self._states.get(symbol) == state:
             return
         self._states[symbol] = state
@@ -61,11 +61,11 @@ class LiveStatus:
             self._line(f"{state:<12} {symbol}{f'  {reason}' if reason else ''}")
 
     def real(self, positions: Mapping[str, Decimal]) -> None:
-        """Note what is held for real, signed base units by symbol."""
+        """Set the real positions to show, in signed base units by symbol."""
         self._real = dict(positions)
 
     def bar(self, record: Mapping[str, Any], lag: float | None) -> None:
-        """Show a new bar; `lag` is seconds from its close to its decision, None when unknown."""
+        """Show a new bar; `lag` is the seconds from its close to its decision, None if unknown."""
         self._record, self._lag = record, lag
         if self._refreshing:
             self._redraw()
@@ -73,7 +73,7 @@ class LiveStatus:
             self._line(self._text(None))
 
     def refresh(self, age: float | None) -> None:
-        """Draw the line again, once a second at most; `age` is seconds since the last bar's close."""
+        """Redraw the line, at most once a second; `age` is the seconds since the last bar's close."""
         now = self._monotonic()
         if not self._refreshing or self._quiet or now - self._shown < _REFRESH_SECONDS:
             return
@@ -83,7 +83,7 @@ class LiveStatus:
             self._stream.flush()
 
     def say(self, text: str) -> None:
-        """Write a line of its own."""
+        """Write one event line."""
         with self._writing:
             if self._drawn():
                 self._stream.write("\r\x1b[K")
@@ -93,9 +93,9 @@ class LiveStatus:
                 self._redraw()
 
     @contextmanager
-    def hearing(self, name: str) -> Iterator[None]:
-        """Say the warnings of a logger as well, each once until another comes."""
-        logger, handler = logging.getLogger(name), _Hearing(self)
+    def showing_warnings(self, name: str) -> Iterator[None]:
+        """Inside the block, show the warnings of the logger `name` as events."""
+        logger, handler = logging.getLogger(name), _WarningHandler(self)
         before, logger.propagate = logger.propagate, False
         logger.addHandler(handler)
         try:
@@ -105,7 +105,7 @@ class LiveStatus:
             logger.propagate = before
 
     def close(self) -> None:
-        """Leave the cursor on a new line."""
+        """Move the cursor to a new line."""
         with self._writing:
             if self._drawn():
                 self._stream.write("\n")
@@ -139,8 +139,8 @@ class LiveStatus:
                 self._stream.flush()
 
 
-class _Hearing(logging.Handler):
-    """Pass warnings on to a status; an outage repeats itself, so what was said last is not said again."""
+class _WarningHandler(logging.Handler):
+    """Show log warnings as events; a repeated warning is shown once, because an outage repeats the same text."""
 
     def __init__(self, status: LiveStatus) -> None:
         super().__init__(logging.WARNING)
@@ -156,10 +156,10 @@ class _Hearing(logging.Handler):
 def describe_bar(
     record: Mapping[str, Any], real: Mapping[str, Decimal] | None = None, age: float | None = None
 ) -> str:
-    """Return a bar's record in one line: its close and how long ago, equity, and what each symbol does.
+    """Return a bar's record as one line: close, equity, and position, target and reason by symbol.
 
     Args:
-        real: what is held for real, shown beside the paper position.
+        real: real positions in signed base units, shown next to the paper positions.
         age: seconds since the close.
     """
     ago = "" if age is None else f" ({age:.0f} s ago)"

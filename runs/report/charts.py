@@ -35,7 +35,7 @@ _LABEL_GAP = 15
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of a chart in CSS pixels, and the space at its right for the names of its curves."""
+    """The size of a chart in CSS pixels, and the margin at its right for the names of its curves."""
 
     width: int
     height: int
@@ -49,8 +49,9 @@ BARE = Frame(524, 230, 14)
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: name, times [N] in UTC ms (or positions on an axis with its own ticks), values [N], CSS class;
-    with `step`, each value holds until the next one.
+    """One curve: name, times [N] in UTC ms (or positions on another axis), values [N], CSS class.
+
+    With `step`, a value holds until the next one.
     """
 
     name: str
@@ -92,7 +93,7 @@ class _Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class ValueAxis:
-    """Describe the value axis: its lowest and highest value (None: those of the data), and whether zero is in view."""
+    """The value axis: its lowest and highest value (None: those of the data), and whether it includes zero."""
 
     limits: tuple[float, float] | None = None
     zero: bool = False
@@ -266,7 +267,7 @@ def _level(level: tuple[float, str], plane: _Plane) -> str:
 
 
 def _names(curves: Sequence[Curve], plane: _Plane, write: Callable[[float], str]) -> str:
-    """Return the name and last value of each curve next to its end, moved apart where they would touch."""
+    """Return the name and last value of each curve next to its end; labels that would overlap are moved apart."""
     ends = []
     for curve in curves:
         finite = np.flatnonzero(np.isfinite(curve.values))

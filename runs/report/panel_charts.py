@@ -38,7 +38,7 @@ def equity(run: LoadedRun) -> str:
 
 
 def costs(run: LoadedRun) -> str:
-    """Return fees, funding and slippage paid so far."""
+    """Return cumulative fees, funding and slippage."""
     paid = _cumulative_costs(run)
     curves = [Curve(name.capitalize(), run.times, values, name, step=True) for name, values in paid.items()]
     chart = time_chart(
@@ -60,7 +60,7 @@ def drawdowns(run: LoadedRun) -> str:
 
 
 def exposure(run: LoadedRun) -> str:
-    """Return the signed exposure held."""
+    """Return the signed exposure."""
     held = run.equity["exposure"].to_numpy()
     window = min(_bars_in(run, days=7), max(len(held) // 5, 1))
     smooth = pd.Series(held).rolling(window, min_periods=1).mean().to_numpy()
@@ -74,7 +74,7 @@ def exposure(run: LoadedRun) -> str:
 
 
 def familiarity(run: LoadedRun) -> str:
-    """Return the rolling share of bars whose state was in distribution."""
+    """Return the rolling share of bars in distribution."""
     decided = run.decisions[run.decisions["reason"] != "warmup"]
     if not len(decided):
         return panel(
@@ -102,7 +102,7 @@ def familiarity(run: LoadedRun) -> str:
 
 
 def prices(run: LoadedRun) -> str:
-    """Return the price of each symbol, shaded where its states had low density ranks."""
+    """Return the price of each symbol; spans with low density ranks are shaded."""
     shown = run.symbols[:_MOST_PRICES]
     width = _rank_width(run)
     legend = "".join(
@@ -121,7 +121,7 @@ def prices(run: LoadedRun) -> str:
 
 
 def ranks(run: LoadedRun) -> str:
-    """Return the histogram of density ranks, flat if the market resembles the calibration span."""
+    """Return the histogram of density ranks; it is flat if the market resembles the calibration span."""
     found = run.decisions["density_rank"].dropna().to_numpy()
     if not len(found):
         return panel("Density ranks", _empty("No bar has a density rank."), name="ranks", wide=False)
@@ -151,13 +151,13 @@ def _price(run: LoadedRun, symbol: str, frame: Frame, width: int) -> str:
 
 
 def _rank_width(run: LoadedRun) -> int:
-    """Return how many bars share a shade: half a day, fewer in a short run, more if a pixel is wider."""
+    """Return the number of bars per shade: half a day, fewer in a short run, more if a pixel is wider."""
     bars = len(run.times)
     return max(min(_bars_in(run, days=0.5), bars // 60), -(-bars // 480), 1)
 
 
 def _rank_bands(times: npt.NDArray[np.int64], rank: Array, width: int) -> list[Band]:
-    """Return spans of one shade each: `width` bars by their mean rank; equal neighbours are merged."""
+    """Return spans of one shade each: groups of `width` bars by their mean rank; equal neighbours are merged."""
     bands: list[Band] = []
     for first in range(0, len(rank), width):
         piece = rank[first : first + width]

@@ -35,7 +35,7 @@ _NOT_ROWS = {
 
 
 def cards(run: LoadedRun) -> str:
-    """Return the headline figures, each above that of buy-and-hold."""
+    """Return the headline metrics, each above that of buy-and-hold."""
     other = _block(run.metrics, "benchmark")
     parts = []
     for key, label, kind in _CARDS:
@@ -52,7 +52,7 @@ def cards(run: LoadedRun) -> str:
 
 
 def metrics(run: LoadedRun) -> str:
-    """Return every figure with that of buy-and-hold and its meaning; unknown figures come last."""
+    """Return every metric with that of buy-and-hold and its meaning; unknown metrics come last."""
     other = _block(run.metrics, "benchmark")
     rows = [
         [
@@ -149,7 +149,7 @@ def trades(run: LoadedRun) -> str:
 
 
 def model(run: LoadedRun) -> str:
-    """Return the held-out figures from the model's files."""
+    """Return the held-out metrics from the model's files."""
     found = {**_block(run.manifest, "model"), **_block(run.metrics, "model")}
     figures = {key: value for key, value in flatten(found).items() if _is_number(value)}
     if not found:
@@ -167,7 +167,7 @@ def model(run: LoadedRun) -> str:
 
 
 def provenance(run: LoadedRun) -> str:
-    """Return parameters, data, model and versions, in folded parts."""
+    """Return parameters, data, model and versions, in parts that open on a click."""
     manifest = run.manifest
     data = manifest.get("data") if isinstance(manifest.get("data"), list) else []
     series = [flatten(item) for item in data or [] if isinstance(item, Mapping)]
@@ -198,7 +198,7 @@ def warnings(run: LoadedRun) -> str:
 
 
 def _below(run: LoadedRun, key: str, beside: str) -> str:
-    """Return the small line of a card: buy-and-hold's figure, or what the figure counts."""
+    """Return the second line of a card: buy-and-hold's metric, or what the metric counts."""
     if key == "in_distribution_ratio":
         return "of the decided bars"
     if key == "n_trades":

@@ -60,7 +60,7 @@ _UNWANTED = (
 
 
 class NoTearsheet(Exception):
-    """There is no tearsheet; the message is a sentence for the reader of the report."""
+    """Report that no tearsheet can be made; the message is a sentence for the reader of the report."""
 
 
 def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:

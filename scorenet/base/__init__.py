@@ -1,3 +1,3 @@
-"""The floor below every package: names with hints, registries, whole files, locks, times, error lines; no torch."""
+"""Helpers for every package, without torch: name suggestions, registries, atomic files, locks, times, error lines."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Exponential back-off with jitter: how long to wait before the next attempt."""
+"""Exponential back-off with jitter: the wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["backoff_seconds"]
 def backoff_seconds(
     attempt: int, base: float, cap: float, jitter: Callable[[], float] = random.random
 ) -> float:
-    """Return seconds to wait after the failed attempt number `attempt` (0 first).
+    """Return the seconds to wait after the failed attempt number `attempt` (first 0).
 
-    The wait doubles with every attempt, from `base` up to `cap`; a random half of it is left out, so that clients
-    that failed together do not come back together. `jitter` returns a number in [0, 1).
+    The wait doubles with every attempt, from `base` up to `cap`. A random part of up to one half is subtracted, so
+    that clients that failed together do not retry together. `jitter` returns a number in [0, 1).
     """
     return min(cap, base * 2.0 ** min(attempt, 64)) * (0.5 + 0.5 * jitter())

@@ -1,6 +1,6 @@
-"""Files and folders that are either the old version or the new one, never half of either.
+"""Atomic files and folders: after a crash, each is completely the old version or completely the new one.
 
-Everything here raises OSError; a caller says in its own words what could not be written and what is still intact.
+All functions raise OSError; callers translate it into their own error messages.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _TEMPORARY = ".tmp"
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `target` that replaces it when the block ends, and vanishes when it fails.
+    """Yield a temporary path next to `target`. It replaces `target` if the block succeeds and is deleted otherwise.
 
     Raises:
-        OSError: the folder is not writable or the disk is full; `target` is untouched.
+        OSError: the folder is not writable or the disk is full; `target` is unchanged.
     """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
@@ -46,25 +46,33 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def write_bytes(target: Path, content: bytes) -> None:
-    """Replace `target` by `content`: after a crash at any point the file is the old one or the new one."""
+    """Replace the content of `target` atomically.
+
+    Raises:
+        OSError: the folder is not writable or the disk is full; `target` is unchanged.
+    """
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically; what UTF-8 cannot encode becomes a question mark."""
+    """Write UTF-8 text atomically; characters that UTF-8 cannot encode become question marks.
+
+    Raises:
+        OSError: the folder is not writable or the disk is full; `target` is unchanged.
+    """
     write_bytes(target, text.encode("utf-8", errors="replace"))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporaries of a killed writer; call it only while holding the folder's lock."""
+    """Delete the temporary files of a killed writer; call it only while holding the folder's lock."""
     for leftover in folder.glob(f".*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's own entries to disk, so that a rename inside it survives a power cut."""
-    if os.name == "nt":  # Windows cannot open a folder, and its replace is journalled
+    """Flush a folder's entries to disk, so that a rename in it survives a power failure."""
+    if os.name == "nt":  # Windows cannot open a folder, and its file system journals a replace
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -74,7 +82,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_folder(staging: Path, final: Path) -> None:
-    """Give a finished folder its name; an earlier one moves aside first and comes back if that fails."""
+    """Rename the finished folder `staging` to `final`; an earlier `final` is restored if that fails.
+
+    Raises:
+        OSError: a folder cannot be renamed.
+    """
     previous = _previous(final)
     shutil.rmtree(previous, ignore_errors=True)
     replaced = final.exists()
@@ -91,7 +103,7 @@ def replace_folder(staging: Path, final: Path) -> None:
 
 
 def restore_folder(final: Path) -> None:
-    """Bring back a folder that a killed process had moved aside and not yet replaced."""
+    """Restore a folder that a killed process had moved aside in `replace_folder`."""
     if final.name and not final.exists() and _previous(final).is_dir():
         _previous(final).rename(final)
 

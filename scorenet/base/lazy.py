@@ -1,4 +1,4 @@
-"""Packages that export many names and import a module only when one of its names is asked for."""
+"""Lazy exports: a package imports a module on the first use of one of its names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["lazy_exports"]
 def lazy_exports(
     package: str, exports: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of a package.
+    """Return the `__getattr__` and `__dir__` of a package with lazy exports.
 
-    `exports` maps modules to the names that the package takes from them: ".config" is a module of the package,
-    "feeds" a package that is installed beside scorenet.
+    `exports` maps modules to the names taken from them. ".config" is a module of the package, "feeds" a package of
+    this distribution.
     """
     home = {name: module for module, names in exports.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""A lock between processes on one file; the system drops it when its owner dies, however it dies."""
+"""A lock between processes on one file; the operating system releases it when its owner ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.05
 
 
 class LockHeld(OSError):
-    """Report a lock that another process holds; `owner` is its process id, "unknown" if it did not sign."""
+    """Report a lock that another process holds; `owner` is its process id, or "unknown"."""
 
     def __init__(self, path: Path, owner: str) -> None:
         super().__init__(f"{path} is held by process {owner}")
@@ -26,10 +26,10 @@ class LockHeld(OSError):
 def file_lock(path: Path, timeout: float) -> Iterator[None]:
     """Hold an exclusive lock on `path` (created if absent, never removed) for the length of the block.
 
-    The file names its last owner for the message alone: a leftover file of a dead owner locks nothing.
+    The file holds the owner's process id, for error messages only: a file left by a dead process does not lock.
 
     Raises:
-        LockHeld: another process still held it after `timeout` seconds.
+        LockHeld: another process still held the lock after `timeout` seconds.
         OSError: the file cannot be opened or written.
     """
     lock = FileLock(path, timeout=timeout, mode=0o644, is_singleton=False)

@@ -1,4 +1,4 @@
-"""Registries: what a setting may name, and the door by which a user adds a name without editing the packages."""
+"""Registries: the names that a setting accepts. Users add their own without changing the packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Entry = TypeVar("_Entry")
 
 
 class Registry(Generic[_Entry]):
-    """Hold named entries of one kind, e.g. objectives; a name is taken once.
+    """Named entries of one kind, e.g. objectives; a name can be registered once.
 
     Example:
         >>> OBJECTIVES: Registry[object] = Registry("objective")
@@ -29,10 +29,10 @@ class Registry(Generic[_Entry]):
         self._entries: dict[str, _Entry] = {}
 
     def register(self, name: str) -> Callable[[_Entry], _Entry]:
-        """Return a decorator that enters what it decorates under `name`.
+        """Return a decorator that registers its function or class under `name`.
 
         Raises:
-            ValueError: another entry has that name, or it is no identifier.
+            ValueError: another entry has the name, or it is not an identifier.
         """
         if not name.isidentifier():
             raise ValueError(f"{self.kind}: expected a name such as 'my_{self.kind}', found {name!r}")
@@ -46,7 +46,7 @@ class Registry(Generic[_Entry]):
         return enter
 
     def __getitem__(self, name: str) -> _Entry:
-        """Return the entry of a name; an unknown one raises the registry's error, with a hint."""
+        """Return the entry of a name; for an unknown name raise the registry's error, with a suggestion."""
         if name not in self._entries:
             hint = did_you_mean(str(name), self._entries)
             raise self._error(f"{self.kind}: expected one of {', '.join(self)}; found {name!r}{hint}")
@@ -62,5 +62,5 @@ class Registry(Generic[_Entry]):
         return len(self._entries)
 
     def remove(self, name: str) -> None:
-        """Forget a name, e.g. at the end of a test; an unknown one is no error."""
+        """Remove a name, e.g. at the end of a test; an unknown name is ignored."""
         self._entries.pop(name, None)

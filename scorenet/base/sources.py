@@ -1,4 +1,4 @@
-"""What source a name of the user's own was registered from: models are bound to it."""
+"""Source hashes of user-registered functions and classes: a model is bound to the code it was trained with."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _hashes: dict[tuple[str, str], str] = {}
 
 
 def source_hash(entry: object) -> str:
-    """Return the sha256 of the source of a function or class, or `UNREADABLE` where it is in no file.
+    """Return the sha256 of the source of a function or class, or `UNREADABLE` if no file contains it.
 
-    The decorators are part of it; what it calls is not.
+    The hash covers decorators, but not the functions that it calls.
     """
     target = entry if inspect.isroutine(entry) or inspect.isclass(entry) else type(entry)
     try:
@@ -27,11 +27,11 @@ def source_hash(entry: object) -> str:
 
 
 def remember_source(kind: str, name: str, entry: object) -> None:
-    """Note the source of an entry at the moment of its registration; what this package brings needs no note."""
+    """Store the source hash of a user's entry at its registration; entries of this package are skipped."""
     if str(getattr(entry, "__module__", "")).partition(".")[0] != __name__.partition(".")[0]:
         _hashes[kind, name] = source_hash(entry)
 
 
 def own_source(kind: str, name: str) -> str | None:
-    """Return the hash noted for a name of the user's own (or `UNREADABLE`); None for a name of this package."""
+    """Return the source hash of a user's entry (or `UNREADABLE`); None for an entry of this package."""
     return _hashes.get((kind, name))

@@ -21,16 +21,16 @@ def iso(ms: int) -> str:
 
 
 def utc_now() -> str:
-    """Return the present second as ISO text in UTC."""
+    """Return the current time as ISO text, UTC, in whole seconds."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def float_days(ms: Any) -> Any:
     """Convert UTC ms, a number or an array, to Backtrader's float days."""
-    # Whole days and the rest are added apart: one division of the sum would be an ulp off at some bars.
+    # Days and the rest are converted separately: a single division would be off by one ulp at some bars.
     return ms // DAY_MS + EPOCH_DAY + (ms % DAY_MS) / DAY_MS
 
 
 def whole_ms(days: float) -> int:
-    """Convert one of Backtrader's float days to UTC ms, rounded to the second that it can hold."""
+    """Convert Backtrader's float days to UTC ms, rounded to seconds, the precision of a float day."""
     return round((days - EPOCH_DAY) * 86_400) * 1000

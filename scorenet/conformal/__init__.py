@@ -1,14 +1,14 @@
 """Conformal p-values of log-densities: calibration, adaptive thresholds, dependent rows and drift detection."""
 
-from .adaptive import AdaptiveGate, adaptive_gate
+from .adaptive import AdaptiveThreshold, adaptive_threshold
 from .calibration import Calibration, coverage_error, ks_uniform
 from .dependence import rejected_share
 from .drift import first_alarm, population_stability
 
 __all__ = [
-    "AdaptiveGate",
+    "AdaptiveThreshold",
     "Calibration",
-    "adaptive_gate",
+    "adaptive_threshold",
     "coverage_error",
     "first_alarm",
     "ks_uniform",

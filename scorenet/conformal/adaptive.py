@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .calibration import Calibration
 
-__all__ = ["AdaptiveGate", "GateHistory", "RollingRank", "adaptive_gate"]
+__all__ = ["AdaptiveThreshold", "RollingRank", "ThresholdHistory", "adaptive_threshold"]
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class RollingRank:
         return rank
 
 
-class AdaptiveGate:
+class AdaptiveThreshold:
     """Adaptive threshold on the density rank: it rises after an accepted bar and falls after a rejected one.
 
     threshold[t + 1] = threshold[t] + rate (level - rejected[t]). Over T bars the rejected share is then within
@@ -66,7 +66,7 @@ class AdaptiveGate:
         """Return this bar's rank, rescaled so that the bar is rejected when the rank is below `level`."""
         rejected = rank < self.threshold
         if rejected:
-            # Rescaled, and kept below the level whatever the rounding.
+            # Rescaled, and kept below the level in spite of rounding.
             adjusted = min(rank * self.level / self.threshold, float(np.nextafter(self.level, 0.0)))
         else:
             passed = (rank - self.threshold) / max(1.0 - self.threshold, 1e-12)
@@ -76,8 +76,8 @@ class AdaptiveGate:
 
 
 @dataclass(frozen=True)
-class GateHistory:
-    """The output of an `AdaptiveGate` for every bar.
+class ThresholdHistory:
+    """The output of an `AdaptiveThreshold` for every bar.
 
     Attributes:
         rank: [T], rescaled so that a bar is in distribution where rank >= level; NaN where the state is undefined.
@@ -90,25 +90,25 @@ class GateHistory:
     in_distribution: NDArray[np.bool_]
 
 
-def adaptive_gate(
+def adaptive_threshold(
     log_density: Array,
     calibration: Calibration,
     *,
     level: float = 0.05,
     rate: float = 0.005,
     window: int | None = None,
-) -> GateHistory:
-    """Apply an `AdaptiveGate` to the log-densities [T] of successive bars, oldest first.
+) -> ThresholdHistory:
+    """Apply an `AdaptiveThreshold` to the log-densities [T] of successive bars, oldest first.
 
     Ranks are relative to `calibration`, or to the last `window` bars where `window` is given. Bars whose log-density
     is NaN count as out of distribution and do not move the threshold. Later bars never change earlier results.
     """
-    gate = AdaptiveGate(level, rate)
+    adaptive = AdaptiveThreshold(level, rate)
     rolling = None if window is None else RollingRank(calibration, window)
     plain = calibration.density_rank(log_density)
     rank, threshold = np.full(len(plain), np.nan), np.full(len(plain), np.nan)
     for t in np.flatnonzero(np.isfinite(log_density)):
-        threshold[t] = gate.threshold
+        threshold[t] = adaptive.threshold
         value = float(plain[t]) if rolling is None else rolling.update(float(log_density[t]))
-        rank[t] = gate.update(value)
-    return GateHistory(rank, threshold, np.nan_to_num(rank, nan=-1.0) >= level)
+        rank[t] = adaptive.update(value)
+    return ThresholdHistory(rank, threshold, np.nan_to_num(rank, nan=-1.0) >= level)

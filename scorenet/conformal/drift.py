@@ -25,7 +25,7 @@ def population_stability(rank: Array, bins: int = 10) -> float:
     By convention, below 0.1 is no shift and above 0.25 is a large one.
     """
     counts = np.histogram(rank, bins=bins, range=(0.0, 1.0))[0]
-    share = (counts + 0.5) / (counts.sum() + 0.5 * bins)  # half a row a bin keeps empty bins finite
+    share = (counts + 0.5) / (counts.sum() + 0.5 * bins)  # half a row per bin keeps empty bins finite
     return float(((share - 1 / bins) * np.log(share * bins)).sum())
 
 

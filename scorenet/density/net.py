@@ -125,8 +125,10 @@ def _label(field: Field, base: Mixture, x: Tensor, kwargs: dict[str, float | int
 
 
 def _spread_rows(x: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Draw n rows on and off the data: a third are data rows, a third are data rows plus noise of size 0.1 to 3,
-    and a third mix coordinates of two data rows.
+    """Draw n rows [n, d] on and off the data.
+
+    A third are data rows, a third are data rows plus noise of size 0.1 to 3, a third mix coordinates of two data
+    rows.
     """
     pick = x[torch.randint(len(x), (n,), generator=generator)]
     other = x[torch.randint(len(x), (n,), generator=generator)]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..conformal.adaptive import adaptive_gate
+from ..conformal.adaptive import adaptive_threshold
 from ..conformal.calibration import coverage_error, ks_uniform
 from ..conformal.dependence import rejected_share
 from ..conformal.drift import first_alarm, population_stability
@@ -113,7 +113,7 @@ def gate_report(model: ScoreModel, log_density: Array, *, block: int) -> list[di
     rows = []
     for level in LEVELS:
         plain = rejected_share(rank, level, block)
-        adaptive = adaptive_gate(log_density, model.calibration, level=level)
+        adaptive = adaptive_threshold(log_density, model.calibration, level=level)
         rows.append(
             {
                 "level": level,
@@ -182,7 +182,7 @@ def _forward_metrics(coming: ForwardReturn, y: Array) -> dict[str, float]:
 
 
 def _sample_crps(y: Array) -> float:
-    """Return the CRPS of the held-out returns' own distribution: the best that a forecast without features can do."""
+    """Return the CRPS of the empirical distribution of the held-out returns: the best forecast without features."""
     ordered, n = np.sort(y), len(y)
     weights = 2 * np.arange(1, n + 1) - n - 1
     return float((weights * ordered).sum() / n**2)

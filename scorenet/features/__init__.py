@@ -1,6 +1,6 @@
-"""The market state: feature sets, what a feature may look at, and the door for sets of your own."""
+"""The market state: feature sets, the bars that a feature can read, and registration of user-defined sets."""
 
-from . import builtin as _builtin  # noqa: F401, enters the sets that the package brings
+from . import builtin as _builtin  # noqa: F401, registers the package's sets
 from .feature_set import FeatureSet, feature_set
 from .registry import FEATURE_SETS, FeatureDefinition, register_feature_set
 from .window import INPUTS, OPTIONAL_INPUTS, Bars

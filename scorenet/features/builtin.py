@@ -22,15 +22,16 @@ class _Computed:
 
 
 def _ratio(above: Array, below: Array, degenerate: float) -> Array:
-    """Divide, with a stated value where the window holds nothing to divide by."""
+    """Return above / below, or `degenerate` where `below` is zero."""
     safe = np.where(below > 0, below, 1.0)
     return np.where(below > 0, above / safe, degenerate)
 
 
 def _season(window: Window) -> Array:
-    """Volatility of the 24 bars that followed this hour of the week, in each of the last four weeks of hourly bars.
+    """Relative volatility of the 24 bars after this hour of the week, in the last four weeks of hourly bars.
 
-    Crypto never closes, but its weekends are quiet: the same weekday of past weeks predicts the coming day best.
+    Crypto trades all week, but less at weekends: the same weekday of past weeks is the best predictor of the next
+    day.
     """
     returns = window.last("log_return", 672)
     coming = np.concatenate([returns[:, 504 - back : 528 - back] for back in (0, 168, 336, 504)], axis=1)
@@ -54,7 +55,7 @@ def _position(window: Window, n: int) -> Array:
 def _log_volume_ratio(short: int, long: int) -> Callable[[Window], Array]:
     def compute(window: Window) -> Array:
         above = window.mean("volume", short) if short > 1 else window.now("volume")
-        # One per mille of the long mean stands for "no trade at all", so that an empty bar stays finite.
+        # 0.1 % of the long mean is added, so that the logarithm of a bar without trades is finite.
         return np.log(_ratio(above, window.mean("volume", long), 1.0) + 1e-3)
 
     return compute
@@ -67,7 +68,7 @@ def _funding_sum(n: int) -> Callable[[Window], Array]:
 def _open_interest_change(n: int) -> Callable[[Window], Array]:
     def compute(window: Window) -> Array:
         now, then = window.now("open_interest"), window.now("open_interest", n)
-        known = (now > 0) & (then > 0)  # 0 marks "not published": no change is assumed
+        known = (now > 0) & (then > 0)  # 0 means not published; no change is assumed
         return np.where(known, np.log(np.where(known, now, 1.0) / np.where(known, then, 1.0)), 0.0)
 
     return compute

@@ -1,8 +1,7 @@
-"""The market state: the one definition of what the model sees, for training, backtest and live alike.
+"""The market state: the only definition of the model's input, for training, backtest and live trading.
 
-Row t of `compute` uses bars t - lookback .. t and nothing else, through finite windows only, so the value at t does not
-depend on how much history or future surrounds it: the whole series, a tail of `lookback + 1` bars and a
-growing live buffer give the same bits.
+Row t of `compute` depends on bars t - lookback .. t only, through finite windows. Earlier or later bars do not
+change it: the whole series, a tail of `lookback + 1` bars and a growing live buffer give the same bits.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _WINDOW_VALUES = 500_000  # values a column that are copied into windows at a ti
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Name the features of a model, the bars they look back on and the scale of its returns.
+    """The features of a model, their lookback and the scale of its returns.
 
     Attributes:
         name: of the set, an entry of `FEATURE_SETS`.
         names: feature names, the columns of `compute`.
-        kinds: per feature "linear", "log" or "logit", the straightening its scaler applies.
+        kinds: transform per feature in the scaler: "linear", "log" or "logit".
         lookback: bars before t that row t may use.
-        volatility_window: bars behind the volatility (root mean square log-return per bar) that scales returns.
+        volatility_window: bars of the volatility (root mean square log-return per bar) that scales returns.
     """
 
     name: str
@@ -43,7 +42,7 @@ class FeatureSet:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Columns of bars that `compute` reads."""
+        """Columns of the bars that `compute` reads."""
         definition = FEATURE_SETS[self.name]
         needs = {item.needs for item in definition.features if item.name in self.names} | set(
             definition.needs
@@ -52,17 +51,17 @@ class FeatureSet:
 
     @property
     def return_index(self) -> int:
-        """Column of the one-bar return, the coordinate whose score is the `state` signal; 0 in a set without one."""
+        """Column of the one-bar return, whose score is the `state` signal; 0 in a set without one."""
         return self.names.index("return_1") if "return_1" in self.names else 0
 
     def compute(self, bars: Bars, step_ms: int | None = None) -> Array:
         """Compute the market state of every bar, float64 [T, F].
 
         The first `lookback` rows are NaN. With `step_ms` and a "timestamp" column (UTC ms), rows whose lookback
-        spans a missing bar are NaN too: features are never computed across a gap.
+        contains a missing bar are NaN too: no feature is computed across a gap.
 
         Raises:
-            FeatureMismatch: if a column is missing; the message names it.
+            FeatureMismatch: a column is missing; the message names it.
         """
         return self.compute_with_volatility(bars, step_ms)[0]
 
@@ -70,7 +69,7 @@ class FeatureSet:
         """Compute `compute` [T, F] and `volatility` [T] in one pass over the bars.
 
         Raises:
-            FeatureMismatch: if a column is missing; the message names it.
+            FeatureMismatch: a column is missing; the message names it.
         """
         columns = self._columns(bars)
         total = len(columns["close"])
@@ -91,7 +90,7 @@ class FeatureSet:
         return out
 
     def check_rows(self, bars: Bars) -> None:
-        """Refuse a set whose rows depend on the rows computed with them: live bars are computed one by one.
+        """Check that no row depends on the other rows of its block, because live bars are computed one by one.
 
         Raises:
             FeatureMismatch: a row differs from the same row computed alone.
@@ -113,7 +112,7 @@ class FeatureSet:
     def _windows(self, columns: dict[str, Array]) -> Iterator[tuple[Window, slice]]:
         total = len(columns["close"])
         block = _BLOCK
-        if FEATURE_SETS[self.name].source is not None:  # it is handed whole windows
+        if FEATURE_SETS[self.name].source is not None:  # the function receives whole windows
             block = max(min(_BLOCK, _WINDOW_VALUES // (self.lookback + 1)), 1)
         for first in range(self.lookback, total, block):
             stop = min(first + block, total)
@@ -125,16 +124,16 @@ class FeatureSet:
         if missing:
             raise FeatureMismatch(
                 f"the feature set {self.name!r} needs the column(s) {', '.join(missing)}; found {', '.join(bars)}. "
-                "Load bars that carry them, or train a model without them."
+                "Load bars with them, or train a model without them."
             )
         return {name: np.asarray(bars[name], dtype=np.float64) for name in inputs}
 
 
 def feature_set(name: str, available: tuple[str, ...] | None = None) -> FeatureSet:
-    """Return a feature set by name, without the features whose optional inputs are not in `available`.
+    """Return a feature set by name, without features whose optional inputs are not in `available`.
 
     Raises:
-        ConfigError: for an unknown name.
+        ConfigError: the name is unknown.
     """
     found = FEATURE_SETS[name]
     kept = [f for f in found.features if available is None or f.needs is None or f.needs in available]

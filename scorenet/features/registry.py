@@ -1,4 +1,4 @@
-"""What the setting `features` may name, and how a feature set of your own is added."""
+"""Registry of the setting `features`; `register_feature_set` adds a user's feature set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Feature:
 
     Attributes:
         name: of the column.
-        kind: how the scaler straightens it: "linear", "log" (positive) or "logit" (in [0, 1]).
+        kind: transform in the scaler: "linear", "log" (positive) or "logit" (in [0, 1]).
         needs: an optional column of bars that it reads, or None.
     """
 
@@ -40,15 +40,15 @@ class Feature:
 
 @dataclass(frozen=True, eq=False)
 class FeatureDefinition:
-    """Say how the features of a set are computed.
+    """How to compute the features of a set.
 
     Attributes:
         features: the columns, in order.
         lookback: bars before t that row t may use.
-        volatility_window: bars behind the volatility that scales returns.
+        volatility_window: bars of the volatility that scales returns.
         fill: writes some of the features of a block of rows.
         needs: optional columns that every feature of the set reads.
-        source: the function of the user whose source a model is bound to; None for a set of the package.
+        source: the user's function whose source a model is bound to; None for a set of the package.
     """
 
     features: tuple[Feature, ...]
@@ -71,22 +71,23 @@ def register_feature_set(
     needs: Sequence[str] = (),
     volatility_window: int | None = None,
 ) -> Callable[[WindowFunction], WindowFunction]:
-    """Return a decorator that enters a function of windows of bars as `features = name`.
+    """Return a decorator that registers a function of windows of bars for `features = name`.
 
-    The function takes one array [N, lookback + 1] a column (open, high, low, close, volume, and those of `needs`),
-    oldest bar first, the row's own bar last, and returns [N, F], row by row: it cannot see a later bar or an older one.
-    A row with a value that is not finite counts as an undefined state and is not traded.
+    The function receives one array [N, lookback + 1] per column (open, high, low, close, volume, and those of
+    `needs`), oldest bar first, the row's own bar last. It returns [N, F], row by row. It cannot read later bars or
+    bars before the window. A row with a value that is not finite is an undefined state, which is not traded.
 
     Args:
-        name: what `--features NAME` says.
-        names: of the F features. The score of "return_1", or of the first where there is none, is the `state` signal.
-        lookback: bars before a row's own that it needs, at least 1.
-        kinds: per feature "linear" (default), "log" for positive ones or "logit" for those in [0, 1].
+        name: the value of `--features`.
+        names: of the F features. The score of "return_1" is the `state` signal; without it, the score of the first
+            feature.
+        lookback: bars before a row's own bar that it needs, at least 1.
+        kinds: per feature "linear" (default), "log" for positive values or "logit" for values in [0, 1].
         needs: optional columns that it reads: funding_rate, open_interest.
-        volatility_window: bars behind the volatility that scales forward returns; the lookback when left out.
+        volatility_window: bars of the volatility that scales forward returns (default: the lookback).
 
     Raises:
-        ValueError: the name is taken, or the description does not fit together; the message says how.
+        ValueError: the name is taken, or the arguments are not consistent; the message says how.
     """
     kinds = ("linear",) * len(names) if kinds is None else tuple(kinds)
     window = lookback if volatility_window is None else volatility_window
@@ -112,7 +113,7 @@ def _filler(name: str, function: WindowFunction, columns: tuple[str, ...], lookb
                 f"feature set {name!r}: expected an array [{len(out)}, {width}] from {len(out)} windows, "
                 f"found {list(values.shape)}"
             )
-        # A state with an undefined coordinate is undefined.
+        # A state is undefined if any coordinate is.
         out[:] = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
 
     return fill

@@ -1,4 +1,4 @@
-"""What a feature may look at: the bars up to its own and `lookback` before it, a block of rows at a time."""
+"""The bars that a feature can read: its own bar and the `lookback` bars before it, for a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Bars = Mapping[str, Array]
 INPUTS = ("open", "high", "low", "close", "volume")
 OPTIONAL_INPUTS = ("funding_rate", "open_interest")
 
-VOLATILITY_FLOOR = 1e-8  # log-return per bar; a market that never moves has no scale of its own
+VOLATILITY_FLOOR = 1e-8  # log-return per bar; without it, a market with constant prices would have scale 0
 
 
 class Window:
-    """Views of a block of bars from which each feature takes the rows it needs."""
+    """Views of a block of bars; each feature reads its rows from them."""
 
     def __init__(self, bars: Bars, lookback: int, first: int, stop: int) -> None:
         begin = first - lookback
@@ -35,7 +35,7 @@ class Window:
         """Return [rows, n]: the n latest values of a column at each row, oldest first."""
         column = self._column(name)[self._skip - n + 1 : self._skip + self._rows]
         step = column.itemsize
-        # sliding_window_view by hand: its checks cost a live bar more than all the sums below.
+        # Instead of sliding_window_view, whose checks take longer at a live bar than all sums below.
         view = np.ndarray((self._rows, n), np.float64, column, 0, (step, step))
         return view.copy()
 
@@ -70,8 +70,8 @@ class Window:
         return np.log(self._bars["high"] / self._bars["low"])
 
 
-# The first derived return of a block has no bar before it and is set to 0; it lies at t - lookback, and no window
-# below reaches that far (a window of n returns ends n - 1 <= lookback - 1 bars before t).
+# The first return of a block has no previous bar and is set to 0. It is at t - lookback, and no window below reads
+# it: a window of n returns starts n - 1 <= lookback - 1 bars before t.
 _DERIVED: dict[str, Callable[[Window], Array]] = {
     "log_return": Window.log_return,
     "simple_return": Window.simple_return,
@@ -80,5 +80,5 @@ _DERIVED: dict[str, Callable[[Window], Array]] = {
 
 
 def volatility(window: Window, n: int) -> Array:
-    """Return the root mean square log-return per bar over n bars, [rows], never quite zero."""
+    """Return the root mean square log-return per bar over n bars, [rows], at least `VOLATILITY_FLOOR`."""
     return np.maximum(window.rms("log_return", n), VOLATILITY_FLOOR)

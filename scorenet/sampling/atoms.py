@@ -56,8 +56,9 @@ class Atom:
 
 
 def commonest(x: Array, share: float = _SHARE) -> list[tuple[int, int, float]]:
-    """Return (column, an example row, share of rows) for each column of x [N, F] whose most frequent value occurs in
-    at least `share` of the rows, but not in all of them.
+    """Return (column, an example row, share of rows) for each column with a value in at least `share` of the rows.
+
+    A column with the same value in all rows is left out.
     """
     found = []
     for column, values in enumerate(x.T):

@@ -16,7 +16,7 @@ __all__ = ["SAMPLERS", "Sampler", "Scored", "register_sampler"]
 
 
 class Scored(Protocol):
-    """Anything with a score at a noise level: a denoiser, a mixture, a stacked density, the chapter's network."""
+    """An object with a score at a noise level: a denoiser, a mixture, a stacked density, the chapter's network."""
 
     def score(self, x: Tensor, sigma: float) -> Tensor:
         """Return grad_x log p_sigma(x), [N, d]."""

@@ -146,12 +146,12 @@ def _annealed(
     (low, high), (levels, steps) = sigmas, counts
     generator = torch.Generator().manual_seed(seed)
     x = _start(base, n, high, generator)
-    ladder = geometric_sigmas(low, high, levels).flip(0).tolist()
-    for sigma in ladder:
+    schedule = geometric_sigmas(low, high, levels).flip(0).tolist()
+    for sigma in schedule:
         for _ in range(steps):
             score = denoiser.score(x, sigma)
             x = x + step * sigma**2 * score + noise * sigma * _noise(x, generator)
-    return _tweedie(denoiser, x, ladder[-1])
+    return _tweedie(denoiser, x, schedule[-1])
 
 
 def langevin_step(x: Tensor, score: Tensor, sigma: float, step: float, noise: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Learn the score: noise levels, networks, denoisers, objectives, training, and the Gaussian mixture base."""
 
-from . import builtin as _builtin  # noqa: F401, enters the names that the package brings
+from . import builtin as _builtin  # noqa: F401, registers the package's names
 from .denoiser import Denoiser
 from .divergence import Field, Score, denoiser_field, hutchinson_field, sampled_field
 from .fit import build_denoiser, fit_base, fit_denoiser
@@ -11,7 +11,7 @@ from .objectives import FrozenNoise, NoisyBatch, NoisyScore, dsm_residual
 from .registry import NETWORKS, OBJECTIVES, NetworkFactory, Objective, register_network, register_objective
 from .score_module import ScoreModule
 from .signal_score import LevelScore, SignalScore
-from .training import Recipe, TrainingLog, calm_worker, seeded, threads
+from .training import Recipe, TrainingLog, limit_worker_threads, seeded, threads
 
 __all__ = [
     "NETWORKS",
@@ -34,7 +34,6 @@ __all__ = [
     "SignalScore",
     "TrainingLog",
     "build_denoiser",
-    "calm_worker",
     "denoiser_field",
     "dsm_residual",
     "fit_base",
@@ -42,6 +41,7 @@ __all__ = [
     "geometric_sigmas",
     "hutchinson_field",
     "karras_sigmas",
+    "limit_worker_threads",
     "register_network",
     "register_objective",
     "sampled_field",

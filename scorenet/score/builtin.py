@@ -1,4 +1,4 @@
-"""The objectives and networks that the package brings, entered by the name that a setting gives them."""
+"""Register the objectives and networks of the package under the names that settings use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from ..config import NoiseConfig, StateConfig
 from .denoiser import Denoiser
 from .mixture import Mixture
-from .networks.chapter import LadderBody, NoiseBlindBody
+from .networks.chapter import MultiScaleBody, ScoreNetworkBody
 from .networks.energy import EnergyNet
 from .networks.mlp import NoiseConditionalMlp
 from .objectives.denoising import denoising, dsm
@@ -24,25 +24,25 @@ register_objective("dual", needs_log_density=True)(dual)  # type: ignore[type-va
 
 @register_network("preconditioned")
 def preconditioned(dim: int, state: StateConfig, noise: NoiseConfig, base: Mixture | None) -> Denoiser:
-    """Build the default: a residual MLP given the noise level and the base's own answer."""
+    """Build the default network: a residual MLP conditioned on the noise level and on the output of the base."""
     return Denoiser(NoiseConditionalMlp(dim, state.hidden, state.blocks), base)
 
 
 @register_network("score_network")
 def score_network(dim: int, state: StateConfig, noise: NoiseConfig, base: Mixture | None) -> Denoiser:
-    """Build the chapter's `ScoreNetwork`, which is told no noise level, inside the scalings of `Denoiser`."""
-    return Denoiser(NoiseBlindBody(dim, state.hidden, state.blocks), base)
+    """Build the chapter's `ScoreNetwork`, which has no noise level as input, inside the scalings of `Denoiser`."""
+    return Denoiser(ScoreNetworkBody(dim, state.hidden, state.blocks), base)
 
 
 @register_network("multi_scale")
 def multi_scale(dim: int, state: StateConfig, noise: NoiseConfig, base: Mixture | None) -> Denoiser:
     """Build the chapter's `MultiScaleScoreNetwork` over the model's noise levels, inside the scalings of `Denoiser`."""
-    return Denoiser(LadderBody(dim, state.hidden, state.blocks, noise.sigma_min, noise.sigma_max), base)
+    return Denoiser(MultiScaleBody(dim, state.hidden, state.blocks, noise.sigma_min, noise.sigma_max), base)
 
 
 @register_network("energy")
 def energy(dim: int, state: StateConfig, noise: NoiseConfig, base: Mixture | None) -> EnergyNet:
-    """Build an energy: a log-density at every noise level whose gradient is the score."""
+    """Build an energy network: a log-density at every noise level, whose gradient is the score."""
     return EnergyNet(_standard_normal(dim) if base is None else base, state.hidden, state.blocks)
 
 

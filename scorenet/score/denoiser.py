@@ -1,4 +1,4 @@
-"""The denoiser D(x, sigma) = E[clean | noisy = x] and the score that Tweedie's formula reads from it.
+"""The denoiser D(x, sigma) = E[clean | noisy = x], and the score that follows from it by Tweedie's formula.
 
 References:
     Elucidating the Design Space of Diffusion-Based Generative Models (Karras et al., 2022), arXiv 2206.00364.
@@ -19,7 +19,7 @@ __all__ = ["Denoiser", "Preconditioning", "precondition"]
 
 
 class Preconditioning(NamedTuple):
-    """The four scalings, each [N, 1], that keep a network's input and target at unit variance for any sigma."""
+    """The four scalings, each [N, 1], that give a network inputs and targets of unit variance at any sigma."""
 
     c_skip: Tensor
     c_out: Tensor
@@ -34,7 +34,7 @@ def precondition(sigma: Tensor) -> Preconditioning:
 
 
 class _Scalings(NamedTuple):
-    """Each [N, 1]: of x into the network, of the base's score into it, and of its answer into a score."""
+    """Factors, each [N, 1]: of x as input, of the base score as input, and of the network output in the score."""
 
     c_in: Tensor
     of_base_score: Tensor
@@ -44,16 +44,17 @@ class _Scalings(NamedTuple):
 class Denoiser(ScoreModule):
     """Wrap a raw network F into D(x, sigma) = D_q(x, sigma) + c_in c_out F(c_in x, c_noise, b) on scaled features.
 
-    `base` is the mixture q whose exact denoiser D_q the network corrects. None is the standard normal and the
-    usual preconditioning, c_skip x + c_out F(c_in x, c_noise). The better q, the less there is to learn; where
-    noise hides all but the mean and covariance, nothing is left. The network also sees b = (D_q - c_skip x) / c_out,
-    what it would have to answer if q were the data's density: how far q is to be trusted is easier to learn than where
-    its components are.
+    q is the base mixture and D_q its exact denoiser, which the network corrects. The better q fits, the smaller the
+    correction; at large sigma, where only mean and covariance matter, the correction vanishes. The network also
+    receives b = (D_q - c_skip x) / c_out: the output that would be right if q were the data density. From b, the
+    network can learn how reliable q is without learning where its components are.
+
+    Without a base, D is the usual preconditioning for a standard normal, c_skip x + c_out F(c_in x, c_noise).
 
     Args:
         network: any module with forward(x [N, d], c_noise [N, 1], b [N, d] or nothing) -> [N, d]; c_noise is
             ln(sigma) / 4.
-        base: q.
+        base: q, or None.
     """
 
     def __init__(self, network: nn.Module, base: Mixture | None = None) -> None:
@@ -61,25 +62,25 @@ class Denoiser(ScoreModule):
         self.network = network
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return the denoised [N, d] for noisy x [N, d] at level sigma (a number or [N, 1])."""
+        """Return the denoised rows [N, d] of noisy rows x [N, d] at noise level sigma (a number or [N, 1])."""
         level = sigma_column(sigma, x)
         score = self.base_score(x, level)
         start = precondition(level).c_skip * x if self.base is None else self.base.denoise(x, level)
         return start + level**2 * self._correct(x, level, score)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return grad_x log p_sigma(x), [N, d]: (D(x, sigma) - x) / sigma^2 without its cancellation at small sigma."""
+        """Return grad_x log p_sigma(x), [N, d]: (D(x, sigma) - x) / sigma^2 without cancellation at small sigma."""
         level = sigma_column(sigma, x)
         start = self.base_score(x, level)
         return start + self._correct(x, level, start)
 
     def correction(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return what the network adds to the score of `base`, [N, d]."""
+        """Return the score minus the score of `base`, [N, d]."""
         level = sigma_column(sigma, x)
         return self._correct(x, level, self.base_score(x, level))
 
     def score_and_divergence(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Return the score [N, d] and its exact divergence [N], by d backward passes through the network alone."""
+        """Return the score [N, d] and its exact divergence [N]; d backward passes, through the network only."""
         level = sigma_column(sigma, x)
         scalings = self._scalings(level)
         if self.base is None:
@@ -95,15 +96,15 @@ class Denoiser(ScoreModule):
         with torch.enable_grad():
             inputs = [part.detach().requires_grad_() for part in self._inputs(x, level, start, scalings)]
             raw = torch.as_tensor(self.network(inputs[0], level.log() / 4.0, *inputs[1:]))
-            turned = torch.zeros_like(growth)
+            network_divergence = torch.zeros_like(growth)
             for axis in range(x.shape[1]):
                 parts = torch.autograd.grad(
                     raw[:, axis].sum(), inputs, retain_graph=axis + 1 < x.shape[1], materialize_grads=True
                 )
-                turned += scalings.c_in[:, 0] * parts[0][:, axis]
+                network_divergence += scalings.c_in[:, 0] * parts[0][:, axis]
                 if slope is not None:
-                    turned += (parts[1] * slope[:, :, axis]).sum(1)
-        return start + scalings.out * raw.detach(), growth + scalings.out[:, 0] * turned
+                    network_divergence += (parts[1] * slope[:, :, axis]).sum(1)
+        return start + scalings.out * raw.detach(), growth + scalings.out[:, 0] * network_divergence
 
     def _correct(self, x: Tensor, level: Tensor, base_score: Tensor) -> Tensor:
         scalings = self._scalings(level)
@@ -120,6 +121,6 @@ class Denoiser(ScoreModule):
     def _scalings(self, level: Tensor) -> _Scalings:
         c = precondition(level)
         out = c.c_out / level**2
-        # One more c_in than without a mixture: mixture and data share mean and covariance, and what else they
-        # differ in dies away faster than the noise grows.
+        # With a mixture, the output has one more factor c_in. Mixture and data have the same mean and covariance,
+        # and the effect of higher moments on the score decays faster as sigma grows.
         return _Scalings(c.c_in, 1.0 / out, out if self.base is None else c.c_in * out)

@@ -1,4 +1,4 @@
-"""Fit the state density p(x): a Gaussian mixture, then a network that learns what the mixture gets wrong."""
+"""Fit the state density p(x): a Gaussian mixture, then a network that corrects the mixture."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .training import Recipe, TrainingLog, fit, pick_device, seeded
 
 __all__ = ["build_denoiser", "fit_base", "fit_denoiser"]
 
-_MEMBER_SEEDS = 101  # between the seeds of two members of an ensemble
+_MEMBER_SEEDS = 101  # difference between the seeds of two members of an ensemble
 
 
 def build_denoiser(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixture | None) -> ScoreModule:
-    """Create the untrained network that `config` names, of its sizes, for `dim` features.
+    """Create the untrained network that `config` describes, for `dim` features.
 
     Raises:
-        ConfigError: for an unknown network or objective, or two that do not go together.
+        ConfigError: the network or the objective is unknown, or they are not compatible.
     """
     return _joined([_build_member(dim, config, noise, base) for _ in range(config.members)])
 
@@ -41,9 +41,9 @@ def fit_base(
     seed: int,
     seconds: float | None = None,
 ) -> Mixture | None:
-    """Fit the mixture that the network corrects to scaled rows x [N, d]; None where `config` wants none.
+    """Fit the mixture that the network will correct to scaled rows x [N, d]; None if `config` asks for no mixture.
 
-    `seconds` of wall-clock time limit the search for the number of components.
+    `seconds` limits the wall-clock time of the search for the number of components.
     """
     if config.max_components == 0:
         return None
@@ -63,15 +63,15 @@ def fit_denoiser(
     max_seconds: float | None = None,
     progress: bool = True,
 ) -> tuple[ScoreModule, TrainingLog]:
-    """Train the correction of `base` on scaled rows x [N, d]; `held_out` [M, d] selects. Float32, returned on the CPU.
+    """Train the correction of `base` on scaled rows x [N, d]; `held_out` [M, d] selects. Float32, on the CPU.
 
-    A gain over the bare base inside its own standard error is chance, and the base stays alone (`best_step` 0).
-    The noise is drawn on the CPU on any device, so that a GPU differs by rounding only. Of an ensemble, every member
-    is trained alike from a seed of its own, and the log is that of the first.
+    If the gain over the base alone is within one standard error, the untrained network is returned (`best_step` 0).
+    The noise is drawn on the CPU for every device, so results on a GPU differ by rounding only. Each member of an
+    ensemble has its own seed; the log is that of the first member.
 
     Raises:
-        Diverged: when a loss becomes non-finite.
-        ConfigError: for a device that is not there, an unknown network or objective, or two that do not go together.
+        Diverged: a loss became non-finite.
+        ConfigError: the device is missing, the network or the objective is unknown, or they are not compatible.
     """
     share = None if max_seconds is None else max_seconds / config.members
     trained = [
@@ -119,7 +119,7 @@ def _fit_member(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         max_seconds=max_seconds,
-        checks=10,  # each costs as much as a dozen steps
+        checks=10,  # one check takes as long as a dozen steps
     )
     validate = FrozenNoise(held, noise, seed=seed)
     log = fit(denoiser, loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
@@ -135,5 +135,5 @@ def _fit_member(
 
 @torch.no_grad()
 def _stands_on_its_base(bare: ScoreModule, rows: Tensor) -> bool:
-    """Say whether an untrained network adds nothing to its base; one of your own may."""
+    """Return whether an untrained network's correction is zero; a user's network may start with another one."""
     return not bool(bare.correction(rows, 1.0).any())

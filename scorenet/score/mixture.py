@@ -1,7 +1,7 @@
-"""Closed-form scores and log-densities of Gaussian mixtures at any noise level: oracle, baseline, and the base of nets.
+"""Closed-form scores and log-densities of Gaussian mixtures at any noise level: test oracle, baseline, base model.
 
 Noise of size sigma adds sigma^2 to every eigenvalue of every covariance and changes no eigenvector. So each
-covariance is decomposed once, and density, score, denoiser and divergence are diagonal afterwards, whatever sigma is.
+covariance is decomposed once. After that, density, score, denoiser and divergence are diagonal at every sigma.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ __all__ = ["Mixture", "Spectrum"]
 
 
 class Spectrum(NamedTuple):
-    """A mixture along the axes of its components, K components of d axes, in one dtype on one device."""
+    """Eigendecomposition of the K covariances of a mixture in d dimensions, in one dtype on one device."""
 
     axes: Tensor  # [d, K * d], the eigenvectors of each covariance side by side
-    back: Tensor  # [K * d, d], its transpose, laid out for the way back
+    back_rotation: Tensor  # [K * d, d], its transpose: from the axes back to the coordinates
     centres: Tensor  # [K, d], the means along those axes
     means: Tensor  # [K, d]
     variances: Tensor  # [K, d], the eigenvalues
     log_weights: Tensor  # [K]
 
 
-class _Seen(NamedTuple):
-    """Rows seen from each component: offsets [N, K, d] along its axes, precisions, log w_k N_k(x) [N, K]."""
+class _ComponentTerms(NamedTuple):
+    """Rows by component: offsets from the mean along its axes and precisions, log w_k N_k(x) [N, K]."""
 
     offset: Tensor
     precision: Tensor
@@ -40,11 +40,11 @@ class _Seen(NamedTuple):
 class Mixture:
     """A Gaussian mixture whose density, score and denoiser at noise level sigma are exact.
 
-    Every method takes rows x [N, d] and sigma, a number or a level a row [N, 1], and computes in the dtype and on
-    the device of x; the parameters themselves are kept as they were given.
+    Every method takes rows x [N, d], and sigma as a number or as one level per row [N, 1]. It computes in the dtype
+    and on the device of x; the parameters are stored as given.
 
     Attributes:
-        weights: [K], summing to 1.
+        weights: [K], with the sum 1.
         means: [K, d].
         covariances: [K, d, d].
     """
@@ -65,7 +65,7 @@ class Mixture:
 
     @classmethod
     def random(cls, dim: int, components: int, seed: int, spread: float = 2.0) -> Self:
-        """Draw a mixture with unequal weights and rotated, unequal covariances."""
+        """Draw a mixture in `dim` dimensions with unequal weights and rotated, unequal covariances."""
         g = torch.Generator().manual_seed(seed)
         weights = torch.rand(components, generator=g, dtype=torch.float64) + 0.3
         means = spread * torch.randn(components, dim, generator=g, dtype=torch.float64)
@@ -124,56 +124,56 @@ class Mixture:
 
     def log_density(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Return log p_sigma(x), [N], nats."""
-        return torch.logsumexp(self._see(x, sigma).joint, dim=1)
+        return torch.logsumexp(self._component_terms(x, sigma).joint, dim=1)
 
     def responsibilities(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """Return the probability [N, K] that each component made x."""
-        return torch.softmax(self._see(x, sigma).joint, dim=1)
+        """Return the posterior probability [N, K] of each component given x."""
+        return torch.softmax(self._component_terms(x, sigma).joint, dim=1)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Return grad_x log p_sigma(x), [N, d]."""
-        seen = self._see(x, sigma)
-        pull = seen.offset * seen.precision * -torch.softmax(seen.joint, dim=1)[..., None]
-        return pull.flatten(1) @ self.spectrum(x).back
+        terms = self._component_terms(x, sigma)
+        weighted = terms.offset * terms.precision * -torch.softmax(terms.joint, dim=1)[..., None]
+        return weighted.flatten(1) @ self.spectrum(x).back_rotation
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """Return E[clean | noisy = x], [N, d]."""
-        seen, spectrum = self._see(x, sigma), self.spectrum(x)
-        share = torch.softmax(seen.joint, dim=1)
-        kept = seen.offset * (spectrum.variances * seen.precision) * share[..., None]
-        return share @ spectrum.means + kept.flatten(1) @ spectrum.back
+        terms, spectrum = self._component_terms(x, sigma), self.spectrum(x)
+        share = torch.softmax(terms.joint, dim=1)
+        kept = terms.offset * (spectrum.variances * terms.precision) * share[..., None]
+        return share @ spectrum.means + kept.flatten(1) @ spectrum.back_rotation
 
     def score_and_divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Return the score [N, d] and its divergence, the Laplacian of log p_sigma, [N]."""
-        seen, spectrum = self._see(x, sigma), self.spectrum(x)
-        share = torch.softmax(seen.joint, dim=1)
-        pulls = self._pulls(seen, spectrum)
-        score = (share[..., None] * pulls).sum(1)
-        # The spread of the components' pulls about their mean: no difference of two large squares.
-        spread = (share * (pulls - score[:, None]).square().sum(2)).sum(1)
-        return score, spread - (share * seen.precision.sum(-1)).sum(1)
+        terms, spectrum = self._component_terms(x, sigma), self.spectrum(x)
+        share = torch.softmax(terms.joint, dim=1)
+        scores = self._component_scores(terms, spectrum)
+        score = (share[..., None] * scores).sum(1)
+        # The spread of the component scores around their mean; the difference of two squares would lose digits.
+        spread = (share * (scores - score[:, None]).square().sum(2)).sum(1)
+        return score, spread - (share * terms.precision.sum(-1)).sum(1)
 
     def score_and_hessian(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Return the score [N, d] and its Jacobian, the Hessian of log p_sigma, [N, d, d]."""
-        seen, spectrum = self._see(x, sigma), self.spectrum(x)
-        share = torch.softmax(seen.joint, dim=1)
-        pulls = self._pulls(seen, spectrum)
-        score = (share[..., None] * pulls).sum(1)
-        apart = share.sqrt()[..., None] * (pulls - score[:, None])
+        terms, spectrum = self._component_terms(x, sigma), self.spectrum(x)
+        share = torch.softmax(terms.joint, dim=1)
+        scores = self._component_scores(terms, spectrum)
+        score = (share[..., None] * scores).sum(1)
+        deviations = share.sqrt()[..., None] * (scores - score[:, None])
         count, dim = spectrum.means.shape
-        axes = spectrum.back.view(count * dim, dim)
+        axes = spectrum.back_rotation.view(count * dim, dim)
         squares = (axes[:, :, None] * axes[:, None]).view(count * dim, dim * dim)
-        stiffness = (share[..., None] * seen.precision).flatten(1) @ squares
-        return score, torch.bmm(apart.mT, apart) - stiffness.view(-1, dim, dim)
+        mean_precision = (share[..., None] * terms.precision).flatten(1) @ squares
+        return score, torch.bmm(deviations.mT, deviations) - mean_precision.view(-1, dim, dim)
 
-    def _pulls(self, seen: _Seen, spectrum: Spectrum) -> Tensor:
-        """Return each component's own score, [N, K, d]."""
+    def _component_scores(self, terms: _ComponentTerms, spectrum: Spectrum) -> Tensor:
+        """Return the score of each component alone, [N, K, d]."""
         count, dim = spectrum.means.shape
-        turned = (-seen.offset * seen.precision).transpose(0, 1)
-        return torch.bmm(turned, spectrum.back.view(count, dim, dim)).transpose(0, 1)
+        along_axes = (-terms.offset * terms.precision).transpose(0, 1)
+        return torch.bmm(along_axes, spectrum.back_rotation.view(count, dim, dim)).transpose(0, 1)
 
     def sample(self, n: int, seed: int, sigma: float = 0.0) -> Tensor:
-        """Draw n rows [n, d] of the mixture noised to sigma."""
+        """Draw n rows [n, d] of the mixture plus noise of size sigma."""
         g = torch.Generator().manual_seed(seed)
         pick = torch.multinomial(self.weights, n, replacement=True, generator=g)
         noisy = self.covariances + sigma**2 * torch.eye(self.dim, dtype=self.means.dtype)
@@ -186,7 +186,7 @@ class Mixture:
         """Return the decomposition in the dtype and on the device of x."""
         key = (x.dtype, x.device)
         if key not in self._cache:
-            # A tensor made in inference mode could never be differentiated through, and these are kept.
+            # The tensors are cached. Autograd cannot use tensors that were created in inference mode.
             with torch.inference_mode(False):
                 parts = self._decompose()
                 self._cache[key] = Spectrum(*(part.contiguous().to(x.dtype).to(x.device) for part in parts))
@@ -205,7 +205,7 @@ class Mixture:
             self.weights.double().cpu().log(),
         )
 
-    def _see(self, x: Tensor, sigma: Tensor | float) -> _Seen:
+    def _component_terms(self, x: Tensor, sigma: Tensor | float) -> _ComponentTerms:
         spectrum = self.spectrum(x)
         level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         noisy = spectrum.variances + (level.square()[..., None] if level.dim() else level.square())
@@ -213,4 +213,4 @@ class Mixture:
         precision = noisy.reciprocal()
         distance = (offset.square() * precision + noisy.log()).sum(-1)
         joint = spectrum.log_weights - 0.5 * (distance + self.dim * math.log(2 * math.pi))
-        return _Seen(offset, precision, joint)
+        return _ComponentTerms(offset, precision, joint)

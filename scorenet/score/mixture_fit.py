@@ -1,4 +1,4 @@
-"""Fit a full-covariance Gaussian mixture whose number of components is chosen on rows that fitted nothing.
+"""Fit a full-covariance Gaussian mixture; held-out rows choose the number of components.
 
 References:
     Maximum Likelihood from Incomplete Data via the EM Algorithm (Dempster, Laird & Rubin, 1977).
@@ -19,10 +19,10 @@ from .mixture import Mixture
 
 __all__ = ["fit_mixture"]
 
-_SEARCH_ROWS = 10_000  # rows that choose the number of components
-_FIT_ROWS = 200_000  # rows that fit the chosen mixture
-_PATIENCE = 2  # sizes that may fail to gain in a row before larger ones are left out
-_RIDGE = 1e-5  # added to every variance: a column that repeats one value must not end the fit
+_SEARCH_ROWS = 10_000  # rows for the choice of the number of components
+_FIT_ROWS = 200_000  # rows for the fit of the chosen mixture
+_PATIENCE = 2  # the search stops after this many sizes in a row without a gain
+_RIDGE = 1e-5  # added to every variance: otherwise a column with one frequent value stops the fit
 
 
 def fit_mixture(
@@ -34,32 +34,32 @@ def fit_mixture(
     seed: int = 0,
     seconds: float | None = None,
 ) -> Mixture:
-    """Return the mixture of scaled rows x [N, d] that gives `held_out` [M, d] the best likelihood at noise level sigma.
+    """Return the mixture of scaled rows x [N, d] with the highest likelihood of `held_out` [M, d] at level sigma.
 
-    Judged at the noise floor, because that is the smallest scale at which anything is asked of it. The search runs
-    on at most 10,000 rows and the last fit on at most 200,000, so time and memory are bounded; same rows and seed,
-    same mixture. Float64, on the CPU. `seconds` of wall-clock time leave out the sizes that would take the search past
-    them; the mixture then depends on the machine's speed too.
+    sigma is the smallest noise level at which the mixture is used. The search uses at most 10,000 rows and the
+    final fit at most 200,000, which bounds time and memory. The same rows and seed give the same mixture, float64,
+    on the CPU. `seconds` limits the wall-clock time of the search; the mixture then depends on the speed of the
+    machine too.
     """
     rows, held = x.detach().double().cpu(), _thin(held_out.detach().double().cpu(), _SEARCH_ROWS)
     generator = torch.Generator().manual_seed(seed)
     noise = sigma * torch.randn(held.shape, generator=generator, dtype=torch.float64)
     noisy = torch.cat((held + noise, held - noise))
     search = _draw(rows, _SEARCH_ROWS, generator)
-    # A component needs more rows than it has axes, or it only encloses the rows that it was given.
+    # A component with fewer rows than dimensions would fit only these rows.
     most = max(len(rows) // (rows.shape[1] + 2), 1)
     best = Mixture.gaussian(rows)
     value, worse = best.log_density(noisy, sigma), 0
     began, previous = time.monotonic(), 0.0
     for count in sorted({min(int(k), most) for k in components} - {1}):
         started = time.monotonic()
-        # Twice the components take more than twice the time, and the chosen ones are fitted once more.
+        # The next size takes more than twice the time of the last, and the final fit comes after it.
         if seconds is not None and started - began + 4 * previous > seconds:
             break
         found = _em(search, count, seed, tolerance=1e-3)
         previous = time.monotonic() - started
         gain = found.log_density(noisy, sigma) - value
-        # Rows in pairs are one row each; a gain inside its own error is chance, and the smaller mixture stays.
+        # A pair of noised rows counts as one row. A gain within its standard error keeps the smaller mixture.
         steady = gain.view(2, -1).mean(0)
         if float(steady.mean()) > float(steady.std(correction=0)) / math.sqrt(len(held)):
             best, value, worse = found, value + gain, 0
@@ -86,7 +86,7 @@ def _em(rows: Tensor, count: int, seed: int, *, tolerance: float, start: Mixture
     estimator = GaussianMixture(
         count, reg_covar=_RIDGE, max_iter=100, tol=tolerance, random_state=seed, **options
     )
-    # One thread: the sums of two are added in another order, and the mixture would depend on the machine.
+    # One thread: the order of sums, and so the mixture, would depend on the number of threads.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(rows.numpy())

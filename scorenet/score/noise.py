@@ -1,4 +1,4 @@
-"""Noise levels: the law sigma is drawn from in training, and the ladders that samplers and integrals walk.
+"""Noise levels: the distribution of sigma in training, and the noise schedules of samplers and quadratures.
 
 References:
     Elucidating the Design Space of Diffusion-Based Generative Models (Karras et al., 2022), arXiv 2206.00364.
@@ -29,6 +29,6 @@ def geometric_sigmas(sigma_min: float, sigma_max: float, n: int) -> Tensor:
 
 
 def karras_sigmas(sigma_min: float, sigma_max: float, n: int, rho: float = 7.0) -> Tensor:
-    """Return [n] float64 levels, descending, that spend most steps at small sigma."""
+    """Return [n] float64 levels, descending, with most of the steps at small sigma."""
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.linspace(high, low, n, dtype=torch.float64) ** rho

@@ -1,4 +1,4 @@
-"""What `state.objective` and `state.network` may name, and how a name of your own is added."""
+"""Registries of the settings `state.objective` and `state.network`; users can register their own."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ __all__ = [
 
 
 class Objective(Protocol):
-    """A training loss: minimal in the mean at the score of the noised data, at every noise level alike."""
+    """A training loss whose expectation is smallest, at every noise level, at the score of the noised data."""
 
     def __call__(self, model: ScoreModule, batch: NoisyBatch, /) -> Tensor:
-        """Return the loss, a scalar, of a batch of scaled rows at drawn noise levels."""
+        """Return the loss, a scalar, of a batch of scaled rows with drawn noise levels."""
         ...
 
 
 class NetworkFactory(Protocol):
-    """Whatever builds an untrained network: a function, or a class with these constructor arguments."""
+    """A function or class that builds an untrained network from these arguments."""
 
     def __call__(
         self, dim: int, state: StateConfig, noise: NoiseConfig, base: Mixture | None, /
     ) -> ScoreModule:
-        """Return a network of the sizes of `state` for `dim` features and the noise levels of `noise`.
+        """Return a network of the sizes in `state` for `dim` features and the noise levels of `noise`.
 
-        It should start as `base` (its correction zero): then the base alone stays a candidate where nothing can be
-        learned.
+        Before training, its correction of `base` should be zero. The base alone is then a candidate in model
+        selection, for data from which nothing more can be learned.
         """
         ...
 
@@ -58,12 +58,12 @@ _NEED_LOG_DENSITY: set[str] = set()
 
 
 def register_objective(name: str, *, needs_log_density: bool = False) -> Callable[[_Objective], _Objective]:
-    """Return a decorator that enters a function (model, batch) -> loss as `state.objective = name`.
+    """Return a decorator that registers a function (model, batch) -> loss for `state.objective = name`.
 
-    `needs_log_density` restricts it to networks that have a method log_density(x, sigma) -> [N].
+    `needs_log_density` restricts it to networks with a method log_density(x, sigma) -> [N].
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is taken or is not an identifier.
     """
     enter = OBJECTIVES.register(name)
 
@@ -78,10 +78,10 @@ def register_objective(name: str, *, needs_log_density: bool = False) -> Callabl
 
 
 def register_network(name: str) -> Callable[[_Network], _Network]:
-    """Return a decorator that enters a factory (dim, state, noise, base) -> ScoreModule as `state.network = name`.
+    """Return a decorator that registers a factory (dim, state, noise, base) -> ScoreModule as `state.network`.
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is taken or is not an identifier.
     """
     enter = NETWORKS.register(name)
 
@@ -94,10 +94,10 @@ def register_network(name: str) -> Callable[[_Network], _Network]:
 
 
 def check_pair(config: StateConfig, model: ScoreModule) -> None:
-    """Refuse an objective that the network cannot be trained by.
+    """Check that the network can be trained with the objective.
 
     Raises:
-        ConfigError: for an unknown objective, or one that needs a log-density where the network has none.
+        ConfigError: the objective is unknown, or it needs a log-density and the network has none.
     """
     OBJECTIVES[config.objective]
     if config.objective in _NEED_LOG_DENSITY and not hasattr(model, "log_density"):

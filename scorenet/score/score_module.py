@@ -1,4 +1,4 @@
-"""What every network of the state density answers: the score of the noised data at any noise level."""
+"""Base class of the state density's networks: the score of the noised data at any noise level."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["ScoreModule", "sigma_column"]
 class ScoreModule(nn.Module):
     """Model grad_x log p_sigma(x) as the score of a Gaussian mixture plus a learned correction.
 
-    A network of your own needs `score` alone; what else the package asks for follows from it here. A module that can
-    do better overrides the rest: `Denoiser` differentiates its network only, `EnergyNet` has a log-density.
+    A subclass must define `score`; the other methods follow from it. A subclass may override them with better ones:
+    `Denoiser` differentiates only its network, `EnergyNet` has a log-density.
 
     Attributes:
-        base: the mixture that is corrected; None stands for the standard normal.
+        base: the mixture that is corrected; None is the standard normal.
     """
 
     def __init__(self, base: Mixture | None = None) -> None:
@@ -25,9 +25,9 @@ class ScoreModule(nn.Module):
         self.base = base
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return grad_x log p_sigma(x), [N, d], for rows x [N, d] at level sigma (a number or [N, 1]).
+        """Return grad_x log p_sigma(x), [N, d], for rows x [N, d] at noise level sigma (a number or [N, 1]).
 
-        Row by row: the answer for a row must not depend on the rows beside it.
+        The output for a row must not depend on the other rows.
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a method score(x, sigma) -> [N, d]")
 
@@ -49,11 +49,11 @@ class ScoreModule(nn.Module):
         return self.base.score_and_divergence(x, level)
 
     def correction(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return what the network adds to the score of `base`, [N, d]."""
+        """Return the score minus the score of `base`, [N, d]."""
         return self.score(x, sigma) - self.base_score(x, sigma)
 
     def score_and_divergence(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Return the score [N, d] and its exact divergence [N], by one backward pass a coordinate."""
+        """Return the score [N, d] and its exact divergence [N], by one backward pass per coordinate."""
         start, growth = self.base_score_and_divergence(x, sigma)
         with torch.enable_grad():
             rows = x.detach().requires_grad_()

@@ -1,7 +1,7 @@
-"""One coordinate of the score at a few fixed noise levels: what a live bar of the `state` signal costs.
+"""One coordinate of the score at a few fixed noise levels: the per-bar computation of the `state` signal.
 
-All that depends on sigma alone (precisions, determinants, the modulation of every block) is computed once, and what
-depends on x alone is computed once for all levels.
+Terms that depend on sigma alone (precisions, determinants, the modulation of every block) are computed once; terms
+that depend on x alone are computed once for all levels.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["LevelScore", "SignalScore"]
 
 
 class SignalScore:
-    """One coordinate of a trained score at level sigma, and how far it is in doubt.
+    """One coordinate of a trained score at level sigma, and its standard deviation.
 
-    The doubt is the standard deviation over the members of an ensemble; a single network's is that over the levels
-    sigma / 2, sigma and 2 sigma.
+    The standard deviation is over the members of an ensemble, or for a single network over the levels sigma / 2,
+    sigma and 2 sigma.
     """
 
     def __init__(self, denoiser: ScoreModule, sigma: float, coordinate: int) -> None:
@@ -51,7 +51,7 @@ def _at_levels(denoiser: ScoreModule, sigmas: Sequence[float], coordinate: int) 
         return LevelScore(denoiser, sigmas, coordinate)
 
     def at_levels(x: Tensor) -> Tensor:
-        # An energy differentiates itself, which inference mode forbids.
+        # The score of an energy network is a derivative, and inference mode has no autograd.
         with torch.inference_mode(False), torch.no_grad():
             rows = x.clone()
             return torch.stack([denoiser.score(rows, sigma)[:, coordinate] for sigma in sigmas])
@@ -76,7 +76,7 @@ class LevelScore:
         with torch.no_grad():
             self._modulations = network.modulations(c.c_noise)
             enter, enter_base = network.enter.weight.T, network.enter_pull.weight.T
-            # c_in x and the part of the base's answer that is linear in x, in one product.
+            # c_in x, and the part of the base output that is linear in x, in one product.
             plain = 0.0 if denoiser.base is None else of_base * c.c_skip * enter_base
             self._enter = (c.c_in * enter + plain).contiguous()  # [L, d, h]
             self._enter_score = (of_base * enter_base).contiguous()  # [L, d, h]
@@ -105,11 +105,15 @@ class _BaseScore:
         log_norm = 0.5 * (noisy.log().sum(-1) + base.dim * math.log(2 * math.pi))
         self._log_weight = spectrum.log_weights - log_norm
         self._half_precision = -0.5 / noisy
-        self._axes, self._back, self._shift = spectrum.axes, 2 * spectrum.back, spectrum.centres.flatten()
+        self._axes, self._back_rotation, self._shift = (
+            spectrum.axes,
+            2 * spectrum.back_rotation,
+            spectrum.centres.flatten(),
+        )
         self._shape = tuple(spectrum.means.shape)
 
     def __call__(self, x: Tensor) -> Tensor:
         offset = (x @ self._axes - self._shift).view(len(x), *self._shape)
-        pulled = offset * self._half_precision  # [L, N, K, d]
-        joint = (offset * pulled).sum(-1) + self._log_weight
-        return (torch.softmax(joint, dim=-1)[..., None] * pulled).flatten(2) @ self._back
+        along_axes = offset * self._half_precision  # [L, N, K, d]
+        joint = (offset * along_axes).sum(-1) + self._log_weight
+        return (torch.softmax(joint, dim=-1)[..., None] * along_axes).flatten(2) @ self._back_rotation

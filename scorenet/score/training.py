@@ -1,4 +1,4 @@
-"""One optimisation loop for every net of the package: AdamW, warm-up and cosine, EMA, selection on frozen noise."""
+"""One optimisation loop for all nets: AdamW, warm-up and cosine schedule, EMA, model selection on frozen noise."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, Diverged
 
-__all__ = ["Recipe", "TrainingLog", "calm_worker", "fit", "pick_device", "seeded", "threads"]
+__all__ = ["Recipe", "TrainingLog", "fit", "limit_worker_threads", "pick_device", "seeded", "threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How long and how hard to optimise.
+    """Length and step sizes of an optimisation.
 
-    Training ends after `steps`, or after `max_seconds` of wall-clock time if that comes first; the learning rate
-    follows whichever share is further along, so that it is near zero at the end either way.
+    Training ends after `steps`, or after `max_seconds` of wall-clock time if that is earlier. The learning rate
+    follows the larger of the two fractions done, so it is near zero at the end in both cases.
     """
 
     steps: int
@@ -40,7 +40,7 @@ class Recipe:
 
 @dataclass
 class TrainingLog:
-    """What happened: the held-out loss at each check (step 0 is the net before training), and which check was kept."""
+    """The losses at each check (step 0 is the untrained net), and the step whose weights were kept."""
 
     steps: list[int] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
@@ -54,7 +54,7 @@ class TrainingLog:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Seed parameter initialisation inside the block, leave the caller's generator untouched, yield one for data."""
+    """Seed torch inside the block and restore its state afterwards; yield a separate generator for data."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed + 1)
@@ -62,7 +62,7 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Limit torch to n threads inside the block; one bar is ten times slower on two threads than on one."""
+    """Limit torch to n threads inside the block; a single bar is ten times slower on two threads than on one."""
     before = torch.get_num_threads()
     torch.set_num_threads(min(n, before))
     try:
@@ -71,21 +71,21 @@ def threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def calm_worker() -> None:
-    """Put torch on one thread in a worker process.
+def limit_worker_threads() -> None:
+    """Limit torch to one thread if this is a worker process.
 
-    A worker that is forked after torch has run on several threads waits for ever for threads that it does not have, and
-    several workers have no use for more than one each.
+    A process forked after torch has used several threads would wait forever for threads that it does not have.
+    Parallel workers also gain nothing from more threads.
     """
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)
 
 
 def pick_device(device: str) -> torch.device:
-    """Return the device a name stands for; "auto" is the GPU where there is one.
+    """Return the device of a name; "auto" is the GPU if there is one.
 
     Raises:
-        ConfigError: for a device that torch does not know or that is not there.
+        ConfigError: torch does not know the device, or the machine does not have it.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,7 +94,7 @@ def pick_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"device: expected auto, cpu or cuda, found {device!r}") from error
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: {device!r} was asked for, and torch sees no GPU; use auto or cpu")
+        raise ConfigError(f"device: {device!r} torch finds no GPU; use auto or cpu")
     return found
 
 
@@ -109,11 +109,11 @@ def fit(
 ) -> TrainingLog:
     """Minimise `loss()` over the parameters of `module`, then load the averaged weights that validated best.
 
-    `validate` must be deterministic (frozen noise), lower is better. The net before its first step is a candidate
-    too: where nothing can be learned, nothing is.
+    `validate` must be deterministic (frozen noise); lower is better. The untrained net is a candidate too, so a net
+    that learns nothing stays as it was.
 
     Raises:
-        Diverged: when a loss becomes non-finite; `module` is then of no use and nothing has been written.
+        Diverged: a loss became non-finite; `module` is then unusable, and nothing has been written.
     """
     parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
     optimiser = _optimiser(parameters, recipe)
@@ -154,7 +154,7 @@ def fit(
 
 
 class _Keeper:
-    """Hold the weights that validated best."""
+    """Keep the weights with the best validation loss."""
 
     def __init__(
         self, average: nn.Module, validate: Callable[[nn.Module], float], log: TrainingLog, name: str
@@ -172,7 +172,7 @@ class _Keeper:
         self._log.validation.append(value)
         if value < self._lowest:
             self._lowest, self._log.best_step = value, step
-            # A deep copy: state_dict() alone aliases the live tensors, and "best" would follow the last step.
+            # A deep copy: state_dict() shares the tensors, so the "best" weights would change with every step.
             self.best = copy.deepcopy(self._average.state_dict())
         return value
 
@@ -182,7 +182,7 @@ def _optimiser(parameters: list[Tensor], recipe: Recipe) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    # One kernel for all parameters: a quarter of the time of a loop over them.
+    # One fused kernel takes a quarter of the time of a loop over the parameters.
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
 
 

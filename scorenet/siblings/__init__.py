@@ -1,7 +1,7 @@
-"""The packages beside scorenet under names that cannot collide: used only where a plain name is somebody else's.
+"""Aliases of this distribution's packages, used only if a user's module has one of their names.
 
-`scorenet.siblings.feeds` is loaded from the same files as `feeds`. Inside a package imports are relative and need no
-help; `runs` imports the others by their plain names, which its loader turns into these.
+`scorenet.siblings.feeds` is loaded from the same files as `feeds`. Imports inside a package are relative and work
+unchanged. `runs` imports the other packages by their plain names; its loader rewrites these imports to the aliases.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __path__ = [str(ROOT)]
 
 
 class _RenamingLoader(SourceFileLoader):
-    """Compile a module with its imports of taken names turned into imports from this package."""
+    """Compile a module; imports of taken names are replaced by imports from this package."""
 
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
         tree, taken = ast.parse(data), taken_names()
@@ -34,8 +34,8 @@ class _RenamingLoader(SourceFileLoader):
         return code
 
     def path_stats(self, path: str) -> Any:
-        # Without a time stamp nothing is read from or written to __pycache__, which belongs to the plain names.
-        raise OSError(f"{path} is compiled anew")
+        # Without a time stamp Python does not use __pycache__, which holds the code for the plain names.
+        raise OSError(f"{path} is always recompiled")
 
 
 class _RunsFinder(importlib.abc.MetaPathFinder):

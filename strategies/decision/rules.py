@@ -19,7 +19,7 @@ class Rules:
         confidence_threshold: trade only where confidence (ECDF of |score|) reaches it.
         density_quantile: trade only where density_rank reaches it.
         density_adaptation: rate at which the rank follows a drifting market, so that `density_quantile` stays the share
-            of bars that it rejects (`scorenet.conformal.adaptive.AdaptiveGate`).
+            of bars that it rejects (`scorenet.conformal.adaptive.AdaptiveThreshold`).
         novelty_scaling: width of the rank range above `density_quantile` over which exposure grows from 0 to full.
         consistency_window: bars over which the sign of the signal is compared.
         consistency_share: share of that window that has to agree with the present sign.

@@ -1,4 +1,4 @@
-"""Slower evidence, on markets whose law is known and that chose no setting (about 40 minutes; `make acceptance`)."""
+"""Slow checks on simulated markets that chose no setting (about 40 minutes; `make acceptance`)."""
 
 import numpy as np
 import pytest

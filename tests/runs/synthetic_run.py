@@ -1,4 +1,4 @@
-"""Run folders made from seeded random markets, the money kept by a plain loop."""
+"""Run folders made from seeded random markets; a plain loop does the accounting."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_run(
     text: str = "",
     bar_ms: int = HOUR_MS,
 ) -> Run:
-    """Return one run; `text` is put wherever a person or a file name can put text."""
+    """Return one run; `text` is used in every place that a user or a file name can set."""
     rng = np.random.default_rng(seed)
     times = START + pd.to_timedelta(np.arange(bars) * bar_ms, unit="ms")
     names = tuple(symbol + text for symbol in symbols)
@@ -97,7 +97,7 @@ def make_run(
 def _book(
     rng: np.random.Generator, symbol: str, times: pd.DatetimeIndex, trade: bool, flat: bool, cash: float
 ) -> dict[str, Any]:
-    """Trade one symbol on a random walk whose volatility jumps; return its tables and its value per bar."""
+    """Trade one symbol on a random walk with jumps in volatility; return its tables and its value per bar."""
     bars = len(times)
     novel = np.repeat(rng.random(bars // 90 + 1) < 0.22, 90)[:bars]
     moves = np.zeros(bars) if flat else rng.normal(0, np.where(novel, 0.011, 0.0045)) + 2e-5

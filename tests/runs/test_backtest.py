@@ -1,4 +1,4 @@
-"""A run folder is complete, and every figure in metrics.json follows from the run's own tables.
+"""A run folder is complete, and every metric in metrics.json follows from the run's own tables.
 
 The recomputation shares no code with the analyzers: plain Python over the parquet files and the bars.
 """
@@ -117,7 +117,7 @@ PERIODS = 365 * 24
 
 
 def curve_figures(values):
-    """Return the figures of an equity curve by plain loops."""
+    """Return the metrics of an equity curve by plain loops."""
     values = list(map(float, values))
     returns = [after / before - 1 for before, after in itertools.pairwise(values)]
     mean = sum(returns) / len(returns)
@@ -171,7 +171,7 @@ def expected_figures(run):
 
 
 def buy_and_hold(bars, cash):
-    """Return the equity of half the cash in each symbol, and its costs, bar by bar from the first close on."""
+    """Return the equity of half the cash in each symbol, and its costs, bar by bar from the first close."""
     start = bars[0].index[0]
     equity, costs = pd.Series(cash, index=bars[0].index), {"fees": 0.0, "funding": 0.0, "slippage": 0.0}
     value, traded = pd.Series(0.0, index=bars[0].index), 0.0
@@ -281,7 +281,7 @@ def test_a_run_after_the_training_bars_has_only_the_new_symbol_to_report(run):
 
 @pytest.fixture(scope="module")
 def quiet(tiny_model_dir, tmp_path_factory):
-    """A run on the training market itself that never trades, with forward-filled bars."""
+    """A run on the model's training market that never trades, with forward-filled bars."""
     work = tmp_path_factory.mktemp("quiet")
     frame = simulate("planted", seed=5, bars=400, symbol="planted-5")
     holed = frame.drop(index=[300, 301]).reset_index(drop=True)

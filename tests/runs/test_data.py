@@ -1,4 +1,4 @@
-"""What is imported is what is read back; holes are reported; what breaks the contract never reaches the store."""
+"""Imported bars are read back unchanged, missing bars are reported, invalid bars are never stored."""
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ def test_importing_twice_changes_nothing(frame, work):
 
 
 def test_later_bars_join_earlier_ones_without_a_lost_settlement(frame, work):
-    """The first bar of the second file is the one after a settlement, which belongs to the first file."""
+    """The second file starts with the bar after a settlement, which belongs to the first file."""
     settled = int(np.flatnonzero(frame["funding_rate"])[5])
     put(part(frame, 0, settled + 1), work)
     put(part(frame, settled + 1, 100), work)

@@ -1,4 +1,4 @@
-"""The one Cerebro: money is conserved bar by bar, costs add up, buy-and-hold is what a pocket calculator says."""
+"""The Cerebro of all runs: money is conserved at every bar, costs add up, buy-and-hold matches a hand calculation."""
 
 import math
 
@@ -35,7 +35,7 @@ def result(frames, start, tiny_model):
 
 
 def prices(frames, times, column="close"):
-    """Return a table of one price column, a row a bar close and a column a symbol."""
+    """Return a table of prices with a row per bar close and a column per symbol."""
     table = {
         frame.attrs["symbol"]: pd.Series(
             frame[column].to_numpy(), index=pd.to_datetime(frame["timestamp"] + HOUR, unit="ms", utc=True)
@@ -46,7 +46,7 @@ def prices(frames, times, column="close"):
 
 
 def held(result, times):
-    """Return base units held at each bar close from the orders alone."""
+    """Return the base units held at each bar close, from the orders alone."""
     sizes = result.orders.pivot_table(index="time", columns="symbol", values="size", aggfunc="sum")
     return sizes.reindex(times).fillna(0.0).cumsum()
 
@@ -114,7 +114,7 @@ def test_funding_is_charged_on_what_was_held_up_to_the_open(result, frames):
 
 
 def round_trips(orders):
-    """Return the price profits of one symbol from flat to flat, and of the part still open, by average cost."""
+    """Return the profits of one symbol from flat to flat, and of the open part, by average cost."""
     closed, size, cost, profit = [], 0.0, 0.0, 0.0
     for order in orders.itertuples():
         left = order.size

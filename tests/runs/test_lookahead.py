@@ -1,4 +1,4 @@
-"""The proof of causality: an honest strategy passes at every cut, whoever reads ahead is caught by name."""
+"""The look-ahead check: a causal strategy passes at every cut, a strategy that reads later bars is detected."""
 
 import backtrader as bt
 import numpy as np
@@ -87,7 +87,7 @@ def normalise(lines):
 
 
 def cheating(change):
-    """Return MarketScore whose `once` changes the signal with what it knows of the whole series."""
+    """Return MarketScore whose `once` changes the signal with later values of the series."""
 
     class Cheat(MarketScore):
         def once(self, start, end):

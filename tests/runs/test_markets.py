@@ -1,4 +1,4 @@
-"""Bars are loaded as the command named them, with the warm-up before them, and described by their hash."""
+"""Bars are loaded as the command named them, with warm-up bars, and described by their hash."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""--plugin FILE.py: the example runs through every command, and a bad file costs one line."""
+"""--plugin FILE.py: the example works in every command, and a bad file gives an error of one line."""
 
 import hashlib
 import json

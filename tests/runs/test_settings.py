@@ -1,4 +1,4 @@
-"""Settings come from defaults, a file and --set, in that order; whatever is unknown or impossible is said by name."""
+"""Settings come from defaults, a file and --set, in that order; errors name the unknown or impossible setting."""
 
 import pytest
 

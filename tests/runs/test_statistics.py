@@ -1,4 +1,4 @@
-"""metrics.json against hand-computed money and against formulas that share no code with the package."""
+"""metrics.json against hand calculations, and against formulas that share no code with the package."""
 
 import json
 import math

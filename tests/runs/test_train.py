@@ -1,4 +1,4 @@
-"""Training writes a complete model folder, or nothing at all; what must fail fails before the minutes of work."""
+"""Training writes a complete model folder or nothing; wrong arguments fail before the training starts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A model is bound to the code of its user: names and sources travel with it, and loading runs nothing."""
+"""A model is bound to its user's code: names and source hashes are saved with it, and loading runs no code."""
 
 import json
 import pickle
@@ -118,7 +118,9 @@ def test_own_parts_survive_the_folder_with_their_sources(model, tmp_path):
 def test_what_is_not_registered_is_named_and_nothing_is_imported(model, tmp_path):
     path = model.save(tmp_path / "m")
     forget()
-    with pytest.raises(CheckpointError, match=r"made with features 'plain' \(source sha256 [0-9a-f]{12}\)"):
+    with pytest.raises(
+        CheckpointError, match=r"trained with features 'plain' \(source sha256 [0-9a-f]{12}\)"
+    ):
         ScoreModel.load(path)
     with pytest.raises(
         CheckpointError, match=r"register it before loading: --plugin FILE.py, or import your"

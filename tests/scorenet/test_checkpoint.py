@@ -1,4 +1,4 @@
-"""Model folders: exact round trip, atomic, and nothing hostile gets through."""
+"""Model folders: exact round trip, atomic writes, and errors for damaged or hostile files."""
 
 import json
 import pickle
@@ -157,7 +157,7 @@ def test_a_flipped_byte_or_a_cut_never_gets_past_unnoticed(folder, tiny_model, n
     except CheckpointError:
         pass
     else:
-        # A flip inside a number of the log or of a table is still a readable model; the weights must be the same.
+        # A bit flip inside a number of the log or a table still gives a readable model; its weights must be unchanged.
         assert name == "model.json"
         assert loaded.fingerprint == tiny_model.fingerprint
     finally:

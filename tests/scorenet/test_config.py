@@ -1,4 +1,4 @@
-"""Settings: round trip, hints for typing errors, refusal of the impossible."""
+"""Settings: round trip, suggestions for misspelled keys, errors for impossible values."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""ScoreModel: row by row, the same whole or tail, units as documented."""
+"""ScoreModel: rows are independent, a tail gives the same values as the whole series, units are as documented."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scenarios by feature name and paths of returns, on a random walk whose law is known."""
+"""Scenarios by feature name and paths of returns, on a random walk with a known distribution."""
 
 import math
 
@@ -32,7 +32,7 @@ def walk():
 
 @pytest.fixture(scope="module")
 def state(walk):
-    """A state whose volatility is about the walk's own."""
+    """A state whose volatility is about that of the random walk."""
     x = walk.features.compute(to_arrays(simulate("random_walk", seed=8, bars=400)))[walk.lookback :]
     own = x[:, walk.features.names.index("volatility")]
     return x[np.abs(own - VOLATILITY).argmin()]
@@ -80,14 +80,14 @@ def test_what_is_no_feature_or_no_value_of_it_is_named(walk):
         walk.scenarios(5, {"return_1": math.nan})
 
 
-def test_the_first_step_is_the_forward_law(walk, state, paths):
-    law = walk.forward(state[None])
+def test_the_first_step_is_the_forward_density(walk, state, paths):
+    forecast = walk.forward(state[None])
     unit = state[walk.features.names.index("volatility")] * math.sqrt(5)
     first = paths.log_return[:, 1] / unit
-    assert first.std() == pytest.approx(law.std[0], rel=0.05)
-    assert first.mean() == pytest.approx(law.mean[0], abs=4 * law.std[0] / math.sqrt(3_000))
+    assert first.std() == pytest.approx(forecast.std[0], rel=0.05)
+    assert first.mean() == pytest.approx(forecast.mean[0], abs=4 * forecast.std[0] / math.sqrt(3_000))
     for q in (0.05, 0.5, 0.95):
-        assert np.mean(first <= law.quantile(q)[0]) == pytest.approx(q, abs=0.02)
+        assert np.mean(first <= forecast.quantile(q)[0]) == pytest.approx(q, abs=0.02)
 
 
 @pytest.mark.parametrize("horizon", [5, 10])
@@ -200,5 +200,5 @@ def test_mistakes_are_named(walk, state):
         scenario_paths(walk, np.stack([state, state]), 3, 2)
     with pytest.raises(FeatureMismatch, match="finite state"):
         scenario_paths(walk, np.full(10, np.nan), 3, 2)
-    with pytest.raises(ConfigError, match="knows 5 bars, found 24"):
+    with pytest.raises(ConfigError, match="horizons of 5 bars, found 24"):
         scenario_paths(walk, state, 3, 2, horizon=24)

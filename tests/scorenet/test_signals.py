@@ -1,8 +1,8 @@
 """On an AR(1) market the forward score follows the drift, and the score of the last return opposes it.
 
-With phi = +0.2 the best forecast of the next return is 0.2 times the last one, right in 56.4 % of bars. The
-score of the *realised* return points back to its usual value: it sells after a rise, and is right in fewer than
-half of the bars on +0.2, in more on -0.2.
+With phi = +0.2 the best forecast of the next return is 0.2 times the last one, which has the right sign in 56.4 %
+of bars. The score of the *realised* return points back to its usual value, so it sells after a rise. It is right in
+fewer than half of the bars for phi = +0.2, and in more than half for -0.2.
 """
 
 import math

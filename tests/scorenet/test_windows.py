@@ -1,4 +1,4 @@
-"""Splits: no training row sees a price of the next part, no later row looks back into the part before."""
+"""Splits: no training row uses a price of the next part, and no later row uses bars of the previous part."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ import torch
 
 from feeds import BarsData, simulate
 from scorenet import ScoreModel
-from scorenet.conformal.adaptive import adaptive_gate
+from scorenet.conformal.adaptive import adaptive_threshold
 from strategies import (
     Conditions,
     Decisions,
@@ -479,7 +479,9 @@ def test_an_adaptive_gate_sees_what_the_plain_function_sees_and_rejects_its_shar
     plain = play([market(1)], tiny_model, **params)
     strategy = play([market(1)], tiny_model, **params, density_adaptation=0.05)
     density, rank = rows(strategy, "S1", "log_density", "density_rank")
-    history = adaptive_gate(np.asarray(density, dtype=float), tiny_model.calibration, level=0.2, rate=0.05)
+    history = adaptive_threshold(
+        np.asarray(density, dtype=float), tiny_model.calibration, level=0.2, rate=0.05
+    )
     np.testing.assert_array_equal(np.asarray(rank, dtype=float), history.rank)
     assert not np.array_equal(rows(plain, "S1", "density_rank")[0], rank)
     decided = np.isfinite(history.rank)

@@ -1,4 +1,4 @@
-"""Networks of the score: residual MLPs, the chapter's two, the energy, ensembles."""
+"""Networks of the score: residual MLPs, the chapter's two networks, energy networks, ensembles."""
 
 from .energy import EnergyNet
 from .ensemble import Ensemble

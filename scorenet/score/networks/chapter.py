@@ -1,13 +1,13 @@
-"""The chapter's networks as written there, and what puts them where any other network of the package stands.
+"""The chapter's networks, unchanged, and adapters that make them usable inside a `Denoiser`.
 
-As written, both answer with the raw score, which spans many orders of magnitude over the noise levels. `NoiseBlindBody`
-and `LadderBody` leave layers and weights as they are and give them inputs and targets of unit variance instead, the
-scalings of `Denoiser`; `scorenet.baselines` trains and reads them as the chapter does.
+The chapter's networks output the raw score, which varies over many orders of magnitude between noise levels.
+`ScoreNetworkBody` and `MultiScaleBody` keep their layers and weights, but give them inputs and targets of unit
+variance. `scorenet.baselines` trains and uses the networks as the chapter does.
 
 References:
     Generative Modeling by Estimating Gradients of the Data Distribution (Song & Ermon, 2019), arXiv 1907.05600.
-    Improved Techniques for Training Score-Based Generative Models (Song & Ermon, 2020), arXiv 2006.09011: one network
-        without a noise level for all of them, its output scaled by the level.
+    Improved Techniques for Training Score-Based Generative Models (Song & Ermon, 2020), arXiv 2006.09011: one
+    network without a noise level for all levels, its output scaled by the level.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "LadderBody",
+    "MultiScaleBody",
     "MultiScaleScoreNetwork",
-    "NoiseBlindBody",
     "NoiseLevelEmbedding",
     "ResidualBlock",
     "ScoreNetwork",
+    "ScoreNetworkBody",
 ]
 
 
 class ResidualBlock(nn.Module):
-    """Add a four times wider layer to a normalised input, with dropout."""
+    """A residual block: layer norm, a layer four times wider, dropout."""
 
     def __init__(self, dim: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class ScoreNetwork(nn.Module):
 
 
 class NoiseLevelEmbedding(nn.Module):
-    """Embed the number of a noise level [N] as [N, hidden_dim]."""
+    """Embed the index of a noise level [N] as [N, hidden_dim]."""
 
     def __init__(self, hidden_dim: int, max_noise_level: int = 10) -> None:
         super().__init__()
@@ -80,12 +80,12 @@ class NoiseLevelEmbedding(nn.Module):
         self.proj = nn.Linear(hidden_dim, hidden_dim)
 
     def forward(self, noise_level: Tensor) -> Tensor:
-        """Look the levels up."""
+        """Return the embeddings of the levels."""
         return torch.as_tensor(self.proj(self.embedding(noise_level)))
 
 
 class MultiScaleScoreNetwork(nn.Module):
-    """Estimate the raw score at one of the geometric noise levels `sigmas`, the largest first."""
+    """Estimate the raw score at one of the geometric noise levels `sigmas`, in descending order."""
 
     sigmas: Tensor
 
@@ -108,29 +108,29 @@ class MultiScaleScoreNetwork(nn.Module):
         self.output_proj = nn.Linear(hidden_dim, input_dim)
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Tensor:
-        """Return the score [N, input_dim] of rows x at the levels of the given numbers [N]."""
+        """Return the score [N, input_dim] of rows x at the levels with the given indices [N]."""
         h = self.input_proj(x) + self.noise_embed(noise_level)
         for block in self.res_blocks:
             h = block(h)
         return torch.as_tensor(self.output_proj(h))
 
     def get_sigma(self, noise_level: Tensor) -> Tensor:
-        """Return the standard deviation of the noise of a level."""
+        """Return the noise standard deviation of a level."""
         return self.sigmas[noise_level]
 
     def lowest(self, rows: int) -> Tensor:
-        """Return the number of the smallest level, once a row, [N]."""
+        """Return the index of the smallest level for each row, [N]."""
         return torch.full((rows,), self.num_noise_levels - 1, dtype=torch.long, device=self.sigmas.device)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return the score [N, d] at the level nearest to sigma, for callers that have no level numbers."""
+        """Return the score [N, d] at the level nearest to sigma, for callers without a level index."""
         asked = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1).expand(len(x), 1)
         level = (asked.log() - self.sigmas.to(x).log()).abs().argmin(1)
         return torch.as_tensor(self(x, level))
 
 
-class NoiseBlindBody(nn.Module):
-    """Put `ScoreNetwork` into a `Denoiser`: it sees the scaled row alone, the same at every noise level."""
+class ScoreNetworkBody(nn.Module):
+    """Adapt `ScoreNetwork` to `Denoiser`; its only input is the scaled row, at every noise level."""
 
     def __init__(self, dim: int, hidden: int, blocks: int) -> None:
         super().__init__()
@@ -139,12 +139,12 @@ class NoiseBlindBody(nn.Module):
         _start_at_zero(last)
 
     def forward(self, x: Tensor, c_noise: Tensor, base_output: Tensor | None = None) -> Tensor:
-        """Map scaled rows [N, d] to [N, d]; the other two inputs are not the chapter's and are left unread."""
+        """Map scaled rows [N, d] to [N, d]; the other inputs are ignored, the chapter's network does not have them."""
         return torch.as_tensor(self.network(x))
 
 
-class LadderBody(nn.Module):
-    """Put `MultiScaleScoreNetwork` into a `Denoiser`: between two of its levels their embeddings are interpolated."""
+class MultiScaleBody(nn.Module):
+    """Adapt `MultiScaleScoreNetwork` to `Denoiser`; between two levels the embeddings are interpolated."""
 
     def __init__(
         self, dim: int, hidden: int, blocks: int, sigma_min: float, sigma_max: float, levels: int = 10
@@ -155,7 +155,7 @@ class LadderBody(nn.Module):
         _start_at_zero(self.network.output_proj)
 
     def forward(self, x: Tensor, c_noise: Tensor, base_output: Tensor | None = None) -> Tensor:
-        """Map scaled rows [N, d] at c_noise = ln(sigma)/4, [N, 1], to [N, d]; `base_output` is left unread."""
+        """Map scaled rows [N, d] at c_noise = ln(sigma)/4, [N, 1], to [N, d]; `base_output` is ignored."""
         last = self.network.num_noise_levels - 1
         place = ((self._highest - 4.0 * c_noise[:, 0]) / self._span * last).clamp(0.0, last)
         above = place.detach().floor().clamp(max=last - 1)
@@ -169,6 +169,6 @@ class LadderBody(nn.Module):
 
 
 def _start_at_zero(layer: nn.Module) -> None:
-    """Zero the last layer, so that before training the base stands alone."""
+    """Set the last layer to zero, so that before training the denoiser is that of the base."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -1,12 +1,14 @@
-"""The energy parametrisation: a normalised log-density at every noise level in one pass, whose gradient is the score.
+"""Energy parametrisation: one pass gives a log-density at any noise level, and its gradient is the score.
 
     log p(x, sigma) = log q_sigma(x) + f(x / sqrt(1 + sigma^2), ln sigma) / (1 + sigma^2)
 
-q is a mixture of the right mean and covariance, so that at large sigma the first term is exact, and the learned one
-vanishes there. The objective `dual` makes it a normalised density; any other leaves a constant a level open.
+q is a mixture with the mean and covariance of the data. At large sigma its term is exact, and the learned term f
+vanishes. With the objective `dual` the density is normalised. With any other objective, each level has an unknown
+constant.
 
 References:
-    Learning Normalized Image Densities via Dual Score Matching (Guth, Kadkhodaie & Simoncelli, 2025), arXiv 2506.05310.
+    Learning Normalized Image Densities via Dual Score Matching (Guth, Kadkhodaie & Simoncelli, 2025), arXiv
+    2506.05310.
     Should EBMs model the energy or the score? (Salimans & Ho, 2021).
 """
 
@@ -23,7 +25,7 @@ __all__ = ["EnergyNet"]
 
 
 class EnergyNet(ScoreModule):
-    """Model log p_sigma(x) of scaled rows as that of `base` plus a correction that noise makes vanish."""
+    """Model log p_sigma(x) of scaled rows as that of `base` plus a learned term that vanishes at large sigma."""
 
     def __init__(self, base: Mixture, hidden: int = 96, blocks: int = 3) -> None:
         super().__init__(base)
@@ -31,16 +33,16 @@ class EnergyNet(ScoreModule):
         self.network = NoiseConditionalMlp(base.dim, hidden, blocks, outputs=base.dim + 1)
 
     def log_density(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return log p_sigma(x), [N], nats, for rows x [N, d] at level sigma (a number or [N, 1])."""
+        """Return log p_sigma(x), [N], nats, for rows x [N, d] at noise level sigma (a number or [N, 1])."""
         level = sigma_column(sigma, x)
         return self._base.log_density(x, level) + self._learned(x, level)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return grad_x log p_sigma(x), [N, d]: a conservative field, by one backward pass."""
+        """Return grad_x log p_sigma(x), [N, d], by one backward pass; the field is conservative."""
         return self.base_score(x, sigma) + self.correction(x, sigma)
 
     def correction(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return the slope of the learned part, [N, d]."""
+        """Return the gradient of the learned term, [N, d]."""
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             rows = x if x.requires_grad else x.detach().requires_grad_()
@@ -52,5 +54,5 @@ class EnergyNet(ScoreModule):
         total = 1.0 + level.square()
         scaled = x / total.sqrt()
         raw = torch.as_tensor(self.network(scaled, level.log() / 4.0))
-        # A product with the input has the slope of the output itself: easier than a scalar head alone.
+        # The gradient of a product with the input contains the outputs directly: easier to train than a scalar output.
         return ((raw[:, :-1] * scaled).sum(1) + raw[:, -1]) / total[:, 0]

@@ -1,7 +1,7 @@
-"""Several denoisers as one: their mean score, and how far they disagree about it.
+"""An ensemble of denoisers: the mean score, and the standard deviation over the members.
 
-The mean score is that of the equal-weight geometric mean of their densities (a product of experts), noise level by
-noise level; by Tweedie's formula, the mean of the denoised rows belongs to it.
+At each noise level, the mean score is the score of the normalised geometric mean of the members' densities (a
+product of experts). By Tweedie's formula, its denoiser is the mean of the members' denoised rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ __all__ = ["Ensemble"]
 
 
 class Ensemble(ScoreModule):
-    """Average networks trained on the same scaled features: from other seeds, or other halves of the rows."""
+    """Average networks that were trained on the same scaled features, with different seeds or on different rows.
+
+    Raises:
+        ValueError: there is no member.
+    """
 
     def __init__(self, members: Sequence[ScoreModule]) -> None:
         if not members:
@@ -40,19 +44,19 @@ class Ensemble(ScoreModule):
         return self.scores(x, sigma).mean(0)
 
     def correction(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return the mean of what the members add to the score of their base, [N, d]."""
+        """Return the mean of the members' corrections, [N, d]."""
         if not self._one_base:
             return super().correction(x, sigma)
         return torch.stack([member.correction(x, sigma) for member in self._all()]).mean(0)
 
     def score_and_divergence(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Return the mean score [N, d] and its exact divergence [N]: the mean of the members'."""
+        """Return the mean score [N, d] and its exact divergence [N], the mean of the members' divergences."""
         parts = [member.score_and_divergence(x, sigma) for member in self._all()]
         scores, divergences = zip(*parts, strict=True)
         return torch.stack(scores).mean(0), torch.stack(divergences).mean(0)
 
     def disagreement(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """Return the standard deviation over the members, by row and coordinate, [N, d]; 0 for one member."""
+        """Return the standard deviation of the score over the members, [N, d]; 0 for one member."""
         return self.scores(x, sigma).std(0, correction=0)
 
     def _all(self) -> list[ScoreModule]:

@@ -1,4 +1,4 @@
-"""Raw networks: they see inputs and targets of unit variance and know nothing of scores or densities."""
+"""Raw networks: inputs and targets have unit variance; scores and densities are defined by their callers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Mlp", "NoiseConditionalMlp"]
 
 
 class _NoiseEmbedding(nn.Module):
-    """Embed c_noise = ln(sigma)/4 in low Fourier frequencies; high ones would roughen the time derivative."""
+    """Embed c_noise = ln(sigma)/4 in low Fourier frequencies; high ones would make the derivative in sigma rough."""
 
     frequencies: Tensor
 
@@ -27,7 +27,7 @@ class _NoiseEmbedding(nn.Module):
 
 
 class _Block(nn.Module):
-    """Pre-normalised residual block whose scale and shift come from the noise level."""
+    """Pre-normalised residual block; the noise level sets its scale and shift."""
 
     def __init__(self, hidden: int, embedding: int, expansion: int) -> None:
         super().__init__()
@@ -49,9 +49,9 @@ class _Block(nn.Module):
 
 
 class NoiseConditionalMlp(nn.Module):
-    """Create F(x, c_noise, base_output): [N, d], [N, 1], [N, d] -> [N, outputs] (d), an MLP given the noise level.
+    """Create F(x, c_noise, base_output): [N, d], [N, 1], [N, d] -> [N, outputs] (default d), an MLP.
 
-    `base_output` is what the caller's base would answer itself; without one it counts as zero.
+    `base_output` is the output that would be right if the caller's base were exact; None counts as zero.
 
     References:
         FiLM: Visual Reasoning with a General Conditioning Layer (Perez et al., 2018), arXiv 1709.07871.
@@ -64,12 +64,12 @@ class NoiseConditionalMlp(nn.Module):
         width = 32
         self.embed = _NoiseEmbedding(width)
         self.enter = nn.Linear(dim, hidden)
-        # Named so in the model files of the first versions.
+        # The name is a tensor key in model files.
         self.enter_pull = nn.Linear(dim, hidden, bias=False)
         self.blocks = nn.ModuleList(_Block(hidden, width, expansion) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
         self.leave = nn.Linear(hidden, outputs or dim)
-        # Zero output: before its first step the denoiser is exactly the best one for a standard normal.
+        # Zero output: before training, the denoiser is exactly that of its base.
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -78,12 +78,12 @@ class NoiseConditionalMlp(nn.Module):
         return torch.as_tensor(self.leave(self.hidden(h, self.modulations(c_noise))))
 
     def modulations(self, c_noise: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return each block's scale and shift: all that the noise level does to it."""
+        """Return the scale and shift of each block; the noise level acts only through them."""
         embedded = self.embed(c_noise)
         return [block.modulation(embedded) for block in self.blocks]  # type: ignore[operator]
 
     def hidden(self, h: Tensor, modulations: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Return the activations that the last layer reads, from those of the first."""
+        """Return the input of the last layer, from the output of the first layer, both [N, hidden]."""
         for block, (scale, shift) in zip(self.blocks, modulations, strict=True):
             h = block(h, scale, shift)
         return torch.nn.functional.silu(self.norm(h))
@@ -92,7 +92,7 @@ class NoiseConditionalMlp(nn.Module):
 class Mlp(nn.Module):
     """Create `members` independent MLPs evaluated in one pass: [M, N, in] (or [N, in]) -> [M, N, out].
 
-    The output layer starts at zero, so that what it learns is a departure from the caller's baseline.
+    The output layer starts at zero, so the MLP learns the difference from the caller's baseline.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, members: int = 1, layers: int = 2) -> None:
@@ -109,7 +109,7 @@ class Mlp(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # Read once: a ParameterList looks every item up by its printed number.
+        # Read once: indexing a ParameterList formats a string for every item.
         weights, biases = list(self.weights), list(self.biases)
         h = x if x.dim() == 3 else x.expand(weights[0].shape[0], *x.shape)
         last = len(weights) - 1

@@ -1,4 +1,4 @@
-"""Training losses of a score: denoising, implicit, sliced and dual, and the held-out test that selects weights."""
+"""Training losses of a score: denoising, implicit, sliced and dual; and the held-out loss for model selection."""
 
 from .batch import NoisyBatch
 from .denoising import NoisyScore, denoising, dsm, dsm_residual

@@ -1,4 +1,4 @@
-"""What an objective is given: clean rows, a noise level a row, and the noise."""
+"""The input of an objective: clean rows, one noise level per row, and the noise."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ __all__ = ["NoisyBatch"]
 
 @dataclass(frozen=True, eq=False)
 class NoisyBatch:
-    """Hold clean scaled rows and the noise that training adds to them.
+    """Clean scaled rows and the noise that training adds to them.
 
     Attributes:
         x: clean scaled rows [N, d].
-        sigma: noise levels [N, 1], drawn log-normal in the range of the noise settings.
+        sigma: noise levels [N, 1], log-normal within the range of the noise settings.
         noise: standard normal [N, d].
-        generator: for what else an objective draws; on the CPU, as is all of the above before it is moved.
+        generator: for further random numbers of an objective; on the CPU. sigma and noise are drawn on the CPU as
+            well.
     """
 
     x: Tensor
@@ -34,7 +35,7 @@ class NoisyBatch:
     def draw(cls, x: Tensor, noise: NoiseConfig, generator: torch.Generator) -> Self:
         """Draw a noise level and noise for each of the clean scaled rows x [N, d]."""
         sigma = draw_sigma(len(x), noise, generator).to(x)
-        # Drawn on the CPU whatever the device is, so that a GPU sees the same noise.
+        # Drawn on the CPU for every device, so that the noise is the same on a GPU.
         return cls(x, sigma, torch.randn(x.shape, generator=generator).to(x), generator)
 
     @property
@@ -43,7 +44,7 @@ class NoisyBatch:
         return self.x + self.sigma * self.noise
 
     def mirrored(self) -> NoisyBatch:
-        """Return the batch of 2 N rows in which every row comes with its noise and with the opposite of it."""
+        """Return the batch of 2 N rows in which every row occurs with its noise and with the opposite noise."""
         both = torch.cat((self.noise, -self.noise))
         return NoisyBatch(
             torch.cat((self.x, self.x)), torch.cat((self.sigma, self.sigma)), both, self.generator

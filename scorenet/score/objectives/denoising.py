@@ -17,29 +17,30 @@ __all__ = ["NoisyScore", "denoising", "dsm", "dsm_residual"]
 
 
 class NoisyScore(Protocol):
-    """Anything with a score at every noise level: a denoiser, an energy net, an ensemble."""
+    """An object with a score at every noise level: a denoiser, an energy net, an ensemble."""
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """Return grad_x log p_sigma(x), [N, d]."""
 
 
 def dsm_residual(model: NoisyScore, x: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Return sigma * score(x + sigma noise) + noise, [N, d]: zero in the mean where the score is right."""
+    """Return sigma * score(x + sigma noise) + noise, [N, d]; its conditional mean is zero for the true score."""
     return sigma * model.score(x + sigma * noise, sigma) + noise
 
 
 def dsm(model: NoisyScore, batch: NoisyBatch) -> Tensor:
     """Return the mean of (1 + sigma^2) |sigma score(x + sigma e) + e|^2 / d over pairs of opposite noise.
 
-    The pair x +- sigma e cancels the term score(x) . e / sigma, which is pure noise and grows as sigma falls.
+    The pair x +- sigma e cancels the term score(x) . e / sigma, which has mean zero and a variance that grows as
+    sigma falls.
     """
-    # Both halves of the pairs in one pass: small batches cost by the call, not by the row.
+    # Both halves of the pairs in one pass: the cost of a small batch is per call, not per row.
     both = batch.mirrored()
     residual = dsm_residual(model, both.x, both.sigma, both.noise)
-    # (1 + sigma^2) makes every level ask the raw network for a target of unit variance.
+    # With (1 + sigma^2), the target of the raw network has unit variance at every level.
     return ((1.0 + both.sigma**2) * residual.square()).mean()
 
 
 def denoising(model: NoisyScore, batch: NoisyBatch) -> Tensor:
-    """Return the mean of sigma^2 |score(x + sigma e) + e / sigma|^2: the chapter's loss, one draw of noise a row."""
+    """Return the mean of sigma^2 |score(x + sigma e) + e / sigma|^2: the chapter's loss, one draw of noise per row."""
     return dsm_residual(model, batch.x, batch.sigma, batch.noise).square().sum(1).mean()

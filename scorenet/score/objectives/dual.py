@@ -1,10 +1,11 @@
 """Dual score matching: both derivatives of the noised log-density, along x and along ln sigma.
 
-Along x the target is that of denoising score matching; along ln sigma it is |e|^2 - d. The second ties the noise levels
-together: as the largest one is normalised, so are all others.
+Along x the target is that of denoising score matching; along ln sigma it is |e|^2 - d. The second term connects the
+noise levels: the largest level is normalised, so all others are too.
 
 References:
-    Learning Normalized Image Densities via Dual Score Matching (Guth, Kadkhodaie & Simoncelli, 2025), arXiv 2506.05310.
+    Learning Normalized Image Densities via Dual Score Matching (Guth, Kadkhodaie & Simoncelli, 2025), arXiv
+    2506.05310.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["NoisyLogDensity", "dual", "dual_loss"]
 
 
 class NoisyLogDensity(Protocol):
-    """Anything with a log-density at every noise level, such as `EnergyNet`."""
+    """An object with a log-density at every noise level, such as `EnergyNet`."""
 
     def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return log p_sigma(x), [N], nats, for rows x [N, d] at levels sigma [N, 1]."""
@@ -37,7 +38,8 @@ def dual_loss(
 ) -> Tensor:
     """Return the mean loss of clean rows x [N, d] at given levels [N, 1] and noise [N, d].
 
-    `time_weight` scales the part along ln sigma; each part is a mean over its d terms of noise of unit variance.
+    `time_weight` multiplies the part along ln sigma. Both parts are means over d terms whose noise has unit
+    variance.
     """
     dim = x.shape[1]
     with torch.enable_grad():
@@ -48,5 +50,5 @@ def dual_loss(
     weight = 1.0 + sigma.square()
     space = (weight * (sigma * along_x + noise).square()).mean()
     growth = noise.square().sum(1, keepdim=True) - dim
-    # |e|^2 - d has the variance 2 d.
+    # |e|^2 - d has variance 2 d.
     return space + time_weight * (weight * (along_sigma - growth).square()).mean() / (2 * dim)

@@ -1,4 +1,4 @@
-"""The test that selects weights: the denoising loss on held-out rows with noise that is drawn once."""
+"""Model selection: the denoising loss on held-out rows, with noise that is drawn once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ __all__ = ["FrozenNoise"]
 
 
 class FrozenNoise:
-    """Measure the multi-scale loss on held-out rows with noise drawn once, so that two nets see the same test.
+    """The multi-scale denoising loss on held-out rows with fixed noise, so that all checks are comparable.
 
-    With one fresh draw per check the best epoch is the luckiest draw. Every objective is selected by it: what an
-    objective minimises differs from it by a constant of the data only, and may be far noisier.
+    With new noise at every check, the selected step would be the one with the luckiest noise. This loss selects for
+    every objective. At the same noise levels, the expectations of the other objectives differ from it by a constant
+    of the data, but their estimates may be far noisier.
     """
 
     def __init__(
@@ -29,11 +30,11 @@ class FrozenNoise:
             x = x[torch.linspace(0, len(x) - 1, rows).long()]
         sigmas = geometric_sigmas(noise.sigma_min, min(noise.sigma_max, 10.0), levels).to(x)
         self._x = x
-        # Drawn on the CPU whatever the device is, so that a GPU sees the same noise.
+        # Drawn on the CPU for every device, so that the noise is the same on a GPU.
         self._draws = [(sigma, torch.randn(x.shape, generator=generator).to(x)) for sigma in sigmas]
 
     def by_row(self, model: NoisyScore) -> Tensor:
-        """Return each held-out row's share [N] of the loss that model selection minimises, on the CPU."""
+        """Return the loss of each held-out row, [N], on the CPU; its mean is the loss of model selection."""
         total = torch.zeros(len(self._x), device=self._x.device, dtype=self._x.dtype)
         for sigma, residual in self._residuals(model):
             weight = (1 + sigma**2) / len(self._draws)
@@ -41,7 +42,7 @@ class FrozenNoise:
         return total.cpu()
 
     def by_sigma(self, model: NoisyScore) -> list[tuple[float, float]]:
-        """Return (sigma, mean of |sigma score + noise|^2 per dimension): the chapter's DSM loss, level by level."""
+        """Return (sigma, mean of |sigma score + noise|^2 per dimension): the chapter's DSM loss at each level."""
         return [(float(sigma), float(residual.square().mean())) for sigma, residual in self._residuals(model)]
 
     def _residuals(self, model: NoisyScore) -> Iterator[tuple[Tensor, Tensor]]:

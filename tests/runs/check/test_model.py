@@ -1,4 +1,4 @@
-"""A model is measured on bars or on its own samples; the page is self-contained and the model folder stays a model."""
+"""`check-model` on bars and on the model's own samples: the metrics, the page, and an unchanged model folder."""
 
 import json
 import re

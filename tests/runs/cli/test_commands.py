@@ -1,4 +1,4 @@
-"""The `scorenet` command as a person or a script meets it: output, exit codes, messages, and nothing half-done."""
+"""The `scorenet` command: output, exit codes, messages, and no partial files after an interruption."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def scorenet(*words):
 
 
 def shell(code, *words, cwd):
-    """Start a command in a process of its own; `code` runs before it."""
+    """Start a command in a new process; `code` runs before it."""
     program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{code}\n"
     program += "from runs.cli import main\nmain(prog_name='scorenet')"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -129,7 +129,7 @@ def test_the_version_is_that_of_the_package():
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """Train, backtest, write the report again and prove causality; return the folder and what each one said."""
+    """Run train, backtest, report and lookahead; return the folder and the output of each."""
     work = tmp_path_factory.mktemp("pipeline")
     (work / "brief.toml").write_text(BRIEF)
     said = {}
@@ -299,7 +299,7 @@ def test_the_demo_trains_trades_and_reports(work, monkeypatch):
 
 @pytest.fixture
 def broken(work, model):
-    """Fill the folder with everything that can be wrong with a file."""
+    """Fill the folder with every kind of damaged file."""
     (work / "corrupt.parquet").write_bytes(b"PAR1 this is no parquet PAR1")
     frame = simulate("planted", bars=60)
     write_bars(frame, work / "few_1h.parquet")
@@ -528,7 +528,7 @@ def test_an_interrupted_training_leaves_nothing(work):
     process = shell(MARK_TRAINING, *train("--bars", BARS, *long), cwd=work)
     code, out, err = interrupt(process, work / "begun")
     assert (code, out) == (130, "")
-    assert err == "scorenet: interrupted; what was finished is kept, nothing half-written is left\n"
+    assert err == "scorenet: interrupted; finished files are kept, partial files are removed\n"
     assert tree(work) == ["begun", "brief.toml"]
 
 
@@ -539,6 +539,6 @@ def test_an_interrupted_backtest_leaves_the_earlier_run_and_nothing_else(model, 
     process = shell(MARK_TRADING, *trade("--bars", "simulated:planted?bars=100000", out="run"), cwd=work)
     code, out, err = interrupt(process, work / "begun")
     assert (code, out) == (130, "")
-    assert err == "scorenet: interrupted; what was finished is kept, nothing half-written is left\n"
+    assert err == "scorenet: interrupted; finished files are kept, partial files are removed\n"
     assert tree(work) == sorted([*names, "begun"])
     assert {path.name: path.read_bytes() for path in (work / "run").iterdir()} == before

@@ -1,4 +1,4 @@
-"""Run folders: whole or not at all, never over other people's files, with errors that say what to do."""
+"""Run folders: atomic, never over other files, with errors that say what to do."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""A market out of frames for `runs.live.session.live`: bars come one by one; tests set waits, states and the clock."""
+"""A market made of frames for `runs.live.session.live`: tests set its delays, feed states and clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Waiting(ReplayData):
 
 
 class ReplayedScript(ReplayedData, _Waiting):
-    """A waiting feed that follows a replay, with its own clock."""
+    """A scripted feed that follows a replay and has its own clock."""
 
     clock: Callable[[], int | None] = staticmethod(lambda: None)
 
@@ -46,9 +46,9 @@ class ReplayedScript(ReplayedData, _Waiting):
 
 
 class ScriptedMarket:
-    """Bring the bars of canonical frames; the exchange's clock stands at `now` when asked at the start of a run.
+    """Deliver the bars of canonical frames; at the start of a run the exchange's time is `now` (UTC ms).
 
-    `before(open)` says how many rounds a bar keeps the run waiting, `late(open)` whether a bar came too late.
+    `before(open)` is the number of rounds before a bar arrives, `late(open)` whether the bar is late.
     """
 
     def __init__(
@@ -84,5 +84,5 @@ class ScriptedMarket:
 
 
 def open_at(frame: pd.DataFrame, row: int) -> int:
-    """Return the open of a bar, UTC ms."""
+    """Return the open time of a bar, UTC ms."""
     return int(np.asarray(frame["timestamp"])[row])

@@ -1,4 +1,4 @@
-"""The journal: what was written is read back, a torn end is cut off, and no other damage goes unseen."""
+"""The journal: records are read back, an incomplete last line is removed, any other damage is an error."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`scorenet live` on the loopback exchange, as a person runs it: stop, kill, start again, and do it wrong."""
+"""`scorenet live` on the loopback exchange: stop, kill, restart, and wrong usage."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def run(exchange, *more, **named):
 
 
 def journal(out, *kinds):
-    """Read a journal, also one that is being written."""
+    """Read a journal, even while it is being written."""
     lines = (out / JOURNAL).read_text().splitlines() if (out / JOURNAL).exists() else []
     found = []
     for line in lines:
@@ -75,7 +75,7 @@ def journal(out, *kinds):
 
 
 def advance(exchange, out, process, bars):
-    """Close `bars` bars, each when the one before has been traded."""
+    """Close `bars` bars, each after the previous one was traded."""
     for _ in range(bars):
         wait_for(lambda: any(r["state"] == "LIVE" for r in journal(out, "status")), process)
         before = exchange.clock // HOUR * HOUR
@@ -113,7 +113,7 @@ def test_it_trades_stops_when_asked_and_goes_on(exchange, work, number, code):
     status, shown, said = finish(process)
     assert status == code, said
     assert "Total return" in shown
-    assert "goes on from here" in said
+    assert "the same command continues the run" in said
     assert said.count("equity") == 3
     assert (out / "report.html").is_file()
     assert (out / "metrics.json").is_file()
@@ -199,7 +199,7 @@ def test_an_outage_is_told_once_with_its_reason_and_journaled(exchange, work):
     assert said.count(f"1h: {lost['reason']}") == 1
 
 
-# Do it wrong --------------------------------------------------------------------------------------------------
+# Wrong usage -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

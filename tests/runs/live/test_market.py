@@ -1,4 +1,4 @@
-"""The exchange's clock is kept over days, through outages and bans."""
+"""The clock stays synchronised with the exchange over days, outages and bans."""
 
 import threading
 
@@ -7,7 +7,7 @@ from runs.live.market import ClockKeeper
 
 
 class Exchange:
-    """Answers with what `answers` holds, then goes quiet; `done` is set by the last answer."""
+    """Gives the answers in `answers`, then none; the last answer sets `done`."""
 
     def __init__(self, *answers):
         self.answers, self.done = list(answers), threading.Event()
@@ -24,7 +24,7 @@ class Exchange:
 def test_a_clock_that_drifted_or_slept_is_set_again_either_way():
     exchange = Exchange(5_000_000, ExchangeUnavailable("no answer"), 1_000_000, 1_000_000)
     keeper = ClockKeeper(exchange, seconds=0.01)
-    keeper.believe(3_000_000)
+    keeper.set_time(3_000_000)
     before = keeper.clock
     keeper.start()
     keeper.start()
@@ -37,7 +37,7 @@ def test_a_clock_that_drifted_or_slept_is_set_again_either_way():
 def test_a_ban_is_waited_for():
     exchange = Exchange(ExchangeBanned("HTTP 403"), 1_000_000)
     keeper = ClockKeeper(exchange, seconds=0.01, ban=3600.0)
-    keeper.believe(3_000_000)
+    keeper.set_time(3_000_000)
     keeper.start()
     assert not exchange.done.wait(0.3)
     keeper.stop()

@@ -1,4 +1,4 @@
-"""Real orders on the loopback exchange: within every filter and cap, once each, and never on what is not understood."""
+"""Real orders on the loopback exchange: within filters and caps, sent once, and stopped by unknown states."""
 
 import io
 import os
@@ -192,7 +192,7 @@ def go(
         rules = {SYMBOL: public.instrument("BTCUSDT")}
     with OrderClient(access, limiter=RateLimiter(None), retry=retry, patience=patience) as client:
 
-        def shadow(journal, kill, status):
+        def real_orders(journal, kill, status):
             return Mirror(
                 client, rules, MirrorOptions(caps=caps, adopt=adopt, max_loss=loss), journal, kill, status
             )
@@ -207,7 +207,7 @@ def go(
             strategy_defaults() | PARAMS,
             market,
             status,
-            shadow=shadow,
+            real_orders=real_orders,
         )
 
 
@@ -303,7 +303,7 @@ def test_killed_anywhere_no_order_is_sent_twice(tiny_model_dir, exchange, tmp_pa
 
 
 def _die(model, exchange, out, bars, at, share):
-    """Run in a child that kills itself at its `at`-th write to the journal; False if it came to its end."""
+    """Run in a child process that kills itself at its `at`-th write to the journal; False if it finished first."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
@@ -330,7 +330,7 @@ def test_a_position_that_the_journal_does_not_know_is_refused_or_adopted(tiny_mo
     go(tiny_model_dir, exchange, tmp_path / "other", frame(70))
     held = exchange.account.size("BTCUSDT")
     assert held
-    with pytest.raises(NotReconciled, match="should be 0"):
+    with pytest.raises(NotReconciled, match="the journal expects 0"):
         go(tiny_model_dir, exchange, tmp_path / "run", frame())
     assert not records(tmp_path / "run", "bar", "intent")
     go(tiny_model_dir, exchange, tmp_path / "run", frame(), adopt=True)

@@ -1,4 +1,4 @@
-"""The mirror of the paper account against a client that misbehaves on cue."""
+"""The mirror of the paper account, with a client that fails on request."""
 
 import io
 from decimal import Decimal
@@ -18,7 +18,7 @@ WIDE = Caps(order=Decimal(1_000_000), position=Decimal(1_000_000))
 
 
 class FakeClient:
-    """An account that fills everything; `fails` maps (method, symbol) to the errors of its next calls."""
+    """An account that fills every order; `fails` maps (method, symbol) to the errors of its next calls."""
 
     def __init__(self):
         self.held, self.sent, self.cancelled, self.fails = {}, [], [], {}
@@ -81,7 +81,7 @@ def rules(symbol, **more):
 
 
 class Desk:
-    """A mirror on a fresh journal with its client, kill switch, clock and terminal."""
+    """A mirror with a new journal, and its client, kill switch, clock and terminal."""
 
     def __init__(self, folder, journal, symbols=(BTC,), **rule):
         journal.append("start", run="0123abcd", trade_from=0)
@@ -178,17 +178,17 @@ def test_a_halt_that_does_not_get_through_is_tried_again(make):
     desk.kill.trip("file KILL")
     desk.client.fails["cancel_all", BTC] = [ExchangeUnavailable("no answer") for _ in range(2)]
     desk.mirror.halt(True)
-    desk.mirror.leave()
+    desk.mirror.report_positions()
     assert f"real orders: {BTC} NOT halted, look at the exchange" in desk.said
     for desk.now in (29.0, 30.0, 59.0):
-        desk.mirror.tend()
+        desk.mirror.retry_halt()
         assert not desk.client.cancelled
     desk.now = 60.0
-    desk.mirror.tend()
+    desk.mirror.retry_halt()
     assert desk.client.cancelled == [BTC]
     assert desk.client.held == {BTC: Decimal(0)}
     desk.now = 1000.0
-    desk.mirror.tend()
+    desk.mirror.retry_halt()
     assert desk.client.cancelled == [BTC]
 
 
@@ -201,10 +201,10 @@ def test_an_order_of_which_nobody_knows_does_not_keep_a_halt_from_closing(make):
     desk.mirror.halt(True)
     assert desk.client.held == {BTC: Decimal(0)}
     desk.now = 30.0
-    desk.mirror.tend()
+    desk.mirror.retry_halt()
     assert len(desk.client.cancelled) == 2, "it looks again until the order is found or certain not to exist"
     desk.now = 60.0
-    desk.mirror.tend()
+    desk.mirror.retry_halt()
     assert len(desk.client.cancelled) == 2
 
 
@@ -226,5 +226,5 @@ def test_closing_keeps_to_the_largest_order(make):
 def test_what_is_left_is_said(make):
     desk = make()
     desk.follow(60_000, btc=1.0)
-    desk.mirror.leave()
+    desk.mirror.report_positions()
     assert desk.said[-1] == f"real positions are left as they are: {BTC} +1"

@@ -1,4 +1,4 @@
-"""A live run decides as a backtest does, survives any death without a second order, and is silent when it is late."""
+"""A live run decides as a backtest does, sends no order twice after a crash, and sends none for late bars."""
 
 import io
 import os
@@ -149,7 +149,7 @@ def test_stopped_and_started_again_it_goes_on_as_if_nothing_had_been(tiny_model_
 
 
 def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(tiny_model_dir, tmp_path, monkeypatch):
-    """Every death is a real SIGKILL: before, after and in the middle of the write of a record."""
+    """Each kill is a real SIGKILL: before, after and during the write of a record."""
     bars = frame(bars=100)
     go(tiny_model_dir, tmp_path / "whole", [bars])
     expected = records(tmp_path / "whole", "bar")
@@ -163,7 +163,9 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(tiny_model_dir, tmp_p
 
 
 def _die(model, out, bars, at, share):
-    """Run in a child that kills itself at its `at`-th write after writing `share` of the line; False if it ended."""
+    """Run in a child process that kills itself at its `at`-th write, after `share` of the line; False if it
+    finished first.
+    """
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
@@ -266,7 +268,7 @@ def test_on_late_bars_nothing_is_traded_and_what_is_held_is_kept(tiny_model_dir,
     shown = [0]
 
     def before(opened):
-        # While the feed was away, ten bars closed: they come in one go, and the clock is ahead of them.
+        # Ten bars closed while the feed was disconnected: they arrive together, and the clock is ahead of them.
         shown[0] = max(opened + HOUR, end if opened >= cut else 0)
         return 0
 
@@ -417,7 +419,7 @@ def test_a_pipe_gets_one_plain_line_a_bar(tiny_model_dir, tmp_path):
     assert all("\r" not in line and "equity" in line for line in lines[3:])
     stream = io.StringIO()
     go(tiny_model_dir, tmp_path, [frame()], status=LiveStatus(stream, refreshing=False), max_bars=0)
-    assert stream.getvalue().splitlines()[0].endswith("goes on after 2021-01-03T17:00:00Z")
+    assert stream.getvalue().splitlines()[0].endswith("continues after 2021-01-03T17:00:00Z")
 
 
 def test_a_terminal_gets_one_line_that_fits():

@@ -1,4 +1,4 @@
-"""What a live run's terminal shows, and who may write to it."""
+"""The terminal output of a live run, and which threads may write to it."""
 
 import io
 import logging
@@ -66,7 +66,7 @@ def test_a_pipe_is_told_why_a_feed_is_away():
 def test_warnings_are_said_once_until_another_comes_and_go_nowhere_else(capfd):
     stream = io.StringIO()
     logger = logging.getLogger("feeds.somewhere")
-    with status(stream).hearing("feeds"):
+    with status(stream).showing_warnings("feeds"):
         for text in ("lost", "lost", "lost", "two versions", "lost"):
             logger.warning("%s: %s", BTC, text)
         logger.info("nothing of interest")

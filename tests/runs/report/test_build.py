@@ -1,4 +1,4 @@
-"""The report: one file that loads nothing, shows what metrics.json says, and survives every kind of run."""
+"""The report: one file that loads nothing, agrees with metrics.json, and can be built for every kind of run."""
 
 import json
 import re
@@ -49,7 +49,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input", "base", "source", "embed", "
 
 
 class Page(HTMLParser):
-    """Collect the elements of a page and refuse one whose tags do not match."""
+    """Collect the elements of a page; raise an error if its tags do not match."""
 
     def __init__(self, text):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What charts promise: no spike lost to decimation, marks inside the span, labels that do not touch."""
+"""Charts: decimation keeps every spike, ticks lie inside the span, labels do not overlap."""
 
 import re
 

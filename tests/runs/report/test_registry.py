@@ -1,4 +1,4 @@
-"""Panels of the user's own: below the package's, and one that fails costs only itself."""
+"""User-defined panels: placed below the package's; a failing panel does not break the report."""
 
 import pytest
 

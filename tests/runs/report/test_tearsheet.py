@@ -1,4 +1,4 @@
-"""The QuantStats part: UTC days, 365 a year, no network, quiet, and a reason instead of a crash."""
+"""The QuantStats tearsheet: UTC days, 365 per year, no network, no warnings, and a reason instead of a crash."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Hints for names that are almost right."""
+"""Suggestions for misspelled names."""
 
 from scorenet.base.did_you_mean import close_matches, did_you_mean
 

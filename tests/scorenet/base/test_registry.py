@@ -1,4 +1,4 @@
-"""Registries: a name once, an unknown name with a hint."""
+"""Registries: a name is registered once, an unknown name gives a suggestion."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The chapter's baselines: its sizes, its loss by hand, and that they learn what they can."""
+"""The chapter's baselines: their sizes, their loss by hand calculation, and that they learn."""
 
 import math
 
@@ -63,15 +63,15 @@ def test_the_loss_is_the_chapters():
 
 
 def test_its_loop_learns_and_keeps_the_best_weights():
-    law = Mixture.random(2, 2, seed=1)
-    x, held = law.sample(512, seed=2).float(), law.sample(256, seed=3).float()
+    target = Mixture.random(2, 2, seed=1)
+    x, held = target.sample(512, seed=2).float(), target.sample(256, seed=3).float()
     torch.manual_seed(0)
     net = MultiScaleScoreNetwork(2, hidden_dim=32, num_layers=1)
     before = net.score(held, 1.0).detach()
     trained = train_score_network(net, x, held, epochs=12, batch_size=64)
     assert trained is net
     assert not trained.training
-    exact = law.score(held.double(), 1.0).float()
+    exact = target.score(held.double(), 1.0).float()
 
     def error(found):
         return float((found - exact).square().sum() / exact.square().sum())

@@ -1,4 +1,4 @@
-"""The chapter's baselines do what the chapter says, errors included."""
+"""The chapter's baselines compute what the chapter defines, errors included."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The chapter's sampler does what its text says, flaws included."""
+"""The chapter's sampler computes what its text defines, flaws included."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from scorenet.baselines.chapter_sampling import LangevinDynamics
 
 
 class Point(MultiScaleScoreNetwork):
-    """The exact score of data that sit at 0, at the chapter's levels."""
+    """The exact score of data that are all 0, at the chapter's levels."""
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim, hidden_dim=2, num_layers=0)

@@ -1,4 +1,4 @@
-"""Conformal ranks and confidence mean what they say, one row at a time."""
+"""Conformal ranks and confidence have their definitions' values, one row at a time."""
 
 import numpy as np
 import pytest

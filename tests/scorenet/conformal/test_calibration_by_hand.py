@@ -1,4 +1,4 @@
-"""Ranks, tables and distances on a handful of rows, worked out on paper."""
+"""Ranks, tables and distances of a few rows, calculated by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Blocks, not rows, are what a dependent span has to offer."""
+"""Dependent rows: blocks, not rows, count as independent observations."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from scorenet.conformal.dependence import block_error, blocked_rank, purged_rank
 
 
 def sticky(n: int, seed: int, hold: int = 50) -> np.ndarray:
-    """Values that stay put for `hold` rows: n rows, n / hold draws."""
+    """Values that stay constant for `hold` rows: n rows, n / hold draws."""
     return np.repeat(np.random.default_rng(seed).standard_normal(n // hold), hold)
 
 
@@ -40,7 +40,7 @@ def test_purged_ranks_judge_a_block_by_the_others():
     ranks = purged_ranks(values, block=2)
     np.testing.assert_allclose(ranks, [1 / 5, 1 / 5, 1.0, 1.0, 3 / 5, 3 / 5])
     purged = purged_ranks(values, block=2, purge=1)
-    assert purged[0] == pytest.approx(1 / 4)  # row 2 is left out beside rows 0 and 1
+    assert purged[0] == pytest.approx(1 / 4)  # row 2 is purged next to rows 0 and 1
     with pytest.raises(ValueError, match="more than one block"):
         purged_ranks(values, block=6)
 

@@ -1,4 +1,4 @@
-"""The alarm stays silent on the calibration's own law and goes off when the market leaves it."""
+"""The alarm does not go off on the calibration distribution, and goes off after a change of distribution."""
 
 import numpy as np
 import pytest

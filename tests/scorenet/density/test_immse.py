@@ -19,7 +19,9 @@ def test_with_the_exact_score_the_route_is_right_within_its_noise():
     ]
     each, together = torch.stack(gaps).square().mean(), torch.stack(gaps).mean(0).square().mean()
     assert each.sqrt() < 0.15
-    assert together < 0.25 * each  # eight seeds: what is left is noise, which an eighth of the variance shows
+    assert (
+        together < 0.25 * each
+    )  # eight seeds: the remaining error is noise if the mean has an eighth of the variance
 
 
 def test_a_near_base_cancels_the_noise():

@@ -15,7 +15,7 @@ class Nothing(torch.nn.Module):
 
 
 class Exact(Denoiser):
-    """What a net would be that corrects one Gaussian into `truth` without an error."""
+    """The net that corrects one Gaussian into `truth` without error."""
 
     def __init__(self, truth, x):
         super().__init__(Nothing(), Mixture.gaussian(x.double()))

@@ -1,4 +1,4 @@
-"""The slope term of the density net: zero where the gradient is the score, and worth its cost where labels are few."""
+"""The slope term of the density net: zero for the true gradient, and useful where labels are few."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ MIXTURE = Mixture.random(3, 3, seed=4, spread=1.0)
 
 
 class Times:
-    """A score that is `factor` times that of the mixture."""
+    """`factor` times the score of the mixture."""
 
     def __init__(self, factor):
         self.factor = factor

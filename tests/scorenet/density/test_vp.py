@@ -1,4 +1,4 @@
-"""VE and VP are one process: schedules, change of variables and trajectories agree."""
+"""VE and VP are the same process: schedules, change of variables and trajectories agree."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Reports of a model: right on the exact law, wrong on a spoiled one, and told in numbers that JSON can hold."""
+"""Reports of a model: good on the exact distribution, bad on a distorted one, in numbers that JSON can hold."""
 
 import json
 
@@ -16,7 +16,7 @@ def gaussian_law(mean: np.ndarray, std: float) -> ForwardReturn:
     return ForwardReturn(np.ones((n, 1)), mean[:, None], np.full((n, 1), std), 4.0, np.zeros((1, n)))
 
 
-def test_the_right_forward_law_is_calibrated_and_a_narrow_one_is_not():
+def test_the_right_forward_density_is_calibrated_and_a_narrow_one_is_not():
     rng = np.random.default_rng(0)
     mean = 0.3 * rng.standard_normal(8_000)
     y = mean + rng.standard_normal(8_000)

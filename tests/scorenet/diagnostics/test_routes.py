@@ -1,4 +1,4 @@
-"""Routes agree where the score is exact, and the report says so where it is not."""
+"""The density methods agree for an exact score, and the report shows it if they do not."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ class Nothing(torch.nn.Module):
 
 
 class Swirl(torch.nn.Module):
-    """A field that is no gradient: it turns around the origin and has no divergence."""
+    """A field that is not a gradient: a rotation around the origin, without divergence."""
 
     def forward(self, x, c_noise, pull=None):
         return 0.8 * torch.stack((x[:, 1], -x[:, 0], 0.0 * x[:, 2]), dim=1)
@@ -25,7 +25,7 @@ X = MIXTURE.sample(60, seed=2)
 
 
 def all_routes(network):
-    # The routes close with a base of their own, so that their quadratures are at work and not only q = p.
+    # The methods use another base than p, so that the quadratures are tested and not only q = p.
     base = Mixture.gaussian(MIXTURE.sample(50_000, seed=3))
     routes = density_routes(Denoiser(network, MIXTURE), base, sigma=0.3, sigma_max=30.0, nodes=20, steps=48)
     return {name: route(X) for name, route in routes.items()}
@@ -37,7 +37,7 @@ def test_with_the_exact_score_all_routes_agree_with_the_truth():
     limits = {"heat": 0.01, "flow": 0.05, "flow_vp": 0.02, "flow_hutchinson": 0.8, "immse": 0.4}
     for name, limit in limits.items():
         assert (found[name] - truth).square().mean().sqrt() < limit, name
-    # The left sum stops one step short of x: even with the exact score it is off.
+    # The left Riemann sum ends one step before x, so it has an error even with the exact score.
     assert (found["path_integral"] - truth).abs().max() < 0.5
 
 

@@ -1,4 +1,4 @@
-"""The classifier finds what differs and nothing else."""
+"""The classifier distinguishes different samples, and only these."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The extended set, feature by feature, against formulas written out on plain lists of returns."""
+"""The extended set, feature by feature, against formulas on plain lists of returns."""
 
 import math
 

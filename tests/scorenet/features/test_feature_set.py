@@ -1,4 +1,4 @@
-"""The market state: one definition, the same bits for every reader, no future, finite on every valid bar."""
+"""The market state: the same bits for every reader, no later bars, finite on every valid bar."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A feature set of the user's: windows in, rows out, and nothing else can be seen."""
+"""A user-defined feature set: windows in, rows out, and no access to other bars."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""p(y | x): closed forms of the mixture, Tweedie's limit, and a law that has to be recovered."""
+"""p(y | x): closed forms of the mixture, Tweedie's limit, and recovery of a known conditional density."""
 
 import math
 
@@ -111,7 +111,7 @@ def learned() -> tuple[ForwardNet, torch.Tensor]:
     return net.double().requires_grad_(False), x[10_000:].double()
 
 
-def test_score_matching_recovers_a_conditional_law(learned):
+def test_score_matching_recovers_a_conditional_density(learned):
     net, x = learned
     coming = ForwardReturn.from_net(net, x, 4.0)
     truth = 0.5 * x[:, 0].numpy()
@@ -121,7 +121,7 @@ def test_score_matching_recovers_a_conditional_law(learned):
     assert np.corrcoef(coming.score, truth)[0, 1] > 0.97
 
 
-def test_probability_integral_transform_is_uniform_on_the_law(learned):
+def test_probability_integral_transform_is_uniform_on_the_true_density(learned):
     net, x = learned
     g = torch.Generator().manual_seed(7)
     y = 0.5 * x[:, 0] + (0.5 * x[:, 1]).exp() * torch.randn(len(x), generator=g).double()
@@ -138,14 +138,14 @@ def test_a_shift_that_fails_on_held_out_rows_keeps_its_sign_and_loses_its_size()
     config = ForwardConfig(
         hidden=16, members=2, scale_steps=60, steps=150, batch_size=256, learning_rate=3e-3, feature_noise=0.0
     )
-    beliefs = {}
-    for name, held in (("same law", known), ("opposite law", opposite)):
+    shrinkage = {}
+    for name, held in (("same distribution", known), ("opposite distribution", opposite)):
         net, _ = fit_forward_net(
             x[:4_000], known[:4_000], x[4_000:], held[4_000:], config, seed=0, overlap=1, progress=False
         )
-        beliefs[name] = float(net.belief)
-    assert beliefs["same law"] > 0.8
-    assert beliefs["opposite law"] == pytest.approx(0.05)
+        shrinkage[name] = float(net.belief)
+    assert shrinkage["same distribution"] > 0.8
+    assert shrinkage["opposite distribution"] == pytest.approx(0.05)
 
 
 def test_only_marked_columns_set_the_scale():
@@ -159,7 +159,7 @@ def test_only_marked_columns_set_the_scale():
     assert not torch.allclose(net.log_scale(x), net.log_scale(x + torch.tensor([0.0, 1.0, 0.0])))
 
 
-def test_the_shape_starts_as_a_student_law_of_mean_zero():
+def test_the_shape_starts_as_a_student_t_of_mean_zero():
     net = ForwardNet(2, 8, 1, 8).double().requires_grad_(False)
     start = ForwardReturn.from_net(net, torch.zeros(1, 2, dtype=torch.float64), 4.0)
     assert start.mean == pytest.approx(0.0, abs=1e-7)

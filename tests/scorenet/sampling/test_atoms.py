@@ -1,4 +1,4 @@
-"""What many rows share exactly, samples share as often, each by itself."""
+"""Values that many training rows share occur as often in samples, independently of the batch."""
 
 import json
 
@@ -27,7 +27,7 @@ def scaled(x):
 
 @pytest.fixture(scope="module")
 def drawn(rows):
-    """What a density that is blind below 0.05 would draw."""
+    """Samples of a density that cannot resolve distances below 0.05."""
     rng = np.random.default_rng(1)
     z = scaled(rows)[rng.permutation(len(rows))]
     return z + 0.05 * rng.standard_normal(z.shape)
@@ -63,7 +63,7 @@ def test_no_draw_depends_on_its_batch(rows, drawn):
 
 @pytest.fixture(scope="module")
 def funded():
-    """A model of a market that pays the default rate in nine settlements of ten."""
+    """A model of a market with the default funding rate in nine of ten settlements."""
     frame = simulate("regimes", seed=1, bars=6_500)
     rng, paid = np.random.default_rng(0), frame["funding_rate"].to_numpy() != 0
     rate = np.where(rng.random(len(frame)) < 0.9, 1e-4, rng.normal(1e-4, 1e-4, len(frame)))

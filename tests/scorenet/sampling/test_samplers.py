@@ -1,4 +1,4 @@
-"""Samplers with the exact score give back the law, at the price they name."""
+"""Samplers with the exact score reproduce the distribution, with the documented number of evaluations."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from scorenet.sampling import SAMPLERS
 from scorenet.sampling.samplers import corrected_langevin, heun, langevin_step, predictor_corrector
 from scorenet.score.mixture import Mixture
 
-LAW = Mixture.random(3, 2, seed=2, spread=3.0)
-BASE = Mixture(torch.ones(1, dtype=torch.float64), LAW.mean[None], LAW.covariance[None])
+TARGET = Mixture.random(3, 2, seed=2, spread=3.0)
+BASE = Mixture(torch.ones(1, dtype=torch.float64), TARGET.mean[None], TARGET.covariance[None])
 CHEAP = {
     heun: ({"steps": 24}, 2 * 24 - 1),
     predictor_corrector: ({"steps": 120, "corrections": 2}, 3 * 119 + 1),
@@ -17,7 +17,7 @@ CHEAP = {
 
 
 class Oracle:
-    """The exact score, counted; it is no denoiser and has nothing but a score."""
+    """The exact score, which counts its calls and has no other method."""
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture, self.calls = mixture, 0
@@ -28,33 +28,33 @@ class Oracle:
 
 
 def energy_distance(a, b):
-    """Return twice the mean distance between two samples less those within them: 0 where their laws agree."""
+    """Return the energy distance between two samples: 0 if their distributions are equal."""
     return float(2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean())
 
 
 @pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
 def test_samples_have_the_laws_moments_and_weights(sampler):
     options, evaluations = CHEAP[sampler]
-    oracle = Oracle(LAW)
+    oracle = Oracle(TARGET)
     x = sampler(oracle, BASE, 6_000, seed=3, **options)
     assert oracle.calls == evaluations
-    spread = LAW.covariance.diagonal().sqrt()
-    torch.testing.assert_close(x.mean(0), LAW.mean, atol=0.06 * float(spread.max()), rtol=0)
+    spread = TARGET.covariance.diagonal().sqrt()
+    torch.testing.assert_close(x.mean(0), TARGET.mean, atol=0.06 * float(spread.max()), rtol=0)
     torch.testing.assert_close(
         torch.cov(x.T) / spread / spread[:, None],
-        LAW.covariance / spread / spread[:, None],
+        TARGET.covariance / spread / spread[:, None],
         atol=0.06,
         rtol=0,
     )
-    torch.testing.assert_close(LAW.responsibilities(x).mean(0), LAW.weights, atol=0.025, rtol=0)
-    reference = LAW.sample(3_000, seed=1)
-    floor = energy_distance(LAW.sample(3_000, seed=2), reference)
+    torch.testing.assert_close(TARGET.responsibilities(x).mean(0), TARGET.weights, atol=0.025, rtol=0)
+    reference = TARGET.sample(3_000, seed=1)
+    floor = energy_distance(TARGET.sample(3_000, seed=2), reference)
     assert energy_distance(x[:3_000], reference) < floor + 0.01
 
 
 @pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
 def test_no_noise_is_left_where_data_are_thin(sampler):
-    # Rows on a line: the noise of the last level would stand 0.05 off it.
+    # Rows on a line: without the last denoising step, the noise would be 0.05.
     direction = torch.tensor([0.6, 0.8], dtype=torch.float64)
     line = Mixture(
         torch.ones(1, dtype=torch.float64),
@@ -70,7 +70,7 @@ def test_no_noise_is_left_where_data_are_thin(sampler):
 @pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
 def test_a_seed_names_the_sample(sampler):
     options, _ = CHEAP[sampler]
-    first, again, other = (sampler(LAW, BASE, 10, seed=s, **options) for s in (1, 1, 2))
+    first, again, other = (sampler(TARGET, BASE, 10, seed=s, **options) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -84,8 +84,8 @@ def test_corrections_are_as_long_for_one_row_as_for_many():
                 seen.append(x.clone())
                 return super().score(x, sigma)
 
-        assert len(predictor_corrector(Watched(LAW), BASE, n, seed, steps=20)) == n
-        # The rows that go along set the lengths; the last step is without them.
+        assert len(predictor_corrector(Watched(TARGET), BASE, n, seed, steps=20)) == n
+        # The pilot rows set the step sizes; the last step does not need them.
         return torch.stack([x[:-n] for x in seen[:-1]])
 
     alone = walk(1, seed=1)
@@ -113,7 +113,7 @@ def test_every_sampler_by_name_gives_mean_and_covariance(name):
 
 
 def test_the_chapters_sampler_by_name_starts_and_stops_where_it_says():
-    # Data N(0, 1/4): it starts from N(0, I), so the right width is near, and the last noise stays.
+    # Data N(0, 1/4): the start N(0, I) is wide enough, and the last noise is not removed.
     narrow = Mixture(torch.ones(1).double(), torch.zeros(1, 2).double(), 0.25 * torch.eye(2).double()[None])
     x = SAMPLERS["chapter_langevin"](narrow, narrow, 2_000, 1, sigma_min=0.05, sigma_max=20.0)
     assert x.shape == (2_000, 2)

@@ -1,4 +1,4 @@
-"""Fields: exact traces against the Jacobian and closed forms, random ones right in the mean."""
+"""Score fields: exact traces against the Jacobian and closed forms, random estimates against their mean."""
 
 import pytest
 import torch

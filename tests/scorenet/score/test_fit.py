@@ -1,4 +1,4 @@
-"""Mixture and network together: never worse than the mixture, better where the law is none."""
+"""Mixture and network: never worse than the mixture alone, better where the data are not a mixture."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ CONFIG = StateConfig(hidden=32, blocks=1, steps=150, batch_size=256, max_compone
 
 
 def bent(rows: int, seed: int) -> torch.Tensor:
-    """A parabola with noise across it: no mixture of four Gaussians is one."""
+    """A parabola with noise across it, which no mixture of four Gaussians equals."""
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(rows, 2, generator=g)
     return torch.stack((x[:, 0], (x[:, 0].square() - 1) / 1.5 + 0.2 * x[:, 1]), dim=1)
@@ -40,8 +40,8 @@ def test_no_mixture_is_a_standard_normal():
 
 
 def test_rows_that_the_mixture_has_right_leave_the_network_out():
-    law = Mixture.random(3, 1, seed=1)
-    x, held = law.sample(60, seed=2).float(), law.sample(2_000, seed=3).float()
+    target = Mixture.random(3, 1, seed=1)
+    x, held = target.sample(60, seed=2).float(), target.sample(2_000, seed=3).float()
     base = fit_base(held, held, CONFIG, NOISE, seed=0)
     denoiser, log = fit_denoiser(x, held, CONFIG, NOISE, base=base, seed=0, progress=False)
     assert log.best_step == 0

@@ -1,4 +1,4 @@
-"""Closed forms: the oracle that everything else is held against must itself be right."""
+"""Closed forms of the mixture, which is the oracle of other tests."""
 
 import json
 import math
@@ -72,7 +72,7 @@ def test_every_row_may_have_its_own_sigma():
 
 
 def test_single_precision_is_as_good_as_its_digits():
-    # An axis a thousand times narrower than the others and a tiny sigma: nothing may cancel.
+    # An axis a thousand times narrower than the others and a tiny sigma: no cancellation may occur.
     mixture = Mixture.random(4, 3, seed=1)
     thin = mixture.covariances.clone()
     thin[:, 0] *= 1e-3

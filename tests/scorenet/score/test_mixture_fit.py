@@ -1,4 +1,4 @@
-"""The mixture that nets start from: as many components as held-out rows ask for, on any table."""
+"""The fitted base mixture: held-out rows choose the number of components, and every table can be fitted."""
 
 import pytest
 import torch
@@ -12,17 +12,17 @@ def draw(mixture: Mixture, rows: int, seed: int) -> tuple[torch.Tensor, torch.Te
 
 
 def test_it_comes_close_to_the_law():
-    law = Mixture.random(4, 3, seed=1)
-    fitted = fit_mixture(*draw(law, 6_000, 2))
-    y = law.sample(4_000, seed=9, sigma=0.1)
-    assert float((law.log_density(y, 0.1) - fitted.log_density(y, 0.1)).mean()) < 0.03
-    exact = law.score(y, 0.1)
+    target = Mixture.random(4, 3, seed=1)
+    fitted = fit_mixture(*draw(target, 6_000, 2))
+    y = target.sample(4_000, seed=9, sigma=0.1)
+    assert float((target.log_density(y, 0.1) - fitted.log_density(y, 0.1)).mean()) < 0.03
+    exact = target.score(y, 0.1)
     assert float((fitted.score(y, 0.1) - exact).square().sum() / exact.square().sum()) < 0.02
 
 
 def test_one_gaussian_is_fitted_by_one():
-    law = Mixture.random(4, 1, seed=1)
-    assert len(fit_mixture(*draw(law, 2_000, 2)).weights) == 1
+    target = Mixture.random(4, 1, seed=1)
+    assert len(fit_mixture(*draw(target, 2_000, 2)).weights) == 1
 
 
 def test_the_same_rows_and_seed_give_the_same_mixture():
@@ -33,10 +33,10 @@ def test_the_same_rows_and_seed_give_the_same_mixture():
 
 def test_more_rows_than_the_search_looks_at_still_fit(monkeypatch):
     monkeypatch.setattr("scorenet.score.mixture_fit._SEARCH_ROWS", 500)
-    law = Mixture.random(3, 2, seed=1)
-    fitted = fit_mixture(*draw(law, 20_000, 2), components=(1, 2))
+    target = Mixture.random(3, 2, seed=1)
+    fitted = fit_mixture(*draw(target, 20_000, 2), components=(1, 2))
     torch.testing.assert_close(
-        fitted.means[fitted.weights.argsort()], law.means[law.weights.argsort()], atol=0.1, rtol=0
+        fitted.means[fitted.weights.argsort()], target.means[target.weights.argsort()], atol=0.1, rtol=0
     )
 
 

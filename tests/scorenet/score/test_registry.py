@@ -1,4 +1,4 @@
-"""Every objective trains every network towards the closed form, by name."""
+"""Every objective trains every network towards the exact score."""
 
 import itertools
 
@@ -12,12 +12,12 @@ from scorenet.score.fit import build_denoiser, fit_denoiser
 from scorenet.score.networks import Ensemble
 
 NOISE = NoiseConfig()
-LAW = Mixture(
+TARGET = Mixture(
     torch.tensor([0.6, 0.4]).double(),
     torch.tensor([[-1.2, 0.3], [1.0, -0.5]]).double(),
     torch.tensor([[[0.15, 0.05], [0.05, 0.3]], [[0.2, -0.1], [-0.1, 0.25]]]).double(),
 )
-ROWS, HELD, FRESH = LAW.sample(2_000, 1).float(), LAW.sample(600, 2).float(), LAW.sample(2_000, 3)
+ROWS, HELD, FRESH = TARGET.sample(2_000, 1).float(), TARGET.sample(600, 2).float(), TARGET.sample(2_000, 3)
 BASE = Mixture.gaussian(ROWS.double())
 PAIRS = [
     (objective, network)
@@ -39,12 +39,12 @@ def settings(**changes) -> StateConfig:
 
 
 def share_left(model, sigma: float) -> float:
-    """Return the squared error of the score, as a share of that of the base: 0 is the truth, 1 has learned nothing."""
+    """Return the squared error of the score relative to that of the base: 0 is exact, 1 has learned nothing."""
     noise = torch.randn(FRESH.shape, generator=torch.Generator().manual_seed(4)).double()
     y = FRESH + sigma * noise
     with torch.no_grad():
         wrong = [
-            (score(y, sigma) - LAW.score(y, sigma)).square().sum() for score in (model.score, BASE.score)
+            (score(y, sigma) - TARGET.score(y, sigma)).square().sum() for score in (model.score, BASE.score)
         ]
     return float(wrong[0] / wrong[1])
 
@@ -93,11 +93,11 @@ def test_between_two_levels_of_the_ladder_the_score_changes_steadily():
         )
     steps = out.diff(dim=0).abs().amax(dim=(1, 2))
     assert float(steps.max()) < 20 * float(steps.median()) + 1e-9
-    # At a level of the ladder it is the chapter's network with that level's number.
-    ladder, level = model.network.network, 3
-    sigma = float(ladder.sigmas[level])
+    # At one of its noise levels it equals the chapter's network with the index of that level.
+    network, level = model.network.network, 3
+    sigma = float(network.sigmas[level])
     found = model.network(FRESH[:4], torch.full((4, 1), sigma).double().log() / 4)
-    torch.testing.assert_close(found, ladder(FRESH[:4], torch.full((4,), level)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, network(FRESH[:4], torch.full((4,), level)), rtol=1e-4, atol=1e-4)
 
 
 def test_members_are_different_networks_and_their_mean_is_the_score():
@@ -136,7 +136,7 @@ def test_own_objective_and_network_need_one_method_and_one_function():
         return (batch.sigma * model.score(batch.noisy, batch.sigma) + batch.noise).square().mean()
 
     try:
-        # A base whose mean is off by 1 in both coordinates: a shift is what is missing.
+        # The mean of the base is off by 1 in both coordinates, so the right correction is a shift.
         off = Mixture(BASE.weights, BASE.means + 1.0, BASE.covariances)
         state = settings(objective="test_plain", network="test_affine", learning_rate=0.05)
         model, log = fit_denoiser(ROWS, HELD, state, NOISE, base=off, seed=0, progress=False)

@@ -1,4 +1,4 @@
-"""The short cut of a live bar says what the denoiser says."""
+"""The fast score of a live bar equals the denoiser's score."""
 
 import pytest
 import torch

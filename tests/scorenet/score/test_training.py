@@ -1,4 +1,4 @@
-"""The loop: same seed same weights, the best check is kept, divergence is an error."""
+"""The training loop: the same seed gives the same weights, the best check is kept, divergence is an error."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def test_a_net_that_only_gets_worse_is_left_as_it_was():
 
 
 def test_a_time_limit_ends_training_with_the_rate_run_down(monkeypatch):
-    # A clock that gains a second a look: 10 seconds end 1,000 planned steps after ten.
+    # A clock that advances a second at each call: 10 seconds end 1,000 planned steps after ten.
     clock = iter(range(10_000))
     monkeypatch.setattr("scorenet.score.training.time.monotonic", lambda: float(next(clock)))
     rates = []

@@ -1,4 +1,4 @@
-"""Columns: constants, lattices, bends; maps that invert, Jacobians that are derivatives."""
+"""Column transforms: constants, lattices, skewed columns; inverse maps, and Jacobians that are derivatives."""
 
 import numpy as np
 import pytest

@@ -39,7 +39,7 @@ def quick(**settings):
 
 
 def test_every_check_of_scikit_learn_passes_and_none_is_skipped():
-    # The array-API check skips itself unless SciPy is told before it is imported.
+    # The array-API check is skipped unless this is set before SciPy is imported.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCIPY_ARRAY_API": "1"}
     done = subprocess.run(
         [sys.executable, "-c", CHECKS], capture_output=True, text=True, env=environment, timeout=240
@@ -70,7 +70,7 @@ def test_the_score_is_the_gradient_of_the_log_density_in_the_units_of_the_table(
     slope = np.stack(
         [(model.score_samples(at + h) - model.score_samples(at - h)) for h in np.diag(steps)], axis=1
     ) / (2 * steps)
-    # The net's score is no exact gradient; this short training leaves it close to one.
+    # The net's score is not an exact gradient; after this short training it is close to one.
     gap = np.abs(model.score_function(at) - slope) * x.std(axis=0)
     assert np.median(gap) < 0.1
 
@@ -139,7 +139,7 @@ def test_constant_duplicate_integer_and_collinear_columns():
     rows[:, 5] = 4.0
     assert (model.score_samples(rows) < usual - 5).all()
     rows = x[:50].copy()
-    rows[:, 3] += base[:, 0].std()  # the duplicate departs from its twin
+    rows[:, 3] += base[:, 0].std()  # move the duplicate away from the original row
     assert (model.predict(rows) == -1).mean() > 0.9
     assert (model.score_function(x[:5])[:, [5, 7]] == 0).all()
     drawn = model.sample(100, random_state=1)

@@ -13,7 +13,7 @@ def mixture():
 
 
 def as_mixture(kernels):
-    """The same density, written as a Gaussian a row."""
+    """The same density as a mixture with one Gaussian per row."""
     means, covariances = [], []
     for rows, axes, variances in zip(kernels.centres, kernels.axes, kernels.variances, strict=True):
         means.append(rows @ axes.T)
@@ -46,13 +46,13 @@ def test_kernels_of_any_width_keep_the_covariance():
     rows = gaussian.sample(20_000, seed=1)
     gaussian = Mixture.gaussian(rows)
     for width in (0.8, 0.2):
-        law = as_mixture(Kernels.shaped(gaussian, rows[:4000], width, torch.zeros(3).double()))
-        assert (law.covariance - gaussian.covariance).abs().max() < 0.1
+        target = as_mixture(Kernels.shaped(gaussian, rows[:4000], width, torch.zeros(3).double()))
+        assert (target.covariance - gaussian.covariance).abs().max() < 0.1
 
 
 def test_samples_follow_the_density(mixture):
     kernels = Kernels.shaped(mixture, mixture.sample(40, seed=1), 0.5, torch.zeros(3).double())
-    law = as_mixture(kernels)
+    target = as_mixture(kernels)
     drawn = kernels.sample(40_000, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(drawn.mean(0), law.mean, atol=0.05, rtol=0)
-    torch.testing.assert_close(drawn.T.cov(), law.covariance, atol=0.15, rtol=0.05)
+    torch.testing.assert_close(drawn.mean(0), target.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn.T.cov(), target.covariance, atol=0.15, rtol=0.05)

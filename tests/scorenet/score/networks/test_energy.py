@@ -24,11 +24,11 @@ def net() -> EnergyNet:
 class Shifted:
     """The exact log-density of a mixture plus `growth` ln sigma plus `slope` times the sum of the coordinates."""
 
-    def __init__(self, law: Mixture, growth: float = 0.0, slope: float = 0.0) -> None:
-        self.law, self.growth, self.slope = law, growth, slope
+    def __init__(self, target: Mixture, growth: float = 0.0, slope: float = 0.0) -> None:
+        self.target, self.growth, self.slope = target, growth, slope
 
     def log_density(self, x, sigma):
-        return self.law.log_density(x, sigma) + self.growth * sigma.log()[:, 0] + self.slope * x.sum(1)
+        return self.target.log_density(x, sigma) + self.growth * sigma.log()[:, 0] + self.slope * x.sum(1)
 
 
 def test_untrained_it_is_its_base_and_far_out_it_stays_so(net):
@@ -52,13 +52,13 @@ def test_its_score_is_the_slope_and_a_gradient(net):
 
 
 def test_the_exact_log_density_minimises_the_dual_loss_and_errors_cost_what_they_must():
-    law, dim = Mixture.random(3, 2, seed=1), 3
-    x = law.sample(20_000, seed=2).repeat(2, 1)
+    target, dim = Mixture.random(3, 2, seed=1), 3
+    x = target.sample(20_000, seed=2).repeat(2, 1)
     noise = torch.randn(20_000, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise, sigma = torch.cat((noise, -noise)), torch.full((40_000, 1), 0.5, dtype=torch.float64)
 
     def loss(**shift):
-        return float(dual_loss(Shifted(law, **shift), x, sigma, noise, time_weight=0.5).detach())
+        return float(dual_loss(Shifted(target, **shift), x, sigma, noise, time_weight=0.5).detach())
 
     exact, weight = loss(), 1 + 0.5**2
     # A wrong rate in ln sigma of 0.6: 0.5 * weight * 0.6^2 / (2 d). A wrong slope of 0.4: weight * sigma^2 * 0.4^2,
@@ -70,12 +70,12 @@ def test_the_exact_log_density_minimises_the_dual_loss_and_errors_cost_what_they
 
 
 def test_trained_on_two_modes_it_is_a_density():
-    law = Mixture(
+    target = Mixture(
         torch.tensor([0.7, 0.3]).double(),
         torch.tensor([[-1.0], [1.2]]).double(),
         torch.full((2, 1, 1), 0.09).double(),
     )
-    x = law.sample(4_000, seed=2).float()
+    x = target.sample(4_000, seed=2).float()
     with seeded(0) as generator:
         net = EnergyNet(Mixture.gaussian(x.double()), hidden=32, blocks=1)
 
@@ -96,7 +96,7 @@ def test_trained_on_two_modes_it_is_a_density():
     )
     grid = torch.linspace(-6, 6, 1_201, dtype=torch.float64)[:, None]
     with torch.no_grad():
-        found, truth = net.double().log_density(grid, 0.2), law.log_density(grid, 0.2)
+        found, truth = net.double().log_density(grid, 0.2), target.log_density(grid, 0.2)
     assert torch.trapezoid(found.exp(), grid[:, 0]).item() == pytest.approx(1.0, abs=0.1)
     weight = torch.softmax(truth, 0)
     gaussian = Mixture.gaussian(x.double()).log_density(grid, 0.2)

@@ -28,8 +28,10 @@ def test_scores_and_denoised_states_are_means_of_one_another():
 def test_gaussian_experts_multiply_to_a_gaussian():
     # Equal-weight product of N(a, 1) and N(b, 1) is N((a + b) / 2, 1): its score is -(x - (a + b) / 2).
     def gaussian(mean):
-        law = Mixture(torch.ones(1).double(), torch.full((1, 2), mean).double(), torch.eye(2).double()[None])
-        return Denoiser(NoiseConditionalMlp(2, hidden=4, blocks=0), law).double()
+        target = Mixture(
+            torch.ones(1).double(), torch.full((1, 2), mean).double(), torch.eye(2).double()[None]
+        )
+        return Denoiser(NoiseConditionalMlp(2, hidden=4, blocks=0), target).double()
 
     x = torch.randn(10, 2, dtype=torch.float64)
     found = Ensemble([gaussian(1.0), gaussian(-3.0)]).score(x, 1e-6)

@@ -1,4 +1,4 @@
-"""Denoising score matching: what it is minimal at, and that the antithetic pair only removes noise."""
+"""Denoising score matching: its minimiser, and that the antithetic pair changes only the variance."""
 
 import pytest
 import torch
@@ -81,5 +81,5 @@ def test_pairs_have_the_mean_of_single_draws_and_a_far_steadier_response_to_erro
     pairs, singles = (torch.stack([f(wrong, s) - f(exact, s) for s in range(300)]) for f in (pair, single))
     error = float((pairs.var() / 300 + singles.var() / 300).sqrt())
     assert abs(float(pairs.mean() - singles.mean())) < 4 * error
-    # What an optimiser sees is the difference between two scores; in a pair the draw itself cancels out of it.
+    # An optimiser depends on the loss difference of two scores; in a pair, the noise itself cancels in it.
     assert pairs.std() < singles.std() / 5

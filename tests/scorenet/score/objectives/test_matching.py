@@ -1,4 +1,4 @@
-"""Implicit, sliced and denoising score matching say the same thing, and on Gaussians it is the truth."""
+"""Implicit, sliced and denoising score matching agree with each other, and with the exact score of Gaussians."""
 
 import torch
 
@@ -70,15 +70,17 @@ def test_denoising_finds_the_score_of_the_noised_gaussian():
 
 
 def test_slices_average_to_the_exact_trace():
-    x, law = GAUSSIAN.sample(40, seed=2), Mixture.random(3, 2, seed=5)
-    exact = float(implicit_loss(law.score, x).detach())
+    x, target = GAUSSIAN.sample(40, seed=2), Mixture.random(3, 2, seed=5)
+    exact = float(implicit_loss(target.score, x).detach())
     for loss in (sliced_loss, reduced_sliced_loss):
-        draws = torch.tensor([float(loss(law.score, x, generator(seed), 25).detach()) for seed in range(80)])
+        draws = torch.tensor(
+            [float(loss(target.score, x, generator(seed), 25).detach()) for seed in range(80)]
+        )
         assert abs(float(draws.mean()) - exact) < 4 * float(draws.std()) / 80**0.5
 
 
 def test_the_reduced_form_is_steadier_where_the_score_is_large():
-    # At the exact score the two terms of the plain form hide some of each other's noise; early in training they do not.
+    # At the exact score, the noise of the two terms of the plain form partly cancels; early in training it does not.
     x = GAUSSIAN.sample(40, seed=2)
 
     def steep(rows):
@@ -92,10 +94,10 @@ def test_the_reduced_form_is_steadier_where_the_score_is_large():
 
 
 def test_denoising_and_implicit_differ_by_a_constant():
-    # Vincent (2011): at the same noised law, for any two scores, the differences agree.
-    law, sigma = Mixture.random(3, 2, seed=5), 0.5
-    x = law.sample(40_000, seed=2)
-    first, second = law.score, Mixture.gaussian(x).score
+    # Vincent (2011): at the same noised target, for any two scores, the differences agree.
+    target, sigma = Mixture.random(3, 2, seed=5), 0.5
+    x = target.sample(40_000, seed=2)
+    first, second = target.score, Mixture.gaussian(x).score
     noise = sigma * torch.randn(x.shape, generator=generator()).double()
     noised = torch.cat((x + noise, x - noise))
     denoising = [float(denoising_loss(score, x, sigma, generator())) for score in (first, second)]
