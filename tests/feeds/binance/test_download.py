@@ -73,7 +73,7 @@ def test_a_second_run_asks_for_nothing_and_a_later_one_for_the_rest(binance, tmp
 
 def test_a_download_that_fails_goes_on_where_it_stopped(binance, tmp_path):
     binance.inject(Refuse(-1121), skip=2)
-    with pytest.raises(Exception, match="refuses to give"):
+    with pytest.raises(Exception, match="rejected the request for"):
         get(binance, tmp_path)
     before = len(binance.requests())
     get(binance, tmp_path)

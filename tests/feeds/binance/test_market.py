@@ -151,7 +151,7 @@ def test_a_broken_answer_is_asked_for_again_and_else_an_error(client, btc, binan
     assert len(binance.requests()) == client.counts[KLINES] == 3
     assert len(slept) == 2
     binance.inject(fault, times=6)
-    with pytest.raises(ExchangeUnavailable, match=r"binance does not give 1h bars of BTC.*6 attempts"):
+    with pytest.raises(ExchangeUnavailable, match=r"binance: the request for 1h bars of BTC.*6 attempts"):
         client.klines(btc, "1h", START, END)
 
 
@@ -236,9 +236,9 @@ def test_funding_is_checked_like_bars(client, btc, binance, change):
 @pytest.mark.parametrize(
     ("fault", "error", "text"),
     [
-        (Refuse(-1121), ExchangeRejected, "binance refuses to give 1h bars"),
+        (Refuse(-1121), ExchangeRejected, "binance rejected the request for 1h bars"),
         (Refuse(-1120), ExchangeRejected, "-1120"),
-        (Respond(404, HTML), ExchangeRejected, "refuses"),
+        (Respond(404, HTML), ExchangeRejected, "rejected"),
         (Respond(403, HTML), ExchangeBanned, "HTTP 403"),
         (Respond(451, HTML), ExchangeBanned, "region"),
         (Refuse(-1003, 418), ExchangeBanned, "in 10 minutes or more"),

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from feeds.bybit.market import Bybit
-from feeds.bybit.orders import MarketOrder, OrderClient, OrderRejected, OrderUnknown, Patience
+from feeds.bybit.orders import MarketOrder, OrderClient, OrderRejected, OrderTimeouts, OrderUnknown
 from feeds.errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
 from feeds.exchange.access import Access, Credentials
 from feeds.exchange.rate_limit import RateLimiter
@@ -30,7 +30,7 @@ from tests.bybit.fixtures import NOW
 
 CREATE = "/v5/order/create"
 KEY, SECRET = Deposit().key, Deposit().secret
-QUICK = Patience(window=0.5, margin=0.1, pause=0.02, fill=1.0)
+QUICK = OrderTimeouts(window=0.5, margin=0.1, pause=0.02, fill=1.0)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def client(exchange):
 def connect(exchange, key=KEY, secret=SECRET, timeout=0.3, **options):
     access = Access(base_url=exchange.url, timeout=timeout, credentials=Credentials(key, secret))
     retry = Retry(attempts=3, base=0.01, cap=0.02)
-    return OrderClient(access, limiter=RateLimiter(None), retry=retry, **{"patience": QUICK, **options})
+    return OrderClient(access, limiter=RateLimiter(None), retry=retry, **{"timeouts": QUICK, **options})
 
 
 @pytest.fixture
@@ -274,10 +274,10 @@ def test_a_ban_leaves_nothing_to_ask_not_even_for_the_order_that_met_it(exchange
 
 def test_after_a_ban_it_asks_again(exchange, btc):
     now = [0.0]
-    patience = Patience(ban=900.0, pause=0.0, sleep=lambda seconds: None, monotonic=lambda: now[0])
+    timeouts = OrderTimeouts(ban=900.0, pause=0.0, sleep=lambda seconds: None, monotonic=lambda: now[0])
     access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
     exchange.inject(Respond(403), on="/v5/account/wallet-balance")
-    with OrderClient(access, patience=patience) as client:
+    with OrderClient(access, timeouts=timeouts) as client:
         for now[0] in (0.0, 899.0):
             with pytest.raises(ExchangeBanned):
                 client.equity()
@@ -297,7 +297,7 @@ def test_after_a_ban_it_asks_again(exchange, btc):
 def test_a_shared_gate_stays_closed(exchange, btc):
     access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
     exchange.inject(Respond(403), on="/v5/account/wallet-balance")
-    with OrderClient(access, limiter=RateLimiter(None), patience=Patience(ban=0.0)) as client:
+    with OrderClient(access, limiter=RateLimiter(None), timeouts=OrderTimeouts(ban=0.0)) as client:
         for _ in range(2):
             with pytest.raises(ExchangeBanned):
                 client.equity()

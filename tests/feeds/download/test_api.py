@@ -311,7 +311,7 @@ def test_a_banned_download_keeps_what_came_and_stops(tmp_path):
     symbols = ["BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"]
     options = {"timeframe": "5m", "since": END - 90 * DAY}
     with LoopbackBybit(clock=NOW, limit=(40, 60.0)) as exchange:
-        with pytest.raises(ExchangeBanned, match="resume later"):
+        with pytest.raises(ExchangeBanned, match="run the same command again in 10 minutes or later"):
             get(exchange, tmp_path, symbols, **options)
         # 78 pages were wanted: those in flight when the ban came were refused too, and no other was sent.
         refused = [request for request in exchange.log if request.status == 403]
