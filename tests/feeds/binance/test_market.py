@@ -203,7 +203,7 @@ WRONG_ROWS = {
     "after the window": (extra(END + HOUR, *GOOD), "outside the window"),
     "off the grid": (extra(START + 1, *GOOD), "multiple of 60 minutes"),
     "a date": (cell(0, "2024-06-30"), "timestamp in ms"),
-    "short row": (Mutate(lambda rows: [*rows, rows[0][:6]]), "a row of 12 fields"),
+    "short row": (Mutate(lambda rows: [*rows, rows[0][:6]]), "a row with 12 fields"),
     "two bars at one time": (extra(START, *GOOD), "two different rows for 2024-06-29T16:00:00Z"),
 }
 
@@ -241,8 +241,8 @@ def test_funding_is_checked_like_bars(client, btc, binance, change):
         (Respond(404, HTML), ExchangeRejected, "rejected"),
         (Respond(403, HTML), ExchangeBanned, "HTTP 403"),
         (Respond(451, HTML), ExchangeBanned, "region"),
-        (Refuse(-1003, 418), ExchangeBanned, "in 10 minutes or more"),
-        (Respond(418, b"", {"Retry-After": "7200"}), ExchangeBanned, "HTTP 418.*in 120 minutes or more"),
+        (Refuse(-1003, 418), ExchangeBanned, "in 10 minutes or later"),
+        (Respond(418, b"", {"Retry-After": "7200"}), ExchangeBanned, "HTTP 418.*in 120 minutes or later"),
     ],
 )
 def test_what_cannot_get_better_is_asked_once(client, btc, binance, slept, fault, error, text):

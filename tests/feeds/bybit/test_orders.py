@@ -218,7 +218,7 @@ def test_an_order_that_is_taken_and_never_shown_is_unknown(exchange, client, btc
 
 def test_an_exchange_that_is_down_takes_nothing_and_that_is_certain(exchange, client, btc):
     exchange.inject(Respond(503), on=CREATE, times=50)
-    with pytest.raises(OrderRejected, match="not taken in 3 attempts") as refused:
+    with pytest.raises(OrderRejected, match="not acknowledged in 3 attempts") as refused:
         client.create(order(btc))
     assert refused.value.code is None
     assert len(creates(exchange)) == 3
@@ -366,7 +366,7 @@ def test_credentials_are_not_printed():
 
 
 def test_orders_need_credentials():
-    with pytest.raises(ValueError, match="need credentials"):
+    with pytest.raises(ValueError, match="expected Access with credentials"):
         OrderClient(Access())
 
 

@@ -63,7 +63,7 @@ def download(bybit, patience, tmp_path):
                 btc = await client.instrument("BTC/USDT:USDT")
                 loader = Downloader(client, tmp_path, now=await client.server_time(), progress=False)
                 bars = Wanted(instrument=btc, kind="bars", timeframe="1h", since=since, until=None)
-                return (await loader.bring([bars]))[0]
+                return (await loader.download([bars]))[0]
 
         return run(go())
 

@@ -457,7 +457,7 @@ def test_listing_passes_over_a_corrupt_file_and_checking_names_it(tmp_path):
     [info] = list_series(tmp_path)
     assert (info.rows, info.last) == (1, YEAR_2024 - HOUR)
     [damage] = check(tmp_path)
-    assert "not a whole parquet file" in damage.reason
+    assert "not a complete parquet file" in damage.reason
 
 
 # --- ranges
