@@ -94,7 +94,7 @@ def test_a_replay_refuses_other_bars_and_other_symbols():
     orders = {"decided": [START + HOUR + 60_000], "symbol": ["A"], "size": [1.0]}
     with pytest.raises(ValueError, match="no bar closes then"):
         play([bars([100] * 4, symbol="A")], ReplayOrders, orders=orders)
-    with pytest.raises(ValueError, match="orders name A, found data for B"):
+    with pytest.raises(ValueError, match="found none for A; Cerebro has B"):
         play([bars([100] * 4, symbol="B")], ReplayOrders, orders=orders)
 
 
@@ -149,7 +149,7 @@ def test_signals_move_in_whole_lots():
 
 
 def test_a_symbol_without_a_signal_is_refused():
-    with pytest.raises(ValueError, match="no signal for A"):
+    with pytest.raises(ValueError, match="expected a signal for every symbol, found none for A"):
         play([bars([100] * 3, symbol="A")], SignalStrategy, signals={"B": [1.0]})
 
 

@@ -357,7 +357,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
         patch.setattr(
             *(("scorenet.base.files.os.fsync", full) if failing == "fsync" else (Path, "replace", full))
         )
-        with pytest.raises(StoreError, match=r"No space left on device; what was stored before is intact"):
+        with pytest.raises(StoreError, match=r"No space left on device; data stored before is intact"):
             put(tmp_path, YEAR_2024 + 3 * HOUR, 3)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
