@@ -1,4 +1,4 @@
-"""Rounding never makes an order larger, and the pure sizing rules do what their names say."""
+"""Rounding never increases an order size; band, gross cap and exposure are computed as documented."""
 
 import math
 from decimal import Decimal

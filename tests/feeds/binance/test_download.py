@@ -1,4 +1,4 @@
-"""Binance history through the downloader, the store, sources and the command line that serve every exchange."""
+"""History of Binance through the downloader, store, sources and command line shared by all exchanges."""
 
 import json
 
@@ -89,7 +89,7 @@ def test_faults_on_the_way_change_nothing(binance, tmp_path):
     np.testing.assert_array_equal(stored(tmp_path), expected())
 
 
-def test_an_answer_about_the_time_that_is_ahead_stores_no_open_candle(binance, tmp_path):
+def test_a_server_time_in_the_future_stores_no_open_candle(binance, tmp_path):
     ahead = str(NOW + 3 * HOUR).encode()
     binance.inject(Corrupt(lambda body: body.replace(str(NOW).encode(), ahead)), on="/fapi/v1/time")
     get(binance, tmp_path)
