@@ -120,7 +120,7 @@ async def fill_irregular(
 async def _store_irregular(writer: PageWriter, source: IrregularSource, asked: Range, rows: Table) -> Range:
     """Store the rows of a response and return the part of the requested range that it covers completely."""
     low, high = asked
-    # Only for times long enough ago is it certain that no further row will be published.
+    # No further row will be published for times before `settled`; only those are recorded as complete.
     certain = max(low, min(high, source.settled))
     if not len(rows["timestamp"]):
         if low < certain:

@@ -33,7 +33,7 @@ StoreRows = Callable[[str, Table, int, int], None]
 class Extras:
     """Provide the funding rate and the open interest of bars as they close.
 
-    A settlement at 08:00 belongs to the bar that opens at 08:00; one published too late for it goes to the next bar.
+    A settlement at 08:00 belongs to the bar that opens at 08:00; if it is published too late, to the next bar.
     Open interest is the last value published up to the bar's open, at most a day old.
     """
 
