@@ -356,11 +356,11 @@ def test_the_clock_is_moved_by_plausible_stamps_only_and_never_back_by_old_ones(
     at = [0.0]
     clock = ExchangeClock(timer=lambda: at[0])
     clock.set(START)
-    assert clock.hear(START - 90_000)
+    assert clock.move_forward(START - 90_000)
     assert clock.now() == START
-    assert clock.hear(START + 900)
+    assert clock.move_forward(START + 900)
     assert clock.now() == START + 900
-    assert not clock.hear(START + HOUR)
+    assert not clock.move_forward(START + HOUR)
     assert clock.now() == START + 900
     clock.set(START - HOUR)
     assert clock.now() == START - HOUR
@@ -402,14 +402,14 @@ def test_the_queue_is_bounded_keeps_its_order_and_tells_the_end():
     assert taken == [bar(number) for number in range(200)]
     assert max(peak) <= 3
     assert not queue.failed()
-    queue.fail_or_add(Failed(ZeroDivisionError()))
+    queue.add_now(Failed(ZeroDivisionError()))
     assert queue.failed()
 
 
 def test_notices_come_before_their_bars():
     queue = LiveQueue(9)
     for item in (Notice(Status.DELAYED), bar(1), Notice(Status.LIVE)):
-        queue.fail_or_add(item)
+        queue.add_now(item)
     assert queue.next_bar() == bar(1)
     assert queue.pop_notice() == Notice(Status.DELAYED)
     assert queue.pop_notice() is None
