@@ -1,4 +1,4 @@
-"""Bars in one shape, wherever they come from; a name is imported when it is asked for."""
+"""Bars in one canonical form from files, exchanges and simulations; each name is imported at its first use."""
 
 from typing import TYPE_CHECKING
 

@@ -33,12 +33,12 @@ class BarsData(bt.feed.DataBase):
 
     Params:
         - dataname: DataFrame of bars (see `feeds.as_bars`).
-        - symbol (""): name of the market, `frame.attrs["symbol"]` when empty; also the data's name.
+        - symbol (""): name of the market, also used as the data's name; empty: `frame.attrs["symbol"]`.
         - timeframe (None): bar size, "1h" or Backtrader's number with `compression`; None: the frame's.
         - compression (None): see `timeframe`.
-        - gaps (None): policy for missing bars. None keeps the holes of a canonical frame, whose policy was
-          declared when it was loaded, and refuses those of any other frame.
-        - checked (False): the frame is as `load_bars` returned it, so its values are not checked again.
+        - gaps (None): policy for missing bars. None keeps the gaps of a canonical frame, because its policy was
+          applied when it was loaded, and raises an error for gaps in any other frame.
+        - checked (False): if True, the values are not validated; only for frames returned by `load_bars`.
 
     Lines:
         - datetime, open, high, low, close, volume, openinterest (the same as open_interest)
@@ -46,7 +46,7 @@ class BarsData(bt.feed.DataBase):
         - open_interest: in base units as of the open; 0.0 where unknown.
 
     Attributes:
-        absent: optional columns that the frame does not carry; their lines are 0.0.
+        absent: optional columns missing from the frame; their lines are 0.0.
     """
 
     lines = _EXTRA_LINES
@@ -77,10 +77,10 @@ class BarsData(bt.feed.DataBase):
                 gaps=self.p.gaps or ("keep" if canonical else "raise"),
             )
         self._set_timeframe(bars.attrs["timeframe"], named is None)
-        self._take(bars)
+        self._set_bars(bars)
 
-    def _take(self, bars: pd.DataFrame) -> None:
-        """Take the canonical bars to deliver, and the name of their market."""
+    def _set_bars(self, bars: pd.DataFrame) -> None:
+        """Set the canonical bars to deliver, and the name of their market."""
         self.p.symbol = bars.attrs["symbol"]
         self.p.name = self.p.name or bars.attrs["symbol"]
         self._columns = columns_of(bars)
@@ -90,7 +90,7 @@ class BarsData(bt.feed.DataBase):
 
     @property
     def bar_ms(self) -> int:
-        """Return the bar size in ms (that of the delivered bars, when Backtrader resamples)."""
+        """Return the bar size in ms; if Backtrader resamples, the size of the resampled bars."""
         return int(_UNIT_MS[self._timeframe] * self._compression)
 
     def close_ms(self, ago: int = 0) -> int:
@@ -120,12 +120,12 @@ class BarsData(bt.feed.DataBase):
         self.home()
 
     def qbuffer(self, savemem: int = 0, replaying: bool = False) -> None:
-        """Limit the buffers (exactbars=1), with room for one bar more than the indicators need (see `rewind`)."""
+        """Limit the buffers (exactbars=1) to one bar more than the indicators need; `rewind` needs it."""
         for line in self.itersize():
             line.qbuffer(savemem=savemem, extrasize=1)
 
     def rewind(self, size: int = 1) -> None:
-        """Step back from a bar that is later than the other datas'.
+        """Step back from a bar that is later than the bars of the other datas.
 
         Backtrader's bounded buffers cannot step back: with feeds of different datetimes they lose bars or raise
         IndexError. With bounded buffers the bar is therefore removed and kept for the next load.

@@ -51,17 +51,17 @@ _BAR_LINES = (
 class CCXTData(BarsData):
     """Deliver an exchange's closed bars since a given time, then each bar when it closes, exactly once and in order.
 
-    History comes from the store, after missing bars have been downloaded. Then a thread listens to the websocket and
-    requests by REST what the websocket does not confirm; all received rows are stored. `notify_data` gets DELAYED,
-    LIVE or DISCONNECTED before the bars with that status. Several of these feeds in one Cerebro are synchronised: bars
-    with the same close are delivered together.
+    Missing bars are downloaded first, and the history is read from the store. Then a thread receives bars from the
+    websocket, and requests by REST the bars that the websocket does not confirm. All received rows are stored.
+    `notify_data` gets DELAYED, LIVE or DISCONNECTED before the bars with that status. Several of these feeds in one
+    Cerebro are synchronised: bars with the same close are delivered together.
 
     Params:
         - dataname: "BTC/USDT:USDT", its alias "BTCUSDT", or "BTC/USDT" (spot).
         - timeframe ("1h"): bar size.
         - exchange ("bybit"): its name; live bars need an exchange with a websocket stream.
-        - since (None): the open of the first bar (date, ISO text, UTC ms); None: `backfill` bars before now.
-        - backfill (1000): see `since`.
+        - since (None): open of the first bar (date, ISO text, UTC ms); None: `backfill` bars before now.
+        - backfill (1000): number of bars before now if `since` is None.
         - historical (False): if True, end with the newest closed bar.
         - data_dir ("data"): the store. base_url (None): "http://HOST:PORT" in place of the exchange's.
         - funding, open_interest (True): fill these lines (perpetuals only).
@@ -115,7 +115,7 @@ class CCXTData(BarsData):
             require(exchange, "stream")
         self._since = None if self.p.since is None else parse_time(self.p.since)
         self._set_timeframe(self._size, check=False)
-        self._take(_no_bars(self.p.dataname, self._size))
+        self._set_bars(_no_bars(self.p.dataname, self._size))
         self._thread: LiveThread | None = None
 
     def islive(self) -> bool:
@@ -136,14 +136,14 @@ class CCXTData(BarsData):
         self.stop()
         instrument, start, end = self._resolve()
         bars = self._history(instrument, start, end)
-        self._take(bars)
+        self._set_bars(bars)
         super().start()
         self._group: LiveGroup | None = None
         first = int(bars["timestamp"].iloc[-1]) + self._step if len(bars) else start
         self.expected_ms = start + self._step
         self.put_notification(self.DELAYED)
         if not self.p.historical:
-            self._listen(instrument, first)
+            self._start_live(instrument, first)
 
     def stop(self) -> None:
         """Stop the thread; received bars are stored, so the next run loads undelivered ones from history."""
@@ -195,11 +195,11 @@ class CCXTData(BarsData):
                     progress=self.p.progress,
                 )
             except MissingData:
-                pass  # no bar has closed since the listing: all bars come live
+                pass  # no bar has closed since the listing: all bars are live bars
         return _no_bars(instrument.symbol, self._size)
 
-    def _listen(self, instrument: Instrument, first: int) -> None:
-        # A settlement that the history lacks belongs to the first live bar.
+    def _start_live(self, instrument: Instrument, first: int) -> None:
+        # A settlement that is missing from the history belongs to the first live bar.
         known = series_info(self.p.data_dir, SeriesKey(self.p.exchange, instrument.symbol, "funding")).covered
         source = LiveSource(
             instrument=instrument,
@@ -220,7 +220,7 @@ class CCXTData(BarsData):
             exchange=self.p.exchange,
         )
         self._thread = LiveThread(source, self.p.queue)
-        # A failing Cerebro does not stop its feeds; the thread then ends with this object or with the process.
+        # Cerebro does not stop its feeds after an error; the thread then ends with this object or with the process.
         self._finalizer = weakref.finalize(self, self._thread.stop)
         self._thread.start()
 
@@ -235,10 +235,10 @@ class CCXTData(BarsData):
 
     def _load_live(self, queue: LiveQueue) -> bool | None:
         group = self._group or self._form_group()
-        self._tell(queue)
+        self._pass_notices(queue)
         if group.leader is self:
             group.wait(self.p.qcheck)
-            self._tell(queue)
+            self._pass_notices(queue)
         with NEWS:
             head = self.head_ms()
         if head is None or head > group.released:
@@ -250,7 +250,7 @@ class CCXTData(BarsData):
         self._passed(head)
         return True
 
-    def _tell(self, queue: LiveQueue) -> None:
+    def _pass_notices(self, queue: LiveQueue) -> None:
         """Pass on the notices that come before the next bar."""
         while (item := queue.pop_notice()) is not None:
             if isinstance(item, Failed):
@@ -277,7 +277,7 @@ class CCXTData(BarsData):
         return group
 
     def _check(self, forcedata: Any = None) -> None:
-        """Do nothing: Backtrader would close a resampled bar by the machine's date, before its last bar has arrived."""
+        """Do nothing: Backtrader would close a resampled bar by the machine's clock, before its last bar arrives."""
 
     def clone(self, **kwargs: Any) -> DataClone:
         """Return the clone that Backtrader makes to resample a feed that is also used without resampling."""
@@ -286,7 +286,7 @@ class CCXTData(BarsData):
 
 class _Clone(DataClone):
     def _check(self, forcedata: Any = None) -> None:
-        """Do nothing, for the feed's own reason; a bar that no feed has yet also ends Backtrader's live loop."""
+        """Do nothing, as `CCXTData._check`; a resampled bar without any feed's bar also ends Backtrader's live loop."""
 
 
 def _no_bars(symbol: str, timeframe: str) -> pd.DataFrame:

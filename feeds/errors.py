@@ -1,17 +1,17 @@
 """Errors of the data layer.
 
 FeedError
-├── BadBars(ValueError)        bars that break the frame contract: row, column, timestamp, reason
-│   └── BarGap                 bars are missing where policy `raise` forbids it
-├── BadSymbol(ValueError)      no such market
-├── BadTimeframe(ValueError)   no such bar size
-├── BadSource(ValueError)      usage: a source, time, key or option that cannot be understood
-├── MissingData                a file, series or range that is not there or is too short
-├── StoreError                 a stored file that is corrupt or cannot be written
+├── BadBars(ValueError)        bars violate the frame contract: row, column, timestamp, reason
+│   └── BarGap                 bars are missing, and the gap policy is `raise`
+├── BadSymbol(ValueError)      the market is unknown
+├── BadTimeframe(ValueError)   the bar size is unknown or not supported
+├── BadSource(ValueError)      usage: a source, time, key or option is invalid
+├── MissingData                a file, series or range does not exist or is too short
+├── StoreError                 a stored file is corrupt, or cannot be read or written
 └── ExchangeError
-    ├── ExchangeUnavailable    transient and retried in vain: try again later
+    ├── ExchangeUnavailable    all retries of a transient failure failed: try again later
     ├── ExchangeBanned         the exchange refuses this address for a while
-    └── ExchangeRejected       the request can never succeed: do not retry
+    └── ExchangeRejected       the exchange rejected the request: a retry is useless
 """
 
 __all__ = [
@@ -31,16 +31,16 @@ __all__ = [
 
 
 class FeedError(Exception):
-    """Stand for anything that keeps bars from being delivered."""
+    """Base class of all errors of the data layer."""
 
 
 class BadBars(FeedError, ValueError):
-    """Report bars that break the frame contract.
+    """Bars violate the frame contract.
 
     Attributes:
-        row: position (0-based) of the offending row, None when the whole frame is at fault.
-        column: name of the offending column, None when no single column is.
-        timestamp: open time of that row in UTC ms, None when unknown.
+        row: position (0-based) of the invalid row, None if the error concerns the whole frame.
+        column: name of the invalid column, None if the error concerns no single column.
+        timestamp: open time of that row in UTC ms, None if unknown.
         reason: short code, e.g. `nan`, `not_positive`, `high_below_low`, `duplicate`, `gap`.
     """
 
@@ -61,40 +61,40 @@ class BadBars(FeedError, ValueError):
 
 
 class BarGap(BadBars):
-    """Report missing bars; row is that of the first bar after the hole, timestamp the first missing open."""
+    """Bars are missing; `row` is that of the first bar after the gap, `timestamp` the open of the first missing bar."""
 
 
 class BadSymbol(FeedError, ValueError):
-    """Report a market that the source does not have."""
+    """The source does not have this market."""
 
 
 class BadTimeframe(FeedError, ValueError):
-    """Report a bar size that is unknown or not supported."""
+    """The bar size is unknown or not supported."""
 
 
 class BadSource(FeedError, ValueError):
-    """Report a source, time, key or option that cannot be understood."""
+    """A source, time, key or option is invalid."""
 
 
 class MissingData(FeedError):
-    """Report a file, series or range that is not there or is too short."""
+    """A file, series or range does not exist or is too short."""
 
 
 class StoreError(FeedError):
-    """Report a stored file that is corrupt or cannot be read or written."""
+    """A stored file is corrupt, or cannot be read or written."""
 
 
 class ExchangeError(FeedError):
-    """Stand for anything that an exchange answers instead of data."""
+    """Base class of all failures of requests to an exchange."""
 
 
 class ExchangeUnavailable(ExchangeError):
-    """Report a transient failure that outlasted every retry."""
+    """A transient failure: all retries failed."""
 
 
 class ExchangeBanned(ExchangeError):
-    """Report that the exchange refuses this address or key for a while."""
+    """The exchange refuses this address or key for a while."""
 
 
 class ExchangeRejected(ExchangeError):
-    """Report a request that can never succeed."""
+    """The exchange rejected the request; a retry is useless."""

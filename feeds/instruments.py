@@ -1,4 +1,4 @@
-"""What can be traded and by which rules, and which instrument a name means."""
+"""Instruments with their trading rules, and the lookup of an instrument by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,20 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Instrument:
-    """Describe a market of an exchange.
+    """A market of an exchange; a trading rule of 0.0 means that there is no such rule.
 
-    `id` is the exchange's name, `category` "linear", "inverse" or "spot". `tick` (quote), `lot_step`,
-    `min_quantity` and `max_quantity` of a market order (base units; contracts of one US dollar if inverse)
-    and `min_notional` (quote) are the rules of an order, 0.0 where there is none. `funding_minutes` is
-    today's interval between settlements, None on spot. `launch` is the announced UTC ms (bars may be older),
-    `delivery` when trading ends, None if unknown. `active` is False before trading starts.
+    Attributes:
+        symbol: unified name, e.g. "BTC/USDT:USDT".
+        id: the exchange's own name, e.g. "BTCUSDT".
+        category: "linear", "inverse" or "spot".
+        tick: price step, quote currency.
+        lot_step, min_quantity: step and minimum of an order's size, base units (inverse: contracts of one US dollar).
+        min_notional: smallest order value, quote currency.
+        funding_minutes: present interval between settlements, None for spot.
+        launch: announced start of trading, UTC ms; bars may be older. None if unknown.
+        active: False before trading starts.
+        max_quantity: largest size of a market order, in the units of `lot_step`.
+        delivery: end of trading, UTC ms; None if unknown.
     """
 
     symbol: str
@@ -46,9 +53,9 @@ Markets = Mapping[str, Instrument]
 
 
 def categories_of(name: str) -> tuple[str, ...]:
-    """Return where to look for a name: BTC/USDT is spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse.
+    """Return the categories to search for a name: BTC/USDT is spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse.
 
-    The exchange's own BTCUSDT and BTCUSD are perpetuals, linear before inverse.
+    Names without "/", such as BTCUSDT and BTCUSD, are perpetuals; linear is searched before inverse.
     """
     if "/" not in name:
         return ("linear", "inverse")
@@ -59,14 +66,14 @@ def categories_of(name: str) -> tuple[str, ...]:
 
 
 def find(name: str, listed: Markets) -> Instrument | None:
-    """Return the instrument that a name means among those of one category; None if there is none."""
+    """Return the instrument with a name (symbol or exchange id) in one category, None if there is none."""
     if name in listed or "/" in name:
         return listed.get(name)
     return next((instrument for instrument in listed.values() if instrument.id == name), None)
 
 
 def unknown(exchange: str, name: str, listed: Mapping[str, Markets]) -> BadSymbol:
-    """Return the error for a name that an exchange does not list, given its markets by category; hints at others."""
+    """Return the error for a name that an exchange does not list; the message suggests similar markets."""
     known = {symbol: instrument for markets in listed.values() for symbol, instrument in markets.items()}
     return BadSymbol(f"{exchange} lists no {name!r}{_hint(name, known, tuple(listed))}")
 

@@ -1,7 +1,7 @@
 """Load bars from a source text: a file, an exchange's series in the store, or a simulated market.
 
-A path ending in .parquet or .csv, `bybit:BTC/USDT:USDT@1h` (the store, downloading what is missing), or
-`simulated:NAME?seed=1&bars=20000&phi=-0.2`.
+The text is a path ending in .parquet or .csv, `bybit:BTC/USDT:USDT@1h` (from the store; missing bars are downloaded),
+or `simulated:NAME?seed=1&bars=20000&phi=-0.2`.
 """
 
 import datetime as dt
@@ -36,14 +36,14 @@ _FORMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """Name a parquet or CSV file."""
+    """A parquet or CSV file."""
 
     path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExchangeSource:
-    """Name a series of an exchange."""
+    """A bar series of an exchange."""
 
     exchange: str
     symbol: str
@@ -52,7 +52,7 @@ class ExchangeSource:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedSource:
-    """Name a simulated market; options are keyword arguments of `simulate`."""
+    """A simulated market; `options` are keyword arguments of `simulate`."""
 
     name: str
     options: dict[str, Any]
@@ -74,13 +74,13 @@ def load_bars(
 ) -> pd.DataFrame:
     """Return the canonical bars of a source that open in [since, until), and `warmup_bars` earlier ones.
 
-    Times without a zone are UTC. The gap policy applies to the returned bars only. `data_dir`, `offline`,
-    `base_url` and `progress` concern exchange sources. Fewer warm-up bars are returned where fewer exist.
+    Times without a zone are UTC. The gap policy applies to the returned bars only. `data_dir`, `offline`, `base_url`
+    and `progress` are used for exchange sources only. Fewer warm-up bars are returned if fewer exist.
 
     Raises:
         BadSource: the source, a time or the policy is invalid.
         MissingData: the source does not exist or has no bar in the range.
-        BadBars: its bars break the contract.
+        BadBars: its bars violate the frame contract.
         ExchangeError: the exchange fails to deliver.
     """
     check_gap_policy(gaps)
@@ -91,7 +91,7 @@ def load_bars(
         raise BadSource(f"expected since < until, found since {iso(first)} and until {iso(end)}")
     if warmup_bars < 0:
         raise BadSource(f"expected warmup_bars >= 0, found {warmup_bars}")
-    # Missing bars outside the range are no error, so the policy applies after the range is cut.
+    # Missing bars outside the range are no error, so the policy is applied after the range is selected.
     early: GapPolicy = "ffill" if gaps == "ffill" else "keep"
     match parsed:
         case FileSource(path=path):
@@ -156,7 +156,7 @@ def _parse_simulated(text: str, timeframe: str | None) -> SimulatedSource:
         raise BadSource(f"expected options such as '?seed=1&bars=20000', found '?{query}'") from error
     options: dict[str, Any] = dict(pairs)
     if len(options) < len(pairs):
-        raise BadSource(f"expected each option once, found one twice in '?{query}'")
+        raise BadSource(f"expected each option once, found a repeated option in '?{query}'")
     parameters = {key: value for key, value in options.items() if key not in OPTIONS}
     make_process(name, **parameters)
     if "timeframe" in options or timeframe:

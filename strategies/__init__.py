@@ -1,4 +1,4 @@
-"""Backtrader classes: the score strategy, its indicators, a perpetual account, analyzers; imported when asked for."""
+"""Backtrader classes: score strategy, indicators, perpetual account, analyzers; each is imported at its first use."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Strategies without a model: buy and hold, a replay of recorded orders, signals known in advance."""
+"""Strategies without a model: buy and hold, replay of recorded orders, precomputed signals."""
 
 from __future__ import annotations
 
@@ -30,27 +30,26 @@ def _commission_of(strategy: Any, data: Any) -> PerpetualCommission:
 
 
 class BuyAndHold(bt.Strategy):
-    """Buy each data with an equal share of `exposure` once all have a bar, and hold to the end.
+    """Buy all datas at the first bar that all of them have, in equal shares of `exposure`, and hold to the end.
 
-    An order that the account cannot margin (exposure near the leverage, once fees are paid) is sent again,
-    1 % smaller each time. Fees, slippage and funding are the broker's.
+    If the margin is not sufficient (exposure near the leverage, and fees), the order is sent again, 1 % smaller each
+    time. The broker charges fees, slippage and funding.
 
     Params:
-      - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative to sell
-        short.
+      - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative for short positions.
       - trade_from (None): first bar close at which to buy, UTC ms.
     """
 
     params = (("exposure", 1.0), ("trade_from", None))
 
     def start(self) -> None:
-        """Plan to buy everything at the first bar."""
+        """Set the share of each data; `next` buys it."""
         self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
 
     def next(self) -> None:
-        """Send what has not been bought."""
+        """Send orders for the shares that are not bought yet."""
         if not self._shares or self.lines.datetime[0] < self._trade_from:
             return
         wanted, self._shares = self._shares, {}
@@ -61,13 +60,13 @@ class BuyAndHold(bt.Strategy):
             self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
 
     def notify_order(self, order: Any) -> None:
-        """Plan a smaller order after a margin call."""
+        """Reduce the share by 1 % if the broker rejected the order for lack of margin."""
         if order.status == bt.Order.Margin:
             self._shares[order.data] = 0.99 * self._sent[order.data]
 
 
 def orders_to_replay(orders: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `orders` of `ReplayOrders` that repeat a run, from what its `Orders` analyzer returned."""
+    """Return the `orders` parameter of `ReplayOrders` that repeats a run, from the result of its `Orders` analyzer."""
     chosen = ~np.asarray(orders["liquidation"], dtype=bool)
     return {
         "decided": np.asarray(orders["decided"])[chosen],
@@ -77,34 +76,37 @@ def orders_to_replay(orders: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ReplayOrders(bt.Strategy):
-    """Send recorded market orders again on the bars on which they were decided.
+    """Send recorded market orders again, on the bars on which they were decided.
 
     Params:
       - orders: mapping of columns `decided` (bar close, UTC ms), `symbol`, `size` (signed base units), each
         [N].
 
     Raises:
-        ValueError: an order names a symbol that Cerebro has no data for, or falls between two bars.
+        ValueError: an order has a symbol without data in Cerebro, or a time at which no bar closes.
     """
 
     params = (("orders", None),)
 
     def start(self) -> None:
-        """Sort the orders by time and find their datas."""
+        """Sort the orders by time and look up their datas."""
         columns = self.p.orders or {"decided": [], "symbol": [], "size": []}
         decided = np.asarray(columns["decided"], dtype=np.float64)
         sequence = np.argsort(decided, kind="stable")
         by_name = {symbol_of(data): data for data in self.datas}
         unknown = sorted(set(columns["symbol"]) - set(by_name))
         if unknown:
-            raise ValueError(f"orders name {', '.join(unknown)}, found data for {', '.join(sorted(by_name))}")
+            raise ValueError(
+                f"expected data for the symbols of all orders, found none for {', '.join(unknown)}; "
+                f"Cerebro has {', '.join(sorted(by_name))}"
+            )
         self._dates = [float_days(decided[i]) - _HALF_SECOND for i in sequence] + [float("inf")]
         self._orders = [(by_name[columns["symbol"][i]], float(columns["size"][i])) for i in sequence]
         self._at = 0
         self._due = self._dates[0]
 
     def prenext(self) -> None:
-        """Replay before all datas have a bar, too."""
+        """Replay also before all datas have a bar."""
         self.next()
 
     def next(self) -> None:
@@ -114,7 +116,8 @@ class ReplayOrders(bt.Strategy):
             if now - self._due > 2.0 * _HALF_SECOND:
                 missed = to_milliseconds([self._due + _HALF_SECOND])[0]
                 raise ValueError(
-                    f"an order was decided at {missed} (UTC ms), and no bar closes then; same bars needed"
+                    f"expected a bar that closes at {missed} (UTC ms), the time of an order, found none; "
+                    "replay the orders on the bars of the recorded run"
                 )
             data, size = self._orders[self._at]
             self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
@@ -123,15 +126,15 @@ class ReplayOrders(bt.Strategy):
 
 
 class SignalStrategy(bt.Strategy):
-    """Hold target exposures that are known in advance: an oracle's, a coin's, another program's.
+    """Trade target exposures that are computed in advance, e.g. by an oracle, at random, or by another program.
 
     Params:
       - signals: mapping of symbol to target exposure (fraction of equity in [-1, 1]): either an array [T],
-        row i for the i-th bar of that data, or a pair (bar close in UTC ms [T], exposure [T]). NaN and bars
-        without a row hold what there is.
+        row i for the i-th bar of that data, or a pair (bar close in UTC ms [T], exposure [T]). At NaN, and at
+        bars without a row, the position is kept.
       - max_exposure (1.0): factor from signal to exposure, and the cap of the gross exposure over all
         symbols.
-      - rebalance_band (0.0): smallest change of exposure that is traded; going to zero always is.
+      - rebalance_band (0.0): smallest change of exposure that is traded; a change to zero is always traded.
       - trade_from (None): first bar close at which to trade, UTC ms.
 
     Raises:
@@ -145,7 +148,10 @@ class SignalStrategy(bt.Strategy):
         signals = self.p.signals or {}
         missing = sorted({symbol_of(data) for data in self.datas} - set(signals))
         if missing:
-            raise ValueError(f"no signal for {', '.join(missing)}, found signals for {sorted(signals)}")
+            raise ValueError(
+                f"expected a signal for every symbol, found none for {', '.join(missing)}; "
+                f"signals has {sorted(signals)}"
+            )
         self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._books = [
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
@@ -153,7 +159,7 @@ class SignalStrategy(bt.Strategy):
         self._waiting: set[str] = set()
 
     def next(self) -> None:
-        """Trade each data to its target."""
+        """Send the orders that bring each data to its target exposure."""
         if self.lines.datetime[0] < self._trade_from:
             return
         equity = self.broker.getvalue()
@@ -170,7 +176,7 @@ class SignalStrategy(bt.Strategy):
                 target[symbol] = signal * self.p.max_exposure
         target = cap_gross(target, max(room, 0.0))
         for data, symbol, commission, _ in self._books:
-            # A data without a new bar has not filled its last order yet.
+            # The last order of a data is filled only at its next bar.
             if symbol in self._waiting or symbol not in target:
                 continue
             if not outside_band(current[symbol], target[symbol], self.p.rebalance_band):
@@ -183,7 +189,7 @@ class SignalStrategy(bt.Strategy):
                 self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
 
     def notify_order(self, order: Any) -> None:
-        """Allow the next order once this one has ended."""
+        """Allow the next order of the symbol after this one has ended."""
         if not order.alive():
             self._waiting.discard(symbol_of(order.data))
 

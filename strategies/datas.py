@@ -1,4 +1,4 @@
-"""What the accounting asks of a Backtrader data: its name, its bar size and its clock."""
+"""Facts about a Backtrader data: its name, its bar size and its times."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FRAME_MS = {
 
 
 def symbol_of(data: Any) -> str:
-    """Return the name of a data, or `data1`, `data2`, ... for one that was added without a name."""
+    """Return the name of a data; `data1`, `data2`, ... if it was added without a name."""
     return data._name or f"data{data._id}"
 
 
 def to_milliseconds(dates: Any) -> np.ndarray:
     """Convert Backtrader's float dates [N] to UTC ms, int64 [N], rounded to the second."""
-    # Float days hold about 10 microseconds, so anything finer than a second would be noise in a join key.
+    # Float dates are accurate to about 10 microseconds only, so equal times must be rounded before they are compared.
     return np.rint((np.asarray(dates, dtype=np.float64) - EPOCH_DAY) * 86_400.0).astype(np.int64) * 1_000
 
 
 def bar_milliseconds(data: Any) -> int:
-    """Return the bar size of a data in ms: its own `bar_ms`, else its timeframe times its compression.
+    """Return the bar size of a data in ms: its attribute `bar_ms`, else its timeframe times its compression.
 
     Raises:
         ValueError: the timeframe has no fixed length (ticks, months, years).

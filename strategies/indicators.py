@@ -1,4 +1,4 @@
-"""The market state and what the model says of it, as Backtrader lines. `once` and `next` share one definition."""
+"""The features and the model's outputs as Backtrader lines; `once` and `next` use the same code for both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scorenet import feature_set
 from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
-from .buffers import carries, store, tail, whole
+from .buffers import has_column, store, tail, whole
 from .datas import bar_milliseconds
 from .models import check_fits, resolve_model
 
@@ -23,13 +23,13 @@ _STATE_LINES = tuple(dict.fromkeys(feature_set("chapter").names + feature_set("e
 
 
 class MarketState(bt.Indicator):
-    """Show the raw features of a feature set.
+    """The raw features of a feature set.
 
     Params:
       - ``features`` (def: "extended"): "chapter" or "extended".
 
-    Lines: the features of both sets by name; those of the other set, and those whose optional column
-    (funding_rate, open_interest) the data does not carry, stay NaN.
+    Lines: the features of both sets by name. NaN are the features of the other set, and the features whose optional
+    column (funding_rate, open_interest) is missing from the data.
     """
 
     lines = _STATE_LINES
@@ -37,8 +37,8 @@ class MarketState(bt.Indicator):
     plotinfo = {"plot": False}
 
     def __init__(self) -> None:
-        carried = tuple(name for name in OPTIONAL_INPUTS if carries(self.data, name))
-        self._set = feature_set(self.p.features, carried)
+        present = tuple(name for name in OPTIONAL_INPUTS if has_column(self.data, name))
+        self._set = feature_set(self.p.features, present)
         self._step = bar_milliseconds(self.data)
         self._outputs = [(index, getattr(self.lines, name)) for index, name in enumerate(self._set.names)]
         self.addminperiod(self._set.lookback + 1)
@@ -55,11 +55,11 @@ class MarketState(bt.Indicator):
 
 
 class MarketScore(bt.Indicator):
-    """Show what a score model says of every bar.
+    """The outputs of a score model at every bar.
 
     Params:
       - ``model``: a model folder or a `ScoreModel`.
-      - ``signal`` (def: "forward"): "forward" (score of the coming return) or "state" (score of the last one).
+      - ``signal`` (def: "forward"): "forward" (score of the next return) or "state" (score of the last return).
 
     Lines: ``score``, ``signal`` (-1 .. 1), ``confidence`` (0 .. 1), ``score_std``, ``log_density`` (nats),
     ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar).
@@ -81,7 +81,7 @@ class MarketScore(bt.Indicator):
         for line, values in zip(
             self._outputs, self._model.evaluate(bars, self.p.signal, self._step), strict=True
         ):
-            # Bounded buffers keep the object itself: a numpy scalar would travel on into order sizes.
+            # Bounded buffers store the object itself, and a numpy scalar would spread into order sizes.
             line[0] = float(values[-1])
 
     def once(self, start: int, end: int) -> None:
@@ -90,24 +90,24 @@ class MarketScore(bt.Indicator):
             store(line, start, end, values)
 
     def forward(self, value: float = math.nan, size: int = 1) -> None:
-        """Grow by `size` bars."""
+        """Extend the lines by `size` bars."""
         if size == 1:
             super().forward(value)
             return
-        # A vectorised run asks for all bars at once, and Backtrader would append them one by one.
+        # A vectorised run adds all bars in one call, but Backtrader's implementation appends them one by one.
         for line in self._outputs:
             line.array.extend(repeat(value, size))
         self.advance(size)
 
     def advance(self, size: int = 1) -> None:
-        """Move to the next bar of a vectorised run; Backtrader asks once a bar, when the data has moved."""
-        # Backtrader's own way, two properties and a call for each of the seven lines, takes as long as a decision.
+        """Move to the next bar of a vectorised run; Backtrader calls this once per bar."""
+        # Backtrader's implementation makes several calls for each of the seven lines and takes as long as a decision.
         first = self._outputs[0]
         at, count = first._idx + size, first.lencount + size
         for line in self._outputs:
             line._idx, line.lencount = at, count
 
     def __len__(self) -> int:
-        """Return the number of bars so far; asked once a bar as well, and Backtrader's own way is three calls."""
+        """Return the number of bars so far, faster than Backtrader's implementation, which makes three calls."""
         count: int = self._outputs[0].lencount
         return count

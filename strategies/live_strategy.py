@@ -1,4 +1,4 @@
-"""The score strategy on a live feed: late bars and the kill switch are facts of a decision, each bar is reported."""
+"""The score strategy for live feeds: it considers late bars and the kill switch, and reports each bar."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ __all__ = ["LiveScoreStrategy", "Watch"]
 
 
 class Watch(Protocol):
-    """Who is told what happens; `conditions` is asked before a bar is decided."""
+    """The observer of a live run."""
 
-    def conditions(self) -> Conditions: ...
+    def conditions(self) -> Conditions:
+        """Return the conditions of the coming decision; called once before each bar is decided."""
+        ...
 
-    def bar(self, content: dict[str, Any]) -> None: ...
+    def bar(self, content: dict[str, Any]) -> None:
+        """Receive the report of a bar; `LiveScoreStrategy` lists its fields."""
 
-    def status(self, symbol: str, state: str, reason: str) -> None: ...
+    def status(self, symbol: str, state: str, reason: str) -> None:
+        """Receive a new state of a symbol's feed, e.g. "LIVE", and its reason."""
 
 
 class LiveScoreStrategy(ScoreStrategy):
-    """`ScoreStrategy` that asks its `Watch` for late bars and the kill switch, and reports each bar to it.
+    """`ScoreStrategy` that gets late bars and the kill switch from its `Watch`, and reports each bar to it.
 
-    On a late bar the reason is ``stale`` and what is held is kept; while the kill switch is on it is
-    ``kill_switch``, and what is held is kept or closed. All else is decided as in a backtest, by the same code.
+    On a late bar the reason is ``stale`` and the position is kept. While the kill switch is on, the reason is
+    ``kill_switch`` and the position is kept or closed. Everything else is decided by the same code as in a backtest.
 
     Params:
-      - ``watch``: a `Watch`. Its `bar` gets, for every call, `time` (UTC ms) and the lists `decisions`, `orders`
-        (sent at this close), `fills` and `funding` (since the close before), with `equity`, `cash`, `positions`
-        and `wanted`: the positions (base units) once the orders in the book are filled.
+      - ``watch``: a `Watch`. The report for its method `bar` has `time` (bar close, UTC ms), the lists `decisions`,
+        `orders` (sent at this close), `fills` and `funding` (both since the previous close), `equity` and `cash` (quote
+        currency), `positions` (base units), and `wanted`: the positions after all open orders are filled.
     """
 
     params = (("watch", None),)
@@ -56,13 +60,13 @@ class LiveScoreStrategy(ScoreStrategy):
     def next(self) -> None:
         decided = len(self.decisions)
         super().next()
-        self.p.watch.bar(self._tell(decided))
+        self.p.watch.bar(self._report(decided))
         self._sent.clear()
         self._fills.clear()
-        self._forget()
+        self._drop_ended_orders()
 
-    def _forget(self) -> None:
-        # Backtrader keeps every order that ever was, 5 KB each: a live run has no end.
+    def _drop_ended_orders(self) -> None:
+        # Backtrader keeps all orders of a run, 5 KB each; in a live run without end the memory would grow for ever.
         self._orders.clear()
         self.broker.orders[:] = [order for order in self.broker.orders if order.alive()]
 
@@ -79,7 +83,7 @@ class LiveScoreStrategy(ScoreStrategy):
         if not fills and order.status in (order.Margin, order.Rejected, order.Canceled, order.Expired):
             self._fills.append(ended)
 
-    def _tell(self, decided: int) -> dict[str, Any]:
+    def _report(self, decided: int) -> dict[str, Any]:
         positions = {symbol_of(data): self.broker.getposition(data).size for data in self.datas}
         wanted = {
             symbol_of(data): self.broker.getposition(data).size + self.waiting(data) for data in self.datas

@@ -1,4 +1,4 @@
-"""Give strategies and indicators their model: a folder is read once, however many trials ask for it."""
+"""Load models for strategies and indicators; each model folder is read only once per process."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _loaded: dict[tuple[str, tuple[int, ...]], ScoreModel] = {}
 
 
 def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
-    """Return a model given itself or its folder.
+    """Return `model` itself, or the model in the folder `model`.
 
     Raises:
-        CheckpointError: if the folder cannot be used.
-        TypeError: if `model` is neither.
+        CheckpointError: the folder has no valid model.
+        TypeError: `model` is neither a model nor a folder.
     """
     limit_worker_threads()
     if isinstance(model, ScoreModel):
@@ -44,10 +44,10 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
 def precompute(
     model: ScoreModel | str | Path, bars: Mapping[str, NDArray[Any]], signal: str = "forward"
 ) -> Evaluation:
-    """Evaluate a model on bars (columns [T], "timestamp" = bar open, UTC ms) before a Cerebro runs over them.
+    """Evaluate a model on bars (columns [T], "timestamp" = bar open, UTC ms) and cache the outputs for the next runs.
 
-    Strategies in this process find the outputs in memory, and so do the workers that `cerebro.run(maxcpus=...)` forks:
-    a sweep over thresholds then evaluates the nets once and not once a worker.
+    Strategies in this process use the cached outputs, and so do the workers that `cerebro.run(maxcpus=...)` forks. So a
+    sweep over thresholds evaluates the networks once, not once per worker.
     """
     resolved = resolve_model(model)
     step = int(resolved.info["bar_ms"])
@@ -59,7 +59,7 @@ def check_fits(model: ScoreModel, data: Any) -> int:
     """Return the bar size of `data` in ms.
 
     Raises:
-        FeatureMismatch: if the model was trained on bars of another size.
+        FeatureMismatch: the model was trained on bars of another size.
     """
     step = bar_milliseconds(data)
     trained = model.info.get("bar_ms")
@@ -67,6 +67,6 @@ def check_fits(model: ScoreModel, data: Any) -> int:
         raise FeatureMismatch(
             f"the model was trained on bars of {int(trained) // 1000} s, "
             f"{symbol_of(data)} has bars of {step // 1000} s; "
-            "train a model on this bar size, or load bars of the other"
+            "train a model on this bar size, or load bars of the model's size"
         )
     return step

@@ -1,4 +1,4 @@
-"""Compact record of decisions: 74 bytes a row, so a year of minutes fits in 40 MB."""
+"""Compact record of decisions: 74 bytes per row, so a year of one-minute bars needs 40 MB."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ __all__ = ["DecisionRecorder"]
 
 _FLOATS = ("close", "score", "signal", "confidence", "log_density", "density_rank", "target", "position")
 _ROW = np.dtype([("date", "<f8"), *((name, "<f8") for name in _FLOATS), ("symbol", "u1"), ("reason", "u1")])
-_pack = struct.Struct(f"<{1 + len(_FLOATS)}d2B").pack  # a row in one call: nine columns would take nine
+_pack = struct.Struct(f"<{1 + len(_FLOATS)}d2B").pack  # one call per row is faster than one call per column
 
 
 class DecisionRecorder:
-    """Append one row a bar and symbol; read back as columns. In distribution is a rank of `density_quantile` on."""
+    """Record one row per bar and symbol, and return them as columns.
+
+    A state is in distribution if its density rank is at least `density_quantile`.
+
+    Raises:
+        ValueError: there are more than 255 symbols.
+    """
 
     def __init__(self, symbols: list[str], density_quantile: float) -> None:
         if len(symbols) > 255:
-            raise ValueError(f"at most 255 symbols in one account, found {len(symbols)}")
+            raise ValueError(f"expected at most 255 symbols in one account, found {len(symbols)}")
         self._symbols, self._quantile = symbols, density_quantile
         self._rows = bytearray()
 
@@ -43,7 +49,7 @@ class DecisionRecorder:
         target: float,
         position: float,
     ) -> None:
-        """Add a row: Backtrader date of the bar's close, symbol number, reason code, the other columns."""
+        """Add a row; `date` is the bar's close as a Backtrader date, `symbol` and `reason` are numbers."""
         self._rows += _pack(
             date,
             close,
@@ -59,7 +65,7 @@ class DecisionRecorder:
         )
 
     def rows(self, start: int) -> list[dict[str, Any]]:
-        """Return the rows from number `start` on, each a mapping of the columns but the time."""
+        """Return the rows from number `start` on, each as a mapping of all columns except the time."""
         found = np.frombuffer(bytes(self._rows[start * _ROW.itemsize :]), dtype=_ROW)
         return [
             {
@@ -78,7 +84,7 @@ class DecisionRecorder:
             "symbol": np.array(self._symbols, dtype=object)[rows["symbol"]],
         }
         for name in _FLOATS:
-            # Copies: while a view is held, no row can be added.
+            # Copies, because no row can be added while a view of the buffer exists.
             out[name] = rows[name].copy()
             if name == "density_rank":
                 out["in_distribution"] = out[name] >= self._quantile

@@ -1,4 +1,4 @@
-"""The plug-in strategy: it holds a score model, reads its lines and trades where the market is familiar."""
+"""The strategy that trades by a score model, only where the market state is in distribution."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _RULES = tuple((item.name, item.default) for item in fields(Rules))
 
 
 @dataclass(slots=True)
-class _Desk:
-    """What the strategy keeps for one symbol between bars; `clock`, `close` and `score` are lines, looked up once."""
+class _SymbolState:
+    """The state of one symbol between bars; `clock`, `close` and `score` are lines, looked up once for speed."""
 
     number: int
     data: Any
@@ -60,15 +60,15 @@ class _Desk:
     signals: list[float] = field(default_factory=list)
 
 
-# The desk, target exposure, code of the reason, and what was known: a tuple, for there is one a bar.
-_Plan = tuple[_Desk, float, int, Observation]
+# State of the symbol, target exposure, reason code, observation. A tuple, because it is created at every bar.
+_Plan = tuple[_SymbolState, float, int, Observation]
 
 
 class ScoreStrategy(bt.Strategy):
-    """Trade by the score of the return coordinate, only where the density says the market is familiar.
+    """Trade by the score of the return coordinate, only where the density says that the state is in distribution.
 
-    Works on one data or on several in one account; several share the capital equally. Decided at a bar's
-    close, filled at the next bar's open.
+    The strategy trades one or several datas in one account; several datas share the capital equally. It decides at a
+    bar's close, and the order is filled at the next bar's open.
 
     Params:
       - ``model``: a model folder or a `ScoreModel`.
@@ -79,11 +79,16 @@ class ScoreStrategy(bt.Strategy):
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
         ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``position_rule``.
 
-    A subclass says what holds besides the bars in `conditions`, and hears of every order sent in `order_sent`.
+    A subclass can override `conditions` (late bars, kill switch) and `order_sent` (called after every order).
 
     Attributes:
-        decisions: a `DecisionRecorder`, a row per bar and symbol.
-        rejections: orders the broker refused.
+        decisions: a `DecisionRecorder`, one row per bar and symbol.
+        rejections: number of orders that the broker rejected.
+
+    Raises:
+        ValueError: a rule is outside its range.
+        CheckpointError: the model folder has no valid model.
+        FeatureMismatch: the model was trained on bars of another size, or needs a column that the data lacks.
     """
 
     params = (("model", None), ("signal", "forward"), ("trade_from", None), *_RULES)
@@ -96,21 +101,21 @@ class ScoreStrategy(bt.Strategy):
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
         self.rejections = 0
-        self._from = None if self.p.trade_from is None else float_days(self.p.trade_from)
+        self._trade_from = None if self.p.trade_from is None else float_days(self.p.trade_from)
         self._account = AccountState()
-        self._desks = [self._open_desk(number, data) for number, data in enumerate(self.datas)]
-        self._by_data = {id(desk.data): desk for desk in self._desks}
-        self._now, self._part = self.lines.datetime, len(self._desks)
-        self._may_pass_leverage = self._part > 1 or self.rules.max_exposure > self.rules.leverage
+        self._states = [self._make_state(number, data) for number, data in enumerate(self.datas)]
+        self._by_data = {id(state.data): state for state in self._states}
+        self._now, self._n_symbols = self.lines.datetime, len(self._states)
+        self._may_exceed_leverage = self._n_symbols > 1 or self.rules.max_exposure > self.rules.leverage
 
-    def _open_desk(self, number: int, data: Any) -> _Desk:
+    def _make_state(self, number: int, data: Any) -> _SymbolState:
         step = bar_milliseconds(data)
         score: Any = MarketScore(data, model=self.model, signal=self.p.signal)  # type: ignore[call-arg]
         order_size = getattr(self.broker.getcommissioninfo(data), "order_size", _difference)
         rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
         clock, close = data.lines.datetime, data.lines.close
-        return _Desk(number, data, clock, close, rows, order_size, root_year, step_days, self._gate())
+        return _SymbolState(number, data, clock, close, rows, order_size, root_year, step_days, self._gate())
 
     def _gate(self) -> AdaptiveThreshold | None:
         level, rate = self.rules.density_quantile, self.rules.density_adaptation
@@ -120,14 +125,14 @@ class ScoreStrategy(bt.Strategy):
         self.next()
 
     def conditions(self) -> Conditions:
-        """Return what holds for all symbols besides the bars; asked once before each bar is decided."""
-        return _ORDINARY
+        """Return the conditions that apply to all symbols; called once before each bar is decided."""
+        return _NORMAL
 
     def order_sent(self, order: Any) -> None:
-        """Hear of an order that was just sent."""
+        """Do nothing; a subclass can override this method, which is called after every sent order."""
 
     def waiting(self, data: Any) -> float:
-        """Return the size (signed base units) that the order in the book for `data` still has to fill."""
+        """Return the unfilled size (signed base units) of the open order for `data`, 0.0 without one."""
         order = self._by_data[id(data)].order
         return 0.0 if order is None else float(order.executed.remsize)
 
@@ -137,60 +142,60 @@ class ScoreStrategy(bt.Strategy):
         if not account.floor < equity <= account.peak:
             self._account = watch_equity(self.rules, account, equity)
         plans = []
-        for desk in self._desks:
-            bars = desk.clock.lencount
-            if bars > desk.bars:
-                desk.bars = bars
-                seen = self._observe(desk, equity, conditions)
-            elif desk.bars and is_silent(self.rules, now - desk.clock[0], desk.step_days):
-                seen = self._without_values(desk, equity, conditions, silent=True)
+        for state in self._states:
+            bars = state.clock.lencount
+            if bars > state.bars:
+                state.bars = bars
+                observation = self._observe(state, equity, conditions)
+            elif state.bars and is_silent(self.rules, now - state.clock[0], state.step_days):
+                observation = self._observe_without_outputs(state, equity, conditions, silent=True)
             else:
                 continue
-            plans.append((desk, *choose(self.rules, seen, self._position_rule), seen))
-        if self._may_pass_leverage:
+            plans.append((state, *choose(self.rules, observation, self._position_rule), observation))
+        if self._may_exceed_leverage:
             plans = self._within_leverage(plans, equity)
-        for desk, target, code, seen in plans:
-            if code not in KEEPS and may_order(seen, code):
-                code = self._act(desk, target, code, equity, seen.exposure)
+        for state, target, code, observation in plans:
+            if code not in KEEPS and may_order(observation, code):
+                code = self._send_order(state, target, code, equity, observation.exposure)
             self.decisions.append(
                 now,
-                desk.number,
+                state.number,
                 code,
-                desk.close[0],
-                seen.score,
-                seen.signal,
-                seen.confidence,
-                seen.log_density,
-                seen.density_rank,
+                state.close[0],
+                observation.score,
+                observation.signal,
+                observation.confidence,
+                observation.log_density,
+                observation.density_rank,
                 target,
-                seen.exposure,
+                observation.exposure,
             )
 
-    def _observe(self, desk: _Desk, equity: float, conditions: Conditions) -> Observation:
-        if desk.bars <= self._lookback:
-            return self._without_values(desk, equity, conditions, silent=False)
-        score, signal, confidence, score_std, log_density, rank, volatility = desk.score.current()
-        if desk.gate is not None and rank == rank:  # NaN where the state is not defined
-            rank = desk.gate.update(rank)
+    def _observe(self, state: _SymbolState, equity: float, conditions: Conditions) -> Observation:
+        if state.bars <= self._lookback:
+            return self._observe_without_outputs(state, equity, conditions, silent=False)
+        score, signal, confidence, score_std, log_density, rank, volatility = state.score.current()
+        if state.gate is not None and rank == rank:  # NaN if the market state is undefined
+            rank = state.gate.update(rank)
         window, share = self.rules.consistency_window, 1.0
         if window:
-            desk.signals.append(signal)
-            del desk.signals[:-window]
-            share = agreement(desk.signals, window)
+            state.signals.append(signal)
+            del state.signals[:-window]
+            share = agreement(state.signals, window)
         account = self._account
-        # By position, in the order of the fields: names cost as much as the decision itself.
+        # Positional arguments, because keyword arguments would take as long as the decision itself.
         return Observation(
             score,
             signal,
             confidence,
             score_std,
             rank,
-            volatility * desk.root_year,
+            volatility * state.root_year,
             share,
-            exposure_of(self.broker.getposition(desk.data).size, desk.close[0], equity),
-            desk.bars - desk.last_fill,
-            self._part,
-            self._from is not None and desk.clock[0] < self._from,
+            exposure_of(self.broker.getposition(state.data).size, state.close[0], equity),
+            state.bars - state.last_fill,
+            self._n_symbols,
+            self._trade_from is not None and state.clock[0] < self._trade_from,
             False,
             *conditions,
             account.ruined,
@@ -198,13 +203,13 @@ class ScoreStrategy(bt.Strategy):
             log_density,
         )
 
-    def _without_values(
-        self, desk: _Desk, equity: float, conditions: Conditions, *, silent: bool
+    def _observe_without_outputs(
+        self, state: _SymbolState, equity: float, conditions: Conditions, *, silent: bool
     ) -> Observation:
-        """Observe a symbol without a bar, or with too few bars for the model."""
+        """Return the observation of a symbol without a bar, or with too few bars for the model."""
         return _UNKNOWN._replace(
-            exposure=exposure_of(self.broker.getposition(desk.data).size, desk.close[0], equity),
-            symbols=self._part,
+            exposure=exposure_of(self.broker.getposition(state.data).size, state.close[0], equity),
+            symbols=self._n_symbols,
             warming=not silent,
             silent=silent,
             late=conditions.late,
@@ -215,57 +220,61 @@ class ScoreStrategy(bt.Strategy):
         )
 
     def _within_leverage(self, plans: list[_Plan], equity: float) -> list[_Plan]:
-        planned = {id(desk) for desk, *_ in plans}
+        planned = {id(state) for state, *_ in plans}
         others = sum(
-            abs(exposure_of(self.broker.getposition(desk.data).size, desk.close[0], equity))
-            for desk in self._desks
-            if desk.bars and id(desk) not in planned
+            abs(exposure_of(self.broker.getposition(state.data).size, state.close[0], equity))
+            for state in self._states
+            if state.bars and id(state) not in planned
         )
         factor = cap_factor(self.rules, [target for _, target, *_ in plans], others)
         if factor == 1.0:
             return plans
         return [
-            (desk, *capped(self.rules, target, code, seen.exposure, seen.symbols, factor), seen)
-            for desk, target, code, seen in plans
+            (
+                state,
+                *capped(self.rules, target, code, observation.exposure, observation.symbols, factor),
+                observation,
+            )
+            for state, target, code, observation in plans
         ]
 
-    def _act(self, desk: _Desk, target: float, code: int, equity: float, held: float) -> int:
-        """Send the order that takes a symbol to its target; return the code of the reason, which the lot may change."""
-        # Without equity nothing counts as held, and yet there may be a position to close.
-        if target == held and equity > 0 and desk.order is None:
+    def _send_order(self, state: _SymbolState, target: float, code: int, equity: float, held: float) -> int:
+        """Send the order for a symbol's target; return the reason code, which changes if the size rounds to zero."""
+        # Without equity `held` is 0, although there may still be a position to close.
+        if target == held and equity > 0 and state.order is None:
             return code
-        size, price = self.broker.getposition(desk.data).size, desk.close[0]
-        if desk.order is not None:
-            if target != 0.0 or desk.order.executed.remsize == -size:
+        size, price = self.broker.getposition(state.data).size, state.close[0]
+        if state.order is not None:
+            if target != 0.0 or state.order.executed.remsize == -size:
                 return code
-            # It has waited through a hole, or for volume; what it was sent for is no longer wanted.
-            self.cancel(desk.order)
-            desk.order = None
-        change = desk.order_size(exposure_to_size(target, equity, price, _any_size), size, price)
+            # The order is still open after a gap, or for lack of volume, but its target is outdated.
+            self.cancel(state.order)
+            state.order = None
+        change = state.order_size(exposure_to_size(target, equity, price, _any_size), size, price)
         if change > 0:
-            desk.order = self.buy(data=desk.data, size=change)
+            state.order = self.buy(data=state.data, size=change)
         elif change < 0:
-            desk.order = self.sell(data=desk.data, size=-change)
-        if desk.order is not None:
-            self.order_sent(desk.order)
+            state.order = self.sell(data=state.data, size=-change)
+        if state.order is not None:
+            self.order_sent(state.order)
         return with_order(code, target, change)
 
     def notify_order(self, order: Any) -> None:
         if order.alive():
             return
-        desk = self._by_data.get(id(order.data))
-        if desk is None:
+        state = self._by_data.get(id(order.data))
+        if state is None:
             return
         if order.executed.size:
-            desk.last_fill = len(desk.clock)
+            state.last_fill = len(state.clock)
         if order.status in (order.Margin, order.Rejected):
-            # The decision is a level, not an event: the next bar asks again for whatever is still missing.
+            # Nothing more to do: the next bar computes the target again and sends the missing size.
             self.rejections += 1
-        if desk.order is not None and order.ref == desk.order.ref:
-            desk.order = None
+        if state.order is not None and order.ref == state.order.ref:
+            state.order = None
 
 
-_ORDINARY = Conditions()
+_NORMAL = Conditions()
 _UNKNOWN = Observation(
     score=math.nan,
     signal=math.nan,

@@ -1,4 +1,4 @@
-"""From a target exposure to a number of units: pure functions, no Backtrader."""
+"""Convert a target exposure to an order size: pure functions without Backtrader."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _DUST = Decimal("1e-6")
 def round_to_step(size: float, step: float, *, forgive_dust: bool = False) -> float:
     """Round `size` (base units) toward zero to a multiple of `step`, in exact decimal arithmetic.
 
-    With `forgive_dust` a size that misses a multiple by less than a millionth of a step counts as that
-    multiple: 0.7 - 0.4 is 0.29999999999999993 in floats, and three lots of 0.1 to a trader. A step of 0
-    allows any size.
+    With `forgive_dust`, a size that differs from a multiple by less than a millionth of a step counts as that
+    multiple. In floats, 0.7 - 0.4 is 0.29999999999999993, but it means three lots of 0.1. A step of 0 allows any size.
 
     Raises:
         ValueError: `size` is not finite.
     """
     if not math.isfinite(size):
         raise ValueError(
-            f"an order size must be finite, found {size}; check the price and the equity it comes from"
+            f"expected a finite order size, found {size}; check the price and the equity used to compute it"
         )
     if step == 0.0 or size == 0.0:
         return size
@@ -39,9 +38,9 @@ def round_to_step(size: float, step: float, *, forgive_dust: bool = False) -> fl
 def exposure_to_size(
     exposure: float, equity: float, price: float, round_size: Callable[[float, float], float]
 ) -> float:
-    """Return the position (signed base units) that holds `exposure` (fraction of `equity`) at `price`.
+    """Return the position (signed base units) with a value of `exposure` (fraction of `equity`) at `price`.
 
-    `round_size(size, price)` applies the filters of the instrument. No equity, no position.
+    `round_size(size, price)` applies the order rules of the instrument. Without equity the position is 0.0.
     """
     if equity <= 0.0 or exposure == 0.0:
         return 0.0
@@ -49,7 +48,7 @@ def exposure_to_size(
 
 
 def outside_band(current: float, target: float, band: float) -> bool:
-    """Say whether to trade: the step in exposure is at least `band`, or it goes to zero."""
+    """Return whether to trade: the change of exposure is at least `band`, or the target is zero."""
     if target == current:
         return False
     return target == 0.0 or abs(target - current) >= band
@@ -60,5 +59,5 @@ def cap_gross(exposures: Mapping[str, float], max_gross: float) -> dict[str, flo
     gross = math.fsum(abs(value) for value in exposures.values())
     if gross <= max_gross:
         return dict(exposures)
-    # Scaling by value/gross first keeps the sum from creeping over the cap through a rounded factor.
+    # A factor max_gross / gross, rounded up, could raise the sum above the cap; value / gross first avoids this.
     return {symbol: max_gross * (value / gross) for symbol, value in exposures.items()}

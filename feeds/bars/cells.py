@@ -49,7 +49,9 @@ def _check_columns(frame: pd.DataFrame) -> None:
     found = [str(name) for name in frame.columns]
     doubled = next((name for name in found if found.count(name) > 1), None)
     if doubled is not None:
-        raise BadBars(f"column {doubled!r} is there twice", column=doubled, reason="duplicate_column")
+        raise BadBars(
+            f"expected each column once, found {doubled!r} twice", column=doubled, reason="duplicate_column"
+        )
     for name in COLUMNS[1:]:
         if name in found:
             continue

@@ -60,10 +60,9 @@ def as_bars(
 ) -> pd.DataFrame:
     """Return a validated canonical copy of `frame`; the input is never changed.
 
-    Times may be int UTC ms, a tz-aware datetime column or a tz-aware DatetimeIndex. The timeframe is taken
-    from `frame.attrs` or the most common spacing when not given. Missing bars are an error (`raise`), are left out
-    (`keep`), or are added at the previous close with volume 0 and `filled` True (`ffill`). Columns outside the contract
-    are dropped.
+    Times may be int UTC ms, a tz-aware datetime column or a tz-aware DatetimeIndex. Without `timeframe`, it is taken
+    from `frame.attrs` or from the most common spacing. Missing bars are an error (`raise`), stay missing (`keep`), or
+    are added at the previous close with volume 0 and `filled` True (`ffill`). Columns outside the contract are dropped.
 
     Raises:
         BadBars: a bar violates the contract; the message names row, column, timestamp and value.
@@ -92,7 +91,7 @@ def as_bars(
 
 
 def with_gaps(bars: pd.DataFrame, gaps: GapPolicy) -> pd.DataFrame:
-    """Apply a gap policy to a canonical frame, whose values are not checked again.
+    """Apply a gap policy to a canonical frame without validating its values again.
 
     Raises:
         BarGap: bars are missing and `gaps` is "raise".

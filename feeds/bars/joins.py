@@ -111,7 +111,7 @@ def _step(frame: pd.DataFrame, opens: NDArray[np.int64]) -> int:
 def _with_column(frame: pd.DataFrame, column: str, values: NDArray[np.float64]) -> pd.DataFrame:
     joined = frame.copy()
     joined[column] = values
-    # A frame has one order of columns, whatever was joined first: its hash depends on it.
+    # The hash of a frame depends on its column order, so the order must not depend on which series was joined first.
     first = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in joined]
     joined = joined[first + [name for name in joined if name not in first]]
     joined.attrs = dict(frame.attrs)

@@ -8,7 +8,7 @@ Range = tuple[int, int]
 
 
 def merge(ranges: Iterable[Range]) -> list[Range]:
-    """Return the union as sorted ranges that neither touch nor overlap; empty ranges vanish."""
+    """Return the union as sorted ranges that neither touch nor overlap, without empty ranges."""
     merged: list[Range] = []
     for start, end in sorted(ranges):
         if start >= end:
@@ -26,7 +26,7 @@ def clip(ranges: Iterable[Range], start: int, end: int) -> list[Range]:
 
 
 def subtract(span: Range, covered: Iterable[Range]) -> list[Range]:
-    """Return the parts of `span` that no range in `covered` holds."""
+    """Return the parts of `span` that are outside all ranges in `covered`."""
     left: list[Range] = []
     position, end = span
     for a, b in clip(covered, *span):

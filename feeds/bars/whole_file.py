@@ -10,7 +10,7 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: after a crash at any point the file is the old one or the new one.
+    """Replace `path` by `content` atomically: after a crash at any point the file has the old or the new content.
 
     Raises:
         StoreError: the file cannot be written; the old one is unchanged and no temporary file remains.
@@ -20,5 +20,5 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(
-            f"cannot write {path}: {reason}; what was stored before is intact. Make room or move the store"
+            f"cannot write {path}: {reason}; data stored before is intact. Free disk space or use another folder"
         ) from error

@@ -1,4 +1,4 @@
-"""Everything that is Binance's own: what its USD-M futures answer, and how it says that something failed."""
+"""The code for Binance alone: requests, responses and error codes of its USD-M futures."""
 
 from .exchange import EXCHANGE, FUNDING_LIMIT, KLINE_LIMIT
 

@@ -1,4 +1,4 @@
-"""What Binance (USD-M perpetuals) answers: its capabilities, what to ask of each endpoint, how to read the answer."""
+"""Binance (USD-M perpetuals): its capabilities, the request of each endpoint, and the parsing of the responses."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import numpy as np
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource
-from ..exchange.dialogue import Call, Dialogue, Question
 from ..exchange.failures import Malformed
 from ..exchange.protocol import Capabilities, Exchange
-from ..exchange.rows import Table, read_stamp, select
+from ..exchange.request import Call, Flow, Request
+from ..exchange.rows import Table, read_timestamp, select
 from ..instruments import Instrument
 from .parse import parse_funding, parse_instrument, parse_klines
 from .wire import CCXT_RULES, FAILURE_RULES
 
 __all__ = ["EXCHANGE", "FUNDING_LIMIT", "KLINE_LIMIT", "BinanceExchange"]
 
-# One more bar is asked for than is wanted, and 1000 weigh half as much as the 1500 that would be possible.
+# One bar more than needed is requested. A request for 1000 bars has half the weight of one for 1500, the maximum.
 KLINE_LIMIT = 999
 FUNDING_LIMIT = 1000
 
@@ -35,7 +35,7 @@ class BinanceExchange(Exchange):
         funding_limit=FUNDING_LIMIT,
         funding_newest_first=False,
         open_interest_limit=0,
-        # Of weight 1: 36 in any second are at most 2196 in any 61 s, where the exchange allows 2400 in a minute.
+        # A weight of 36 per second is at most 2196 in any 61 s; the exchange allows 2400 per minute.
         requests_per_second=36.0,
         mark_prices=True,
         open_interest=False,
@@ -50,14 +50,14 @@ class BinanceExchange(Exchange):
     ccxt_rules = CCXT_RULES
     failure_rules = FAILURE_RULES
 
-    def server_time(self) -> Question[int]:
-        """Ask for the exchange's clock in UTC ms."""
-        return Question("the time", _time)
+    def server_time(self) -> Request[int]:
+        """Request the exchange's time in UTC ms."""
+        return Request("the time", _time)
 
-    def instruments(self, category: str) -> Question[dict[str, Instrument]]:
-        """Ask for the linear perpetuals by symbol, those before launch too."""
+    def instruments(self, category: str) -> Request[dict[str, Instrument]]:
+        """Request the linear perpetuals by symbol, including those not launched yet."""
 
-        def dialogue() -> Dialogue[dict[str, Instrument]]:
+        def flow() -> Flow[dict[str, Instrument]]:
             listed = yield lambda client: client.fapiPublicGetExchangeInfo()
             adjusted = yield lambda client: client.fapiPublicGetFundingInfo()
             hours = _funding_hours(adjusted)
@@ -67,63 +67,67 @@ class BinanceExchange(Exchange):
                 raise Malformed("expected instruments, found none")
             return found
 
-        return Question(f"{category} instruments", dialogue)
+        return Request(f"{category} instruments", flow)
 
     def klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Question[Table]:
-        """Ask for the bars that open in [start, end), at most KLINE_LIMIT bars wide.
+    ) -> Request[Table]:
+        """Request the bars that open in [start, end); the range is at most KLINE_LIMIT bars wide.
 
-        The open one is included, unless only those are wanted that had closed `closed_for` ms before the answer.
+        With `closed_for`, only bars that closed at least `closed_for` ms before the response are returned. Without it,
+        the bar that is still open is included.
+
+        Raises:
+            BadSource: the range is not on the grid, empty, or too wide.
         """
         query, window = _kline_query(instrument, timeframe, start, end)
         what = f"{timeframe} bars of {instrument.symbol} from {iso(start)}"
-        return Question(
+        return Request(
             what, lambda: _bars(lambda client: client.fapiPublicGetKlines(query), window, closed_for)
         )
 
     def mark_klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Question[Table]:
-        """Ask for the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
+    ) -> Request[Table]:
+        """Request the bars of the mark price that open in [start, end); as `klines`, but without volume."""
         query, window = _kline_query(instrument, timeframe, start, end)
         what = f"{timeframe} mark price of {instrument.symbol} from {iso(start)}"
 
         def call(client: Any) -> Any:
             return client.fapiPublicGetMarkPriceKlines(query)
 
-        return Question(what, lambda: _bars(call, window, closed_for, mark=True))
+        return Request(what, lambda: _bars(call, window, closed_for, mark=True))
 
-    def funding(self, instrument: Instrument, start: int, end: int) -> Question[Table]:
-        """Ask for the oldest settlements in [start, end), FUNDING_LIMIT at most."""
-        # Stamps lie some milliseconds after the minute meant, so whole minutes are asked for.
+    def funding(self, instrument: Instrument, start: int, end: int) -> Request[Table]:
+        """Request the oldest settlements in [start, end), at most FUNDING_LIMIT."""
+        # Binance's timestamps are some milliseconds after the full minute, so whole minutes are requested.
         first, last = (-(-stamp // _MINUTE_MS) * _MINUTE_MS for stamp in (start, end))
         query = {"symbol": instrument.id, "startTime": first, "endTime": last - 1, "limit": FUNDING_LIMIT}
 
-        def dialogue() -> Dialogue[Table]:
+        def flow() -> Flow[Table]:
             rows: list[Any] = []
             if first < last:
                 rows = yield lambda client: client.fapiPublicGetFundingRate(query)
             return parse_funding(rows, instrument.id, first, last)
 
-        return Question(f"funding of {instrument.symbol} from {iso(start)}", dialogue)
+        return Request(f"funding of {instrument.symbol} from {iso(start)}", flow)
 
 
 EXCHANGE = BinanceExchange()
 
 
-def _time() -> Dialogue[int]:
+def _time() -> Flow[int]:
     answer = yield lambda client: client.fapiPublicGetTime()
-    return read_stamp(answer.get("serverTime"))
+    return read_timestamp(answer.get("serverTime"))
 
 
 def _funding_hours(rows: list[Any]) -> dict[str, int]:
-    """Return the hours between settlements of the symbols where they are not 8."""
+    """Return the hours between settlements, by symbol, for symbols whose interval is not 8 hours."""
     hours: dict[str, int] = {}
     for row in rows:
         interval = row.get("fundingIntervalHours") if isinstance(row, dict) else None
         if not isinstance(interval, int) or not 1 <= interval <= 24:
-            raise Malformed(f"expected hours between settlements, found {str(row)[:80]}")
+            raise Malformed(f"expected the hours between settlements (1 to 24), found {str(row)[:80]}")
         hours[str(row.get("symbol"))] = interval
     return hours
 
@@ -131,7 +135,7 @@ def _funding_hours(rows: list[Any]) -> dict[str, int]:
 def _kline_query(
     instrument: Instrument, timeframe: str, start: int, end: int
 ) -> tuple[dict[str, Any], tuple[int, int, int]]:
-    """Return the query of a window and the bar after it, and the window as (start, end, step)."""
+    """Return the query for a window and one bar after it, and the window as (start, end, step)."""
     step = to_ms(timeframe)
     if start % step or end % step or not 0 < end - start <= KLINE_LIMIT * step:
         raise BadSource(
@@ -150,11 +154,11 @@ def _kline_query(
 
 def _bars(
     call: Call, window: tuple[int, int, int], closed_for: int | None, *, mark: bool = False
-) -> Dialogue[Table]:
+) -> Flow[Table]:
     """Return the bars of a window (start, end, step).
 
-    Answers carry no time of their own. A bar has closed when the same answer holds a later one; without a later one
-    the clock is read before the bars are asked for again.
+    Binance's responses have no timestamp. A bar is closed if the same response has a later bar. Without a later bar,
+    the exchange's time is requested first and then the bars again.
     """
     start, end, step = window
     rows = parse_klines((yield call), start, end + step, step, mark=mark)

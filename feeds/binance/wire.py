@@ -24,21 +24,22 @@ _CODES = {
     -1122: Failure.FATAL,  # symbol status
     -1130: Failure.FATAL,  # invalid parameter
 }
-# Weight by rows asked for; the limit is 2400 a minute.
+# Weight by the number of requested rows; the limit is 2400 per minute.
 _KLINE_WEIGHTS = ((99, 1), (499, 2), (1000, 5), (1500, 10))
-# Funding has a limit of its own, 500 requests in 5 minutes: as 22 of the 2160 units that a client uses in a minute.
+# Funding has its own limit: 500 requests in 5 minutes, or 100 a minute. The client uses a weight of 36 x 60 = 2160 a
+# minute, so a weight of 22 keeps funding requests below 100 a minute.
 _FUNDING_WEIGHT = 22
 _LISTS = ("/klines", "/markPriceKlines", "/fundingRate", "/fundingInfo")
 
 
 def error_code(answer: Any) -> int | None:
-    """Return the code of an error answer, None for any other."""
+    """Return the code of an error response, None for any other response."""
     code = answer.get("code") if isinstance(answer, dict) else None
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
 def malformed(url: str, answer: Any) -> str | None:
-    """Return what is wrong with the JSON of an HTTP 200, None for rows, an object of its endpoint, or an error."""
+    """Return what is wrong with the JSON of an HTTP 200; None if it is complete or reports an error correctly."""
     if error_code(answer):
         return None
     path = url.partition("?")[0]
@@ -82,6 +83,6 @@ FAILURE_RULES = FailureRules(
     exchange="binance",
     codes=_CODES,
     code_name="code",
-    statuses={418: Failure.BANNED},  # requests went on after HTTP 429
+    statuses={418: Failure.BANNED},  # the client continued to send requests after HTTP 429
     ban_seconds=600.0,
 )

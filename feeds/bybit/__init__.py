@@ -1,4 +1,4 @@
-"""Everything that is Bybit's own: what it answers, its websocket, and orders."""
+"""The code for Bybit alone: REST requests and responses, websocket messages, and orders."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # A client needs ccxt, which takes a second to import; the exchange's name and capabilities do not.
+    # The clients need ccxt, and its import takes a second. The exchange's name and capabilities do not need it.
     if name in ("Bybit", "AsyncBybit"):
         from . import market
 

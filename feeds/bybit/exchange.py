@@ -1,4 +1,4 @@
-"""What Bybit (v5) answers: its capabilities, what to ask of each endpoint and how to read the answer."""
+"""Bybit (v5): its capabilities, the request of each endpoint, and the parsing of the responses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource, BadTimeframe
 from ..exchange.access import Access
-from ..exchange.dialogue import Call, Dialogue, Question
 from ..exchange.failures import Malformed
 from ..exchange.order_types import Orders
 from ..exchange.protocol import Capabilities, Exchange
-from ..exchange.rows import Table, read_stamp, select, unite
+from ..exchange.request import Call, Flow, Request
+from ..exchange.rows import Table, read_timestamp, select, unite
 from ..instruments import Instrument
 from .parse import parse_funding, parse_instrument, parse_klines, parse_open_interest
 from .stream import BybitStream
@@ -31,8 +31,8 @@ KLINE_LIMIT = 1000
 FUNDING_LIMIT = 200
 OPEN_INTEREST_LIMIT = 200
 OPEN_INTEREST_TIMEFRAMES = {"5m": "5min", "15m": "15min", "30m": "30min", "1h": "1h", "4h": "4h", "1d": "1d"}
-# The exchange allows an address 600 requests in 5 s. At most 100 in any second are at most 600 in any 6 s, so
-# the answers' way through the network may differ by a second before the exchange could count 600 in 5.
+# Bybit allows 600 requests in 5 s per address. At 100 requests per second, at most 600 are sent in any 6 s. So the
+# limit is kept even if network delays differ by up to one second.
 REQUESTS_PER_SECOND = 100.0
 
 _INSTRUMENTS_LIMIT = 1000
@@ -58,19 +58,19 @@ class BybitExchange(Exchange):
     ccxt_rules = CCXT_RULES
     failure_rules = FAILURE_RULES
 
-    def server_time(self) -> Question[int]:
-        """Ask for the exchange's clock in UTC ms."""
+    def server_time(self) -> Request[int]:
+        """Request the exchange's time in UTC ms."""
 
-        def dialogue() -> Dialogue[int]:
+        def flow() -> Flow[int]:
             answer = yield lambda client: client.public_get_v5_market_time()
-            return _stamp(answer)
+            return _answer_time(answer)
 
-        return Question("the time", dialogue)
+        return Request("the time", flow)
 
-    def instruments(self, category: str) -> Question[dict[str, Instrument]]:
-        """Ask for the perpetuals ("linear", "inverse") or pairs ("spot") by symbol, those before launch too."""
+    def instruments(self, category: str) -> Request[dict[str, Instrument]]:
+        """Request the perpetuals ("linear", "inverse") or pairs ("spot"), including those not launched yet."""
 
-        def dialogue() -> Dialogue[dict[str, Instrument]]:
+        def flow() -> Flow[dict[str, Instrument]]:
             found: dict[str, Instrument] = {}
             for query in _instrument_queries(category):
                 known, cursor = -1, ""
@@ -89,30 +89,34 @@ class BybitExchange(Exchange):
                 raise Malformed("expected instruments, found none")
             return found
 
-        return Question(f"{category} instruments", dialogue)
+        return Request(f"{category} instruments", flow)
 
     def klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Question[Table]:
-        """Ask for the bars that open in [start, end), at most KLINE_LIMIT bars wide.
+    ) -> Request[Table]:
+        """Request the bars that open in [start, end); the range is at most KLINE_LIMIT bars wide.
 
-        The open one is included, unless only those are wanted that closed `closed_for` ms before the answer's stamp.
+        With `closed_for`, only bars that closed at least `closed_for` ms before the response's timestamp are returned.
+        Without it, the bar that is still open is included.
+
+        Raises:
+            BadSource: the range is not on the grid, empty, or too wide.
         """
         call = _kline_call("kline", instrument, timeframe, start, end)
         what = f"{timeframe} bars of {instrument.symbol} from {iso(start)}"
-        return Question(what, lambda: _bars(call, instrument, (start, end, to_ms(timeframe)), closed_for))
+        return Request(what, lambda: _bars(call, instrument, (start, end, to_ms(timeframe)), closed_for))
 
     def mark_klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Question[Table]:
-        """Ask for the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
+    ) -> Request[Table]:
+        """Request the bars of the mark price that open in [start, end); as `klines`, but without volume."""
         call = _kline_call("mark_price_kline", instrument, timeframe, start, end)
         what = f"{timeframe} mark price of {instrument.symbol} from {iso(start)}"
         window = (start, end, to_ms(timeframe))
-        return Question(what, lambda: _bars(call, instrument, window, closed_for, mark=True))
+        return Request(what, lambda: _bars(call, instrument, window, closed_for, mark=True))
 
-    def funding(self, instrument: Instrument, start: int, end: int) -> Question[Table]:
-        """Ask for the newest settlements in [start, end), FUNDING_LIMIT at most."""
+    def funding(self, instrument: Instrument, start: int, end: int) -> Request[Table]:
+        """Request the newest settlements in [start, end), at most FUNDING_LIMIT."""
         query = {
             "category": instrument.category,
             "symbol": instrument.id,
@@ -121,18 +125,23 @@ class BybitExchange(Exchange):
             "limit": FUNDING_LIMIT,
         }
 
-        def dialogue() -> Dialogue[Table]:
+        def flow() -> Flow[Table]:
             answer = yield lambda client: client.public_get_v5_market_funding_history(query)
             return parse_funding(answer["result"], instrument.id, start, end)
 
-        return Question(f"funding of {instrument.symbol} from {iso(start)}", dialogue)
+        return Request(f"funding of {instrument.symbol} from {iso(start)}", flow)
 
-    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Question[Table]:
-        """Ask for the open interest every `timeframe` in [start, end), OPEN_INTEREST_LIMIT rows at most."""
+    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Request[Table]:
+        """Request the open interest at every `timeframe` in [start, end), at most OPEN_INTEREST_LIMIT rows.
+
+        Raises:
+            BadTimeframe: Bybit does not have open interest at this interval.
+            BadSource: the range is not on the grid, empty, or too wide.
+        """
         step = to_ms(timeframe)
         if timeframe not in OPEN_INTEREST_TIMEFRAMES:
             raise BadTimeframe(
-                f"open interest comes every {', '.join(OPEN_INTEREST_TIMEFRAMES)}, found {timeframe!r}"
+                f"expected an interval of open interest: {', '.join(OPEN_INTEREST_TIMEFRAMES)}; found {timeframe!r}"
             )
         query = {
             "category": instrument.category,
@@ -141,11 +150,11 @@ class BybitExchange(Exchange):
             **_window(start, end, step, OPEN_INTEREST_LIMIT, "startTime", "endTime"),
         }
 
-        def dialogue() -> Dialogue[Table]:
+        def flow() -> Flow[Table]:
             answer = yield _open_interest(query)
             rows = parse_open_interest(answer["result"], instrument.id, start, end, step)
             known, cursor = -1, answer["result"].get("nextPageCursor")
-            # A page may be cut short; a cursor that brings nothing new is the end.
+            # A page may be incomplete. A cursor that returns no new rows marks the end.
             while known < len(rows["timestamp"]) < (end - start) // step and cursor:
                 known = len(rows["timestamp"])
                 answer = yield _open_interest({**query, "cursor": cursor})
@@ -153,15 +162,15 @@ class BybitExchange(Exchange):
                 cursor = answer["result"].get("nextPageCursor")
             return rows
 
-        return Question(f"open interest of {instrument.symbol} from {iso(start)}", dialogue)
+        return Request(f"open interest of {instrument.symbol} from {iso(start)}", flow)
 
     def stream(self) -> BybitStream:
-        """Return how candles are pushed."""
+        """Return the message format of the candle websocket."""
         return BybitStream()
 
     def orders(self, access: Access) -> Orders:
-        """Return a client of the account that `access` has the credentials of."""
-        from .orders import OrderClient  # it needs ccxt
+        """Return a client for the orders of the account whose credentials are in `access`."""
+        from .orders import OrderClient  # imports ccxt, which takes a second
 
         return OrderClient(access)
 
@@ -171,9 +180,9 @@ EXCHANGE = BybitExchange()
 
 def _instrument_queries(category: str) -> list[dict[str, Any]]:
     if category == "spot":
-        return [{"category": category}]  # not paged, and nothing to come
+        return [{"category": category}]  # spot has no pages and no status PreLaunch
     query = {"category": category, "limit": _INSTRUMENTS_LIMIT}
-    return [query, {**query, "status": "PreLaunch"}]  # without a status only what trades is listed
+    return [query, {**query, "status": "PreLaunch"}]  # the first query lists only instruments that trade
 
 
 def _instruments_info(query: Mapping[str, Any]) -> Call:
@@ -201,22 +210,22 @@ def _bars(
     closed_for: int | None,
     *,
     mark: bool = False,
-) -> Dialogue[Table]:
-    """Return the bars of a window (start, end, step); closed ones are told by the answer's own stamp."""
+) -> Flow[Table]:
+    """Return the bars of a window (start, end, step); the response's timestamp decides which bars are closed."""
     answer = yield call
     rows = parse_klines(answer["result"], instrument, *window, mark=mark)
     if closed_for is None:
         return rows
-    return select(rows, rows["timestamp"] + window[2] <= _stamp(answer) - closed_for)
+    return select(rows, rows["timestamp"] + window[2] <= _answer_time(answer) - closed_for)
 
 
-def _stamp(answer: Mapping[str, Any]) -> int:
-    """Return when the exchange gave an answer, in UTC ms."""
-    return read_stamp(answer.get("time"))
+def _answer_time(answer: Mapping[str, Any]) -> int:
+    """Return the timestamp of a response in UTC ms."""
+    return read_timestamp(answer.get("time"))
 
 
 def _window(start: int, end: int, step: int, limit: int, first: str, last: str) -> dict[str, int]:
-    """Return the query of a window too narrow for the exchange's cut to the newest `limit` rows."""
+    """Return the query parameters of a window; the exchange cannot truncate it, as it has at most `limit` rows."""
     if start % step or end % step or not 0 < end - start <= limit * step:
         raise BadSource(
             f"expected a window of 1 to {limit} bars on the grid, found {iso(start)} to {iso(end)}"

@@ -9,14 +9,14 @@ __all__ = ["AsyncBybit", "Bybit"]
 
 
 class Bybit(Market):
-    """Ask Bybit; see `feeds.exchange.market.Market` for what and how, `Settings` there for the arguments."""
+    """Synchronous client for Bybit: `feeds.exchange.market.Market` has the methods, `Settings` there the arguments."""
 
     def __init__(self, **settings: Unpack[Settings]) -> None:
         super().__init__(EXCHANGE, **settings)
 
 
 class AsyncBybit(AsyncMarket):
-    """Ask as `Bybit` does, of many things at once; use in `async with`, or `await close()`."""
+    """Asynchronous client for Bybit, for concurrent requests; use it in `async with`, or call `await close()`."""
 
     def __init__(self, **settings: Unpack[Settings]) -> None:
         super().__init__(EXCHANGE, **settings)

@@ -1,4 +1,4 @@
-"""Orders as the exchange writes them: what is sent, and what its rows say."""
+"""Convert orders to Bybit's request format, and Bybit's rows to order states."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -11,16 +11,16 @@ from ..instruments import Instrument
 __all__ = ["FINAL", "market_of", "number", "order_body", "order_state"]
 
 FINAL = frozenset({"Filled", "Cancelled", "PartiallyFilledCanceled", "Rejected", "Deactivated"})
-"""What an order's status is when it is over."""
+"""The status values of an order that cannot change any more."""
 
 
 def market_of(instrument: Instrument) -> dict[str, Any]:
-    """Return how a request names an instrument."""
+    """Return the request parameters that identify an instrument."""
     return {"category": instrument.category, "symbol": instrument.id}
 
 
 def order_body(order: MarketOrder) -> dict[str, Any]:
-    """Return the body of a create."""
+    """Return the body of a create request."""
     return {
         **market_of(order.instrument),
         "side": order.side.capitalize(),
@@ -33,10 +33,10 @@ def order_body(order: MarketOrder) -> dict[str, Any]:
 
 
 def order_state(row: Mapping[str, Any]) -> OrderState:
-    """Return what a row says of an order.
+    """Return the order state of a row.
 
     Raises:
-        Malformed: a number is none.
+        Malformed: a quantity, price or fee is not a number.
     """
     status, filled = str(row.get("orderStatus")), number(row, "cumExecQty")
     return OrderState(
@@ -51,10 +51,10 @@ def order_state(row: Mapping[str, Any]) -> OrderState:
 
 
 def number(row: Mapping[str, Any], name: str) -> Decimal:
-    """Return a number of a row, 0 where it is left out.
+    """Return the number in the field `name` of a row, 0 if the field is missing or empty.
 
     Raises:
-        Malformed: it is none.
+        Malformed: the value is not a finite number.
     """
     text = row.get(name)
     try:

@@ -1,8 +1,8 @@
-"""Orders on the exchange: market orders that are sent once, whatever happens to the answer.
+"""Market orders on Bybit, executed at most once even if the response to a create request is lost.
 
-Every order carries an id that the exchange accepts once. When the answer to a create is lost, the order is looked up
-by that id until it is found, or until it is certain that it does not exist; only then is it sent again, under the same
-id. Reading is retried as everywhere else.
+Every order has a link id, which the exchange accepts only once. If the response to a create request is lost, the order
+is looked up by its link id until it is found, or until it is certain that it does not exist. Only in the second case is
+it sent again, with the same id. Read requests are retried as everywhere else.
 """
 
 import logging
@@ -29,8 +29,8 @@ from ..exchange.rate_limit import RateLimiter
 from ..exchange.retry import Attempts, Retry
 from ..instruments import Instrument
 from .exchange import REQUESTS_PER_SECOND
+from .order_timeouts import OrderTimeouts
 from .order_wire import FINAL, market_of, number, order_body, order_state
-from .patience import Patience
 from .wire import CCXT_RULES, FAILURE_RULES
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "OrderClient",
     "OrderRejected",
     "OrderState",
+    "OrderTimeouts",
     "OrderUnknown",
-    "Patience",
     "PlacedOrder",
 ]
 
@@ -52,24 +52,25 @@ _SILENT.disabled = True
 _DUPLICATE = 110072
 _NOT_MODIFIED = 110043
 _CLOCK = 10002
-_KEY = {
-    10003: "there is no such key here, and a testnet key works on the testnet only",
-    10004: "the signature is wrong: the secret is not that of the key",
-    10005: "the key may not do this: it needs the permission to trade contracts",
+_KEY_ERRORS = {
+    10003: "the key is unknown here; a testnet key works on the testnet only",
+    10004: "the signature is wrong: the secret does not belong to the key",
+    10005: "the key lacks the permission to trade contracts",
     10007: "the account is not authenticated",
-    10010: "the key is bound to other addresses than this one",
+    10010: "the key does not allow requests from this IP address",
     33004: "the key has expired",
 }
 
 
 class OrderClient:
-    """Trade one account of Bybit; use as a context manager, or `close` it.
+    """Client for the orders of one Bybit account; use it as a context manager, or call `close`.
 
-    `access` carries the credentials. They are in no message, `repr` or log of this package. After a ban nothing is
-    sent for `patience.ban` seconds; a `limiter` that others share stays closed.
+    `access` must have credentials. No message, `repr` or log of this package shows them. After a ban no request is sent
+    for `timeouts.ban` seconds; a `limiter` shared with other clients stays closed.
 
     Raises:
-        ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as `feeds.bybit.market.Bybit`, by any method.
+        ValueError: `access` has no credentials.
+        ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as in `feeds.bybit.market.Bybit` (any method).
     """
 
     def __init__(
@@ -78,18 +79,20 @@ class OrderClient:
         *,
         limiter: RateLimiter | None = None,
         retry: Retry | None = None,
-        patience: Patience | None = None,
+        timeouts: OrderTimeouts | None = None,
     ) -> None:
         if access.credentials is None:
-            raise ValueError("orders need credentials")
+            raise ValueError(
+                "expected Access with credentials, found none; pass credentials=Credentials(key, secret)"
+            )
         self._limiter, self._shares_limiter = limiter or _own_limiter(), limiter is not None
         self._banned = -math.inf
         self._client = make_client(SyncClient, CCXT_RULES, access, self._limiter)
-        # ccxt logs the headers of its requests, key and signature among them.
+        # ccxt logs its request headers, which contain the key and the signature.
         self._client.logger = _SILENT
         self._retry = retry or Retry(attempts=4, budget=20.0)
-        self._patience = patience or Patience()
-        self._client.options["recvWindow"] = int(self._patience.window * 1000)
+        self._timeouts = timeouts or OrderTimeouts()
+        self._client.options["recvWindow"] = int(self._timeouts.window * 1000)
         self._synced = False
 
     def __enter__(self) -> Self:
@@ -105,7 +108,7 @@ class OrderClient:
     # Reading --------------------------------------------------------------------------------------------------
 
     def equity(self) -> Decimal:
-        """Return the account's equity in USDT, unrealised gains included."""
+        """Return the account's equity in USDT, including unrealised profit and loss."""
 
         def parse(rows: _Rows) -> Decimal:
             coins = [coin for row in rows for coin in row.get("coin", []) if coin.get("coin") == "USDT"]
@@ -114,10 +117,10 @@ class OrderClient:
         return self._read("the balance", "account_wallet_balance", {"accountType": "UNIFIED"}, parse)
 
     def position(self, instrument: Instrument) -> HeldPosition:
-        """Return the position in an instrument; none is size 0.
+        """Return the position in an instrument; size 0 without a position.
 
         Raises:
-            ExchangeRejected: the account holds longs and shorts apart (hedge mode).
+            ExchangeRejected: the account is in hedge mode (separate long and short positions).
         """
 
         def parse(rows: _Rows) -> HeldPosition:
@@ -136,7 +139,7 @@ class OrderClient:
         return self._read(what, "position_list", market_of(instrument), parse)
 
     def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
-        """Return the orders in the book of an instrument, the newest 50."""
+        """Return the open orders of an instrument, at most the newest 50."""
 
         def parse(rows: _Rows) -> list[PlacedOrder]:
             return [
@@ -154,7 +157,7 @@ class OrderClient:
         return self._read(f"the orders of {instrument.symbol}", "order_realtime", query, parse)
 
     def find(self, instrument: Instrument, link_id: str) -> OrderState | None:
-        """Return what became of an order, None when the exchange knows of none."""
+        """Return the state of an order, None if the exchange has no order with this link id."""
 
         def parse(rows: _Rows) -> OrderState | None:
             return next((order_state(row) for row in rows if row.get("orderLinkId") == link_id), None)
@@ -169,16 +172,16 @@ class OrderClient:
     # Writing --------------------------------------------------------------------------------------------------
 
     def create(self, order: MarketOrder) -> OrderState:
-        """Send an order once and return what became of it, `final` unless the exchange is still at it.
+        """Send an order exactly once and return its state, which is `final` unless the fill takes too long.
 
         Raises:
-            OrderRejected: it was refused, or it is certain that it never arrived.
-            OrderUnknown: neither its existence nor its absence could be established; ask `settle` later.
+            OrderRejected: the exchange rejected the order, or it is certain that the order never arrived.
+            OrderUnknown: it is not known whether the order exists; call `settle` later.
         """
-        patience, failed = self._patience, ""
-        for attempt in range(patience.attempts):
-            self._repeat("the time", self._sync_clock)
-            sent = patience.monotonic()
+        timeouts, failed = self._timeouts, ""
+        for attempt in range(timeouts.attempts):
+            self._retry_request("the time", self._sync_clock)
+            sent = timeouts.monotonic()
             try:
                 self._client.private_post_v5_order_create(order_body(order))
             except ClientError as error:
@@ -186,59 +189,61 @@ class OrderClient:
                 code = evidence.code if evidence.status == 200 else None
                 failure = classify(error, evidence, FAILURE_RULES)
                 if code == _DUPLICATE:
-                    # It is the order of an earlier attempt: the exchange has it already.
-                    return self._await_end(order)
+                    # An earlier attempt has created the order.
+                    return self._wait_until_final(order)
                 if failure is Failure.BANNED:
-                    self._stop_asking(error, order)
+                    self._record_ban(error, order)
                 elif code == _CLOCK:
                     self._synced = False
                 elif code is not None and failure is Failure.FATAL:
-                    raise OrderRejected(f"bybit refuses {_words(order)}: {failed}", code) from error
+                    raise OrderRejected(f"bybit rejected {_describe(order)}: {failed}", code) from error
                 elif code is not None and failure is Failure.THROTTLED:
                     reset = reset_delay(evidence.headers, self._retry.clock(), FAILURE_RULES)
-                    patience.sleep(self._retry.delay(attempt, failure, reset))
+                    timeouts.sleep(self._retry.delay(attempt, failure, reset))
                 elif (found := self.settle(order, sent)) is not None:
                     return found
             else:
-                return self._await_end(order)
-        raise OrderRejected(f"{_words(order)} was not taken in {patience.attempts} attempts: {failed}")
+                return self._wait_until_final(order)
+        raise OrderRejected(
+            f"{_describe(order)} was not acknowledged in {timeouts.attempts} attempts: {failed}"
+        )
 
     def settle(self, order: MarketOrder, sent: float = -math.inf) -> OrderState | None:
-        """Return what became of an order that was sent at `sent` (monotonic seconds), None if it never arrived.
+        """Return the state of an order that was sent at `sent` (monotonic seconds), None if it never arrived.
 
         Raises:
-            OrderUnknown: the exchange does not say.
+            OrderUnknown: the lookup failed.
         """
-        patience = self._patience
-        certain = sent + patience.window + patience.margin
+        timeouts = self._timeouts
+        certain = sent + timeouts.window + timeouts.margin
         while True:
-            # Asked before the lookup: what is not found by a lookup begun after this moment does not exist.
-            over = patience.monotonic() >= certain
+            # The time is read before the lookup: only a lookup that began after `certain` proves that no order exists.
+            over = timeouts.monotonic() >= certain
             try:
                 found = self.find(order.instrument, order.link_id)
             except ExchangeError as error:
                 raise OrderUnknown(
-                    f"{_words(order)}: the answer was lost, and looking it up fails: {error}"
+                    f"{_describe(order)}: the response was lost, and the lookup failed: {error}"
                 ) from error
             if found is not None:
-                return self._await_end(order, found)
+                return self._wait_until_final(order, found)
             if over:
                 return None
-            patience.sleep(patience.pause)
+            timeouts.sleep(timeouts.pause)
 
     def cancel_all(self, instrument: Instrument) -> None:
-        """Cancel the orders in the book of an instrument; done twice it does no harm."""
-        self._ask(
-            f"a cancel of {instrument.symbol}",
+        """Cancel the open orders of an instrument; a repeated call does no harm."""
+        self._send_signed(
+            f"a cancellation of {instrument.symbol} orders",
             lambda: self._client.private_post_v5_order_cancel_all(market_of(instrument)),
         )
 
     def set_leverage(self, instrument: Instrument, leverage: Decimal) -> None:
-        """Set the leverage of an instrument, on both sides."""
+        """Set the leverage of an instrument for long and short positions."""
         text = format(leverage.normalize(), "f")
         body = {**market_of(instrument), "buyLeverage": text, "sellLeverage": text}
         try:
-            self._ask(
+            self._send_signed(
                 f"a leverage of {text} for {instrument.symbol}",
                 lambda: self._client.private_post_v5_position_set_leverage(body),
             )
@@ -246,34 +251,36 @@ class OrderClient:
             if evidence_of(error.__cause__ or error).code != _NOT_MODIFIED:
                 raise
 
-    def _await_end(self, order: MarketOrder, state: OrderState | None = None) -> OrderState:
-        patience = self._patience
-        deadline = patience.monotonic() + patience.fill
+    def _wait_until_final(self, order: MarketOrder, state: OrderState | None = None) -> OrderState:
+        timeouts = self._timeouts
+        deadline = timeouts.monotonic() + timeouts.fill
         while state is None or not state.final:
             try:
                 state = self.find(order.instrument, order.link_id) or state
             except ExchangeError as error:
-                raise OrderUnknown(f"{_words(order)} was taken, and looking it up fails: {error}") from error
-            if patience.monotonic() >= deadline:
+                raise OrderUnknown(
+                    f"{_describe(order)} was acknowledged, but the lookup failed: {error}"
+                ) from error
+            if timeouts.monotonic() >= deadline:
                 break
-            patience.sleep(0.0 if state is not None and state.final else patience.pause)
+            timeouts.sleep(0.0 if state is not None and state.final else timeouts.pause)
         if state is None:
-            raise OrderUnknown(f"{_words(order)} was taken, but the exchange does not show it yet")
+            raise OrderUnknown(f"{_describe(order)} was acknowledged, but the exchange does not show it yet")
         return state
 
-    def _stop_asking(self, error: Exception, order: MarketOrder) -> None:
-        """Send nothing more: an order that met a ban may not even be looked up."""
+    def _record_ban(self, error: Exception, order: MarketOrder) -> None:
+        """Record the ban and raise OrderUnknown: after a ban not even a lookup of the order may be sent."""
         try:
             Attempts(self._retry, self._limiter, FAILURE_RULES, "orders").wait_after(
                 error, evidence_of(error)
             )
         except ExchangeBanned as ban:
-            self._banned = self._patience.monotonic()
-            raise OrderUnknown(f"{_words(order)}: {ban}") from error
+            self._banned = self._timeouts.monotonic()
+            raise OrderUnknown(f"{_describe(order)}: {ban}") from error
 
     def _admit(self) -> None:
-        """Let a request through unless a ban holds."""
-        over = self._patience.monotonic() - self._banned >= self._patience.ban
+        """Raise ExchangeBanned during a ban; reopen our own limiter after it."""
+        over = self._timeouts.monotonic() - self._banned >= self._timeouts.ban
         if self._limiter.ban is not None and over and not self._shares_limiter:
             self._limiter = self._client.limiter = _own_limiter()
         self._limiter.check()
@@ -286,25 +293,25 @@ class OrderClient:
     def _read(
         self, what: str, endpoint: str, query: Mapping[str, Any], parse: Callable[[_Rows], _Result]
     ) -> _Result:
-        def ask() -> _Result:
+        def request() -> _Result:
             answer = getattr(self._client, f"private_get_v5_{endpoint}")(dict(query))
             rows = answer["result"].get("list")
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise Malformed(f"expected a list of rows, found {str(rows)[:80]!r}")
             return parse(rows)
 
-        return self._ask(what, ask)
+        return self._send_signed(what, request)
 
-    def _ask(self, what: str, request: Callable[[], _Result]) -> _Result:
-        """Return `request()`, signed by the exchange's clock; it must be one that does no harm when repeated."""
+    def _send_signed(self, what: str, request: Callable[[], _Result]) -> _Result:
+        """Return `request()`, signed with the exchange's time; only for requests that may be repeated safely."""
 
         def signed() -> _Result:
             self._sync_clock()
             return request()
 
-        return self._repeat(what, signed)
+        return self._retry_request(what, signed)
 
-    def _repeat(self, what: str, request: Callable[[], _Result]) -> _Result:
+    def _retry_request(self, what: str, request: Callable[[], _Result]) -> _Result:
         self._admit()
         attempts = Attempts(self._retry, self._limiter, FAILURE_RULES, what)
         while True:
@@ -313,14 +320,14 @@ class OrderClient:
                 return request()
             except (ClientError, Malformed) as error:
                 evidence = evidence_of(error)
-                if evidence.code in _KEY:
+                if evidence.code in _KEY_ERRORS:
                     raise ExchangeRejected(
-                        f"bybit refuses the API key (retCode {evidence.code}): {_KEY[evidence.code]}"
+                        f"bybit rejected the API key (retCode {evidence.code}): {_KEY_ERRORS[evidence.code]}"
                     ) from error
                 try:
                     delay = attempts.wait_after(error, evidence)
                 except ExchangeBanned:
-                    self._banned = self._patience.monotonic()
+                    self._banned = self._timeouts.monotonic()
                     raise
                 if evidence.code == _CLOCK:
                     self._synced, delay = False, 0.0
@@ -331,5 +338,5 @@ def _own_limiter() -> RateLimiter:
     return RateLimiter(REQUESTS_PER_SECOND)
 
 
-def _words(order: MarketOrder) -> str:
+def _describe(order: MarketOrder) -> str:
     return f"{order.side} {order.quantity} {order.instrument.symbol} ({order.link_id})"

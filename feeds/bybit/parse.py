@@ -1,10 +1,10 @@
-"""Rows of Bybit's answers as columns or instruments, or a refusal that names the row."""
+"""Convert the rows of Bybit's responses to columns or instruments, or raise an error that names the row."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..exchange.fields import moment_of, name_of, part_of, rule_of
-from ..exchange.rows import Table, check_bars, check_market, read_columns, refuse, unite
+from ..exchange.fields import name_of, part_of, rule_of, time_of
+from ..exchange.rows import Table, check_bars, check_market, read_columns, reject_rows, unite
 from ..instruments import Instrument
 
 __all__ = ["Table", "parse_funding", "parse_instrument", "parse_klines", "parse_open_interest", "unite"]
@@ -18,13 +18,13 @@ _OPEN_INTEREST = {"timestamp": "timestamp", "open_interest": "openInterest"}
 def parse_klines(
     result: dict[str, Any], instrument: Instrument, start: int, end: int, step: int, *, mark: bool = False
 ) -> Table:
-    """Return the bars of an answer, oldest first: the columns of bars, each [N]; without volume for `mark`.
+    """Return the bars of a response, oldest first, as columns [N]; bars of the mark price (`mark`) have no volume.
 
-    Volume is in base units everywhere: an inverse contract's own volume counts US dollars, its turnover is in the
-    base coin.
+    Volume is in base units. Bybit reports the volume of an inverse contract in US dollars and its turnover in the base
+    coin, so the turnover is used there.
 
     Raises:
-        Malformed: another market's answer, or a row outside [start, end), off the grid, or not a possible bar.
+        Malformed: the response is for another market, or a row is outside [start, end), off the grid, or invalid.
     """
     check_market(result.get("symbol"), instrument.id)
     volume = {} if mark else {"volume": 6 if instrument.category == "inverse" else 5}
@@ -32,10 +32,10 @@ def parse_klines(
 
 
 def parse_funding(result: dict[str, Any], market: str, start: int, end: int) -> Table:
-    """Return the settlements of an answer, oldest first, as timestamp, funding_rate, each [N].
+    """Return the settlements of a response, oldest first: timestamp (UTC ms) and funding_rate (fraction), each [N].
 
     Raises:
-        Malformed: a row of another market, outside [start, end), off the minute, or not finite.
+        Malformed: a row is for another market, outside [start, end), not on a full minute, or not finite.
     """
     for row in result["list"]:
         check_market(row.get("symbol") if isinstance(row, dict) else None, market)
@@ -43,16 +43,17 @@ def parse_funding(result: dict[str, Any], market: str, start: int, end: int) -> 
 
 
 def parse_open_interest(result: dict[str, Any], market: str, start: int, end: int, step: int) -> Table:
-    """Return the open interest of an answer, oldest first: timestamp, open_interest, each [N].
+    """Return the open interest of a response, oldest first: timestamp (UTC ms) and open_interest, each [N].
 
-    It is in base units, of an inverse contract in contracts of one US dollar.
+    The unit is base units; for an inverse contract it is contracts of one US dollar.
 
     Raises:
-        Malformed: another market's answer, or a row outside [start, end), off the grid, negative, not finite.
+        Malformed: the response is for another market, or a row is outside [start, end), off the grid, negative, or not
+            finite.
     """
     check_market(result.get("symbol"), market)
     table = read_columns(result["list"], _OPEN_INTEREST, start, end, step)
-    refuse(table, table["open_interest"] < 0, "a negative open interest")
+    reject_rows(table, table["open_interest"] < 0, "a negative open interest")
     return table
 
 
@@ -60,7 +61,7 @@ def parse_instrument(row: Mapping[str, Any], category: str) -> Instrument | None
     """Return the instrument of a row of instruments-info, None for a contract that expires.
 
     Raises:
-        Malformed: a name is missing, or a rule is no number >= 0.
+        Malformed: a name is missing, or a rule is not a number >= 0.
     """
     if category in _PERPETUALS and row.get("contractType") != _PERPETUALS[category]:
         return None
@@ -77,8 +78,8 @@ def parse_instrument(row: Mapping[str, Any], category: str) -> Instrument | None
         min_quantity=rule_of(lot, "minOrderQty"),
         min_notional=rule_of(lot, "minNotionalValue", "minOrderAmt"),
         funding_minutes=int(minutes) if minutes.isascii() and minutes.isdigit() else None,
-        launch=moment_of(row, "launchTime"),
+        launch=time_of(row, "launchTime"),
         active=row.get("status") == "Trading",
         max_quantity=rule_of(lot, "maxMktOrderQty", "maxMarketOrderQty", "maxOrderQty"),
-        delivery=moment_of(row, "deliveryTime"),
+        delivery=time_of(row, "deliveryTime"),
     )

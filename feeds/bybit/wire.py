@@ -1,4 +1,4 @@
-"""Bybit's envelope, error codes and hosts."""
+"""Bybit's response format, error codes and hosts."""
 
 import re
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ _CODE = re.compile(r"-?[0-9]{1,9}")
 
 
 def error_code(answer: Any) -> int | None:
-    """Return the retCode of an answer, 0 for success, None if it has none."""
+    """Return the retCode of a response, 0 for success; None if the response has none."""
     code = answer.get("retCode") if isinstance(answer, dict) else None
     if isinstance(code, bool) or not isinstance(code, str | int) or not _CODE.fullmatch(str(code)):
         return None
@@ -76,7 +76,7 @@ def error_code(answer: Any) -> int | None:
 
 
 def malformed(url: str, answer: Any) -> str | None:
-    """Return what is wrong with the JSON of an HTTP 200, None for an envelope with rows or with an error."""
+    """Return what is wrong with the JSON of an HTTP 200; None if it has rows or reports an error correctly."""
     if not isinstance(answer, dict):
         return f"expected a JSON object, found {type(answer).__name__}"
     code = error_code(answer)

@@ -79,7 +79,9 @@ def fetch(
     async def download() -> list[FetchReport]:
         async with AsyncMarket(found, base_url=base_url, requests_per_second=requests_per_second) as client:
             instruments = await _resolve(client, symbols, Path(data_dir))
-            return await _bring(client, instruments, kinds, timeframe, start, end, Path(data_dir), progress)
+            return await _download_series(
+                client, instruments, kinds, timeframe, start, end, Path(data_dir), progress
+            )
 
     return run(download())
 
@@ -142,7 +144,9 @@ def ensure(
         async def download() -> Instrument:
             async with AsyncMarket(found, base_url=base_url) as client:
                 instruments = await _resolve(client, [name], Path(data_dir))
-                await _bring(client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress)
+                await _download_series(
+                    client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress
+                )
                 return instruments[0]
 
         history = replace(history, symbol=run(download()).symbol)
@@ -159,7 +163,7 @@ def _offered(exchange: Exchange, funding: bool, open_interest: bool) -> tuple[bo
     return funding and offered.funding_limit > 0, open_interest and offered.open_interest
 
 
-async def _bring(
+async def _download_series(
     client: AsyncMarket,
     instruments: Sequence[Instrument],
     kinds: Sequence[str],
@@ -179,7 +183,7 @@ async def _bring(
     for instrument in instruments:
         if write_instrument(data_dir, client.name, instrument, now):
             _log.warning("%s: the trading rules have changed since the last download", instrument.symbol)
-    return await Downloader(client, data_dir, now=now, progress=progress).bring(wanted)
+    return await Downloader(client, data_dir, now=now, progress=progress).download(wanted)
 
 
 async def _resolve(client: AsyncMarket, symbols: Sequence[str], data_dir: Path) -> list[Instrument]:

@@ -31,7 +31,7 @@ from .task_pool import TaskPool, in_thread
 
 __all__ = ["Downloader", "FetchReport", "Wanted"]
 
-_Ask = Callable[[str, int, int], Awaitable[Table]]
+_RequestRows = Callable[[str, int, int], Awaitable[Table]]
 Fill = Callable[[TaskPool, PageWriter, list[Range], Advance], Awaitable[int]]
 
 _HOUR_MS = 3_600_000
@@ -111,7 +111,7 @@ class Downloader:
         self._progress = progress
         self._recheck = recheck
 
-    async def bring(self, wanted: Sequence[Wanted]) -> list[FetchReport]:
+    async def download(self, wanted: Sequence[Wanted]) -> list[FetchReport]:
         """Store the missing rows of each series and return one report per series, in the same order.
 
         If the exchange rejects one series, the others are still completed.
@@ -154,12 +154,13 @@ class Downloader:
                 series, partial(client.open_interest, instrument), every, offered.open_interest_limit
             )
         ask = client.mark_klines if series.kind == "mark" else client.klines
-        # A wrong exchange time must not make an open candle count as closed. A day that has begun is listed.
+        # `closed_for` checks the time of every response, so a wrong server time cannot make an open candle count as
+        # closed. The daily bars only show where the data begins, so there the open day is included.
         closed, days = partial(ask, instrument, closed_for=0), partial(ask, instrument)
         return self._grid_plan(series, closed, series.timeframe, offered.kline_limit, days)
 
     def _grid_plan(
-        self, series: Wanted, ask: _Ask, timeframe: str, limit: int, days: _Ask | None = None
+        self, series: Wanted, ask: _RequestRows, timeframe: str, limit: int, days: _RequestRows | None = None
     ) -> _Plan:
         step = to_ms(timeframe)
         ask_days = partial(days or ask, "1d") if step < DAY_MS else None
@@ -173,8 +174,8 @@ class Downloader:
         until = end if series.until is None else min(end, -(-series.until // step) * step)
         since = -(-series.since // step) * step
         if series.kind == "open_interest" and step > (bar := to_ms(series.timeframe)):
-            # A value holds from its time on: bars that are shorter need the one before the first of them opens, and
-            # the one of a step that is not over.
+            # A value is valid from its time on. Bars shorter than the step also need the last value before their first
+            # open, and the value of the step that has not ended.
             since = -(-series.since // bar) * bar // step * step
             closed = self._now // bar * bar
             if series.until is not None:

@@ -1,8 +1,8 @@
 """Download the missing ranges of a stored series page by page; every page is stored as it arrives, in any order.
 
-On a fixed grid, a request always has a start and an end, and never covers more than one answer can hold. So it does
-not matter at which end the exchange would truncate an answer. A range without rows is recorded as empty after a second
-request, and never close to the present.
+On a fixed grid, a request always has a start and an end, and never covers more rows than one response can have. So it
+does not matter at which end the exchange would truncate a response. A range without rows is recorded as empty after a
+second request, and never close to the present.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,8 +30,8 @@ Advance = Callable[[int], object]
 class GridSource:
     """How to request rows on a fixed grid.
 
-    `ask(start, end)` returns the rows in [start, end), at most `limit` steps of `step` ms wide; `ask_days`,
-    when given, the daily rows, at most `limit` days wide. `now` is the exchange's time in UTC ms.
+    `ask(start, end)` requests the rows in [start, end), at most `limit` steps of `step` ms wide. `ask_days` requests
+    the daily rows, at most `limit` days wide; None if there are none. `now` is the exchange's time in UTC ms.
     """
 
     ask: Ask
@@ -45,8 +45,8 @@ class GridSource:
 class IrregularSource:
     """How to request rows whose times are not known in advance.
 
-    `ask(start, end)` returns rows in [start, end), `limit` at most: the newest if `newest_first`, else the oldest.
-    From `settled` (UTC ms) on, a row that is not there may still come.
+    `ask(start, end)` requests the rows in [start, end) and returns at most `limit`: the newest if `newest_first`, else
+    the oldest. Rows from `settled` (UTC ms) on may still be published later.
     """
 
     ask: Ask
@@ -64,7 +64,7 @@ async def fill_grid(
     requests for the time before a listing.
 
     Raises:
-        ExchangeError: the exchange does not answer; all pages received before are stored.
+        ExchangeError: a request failed; all pages received before are stored.
         StoreError: a page cannot be stored.
     """
     stored = 0
@@ -96,10 +96,10 @@ async def fill_irregular(
     """Store the rows of the missing ranges of a series without a fixed grid and return their number.
 
     Each page continues where the last one ended, from the newest row to the oldest or in the opposite direction,
-    depending on how the exchange truncates its answers.
+    depending on how the exchange truncates its responses.
 
     Raises:
-        ExchangeError: the exchange does not answer; all pages received before are stored.
+        ExchangeError: a request failed; all pages received before are stored.
         StoreError: a page cannot be stored.
     """
     stored = 0
@@ -118,9 +118,9 @@ async def fill_irregular(
 
 
 async def _store_irregular(writer: PageWriter, source: IrregularSource, asked: Range, rows: Table) -> Range:
-    """Store the rows of an answer and return the part of the requested range that the answer covers completely."""
+    """Store the rows of a response and return the part of the requested range that it covers completely."""
     low, high = asked
-    # Only for times long enough ago is it certain that no further row will be published.
+    # No further row will be published for times before `settled`; only those are recorded as complete.
     certain = max(low, min(high, source.settled))
     if not len(rows["timestamp"]):
         if low < certain:

@@ -1,4 +1,4 @@
-"""What all exchanges share: the protocol they implement, their registry, strict clients, retries and rate limits."""
+"""Code that all exchanges share: their protocol and registry, strict ccxt clients, retries and rate limits."""
 
 from .failures import Evidence, Failure, FailureRules, Malformed, classify
 from .protocol import Capabilities, CcxtRules, Exchange

@@ -1,4 +1,4 @@
-"""How to reach an exchange: host, timeout, credentials."""
+"""Connection settings of an exchange: host, timeout, credentials."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ __all__ = ["Access", "Credentials"]
 
 @dataclass(frozen=True)
 class Credentials:
-    """Hold an API key; its secret is never printed."""
+    """An API key; `repr` does not show its secret."""
 
     key: str
     secret: str = field(repr=False)
@@ -18,13 +18,13 @@ class Credentials:
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Say how to reach an exchange.
+    """Connection settings.
 
     `base_url` ("http://HOST:PORT") replaces the exchange's host for REST and, as ws://HOST:PORT/..., for the
-    websocket; `sandbox` means the exchange's testnet where no base URL is given. `timeout` is seconds a request.
+    websocket. `sandbox` selects the exchange's testnet; `base_url` takes precedence. `timeout` is seconds per request.
 
     Raises:
-        BadSource: `base_url` is no URL of a host.
+        BadSource: `base_url` is not the URL of a host.
     """
 
     base_url: str | None = None

@@ -1,4 +1,4 @@
-"""Candles as an exchange pushes them by websocket."""
+"""Candles from an exchange's websocket."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ Values = tuple[float, float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """A candle as the websocket pushed it; `start` and the exchange's `stamp` of the push are UTC ms."""
+    """A candle from the websocket: `start` is its open time, `stamp` the time of the message; both in UTC ms."""
 
     start: int
     values: Values
@@ -22,23 +22,23 @@ class Candle:
 
 
 class CandleStream(Protocol):
-    """The messages of an exchange's websocket: how to subscribe to candles, and what a frame says."""
+    """Build and parse the messages of an exchange's websocket."""
 
     def url(self, urls: dict[str, Any], category: str) -> str:
-        """Return where the candles of a category are pushed, given ccxt's table of URLs."""
+        """Return the websocket URL for candles of a category, from ccxt's table `urls`."""
 
     def subscription(self, instrument: Instrument, timeframe: str) -> dict[str, Any]:
         """Return the message that subscribes to the candles of an instrument."""
 
     def subscribed(self, frame: Any) -> bool:
-        """Return whether a frame, the first after the subscription, accepts it."""
+        """Return whether the first frame after the subscription confirms it."""
 
     def is_pong(self, frame: Any) -> bool:
-        """Return whether a frame only answers a ping."""
+        """Return whether a frame is the reply to a ping."""
 
     def candles(self, frame: Any, instrument: Instrument, timeframe: str) -> list[Candle]:
-        """Return the candles of a frame, none when it is about something else.
+        """Return the candles of a frame; an empty list if the frame has another topic.
 
         Raises:
-            Malformed: the frame is no object, reports an error, or its candles are not possible ones.
+            Malformed: the frame is not an object, reports an error, or has an invalid candle.
         """

@@ -1,7 +1,7 @@
-"""Strict clients of any exchange, synchronous, asynchronous and by websocket: the one file that imports ccxt.
+"""Strict ccxt clients for any exchange (synchronous, asynchronous, websocket); the only file that imports ccxt.
 
-ccxt turns a broken HTTP 200 into "no data"; here it is an error that carries its evidence. What a failure means is in
-feeds.exchange.failures; what is special about an exchange is in its `CcxtRules`.
+ccxt turns a broken HTTP 200 into "no data". Here it is an error with the HTTP status, error code and headers attached.
+feeds.exchange.failures classifies errors; `CcxtRules` holds what differs between exchanges.
 """
 
 import asyncio
@@ -37,20 +37,20 @@ __all__ = [
 ]
 
 ClientError = ccxt.BaseError
-"""The class of everything that a client raises by itself."""
+"""The base class of all errors that a client raises."""
 
 REQUEST_COUNTS: ContextVar[Counter[str] | None] = ContextVar("request_counts", default=None)
-"""Counts requests by path for the task that sets it and the tasks that it starts, beside the client's counts."""
+"""Request counts by URL path of the task that sets this variable, and of the tasks that it starts."""
 
-# What a synchronous request may take beyond its timeout, so that the client's own error comes first.
+# Extra time for a synchronous request, so that the client's own timeout error comes first.
 _SLACK_SECONDS = 0.5
 _Mixed: Any = ccxt.Exchange if TYPE_CHECKING else object
 
 
 class _Strict(_Mixed):  # type: ignore[misc]
-    """Count requests, keep the rate limit, and refuse what is not a whole answer; ccxt's class comes after it.
+    """Count requests, apply the rate limit and reject incomplete responses; a mixin before ccxt's class.
 
-    `library` is the part of ccxt that has the class to build on, which `make_client` looks up.
+    `library` is the module of ccxt in which `make_client` looks up ccxt's class.
     """
 
     library: Any
@@ -61,7 +61,7 @@ class _Strict(_Mixed):  # type: ignore[misc]
         self.rules = rules
         self.limiter = limiter
         super().__init__(_config(rules, access))
-        # Replaces every URL, so it comes before our own.
+        # The sandbox mode replaces all URLs, so it must be set before `base_url` is applied.
         if access.sandbox:
             self.set_sandbox_mode(True)
         if access.base_url is not None:
@@ -82,7 +82,7 @@ class _Strict(_Mixed):  # type: ignore[misc]
         try:
             return super().parse_json(http_response)
         except RecursionError:
-            return None  # a million brackets are as broken as half a brace
+            return None  # too deeply nested: as invalid as truncated JSON
 
     def handle_errors(
         self,
@@ -101,14 +101,14 @@ class _Strict(_Mixed):  # type: ignore[misc]
         try:
             if code < 400 and wrong:
                 raise ccxt.BadResponse(f"{wrong}: {str(body)[:80]!r}")
-            # ccxt expects JSON that is an object or a list, or nothing.
+            # ccxt fails on JSON that is neither an object nor a list.
             whole = response if isinstance(response, dict | list) else None
             super().handle_errors(
                 code, reason, url, method, headers, body, whole, request_headers, request_body
             )
             self.handle_http_status_code(code, reason, url, method, body)
             if code >= 400:
-                # ccxt has no class for it, and its asynchronous client would call it an empty answer.
+                # ccxt has no class for this status, and its asynchronous client would return an empty response.
                 raise ccxt.ExchangeError(f"HTTP {code} {reason}: {str(body)[:80]!r}")
         except ccxt.BaseError as error:
             error.evidence = evidence
@@ -121,7 +121,7 @@ class SyncClient(_Strict):
     library = ccxt
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        # ccxt limits the silence between two bytes: an answer that trickles in would be waited for without end.
+        # ccxt's timeout limits only the pause between two bytes, so a very slow response would never time out.
         answer: Future[Any] = Future()
 
         def work(context: Context, ask: Callable[..., Any]) -> None:
@@ -138,9 +138,9 @@ class SyncClient(_Strict):
         except FutureTimeout:
             if answer.done():
                 raise
-            self.session = type(self.session)()  # the other one is still in use
+            self.session = type(self.session)()  # the old session is still in use by the thread
             raise ccxt.RequestTimeout(
-                f"{method} {url}: no whole answer in {self.timeout / 1000:g} s"
+                f"{method} {url}: no complete response within {self.timeout / 1000:g} s"
             ) from None
 
     def throttle(self, cost: int | None = None) -> None:
@@ -152,11 +152,11 @@ class _AsyncStrict(_Strict):
     def __init__(self, rules: CcxtRules, access: Access, limiter: RateLimiter) -> None:
         super().__init__(rules, access, limiter)
         if (access.base_url or "").startswith("http:"):
-            self.timeout_on_exit = 0  # what ccxt waits for is the end of TLS sessions
+            self.timeout_on_exit = 0  # ccxt waits only for TLS sessions to end, and HTTP has none
 
     def open(self, *arguments: Any) -> None:
         super().open(*arguments)
-        # aiohttp sends a request again by itself when a kept connection was cut: past the rate limit, uncounted.
+        # aiohttp would repeat a request after a lost keep-alive connection, without our rate limit and counters.
         self.session._retry_connection = False
 
     async def throttle(self, cost: int | None = None) -> None:
@@ -171,7 +171,7 @@ class AsyncClient(_AsyncStrict):
 
 
 class ProClient(_AsyncStrict):
-    """ccxt's websocket client, its REST part as strict as the others."""
+    """ccxt's websocket client; its REST methods are as strict as those of the other clients."""
 
     library = ccxt.pro
 
@@ -182,7 +182,7 @@ _Client = TypeVar("_Client", bound=_Strict)
 def make_client(
     kind: type[_Client], rules: CcxtRules, access: Access, limiter: RateLimiter | None = None
 ) -> _Client:
-    """Return a client of a kind (one of the above, or a class based on it) of the exchange that `rules` describe."""
+    """Return a client for the exchange of `rules`; `kind` is SyncClient, AsyncClient, ProClient or a subclass."""
     base: Any = kind
     made: _Client = _mixed(base, rules.ccxt_id)(rules, access, limiter or RateLimiter(None))
     return made
@@ -190,12 +190,12 @@ def make_client(
 
 @lru_cache
 def _mixed(kind: Any, ccxt_id: str) -> Any:
-    """Return a class of ccxt's with a kind of strict client before it."""
+    """Return a subclass of `kind` and of ccxt's class."""
     return type(kind.__name__, (kind, getattr(kind.library, ccxt_id)), {})
 
 
 def evidence_of(error: BaseException) -> Evidence:
-    """Return what is known of the answer that made a client raise `error`; nothing, if none came."""
+    """Return the facts attached to a client's error; empty if there was no response."""
     found = getattr(error, "evidence", None)
     return found if isinstance(found, Evidence) else Evidence()
 
@@ -208,7 +208,7 @@ def rest_path(url: str) -> str:
 def _config(rules: CcxtRules, access: Access) -> dict[str, Any]:
     config: dict[str, Any] = {
         "timeout": int(access.timeout * 1000),
-        "enableRateLimit": True,  # or `throttle` is not called
+        "enableRateLimit": True,  # otherwise ccxt does not call `throttle`
         **rules.config,
     }
     if access.credentials is not None:

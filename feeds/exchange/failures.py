@@ -1,8 +1,8 @@
-"""What the failure of a request means, for every client of every exchange: synchronous, asynchronous, websocket.
+"""Classify failed requests, for every client of every exchange: synchronous, asynchronous and websocket.
 
-ccxt's own classes are not enough: a "system error" is often a plain ExchangeError there, a banned address (HTTP 403)
-a RateLimitExceeded that is worth a retry, and a broken HTTP 200 is no error at all. So each exchange states its codes
-(`FailureRules`), and ccxt's class decides only about what is in no table.
+ccxt's error classes are not enough. A "system error" is often a plain ExchangeError there. A banned address (HTTP 403)
+is a RateLimitExceeded, which suggests a retry. A broken HTTP 200 raises no error. So each exchange lists its error
+codes (`FailureRules`), and ccxt's class is used only for errors that no table contains.
 """
 
 import enum
@@ -14,22 +14,23 @@ __all__ = ["Evidence", "Failure", "FailureRules", "Malformed", "classify", "rese
 
 
 class Failure(enum.Enum):
-    """What to do about a failed request that reads.
+    """How to react to the failure of a read request.
 
-    A request that creates an order is never asked again, whatever this says: it may have been done.
+    These reactions do not apply to a request that creates an order. The exchange may have executed that request even
+    if the response reports a failure, so it is never simply repeated.
     """
 
     TRANSIENT = "transient"
-    """Ask again a little later."""
+    """Retry after a backoff."""
     THROTTLED = "throttled"
-    """Ask again when the exchange's window resets."""
+    """Retry after the exchange's rate-limit window resets."""
     BANNED = "banned"
-    """Ask nothing more: every further request makes it worse."""
+    """Send no further request: it would prolong the ban."""
     FATAL = "fatal"
-    """Never ask this again: it cannot succeed."""
+    """Do not retry: the request cannot succeed."""
 
 
-# For what is in no table: the first of these ccxt classes that the error is an instance of.
+# Used for errors that no table contains: the first of these ccxt classes in the error's class hierarchy decides.
 _CLASSES = {
     "DDoSProtection": Failure.THROTTLED,
     "RateLimitExceeded": Failure.THROTTLED,
@@ -51,16 +52,20 @@ _STATUSES = {
     429: Failure.THROTTLED,
     451: Failure.BANNED,  # the region is not served
 }
-_MOMENT = re.compile(r"[0-9]{1,15}")
+_DIGITS = re.compile(r"[0-9]{1,15}")
 
 
 class Malformed(Exception):
-    """Report an answer that cannot be what was asked for."""
+    """The response does not have the expected form, or its content is invalid."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of an answer: HTTP status (None: none came), error code (None: none readable), headers."""
+    """The facts about a failed request.
+
+    status: HTTP status; None without a response. code: the exchange's error code; None if the response has none.
+    headers: of the response.
+    """
 
     status: int | None = None
     code: int | None = None
@@ -69,11 +74,11 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRules:
-    """Say what the refusals of an exchange mean.
+    """The error table of one exchange.
 
-    `codes` are those in its answers, which messages call `code_name`; `statuses` are the HTTP statuses that mean
-    something else there than usual. `reset_header` holds the UTC ms when the window of a rate limit resets, where
-    there is one beside Retry-After. `ban_seconds` is how long a ban lasts when the answer does not say.
+    codes: the reaction to each error code; messages call the code by `code_name`. statuses: HTTP statuses with another
+    meaning at this exchange than usual. reset_header: the header with the UTC ms at which the rate-limit window resets,
+    "" if the exchange sends only Retry-After. ban_seconds: the length of a ban if the response does not state it.
     """
 
     exchange: str
@@ -85,10 +90,10 @@ class FailureRules:
 
 
 def classify(error: BaseException, evidence: Evidence, rules: FailureRules) -> Failure:
-    """Return what a failure means.
+    """Return how to react to a failure.
 
-    The first of these decides: an HTTP status with a meaning of its own, a server error, a known code, any other
-    HTTP error, ccxt's class.
+    The first match of this list decides: an HTTP status in the tables, a server error (5xx), an error code in the
+    table, any other HTTP error, ccxt's error class.
     """
     status = evidence.status or 0
     statuses = {**_STATUSES, **rules.statuses}
@@ -101,14 +106,14 @@ def classify(error: BaseException, evidence: Evidence, rules: FailureRules) -> F
     if status >= 400:
         return Failure.FATAL
     names = {base.__name__ for base in type(error).__mro__}
-    # An answer that fits nothing known is worth the bounded number of retries: reading twice does no harm.
+    # An unknown error is retried: a repeated read request does no harm, and the number of retries is limited.
     return next((failure for name, failure in _CLASSES.items() if name in names), Failure.TRANSIENT)
 
 
 def reset_delay(headers: Mapping[str, str], now: float, rules: FailureRules) -> float:
-    """Return the seconds until the exchange lets requests through again as its headers say, 0.0 when they do not."""
+    """Return the seconds until the rate limit resets, according to the response headers; 0.0 if no header states it."""
     lowered = {name.lower(): value for name, value in headers.items()}
     reset, after = lowered.get(rules.reset_header.lower(), ""), lowered.get("retry-after", "")
-    if _MOMENT.fullmatch(reset):
+    if _DIGITS.fullmatch(reset):
         return max(0.0, int(reset) / 1000.0 - now)
-    return float(after) if _MOMENT.fullmatch(after) else 0.0
+    return float(after) if _DIGITS.fullmatch(after) else 0.0

@@ -1,4 +1,4 @@
-"""Fields of an instrument as exchanges write them: names, rules, times."""
+"""Read the fields of an exchange's instrument: names, trading rules and times."""
 
 import math
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from typing import Any
 
 from .failures import Malformed
 
-__all__ = ["moment_of", "name_of", "part_of", "rule_of"]
+__all__ = ["name_of", "part_of", "rule_of", "time_of"]
 
 
 def name_of(row: Mapping[str, Any], field: str) -> str:
-    """Return a text that must be there.
+    """Return a required text field.
 
     Raises:
-        Malformed: it is not.
+        Malformed: the field is missing, empty or not text.
     """
     name = row.get(field)
     if not isinstance(name, str) or not name:
@@ -22,16 +22,16 @@ def name_of(row: Mapping[str, Any], field: str) -> str:
 
 
 def part_of(row: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """Return an object inside a row, an empty one where there is none."""
+    """Return a nested object, empty if the row does not have it."""
     part = row.get(field)
     return part if isinstance(part, dict) else {}
 
 
 def rule_of(rules: Mapping[str, Any], *fields: str) -> float:
-    """Return the number in the first of the fields that is there, 0.0 when none is.
+    """Return the number in the first field that is present, 0.0 if none is.
 
     Raises:
-        Malformed: it is no finite number >= 0.
+        Malformed: the value is not a finite number >= 0.
     """
     text = next((rules[field] for field in fields if rules.get(field)), "0")
     try:
@@ -43,7 +43,7 @@ def rule_of(rules: Mapping[str, Any], *fields: str) -> float:
     return value
 
 
-def moment_of(row: Mapping[str, Any], field: str) -> int | None:
-    """Return a time in UTC ms, None where there is none or it is 0."""
+def time_of(row: Mapping[str, Any], field: str) -> int | None:
+    """Return a time in UTC ms, None if the field is missing or 0."""
     text = str(row.get(field))
     return int(text) or None if text.isascii() and text.isdigit() and len(text) <= 15 else None

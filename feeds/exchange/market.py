@@ -1,7 +1,7 @@
-"""Public market data of any exchange: validated rows or an error, with and without `await`.
+"""Synchronous and asynchronous clients for the public market data of any exchange: validated rows or an error.
 
-Both clients run the same dialogues. What to ask and how to read it is the exchange's (feeds.exchange.protocol), when
-to ask again is feeds.exchange.retry's.
+Both clients run the same flows. The exchange defines its requests and how to parse the responses
+(feeds.exchange.protocol); feeds.exchange.retry decides when a failed request is repeated.
 """
 
 from collections import Counter
@@ -12,28 +12,28 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypedDic
 from ..instruments import Instrument, categories_of, find, unknown
 from .access import Access
 from .ccxt_clients import AsyncClient, ClientError, SyncClient, evidence_of, make_client
-from .dialogue import Dialogue, Question, Wait
 from .failures import Malformed
 from .protocol import Exchange
 from .rate_limit import RateLimiter
+from .request import Flow, Request, Wait
 from .retry import Attempts, Retry
 from .rows import Table
 
 __all__ = ["AsyncMarket", "Market", "Pace", "Settings"]
 
 _Result = TypeVar("_Result")
-_Asked = ParamSpec("_Asked")
+_Parameters = ParamSpec("_Parameters")
 
 Pace = float | Literal["exchange"] | None
-"""Requests of weight one a second: a number, "exchange" for the exchange's own limit, None for no limit."""
+"""Request weight per second: a number, "exchange" for the exchange's own rate limit, None for no limit."""
 
 
 class Settings(TypedDict, total=False):
     """The keyword arguments of a client.
 
-    base_url: "http://HOST:PORT" in place of the exchange's host. timeout: seconds a request (10). requests_per_second:
-    its pace ("exchange"). retry: when a failed request is repeated. limiter: a rate limit and a ban to share with
-    other clients, in place of an own one.
+    base_url: "http://HOST:PORT" in place of the exchange's host. timeout: seconds per request (10).
+    requests_per_second: the rate limit ("exchange"). retry: the retry policy for failed requests. limiter: a rate
+    limiter to share with other clients; a ban of one client then stops all of them.
     """
 
     base_url: str | None
@@ -43,25 +43,27 @@ class Settings(TypedDict, total=False):
     limiter: RateLimiter | None
 
 
-class _asked(Generic[_Asked, _Result]):
-    """A method written once as a dialogue: `Market` has its result, `AsyncMarket` an awaitable of it."""
+class _client_method(Generic[_Parameters, _Result]):
+    """Descriptor for a method written as a flow: it returns the result on `Market`, an awaitable on `AsyncMarket`."""
 
-    def __init__(self, dialogue: Callable[Concatenate[Any, _Asked], Dialogue[_Result]]) -> None:
-        self._dialogue = dialogue
-        self.__doc__ = dialogue.__doc__
+    def __init__(self, flow: Callable[Concatenate[Any, _Parameters], Flow[_Result]]) -> None:
+        self._flow = flow
+        self.__doc__ = flow.__doc__
 
     @overload
-    def __get__(self, client: "Market", owner: Any = None) -> Callable[_Asked, _Result]: ...
+    def __get__(self, client: "Market", owner: Any = None) -> Callable[_Parameters, _Result]: ...
     @overload
-    def __get__(self, client: "AsyncMarket", owner: Any = None) -> Callable[_Asked, Awaitable[_Result]]: ...
+    def __get__(
+        self, client: "AsyncMarket", owner: Any = None
+    ) -> Callable[_Parameters, Awaitable[_Result]]: ...
     @overload
     def __get__(self, client: None, owner: Any = None) -> Self: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
-        return self if client is None else partial(client._run_method, self._dialogue)
+        return self if client is None else partial(client._run_method, self._flow)
 
 
-class _Common:
-    """The methods of both clients."""
+class _Client:
+    """Base class of both clients."""
 
     _kind: type[Any]
 
@@ -82,100 +84,103 @@ class _Common:
 
     @property
     def counts(self) -> Counter[str]:
-        """Return the requests made so far, by path."""
+        """Return the number of requests made so far, by URL path."""
         counts: Counter[str] = self._client.counts
         return counts
 
-    @_asked
-    def server_time(self) -> Dialogue[int]:
-        """Return the exchange's clock in UTC ms."""
-        return (yield from self._ask(self.exchange.server_time()))
+    @_client_method
+    def server_time(self) -> Flow[int]:
+        """Return the exchange's time in UTC ms."""
+        return (yield from self._send(self.exchange.server_time()))
 
-    @_asked
-    def markets(self, category: str) -> Dialogue[dict[str, Instrument]]:
-        """Return the perpetuals ("linear", "inverse") or pairs ("spot") by symbol; asked for once."""
-        return (yield from self._listed(category))
+    @_client_method
+    def markets(self, category: str) -> Flow[dict[str, Instrument]]:
+        """Return the perpetuals ("linear", "inverse") or pairs ("spot") by symbol; only the first call is a request."""
+        return (yield from self._load_markets(category))
 
-    @_asked
-    def instrument(self, name: str) -> Dialogue[Instrument]:
+    @_client_method
+    def instrument(self, name: str) -> Flow[Instrument]:
         """Return the instrument of a name: "BTC/USDT:USDT", its alias "BTCUSDT", or "BTC/USDT" (spot).
 
         Raises:
-            BadSymbol: the exchange lists no such market; says which names are close.
+            BadSymbol: the exchange does not list this market; the message suggests similar names.
         """
         offered = self.exchange.capabilities.categories
         for category in categories_of(name):
-            if category in offered and (found := find(name, (yield from self._listed(category)))) is not None:
+            if (
+                category in offered
+                and (found := find(name, (yield from self._load_markets(category)))) is not None
+            ):
                 return found
         listed = []
         for category in offered:
-            listed.append((yield from self._listed(category)))
+            listed.append((yield from self._load_markets(category)))
         raise unknown(self.name, name, dict(zip(offered, listed, strict=True)))
 
-    @_asked
+    @_client_method
     def klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Dialogue[Table]:
-        """Return the bars that open in [start, end), at most the exchange's `kline_limit` bars wide.
+    ) -> Flow[Table]:
+        """Return the bars that open in [start, end), columns [N]; the range is at most `kline_limit` bars wide.
 
-        The open one is included, unless only those are wanted that had closed `closed_for` ms before the exchange
-        answered.
+        With `closed_for`, only bars that closed at least `closed_for` ms before the exchange's response are returned.
+        Without it, the bar that is still open is included.
         """
         return (
-            yield from self._ask(
+            yield from self._send(
                 self.exchange.klines(instrument, timeframe, start, end, closed_for=closed_for)
             )
         )
 
-    @_asked
+    @_client_method
     def mark_klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Dialogue[Table]:
-        """Return the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
+    ) -> Flow[Table]:
+        """Return the bars of the mark price that open in [start, end); as `klines`, but without volume."""
         return (
-            yield from self._ask(
+            yield from self._send(
                 self.exchange.mark_klines(instrument, timeframe, start, end, closed_for=closed_for)
             )
         )
 
-    @_asked
-    def funding(self, instrument: Instrument, start: int, end: int) -> Dialogue[Table]:
-        """Return settlements in [start, end), the exchange's `funding_limit` at most: the newest or the oldest."""
-        return (yield from self._ask(self.exchange.funding(instrument, start, end)))
+    @_client_method
+    def funding(self, instrument: Instrument, start: int, end: int) -> Flow[Table]:
+        """Return at most `funding_limit` settlements in [start, end): the newest if `funding_newest_first`."""
+        return (yield from self._send(self.exchange.funding(instrument, start, end)))
 
-    @_asked
-    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Dialogue[Table]:
-        """Return the open interest every `timeframe` in [start, end), `open_interest_limit` rows at most."""
-        return (yield from self._ask(self.exchange.open_interest(instrument, timeframe, start, end)))
+    @_client_method
+    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Flow[Table]:
+        """Return the open interest at every `timeframe` in [start, end), at most `open_interest_limit` rows."""
+        return (yield from self._send(self.exchange.open_interest(instrument, timeframe, start, end)))
 
-    def _listed(self, category: str) -> Dialogue[dict[str, Instrument]]:
+    def _load_markets(self, category: str) -> Flow[dict[str, Instrument]]:
         if category not in self._markets:
-            self._markets[category] = yield from self._ask(self.exchange.instruments(category))
+            self._markets[category] = yield from self._send(self.exchange.instruments(category))
         return self._markets[category]
 
-    def _ask(self, question: Question[_Result]) -> Dialogue[_Result]:
-        """Put a question until it is answered."""
-        attempts = Attempts(self._retry, self._limiter, self.exchange.failure_rules, question.what)
+    def _send(self, request: Request[_Result]) -> Flow[_Result]:
+        """Repeat a request until it succeeds or the retry policy gives up."""
+        attempts = Attempts(self._retry, self._limiter, self.exchange.failure_rules, request.description)
         while True:
             self._limiter.check()
             try:
-                return (yield from question.begin())
+                return (yield from request.start())
             except (ClientError, Malformed) as error:
                 delay = attempts.wait_after(error, evidence_of(error))
             yield Wait(delay)
 
 
-class Market(_Common):
-    """Ask an exchange for public market data; use as a context manager, or `close` it.
+class Market(_Client):
+    """Synchronous client for an exchange's public market data; use it as a context manager, or call `close`.
 
-    `settings` are those of `Settings`. Ranges are half-open, in UTC ms. After a ban every method raises
-    ExchangeBanned without asking.
+    The keyword arguments are those of `Settings`. Ranges are half-open, in UTC ms. After a ban every method raises
+    ExchangeBanned without sending a request.
 
     Raises:
-        BadSource: `base_url` is no URL of a host, or the exchange does not offer what is asked for.
-        ExchangeUnavailable: an answer could not be had for now, by any method.
-        ExchangeBanned: the exchange refuses this address.
-        ExchangeRejected: the exchange will never answer this request.
+        BadSource: `base_url` is not the URL of a host, or the exchange does not offer the requested data.
+        ExchangeUnavailable: all retries of a request failed (any method).
+        ExchangeBanned: the exchange refuses this address (any method).
+        ExchangeRejected: the exchange rejected a request, so a retry is useless (any method).
     """
 
     _kind = SyncClient
@@ -190,9 +195,9 @@ class Market(_Common):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _run_method(self, method: Callable[..., Dialogue[_Result]], *arguments: Any, **named: Any) -> _Result:
-        dialogue = method(self, *arguments, **named)
-        advance: Callable[[Any], Any] = dialogue.send
+    def _run_method(self, method: Callable[..., Flow[_Result]], *arguments: Any, **named: Any) -> _Result:
+        flow = method(self, *arguments, **named)
+        advance: Callable[[Any], Any] = flow.send
         outcome: Any = None
         while True:
             try:
@@ -206,16 +211,16 @@ class Market(_Common):
                     outcome = None
                 else:
                     outcome = step(self._client)
-                advance = dialogue.send
+                advance = flow.send
             except ClientError as error:
-                outcome, advance = error, dialogue.throw
+                outcome, advance = error, flow.throw
 
 
-class AsyncMarket(_Common):
-    """Ask as `Market` does, of many things at once; use in `async with`, or `await close()`.
+class AsyncMarket(_Client):
+    """Asynchronous client for concurrent requests; use it in `async with`, or call `await close()`.
 
     Raises:
-        BadSource, ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as `Market`.
+        BadSource, ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as in `Market`.
     """
 
     _kind = AsyncClient
@@ -231,10 +236,10 @@ class AsyncMarket(_Common):
         await self.close()
 
     async def _run_method(
-        self, method: Callable[..., Dialogue[_Result]], *arguments: Any, **named: Any
+        self, method: Callable[..., Flow[_Result]], *arguments: Any, **named: Any
     ) -> _Result:
-        dialogue = method(self, *arguments, **named)
-        advance: Callable[[Any], Any] = dialogue.send
+        flow = method(self, *arguments, **named)
+        advance: Callable[[Any], Any] = flow.send
         outcome: Any = None
         while True:
             try:
@@ -248,6 +253,6 @@ class AsyncMarket(_Common):
                     outcome = None
                 else:
                     outcome = await step(self._client)
-                advance = dialogue.send
+                advance = flow.send
             except ClientError as error:
-                outcome, advance = error, dialogue.throw
+                outcome, advance = error, flow.throw

@@ -1,4 +1,4 @@
-"""Orders, their outcomes and positions, in terms that every exchange shares."""
+"""Orders, order states and positions, in terms that all exchanges share."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,10 +19,10 @@ __all__ = [
 
 
 class OrderRejected(ExchangeError):
-    """Report an order that the exchange refused: it does not exist, and will not.
+    """The exchange rejected an order, or the order never reached it: the order does not exist.
 
     Attributes:
-        code: the exchange's error code, None when it never got through to the exchange.
+        code: the exchange's error code, None if the order never reached the exchange.
     """
 
     def __init__(self, message: str, code: int | None = None) -> None:
@@ -31,14 +31,15 @@ class OrderRejected(ExchangeError):
 
 
 class OrderUnknown(ExchangeError):
-    """Report an order of which nobody can say yet whether it exists: send nothing before it is found out."""
+    """It is not known yet whether an order exists; reconcile it before sending another order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MarketOrder:
-    """Ask for `quantity` base units (positive) of an instrument, at the market; `side` is "buy" or "sell".
+    """A market order for `quantity` base units (positive) of an instrument; `side` is "buy" or "sell".
 
-    `link_id` names the order for good: letters, digits, - and _, 36 at most.
+    `link_id` is the client's unique order id: at most 36 letters, digits, - and _. `reduce_only` orders can reduce a
+    position but not open or flip one.
     """
 
     instrument: Instrument
@@ -50,7 +51,10 @@ class MarketOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderState:
-    """Tell what became of an order: `filled` base units at `price` on average, for `fee` (quote); over when `final`."""
+    """The state of an order: `filled` base units at the average `price`, with `fee` in quote currency.
+
+    `status` is the exchange's own name for the state; a `final` state cannot change any more.
+    """
 
     link_id: str
     order_id: str
@@ -63,7 +67,7 @@ class OrderState:
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedOrder:
-    """An order in the book, whoever sent it."""
+    """An open order at the exchange, sent by this program or by any other; `quantity` is in base units."""
 
     order_id: str
     link_id: str
@@ -80,35 +84,35 @@ class HeldPosition:
 
 
 class Orders(Protocol):
-    """Trade one account: what a live run asks of an exchange. A context manager that closes its connections."""
+    """Client for the orders of one account; a context manager that closes its connections."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
 
     def equity(self) -> Decimal:
-        """Return the account's equity in USDT, unrealised gains included."""
+        """Return the account's equity in USDT, including unrealised profit and loss."""
 
     def position(self, instrument: Instrument) -> HeldPosition:
-        """Return the position in an instrument; none is size 0."""
+        """Return the position in an instrument; size 0 without a position."""
 
     def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
-        """Return the orders in the book of an instrument."""
+        """Return the open orders of an instrument."""
 
     def create(self, order: MarketOrder) -> OrderState:
-        """Send an order once and return what became of it.
+        """Send an order exactly once and return its state.
 
         Raises:
-            OrderRejected: it does not exist and will not.
-            OrderUnknown: it may exist; ask `settle` later.
+            OrderRejected: the order does not exist and will not exist.
+            OrderUnknown: the order may exist; call `settle` later.
         """
 
     def settle(self, order: MarketOrder, sent: float) -> OrderState | None:
-        """Return what became of an order sent at `sent` (monotonic seconds), None if it never arrived.
+        """Return the state of an order sent at `sent` (monotonic seconds), None if it never reached the exchange.
 
         Raises:
-            OrderUnknown: the exchange does not say.
+            OrderUnknown: the lookup failed.
         """
 
     def cancel_all(self, instrument: Instrument) -> None:
-        """Cancel the orders in the book of an instrument."""
+        """Cancel the open orders of an instrument."""

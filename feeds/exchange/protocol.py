@@ -1,4 +1,4 @@
-"""What an exchange must answer, and the table of what it offers."""
+"""The protocol that every exchange implements, and the table of its capabilities."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from ..errors import BadSource, BadTimeframe
 from ..instruments import Instrument
 from .access import Access
 from .candles import CandleStream
-from .dialogue import Question
 from .failures import FailureRules
 from .order_types import Orders
+from .request import Request
 from .rows import Table
 
 __all__ = ["Capabilities", "CcxtRules", "Exchange", "check_timeframe", "require"]
 
-_WORDS = {
+_CAPABILITY_NAMES = {
     "mark_prices": "mark prices",
     "open_interest": "history of open interest",
     "stream": "live bars",
@@ -25,19 +25,21 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """State what an exchange offers, and how much of it comes in one answer.
+    """The data and functions that an exchange offers, and the size limits of its responses.
 
     Attributes:
-        categories: of "linear", "inverse" (perpetuals) and "spot".
+        categories: the supported ones of "linear", "inverse" (perpetuals) and "spot".
         timeframes: bar sizes, smallest first.
-        kline_limit: the widest window of bars and mark prices that can be asked for at once, in bars.
-        funding_limit: settlements in one answer; 0: there is no funding.
-        funding_newest_first: an answer that is cut to `funding_limit` keeps the newest rows, else the oldest.
-        open_interest_limit: rows in one answer.
-        requests_per_second: the pace of a client, in requests of weight one, safely below the exchange's limit.
-        mark_prices, open_interest, stream, orders: whether it has bars of the mark price, history of open interest,
-            candles pushed as they close, real orders.
-        missing: why something is not offered, by its name.
+        kline_limit: largest window of one request for bars or mark prices, in bars.
+        funding_limit: largest number of settlements in one response; 0: the exchange has no funding.
+        funding_newest_first: whether a response cut to `funding_limit` keeps the newest rows; else it keeps the oldest.
+        open_interest_limit: largest number of rows in one response.
+        requests_per_second: rate limit of a client, in request weight per second, safely below the exchange's limit.
+        mark_prices: whether it has bars of the mark price.
+        open_interest: whether it has a history of open interest.
+        stream: whether its websocket sends candles when they close.
+        orders: whether real orders are supported.
+        missing: by the name of a capability, the reason why it is not offered.
     """
 
     categories: tuple[str, ...]
@@ -56,11 +58,12 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class CcxtRules:
-    """Say how ccxt's client of an exchange is built, and how its answers are checked.
+    """How to build ccxt's client of an exchange, and how to check its responses.
 
-    `ccxt_id` names ccxt's class and `config` goes to it; `urls` returns ccxt's table of URLs for another host.
-    `malformed` takes the URL and the JSON of an HTTP 200 and says what is wrong with it, None if it is whole or a
-    proper error; `error_code` reads the code of an error. `weight` is what a request counts against the pace.
+    ccxt_id: the name of ccxt's class. config: its configuration. urls: returns ccxt's table of URLs for another host.
+    malformed: takes the URL and the JSON of an HTTP 200 and returns what is wrong with it; None if it is complete or
+    reports an error correctly. error_code: returns the error code of a response. weight: takes the path and parameters
+    of a request and returns its weight for the rate limit.
     """
 
     ccxt_id: str
@@ -72,7 +75,7 @@ class CcxtRules:
 
 
 class Exchange(Protocol):
-    """Answer as questions (feeds.exchange.dialogue): who asks them, and how often, is decided elsewhere.
+    """Describe the requests to an exchange (feeds.exchange.request); the clients send and repeat them.
 
     Ranges are half-open, in UTC ms. Tables are columns by name, each [N], oldest row first; `timestamp` is int64.
     """
@@ -82,76 +85,76 @@ class Exchange(Protocol):
     ccxt_rules: CcxtRules
     failure_rules: FailureRules
 
-    def server_time(self) -> Question[int]:
-        """Ask for the exchange's clock in UTC ms."""
+    def server_time(self) -> Request[int]:
+        """Request the exchange's time in UTC ms."""
 
-    def instruments(self, category: str) -> Question[dict[str, Instrument]]:
-        """Ask for the instruments of a category by symbol, those before launch too."""
+    def instruments(self, category: str) -> Request[dict[str, Instrument]]:
+        """Request the instruments of a category by symbol, including those not launched yet."""
 
     def klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Question[Table]:
-        """Ask for the bars that open in [start, end), at most `kline_limit` bars wide.
+    ) -> Request[Table]:
+        """Request the bars that open in [start, end); the range is at most `kline_limit` bars wide.
 
-        The open one is included, unless only those are wanted that had closed `closed_for` ms before the exchange
-        answered.
+        With `closed_for`, only bars that closed at least `closed_for` ms before the exchange's response are returned.
+        Without it, the bar that is still open is included.
         """
 
     def mark_klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
-    ) -> Question[Table]:
-        """Ask for the mark price's bars that open in [start, end), which have no volume; else as `klines`."""
+    ) -> Request[Table]:
+        """Request the bars of the mark price that open in [start, end); as `klines`, but without volume."""
 
-    def funding(self, instrument: Instrument, start: int, end: int) -> Question[Table]:
-        """Ask for settlements in [start, end), `funding_limit` at most: the newest or the oldest."""
+    def funding(self, instrument: Instrument, start: int, end: int) -> Request[Table]:
+        """Request at most `funding_limit` settlements in [start, end): the newest if `funding_newest_first`."""
 
-    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Question[Table]:
-        """Ask for the open interest every `timeframe` in [start, end), `open_interest_limit` rows at most.
+    def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Request[Table]:
+        """Request the open interest at every `timeframe` in [start, end), at most `open_interest_limit` rows.
 
         Raises:
-            BadSource: the exchange has none.
-            BadTimeframe: it has none so often.
+            BadSource: the exchange has no history of open interest.
+            BadTimeframe: the exchange does not have it at this interval.
         """
         raise _lacking(self, "open_interest")
 
     def stream(self) -> CandleStream:
-        """Return how candles are pushed.
+        """Return the message format of the exchange's candle websocket.
 
         Raises:
-            BadSource: they are not.
+            BadSource: live bars are not supported at this exchange.
         """
         raise _lacking(self, "stream")
 
     def orders(self, access: Access) -> Orders:
-        """Return a client of the account that `access` has the credentials of.
+        """Return a client for the orders of the account whose credentials are in `access`.
 
         Raises:
-            BadSource: no orders can be sent there.
+            BadSource: orders are not supported at this exchange.
         """
         raise _lacking(self, "orders")
 
 
 def require(exchange: Exchange, what: str) -> None:
-    """Make sure that an exchange offers `what`: "mark_prices", "open_interest", "stream" or "orders".
+    """Check that an exchange offers `what`: "mark_prices", "open_interest", "stream" or "orders".
 
     Raises:
-        BadSource: it does not; says why.
+        BadSource: the exchange does not offer it; the message states the reason.
     """
     if not getattr(exchange.capabilities, what):
         raise _lacking(exchange, what)
 
 
 def check_timeframe(exchange: Exchange, timeframe: str) -> None:
-    """Make sure that an exchange has bars of a size.
+    """Check that an exchange has bars of a size.
 
     Raises:
-        BadTimeframe: it does not; says which it has.
+        BadTimeframe: it does not; the message lists the sizes that it has.
     """
     sizes = exchange.capabilities.timeframes
     if timeframe not in sizes:
-        raise BadTimeframe(f"{exchange.name} has bars of {', '.join(sizes)}; found {timeframe!r}")
+        raise BadTimeframe(f"expected a bar size of {exchange.name}: {', '.join(sizes)}; found {timeframe!r}")
 
 
 def _lacking(exchange: Exchange, what: str) -> BadSource:
-    reason = exchange.capabilities.missing.get(what, "this version does not support it there")
-    return BadSource(f"{exchange.name} offers no {_WORDS[what]}: {reason}")
+    reason = exchange.capabilities.missing.get(what, "this version does not support it at this exchange")
+    return BadSource(f"{exchange.name} offers no {_CAPABILITY_NAMES[what]}: {reason}")

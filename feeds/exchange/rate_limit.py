@@ -1,4 +1,4 @@
-"""A rate limit shared by all clients of an exchange, and its end by a ban."""
+"""A rate limiter that the clients of an exchange can share; a ban closes it."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ from ..errors import BadSource, ExchangeBanned
 __all__ = ["BAN_SECONDS", "RateLimiter"]
 
 BAN_SECONDS = 900.0
-"""How long a run that goes on sends nothing after a ban; Bybit asks for 600 s at least."""
+"""Pause after a ban before a continuing run sends requests again (s); Bybit demands at least 600 s."""
 
 
 class RateLimiter:
-    """Admit requests of a total weight of at most `rate` in any second, in the order of asking.
+    """Admit requests with a total weight of at most `rate` per second, first come, first served.
 
-    A request weighs 1 unless said otherwise, and never more than one second's worth. `rate` None admits everything at
-    once. Clients that share a limiter share its rate and its ban. Safe for threads and for tasks.
+    The weight of a request is 1 by default, and is clipped to the weight of one second. With `rate` None all requests
+    are admitted at once. Clients that share a limiter share its rate and its ban. Safe for threads and for tasks.
 
     Raises:
         BadSource: `rate` is not positive.
@@ -36,11 +36,11 @@ class RateLimiter:
 
     @property
     def ban(self) -> str | None:
-        """Return why nothing is admitted any more, None while there is no ban."""
+        """Return the reason of the ban, None while there is no ban."""
         return self._ban
 
     def admit(self, weight: int = 1) -> float:
-        """Book the next free place and return the seconds to wait for it.
+        """Reserve the next free time slot and return the seconds to wait for it.
 
         Raises:
             ExchangeBanned: the limiter is closed.
@@ -50,7 +50,7 @@ class RateLimiter:
             now = self._clock()
             due = now
             weight = min(max(1, weight), self._burst)
-            # The newest unit that has to be a period old before these fit in.
+            # This unit must be at least one period old before the new units fit into the window.
             oldest = len(self._admitted) + weight - self._burst - 1
             if self._burst and oldest >= 0:
                 due = max(now, self._admitted[oldest] + self._seconds)
@@ -58,11 +58,11 @@ class RateLimiter:
         return due - now
 
     def close(self, reason: str) -> None:
-        """Admit nothing any more."""
+        """Refuse all further requests; `reason` is the text of the errors."""
         self._ban = reason
 
     def check(self) -> None:
-        """Make sure that there is no ban; ask again after a wait, for one may have come meanwhile.
+        """Raise an error if there is a ban; call it again after every wait, because a ban may have begun meanwhile.
 
         Raises:
             ExchangeBanned: the limiter is closed.

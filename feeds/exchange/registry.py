@@ -1,4 +1,4 @@
-"""The exchanges by name: everything that names one looks it up here."""
+"""The registry of exchanges by name."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -11,10 +11,10 @@ from .protocol import Exchange
 __all__ = ["DEFAULT_EXCHANGE", "EXCHANGES", "find_exchange"]
 
 EXCHANGES: Registry[Callable[[], Exchange]] = Registry("exchange", BadSource)
-"""Functions that return an exchange; it is imported when it is asked for, and ccxt when a client is made."""
+"""Functions that return an exchange. A call imports the exchange's package; the first client imports ccxt."""
 
 
-def _room(name: str) -> Callable[[], Exchange]:
+def _loader(name: str) -> Callable[[], Exchange]:
     def load() -> Exchange:
         exchange: Exchange = import_module(f"..{name}.exchange", __package__).EXCHANGE
         return exchange
@@ -23,15 +23,15 @@ def _room(name: str) -> Callable[[], Exchange]:
 
 
 for _name in ("bybit", "binance"):
-    EXCHANGES.register(_name)(_room(_name))
+    EXCHANGES.register(_name)(_loader(_name))
 
 DEFAULT_EXCHANGE = "bybit"
 
 
 def find_exchange(name: str) -> Exchange:
-    """Return the exchange of a name.
+    """Return the exchange with that name.
 
     Raises:
-        BadSource: there is none; says which there are and which one was probably meant.
+        BadSource: the name is unknown; the message lists the known names and suggests the closest one.
     """
     return EXCHANGES[name]()

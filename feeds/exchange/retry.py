@@ -1,4 +1,4 @@
-"""When a failed request is repeated: one policy for the synchronous and the asynchronous client."""
+"""The retry policy for failed requests, shared by the synchronous and the asynchronous client."""
 
 import asyncio
 import random
@@ -18,10 +18,11 @@ __all__ = ["Attempts", "Retry"]
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Say when a request is repeated: exponential back-off with jitter, waits of at most `budget` seconds in all.
+    """Retry policy: exponential backoff with jitter.
 
-    `sleep`, `asleep` (its asynchronous twin), `clock` (UTC seconds) and `jitter` (a number in [0, 1)) are
-    injected by tests.
+    attempts: largest number of attempts. base, cap: first and longest backoff in seconds. budget: longest total wait in
+    seconds. sleep, asleep (for asyncio), clock (UTC seconds) and jitter (returns a number in [0, 1)) are replaced in
+    tests.
     """
 
     attempts: int = 6
@@ -34,22 +35,25 @@ class Retry:
     jitter: Callable[[], float] = random.random
 
     def delay(self, attempt: int, failure: Failure, reset: float = 0.0) -> float:
-        """Return the seconds to wait after failed attempt number `attempt` (from 0).
+        """Return the seconds to wait after the failed attempt number `attempt` (from 0).
 
-        `reset` is how many seconds the exchange asks for; it counts when the request was throttled.
+        `reset` is the number of seconds until the rate limit resets; it is added only if the request was throttled.
         """
         backoff = backoff_seconds(attempt, self.base, self.cap, self.jitter)
         return backoff if failure is not Failure.THROTTLED else reset + backoff
 
 
 class Attempts:
-    """Judge the failed attempts at one question, `what`; a ban closes the limiter for every other one."""
+    """Count the failed attempts of one request and decide about the next; a ban closes the limiter for all requests.
 
-    def __init__(self, retry: Retry, limiter: RateLimiter, rules: FailureRules, what: str) -> None:
+    `description` names the request in errors.
+    """
+
+    def __init__(self, retry: Retry, limiter: RateLimiter, rules: FailureRules, description: str) -> None:
         self._retry = retry
         self._limiter = limiter
         self._rules = rules
-        self._what = what
+        self._description = description
         self._failed = 0
         self._waited = 0.0
 
@@ -57,9 +61,9 @@ class Attempts:
         """Return the seconds to wait before the next attempt.
 
         Raises:
-            ExchangeUnavailable: no attempt or no patience is left.
+            ExchangeUnavailable: the number of attempts or the total wait has reached its limit.
             ExchangeBanned: the exchange refuses this address.
-            ExchangeRejected: no further attempt can succeed.
+            ExchangeRejected: the failure is fatal, so a retry is useless.
         """
         rules, exchange = self._rules, self._rules.exchange
         failure, reason = classify(error, evidence, rules), _reason(error, evidence)
@@ -69,14 +73,16 @@ class Attempts:
             self._limiter.close(text)
             raise ExchangeBanned(text) from error
         if failure is Failure.FATAL:
-            raise ExchangeRejected(f"{exchange} refuses to give {self._what}: {reason}") from error
+            raise ExchangeRejected(
+                f"{exchange} rejected the request for {self._description}: {reason}"
+            ) from error
         delay = self._retry.delay(self._failed, failure, reset)
         self._failed += 1
         self._waited += delay
         if self._failed >= self._retry.attempts or self._waited > self._retry.budget:
             raise ExchangeUnavailable(
-                f"{exchange} does not give {self._what} ({self._failed} attempts, {failure.value}): {reason}. "
-                "What was stored before is kept; run the same command again to go on"
+                f"{exchange}: the request for {self._description} failed ({self._failed} attempts, {failure.value}): "
+                f"{reason}. Data stored so far is kept; run the same command again to continue"
             ) from error
         return delay
 
@@ -85,13 +91,13 @@ def _ban_text(evidence: Evidence, rules: FailureRules, seconds: float) -> str:
     code = f"{rules.code_name} {evidence.code}" if evidence.code else f"HTTP {evidence.status}"
     return (
         f"{rules.exchange} refuses this address ({code}): too many requests, or its region is not served; no further "
-        f"request is sent. What was stored is kept: resume later, in {-(-seconds // 60):.0f} minutes or more, by the "
-        "same command"
+        f"request is sent. Data stored so far is kept; run the same command again in {-(-seconds // 60):.0f} minutes "
+        "or later"
     )
 
 
 def _reason(error: BaseException, evidence: Evidence) -> str:
-    """Return what went wrong; where no answer came, ccxt names the request alone, and its cause the fault."""
+    """Return the error's text; without a response it names only the request, so the cause's text is added."""
     inner = error
     while evidence.status is None and (deeper := inner.__cause__ or inner.__context__) is not None:
         inner = deeper

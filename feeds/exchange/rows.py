@@ -1,7 +1,7 @@
-"""Rows of an exchange's answer as columns, or a refusal that names the row.
+"""Convert the rows of an exchange's response to columns, or raise an error that names the invalid row.
 
-ccxt passes on whatever it is sent: "NaN", "", negative numbers, rows of another symbol or outside the window.
-Nothing here is repaired; an answer is right or it is asked for again.
+ccxt returns rows unchecked: "NaN", "", negative numbers, rows of another symbol or outside the requested window.
+Invalid rows are not repaired here: the whole response is rejected, and the request is repeated.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ __all__ = [
     "check_bars",
     "check_market",
     "read_columns",
-    "read_stamp",
-    "refuse",
+    "read_timestamp",
+    "reject_rows",
     "select",
     "unite",
 ]
@@ -39,17 +39,17 @@ def read_columns(
     end: int,
     step: int,
 ) -> Table:
-    """Return the columns of rows, oldest first, each timestamp once, each [N].
+    """Return the rows as columns [N], oldest first, without duplicates.
 
-    `columns` says by name where in a row a number is, "timestamp" first: whole ms in [start, end) on the grid of
-    `step` ms.
+    `columns` maps each column name to its index or key in a row. The column "timestamp" must hold UTC ms in
+    [start, end) that are multiples of `step` ms.
 
     Raises:
-        Malformed: a row is too short, outside the window, off the grid, not finite, or there twice with different
-        values; it is named.
+        Malformed: a row is too short, outside the window, off the grid or not finite, or two rows with the same
+        timestamp differ; the message names the row.
     """
-    stamps = _stamps(_cells(rows, columns["timestamp"]), start, end, step)
-    table: Table = {"timestamp": stamps}
+    times = _timestamps(_cells(rows, columns["timestamp"]), start, end, step)
+    table: Table = {"timestamp": times}
     for name, place in columns.items():
         if name == "timestamp":
             continue
@@ -58,23 +58,24 @@ def read_columns(
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
             found = f"expected a finite number, found {texts[row]!r}"
-            raise Malformed(f"row {iso(int(stamps[row]))}, column {name!r}: {found}")
+            raise Malformed(f"row {iso(int(times[row]))}, column {name!r}: {found}")
         table[name] = values
     return _once(table)
 
 
 def check_bars(table: Table) -> Table:
-    """Return the bars of a table, with or without volume, that are all possible ones.
+    """Return the table unchanged after checking its bars; the column volume is optional.
 
     Raises:
-        Malformed: a price that is not positive, a high or low on the wrong side, a negative volume; the row is named.
+        Malformed: a price is not positive, a high is below or a low above open or close, or a volume is negative; the
+        message names the row.
     """
-    refuse(table, np.min([table[name] for name in _PRICES], axis=0) <= 0, "a price that is not positive")
+    reject_rows(table, np.min([table[name] for name in _PRICES], axis=0) <= 0, "a price that is not positive")
     if "volume" in table:
-        refuse(table, table["volume"] < 0, "a negative volume")
+        reject_rows(table, table["volume"] < 0, "a negative volume")
     body = np.array([table["open"], table["close"]])
-    refuse(table, table["high"] < body.max(axis=0), "a high below open or close")
-    refuse(table, table["low"] > body.min(axis=0), "a low above open or close")
+    reject_rows(table, table["high"] < body.max(axis=0), "a high below open or close")
+    reject_rows(table, table["low"] > body.min(axis=0), "a low above open or close")
     return table
 
 
@@ -83,11 +84,11 @@ def select(table: Table, rows: NDArray[np.bool_]) -> Table:
     return {name: values[rows] for name, values in table.items()}
 
 
-def read_stamp(value: Any) -> int:
-    """Return a time in UTC ms that an exchange wrote as a number or its digits.
+def read_timestamp(value: Any) -> int:
+    """Return a time in UTC ms, given as a number or as digits.
 
     Raises:
-        Malformed: it is none.
+        Malformed: the value is not a time in ms.
     """
     digits = str(value)
     if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
@@ -95,23 +96,23 @@ def read_stamp(value: Any) -> int:
     return int(digits)
 
 
-def refuse(table: Table, wrong: NDArray[np.bool_], what: str) -> None:
-    """Raise Malformed, naming the first row, if any of a table's rows is `wrong` [N]."""
+def reject_rows(table: Table, wrong: NDArray[np.bool_], problem: str) -> None:
+    """Raise Malformed if any row is `wrong` [N]; the message names the first of them."""
     if wrong.any():
-        raise Malformed(f"row {iso(int(table['timestamp'][np.argmax(wrong)]))}: {what}")
+        raise Malformed(f"row {iso(int(table['timestamp'][np.argmax(wrong)]))}: {problem}")
 
 
 def check_market(found: Any, market: str) -> None:
-    """Raise Malformed unless rows are of the market that was asked for."""
+    """Raise Malformed unless the rows belong to the requested market."""
     if found != market:
         raise Malformed(f"expected rows of {market}, found {found!r}")
 
 
 def unite(first: Table, second: Table) -> Table:
-    """Return the rows of both tables, oldest first, each timestamp once.
+    """Return the rows of both tables, oldest first, without duplicates.
 
     Raises:
-        Malformed: the tables disagree about a timestamp; it is named.
+        Malformed: two rows with the same timestamp differ; the message names the timestamp.
     """
     return _once({name: np.concatenate([first[name], second[name]]) for name in first})
 
@@ -147,16 +148,16 @@ def _has(row: Any, place: Any) -> bool:
     )
 
 
-def _stamps(texts: list[Any], start: int, end: int, step: int) -> NDArray[np.int64]:
-    if _are_stamps(texts):
-        stamps = np.array(list(map(int, texts)), dtype=np.int64)
-        if not ((stamps < start) | (stamps >= end) | (stamps % step != 0)).any():
-            return stamps
-    # One of them is strange: go through them one by one and name it.
-    return np.array([_stamp(text, start, end, step) for text in texts], dtype=np.int64)
+def _timestamps(texts: list[Any], start: int, end: int, step: int) -> NDArray[np.int64]:
+    if _are_timestamps(texts):
+        times = np.array(list(map(int, texts)), dtype=np.int64)
+        if not ((times < start) | (times >= end) | (times % step != 0)).any():
+            return times
+    # At least one timestamp is invalid: this slower loop finds it and names it in the error.
+    return np.array([_timestamp(text, start, end, step) for text in texts], dtype=np.int64)
 
 
-def _are_stamps(values: list[Any]) -> bool:
+def _are_timestamps(values: list[Any]) -> bool:
     if all(type(value) is int and 0 <= value < 10**15 for value in values):
         return True
     if not all(type(value) is str and 0 < len(value) <= 15 for value in values):
@@ -166,26 +167,26 @@ def _are_stamps(values: list[Any]) -> bool:
 
 
 def _numbers(texts: list[Any]) -> NDArray[np.float64]:
-    """Return the numbers that texts spell, NaN for one that spells none."""
+    """Convert texts to numbers; a text that is not a number gives NaN."""
     if all(type(text) is str for text in texts):
         with contextlib.suppress(ValueError):
             return np.array(list(map(float, texts)), dtype=np.float64)
     return np.array([_number(text) for text in texts], dtype=np.float64)
 
 
-def _stamp(text: Any, start: int, end: int, step: int) -> int:
-    stamp = read_stamp(text)
-    if not start <= stamp < end:
+def _timestamp(text: Any, start: int, end: int, step: int) -> int:
+    time = read_timestamp(text)
+    if not start <= time < end:
         raise Malformed(
-            f"a row at {stamp} ms, outside the window {iso(start)} to {iso(end)} that was asked for"
+            f"a row at {time} ms is outside the window that was requested, {iso(start)} to {iso(end)}"
         )
-    if stamp % step:
-        raise Malformed(f"a row at {iso(stamp)}, which is not a multiple of {step // 60_000} minutes")
-    return stamp
+    if time % step:
+        raise Malformed(f"a row at {iso(time)}, which is not a multiple of {step // 60_000} minutes")
+    return time
 
 
 def _number(text: Any) -> float:
-    """Return the number that a text spells, NaN when it spells none."""
+    """Convert a text to a number; a text that is not a number gives NaN."""
     try:
         return float(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else math.nan
     except (ValueError, OverflowError):

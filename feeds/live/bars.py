@@ -38,13 +38,13 @@ __all__ = ["LiveBars"]
 
 _log = logging.getLogger(__name__)
 
-# A bar of the history counts as closed only this long after its end. The margin covers the error of our clock, and of
-# the exchange, which may set an answer's time a little after it read the data.
+# A bar of the history counts as closed only this long after its end. The margin covers the error of our clock. It also
+# covers the exchange, which may set the timestamp of a response a little after it read the data.
 _SETTLED_MS = 300
 _PAGE = 900
 # Number of delivered bars that every request checks again.
 _OVERLAP = 3
-_SECOND_LOOK = 1.0
+_SECOND_REQUEST_SECONDS = 1.0
 _RESYNC = 600.0
 _AHEAD = 256
 
@@ -98,13 +98,13 @@ class LiveBars:
                 while True:
                     await self._step_once(events)
             except ExchangeUnavailable as error:
-                await self.say(Status.DISCONNECTED, str(error))
+                await self.set_status(Status.DISCONNECTED, str(error))
                 pause = backoff_seconds(failures, self._settings.reconnect, self._settings.reconnect_cap)
                 failures += 1
                 await asyncio.sleep(self._clock.seconds(pause))
 
-    async def say(self, status: Status, reason: str = "") -> None:
-        """Send the consumer the feed's new status, if it has changed."""
+    async def set_status(self, status: Status, reason: str = "") -> None:
+        """Set the feed's status, and notify the consumer if it has changed."""
         if status is not self._status:
             self._status = status
             await self._deliver(Notice(status, reason))
@@ -145,13 +145,13 @@ class LiveBars:
                 self._ahead.clear()
                 if self._connected:
                     self._connected = False
-                    await self.say(Status.DISCONNECTED, reason)
+                    await self.set_status(Status.DISCONNECTED, reason)
                 self._schedule()
 
     async def _on_candle(self, candle: Candle) -> None:
-        if not self._clock.hear(candle.stamp):
+        if not self._clock.move_forward(candle.stamp):
             await self._synchronise()
-            if not self._clock.hear(candle.stamp):
+            if not self._clock.move_forward(candle.stamp):
                 _log.warning(
                     "%s: received a candle with a time in the future, %s",
                     self._instrument.symbol,
@@ -162,7 +162,7 @@ class LiveBars:
             return
         if candle.start < self._next:
             if self._differs(candle.start, candle.values):
-                await self._look_again(candle.start)
+                await self._recheck(candle.start)
             return
         other = self._ahead.setdefault(candle.start, candle)
         if other.values != candle.values:
@@ -192,13 +192,13 @@ class LiveBars:
                 )
                 return
             for start, values in rows:
-                if start > self._next and not await self._is_hole(start):
+                if start > self._next and not await self._skip_gap(start):
                     break
                 await self._deliver_bar(start, values)
         self._ahead = {start: candle for start, candle in self._ahead.items() if start >= self._next}
         await self._deliver_ahead()
         if self._connected or not self._settings.websocket:
-            await self.say(Status.LIVE)
+            await self.set_status(Status.LIVE)
         self._schedule()
 
     def _closed(self) -> int:
@@ -220,9 +220,9 @@ class LiveBars:
                 return fresh
             low = high
 
-    async def _is_hole(self, start: int) -> bool:
-        """Return whether the bars before `start` do not exist, after a second request; if so, skip them."""
-        await asyncio.sleep(self._clock.seconds(_SECOND_LOOK))
+    async def _skip_gap(self, start: int) -> bool:
+        """Request the bars before `start` a second time; if they do not exist, skip them and return True."""
+        await asyncio.sleep(self._clock.seconds(_SECOND_REQUEST_SECONDS))
         missing = (start - self._next) // self._step
         if missing <= _PAGE and await self._rows(self._next, start):
             return False
@@ -239,7 +239,7 @@ class LiveBars:
         self._recent.append((start, values))
         self._store.add_bar(start, values, self._step)
         current = self._next + self._step > self._clock.now()
-        await self.say(Status.LIVE if current else Status.DELAYED)
+        await self.set_status(Status.LIVE if current else Status.DELAYED)
         await self._deliver(Bar(start, values, rate, interest))
         self._schedule()
 
@@ -252,8 +252,8 @@ class LiveBars:
     def _differs(self, start: int, values: Values) -> bool:
         return dict(self._recent).get(start, values) != values
 
-    async def _look_again(self, start: int) -> None:
-        """Request a bar from the history, which decides when the websocket has sent two versions."""
+    async def _recheck(self, start: int) -> None:
+        """Request a delivered bar again, because the websocket has sent another version; the history decides."""
         for found, values in await self._rows(start, start + self._step):
             self._revise(found, values)
 
@@ -279,7 +279,7 @@ class LiveBars:
         self._schedule()
 
     async def _rows(self, start: int, end: int) -> list[tuple[int, Values]]:
-        """Return the closed bars of the history in [start, end), closed by the time of the answer, not by our clock."""
+        """Return the closed bars of the history in [start, end); the response's timestamp decides which are closed."""
         table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed_for=_SETTLED_MS)
         columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
         return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))

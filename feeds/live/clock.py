@@ -16,7 +16,7 @@ def _timer() -> float:
 
 
 class ExchangeClock:
-    """The exchange's time in UTC ms. It is never ahead, because an answer arrives after the exchange set its time.
+    """The exchange's time in UTC ms. It is never ahead: a response arrives after the exchange set its timestamp.
 
     The machine's date is not used. `speed` is the speed of the exchange's clock relative to the machine's; it is 1
     except for a loopback exchange. `timer` returns seconds from any origin and must be monotonic.
@@ -32,8 +32,8 @@ class ExchangeClock:
         """Set the clock to `time_ms`, the exchange's present time, even backwards."""
         self._set_to, self._since = time_ms, self._timer()
 
-    def hear(self, time_ms: int) -> bool:
-        """Move the clock forward to a timestamp of the recent past; return False if it is implausibly far ahead."""
+    def move_forward(self, time_ms: int) -> bool:
+        """Move the clock forward to a received timestamp; return False if the timestamp is implausibly far ahead."""
         lead = time_ms - self.now()
         if lead > _PLAUSIBLE_LEAD * 1000.0 * self.speed:
             return False
@@ -42,13 +42,17 @@ class ExchangeClock:
         return True
 
     def now(self) -> int:
-        """Return the exchange's time in UTC ms; `set` must have been called before."""
+        """Return the exchange's time in UTC ms.
+
+        Raises:
+            RuntimeError: `set` was never called.
+        """
         if self._set_to is None:
             raise RuntimeError("the clock is not set: call set() with the exchange's time first")
         return self._set_to + int(self.speed * 1000.0 * (self._timer() - self._since))
 
     def seconds_until(self, time_ms: int) -> float:
-        """Return the machine's seconds until the exchange's time is `time_ms`, 0.0 if that is past."""
+        """Return the machine's seconds until the exchange's time is `time_ms` (UTC ms), 0.0 if that is past."""
         return max(0.0, (time_ms - self.now()) / (1000.0 * self.speed))
 
     def seconds(self, exchange_seconds: float) -> float:

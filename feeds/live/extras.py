@@ -18,22 +18,22 @@ __all__ = ["Extras"]
 _log = logging.getLogger(__name__)
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-# Pauses (exchange seconds) between the requests for a value that is due; after the last one the bar is delivered
-# without it. One answer may take `_PATIENCE` seconds of the machine.
+# Number of requests for a value that is due, and the pause between them (exchange seconds). After the last request the
+# bar is delivered without the value. The timeout of one request is `_TIMEOUT` (machine seconds).
 _TRIES = 3
 _PAUSE = 1.0
-_PATIENCE = 3.0
+_TIMEOUT = 3.0
 # A settlement that the exchange has not recorded after this time did not happen.
 _OVERDUE_MS = 1_800_000
 
-Note = Callable[[str, Table, int, int], None]
-"""Store the rows of a kind ("funding", "open_interest") that cover [start, end)."""
+StoreRows = Callable[[str, Table, int, int], None]
+"""Function that stores the rows of a kind ("funding", "open_interest") for [start, end), UTC ms."""
 
 
 class Extras:
     """Provide the funding rate and the open interest of bars as they close.
 
-    A settlement at 08:00 belongs to the bar that opens at 08:00; one published too late for it goes to the next bar.
+    A settlement at 08:00 belongs to the bar that opens at 08:00; if it is published too late, to the next bar.
     Open interest is the last value published up to the bar's open, at most a day old.
     """
 
@@ -42,7 +42,7 @@ class Extras:
         instrument: Instrument,
         timeframe: str,
         clock: ExchangeClock,
-        note: Note,
+        store_rows: StoreRows,
         *,
         funding: bool,
         open_interest: bool,
@@ -50,7 +50,7 @@ class Extras:
     ) -> None:
         self._instrument = instrument
         self._clock = clock
-        self._note = note
+        self._store_rows = store_rows
         contract = instrument.category != "spot"
         self._funding = funding and contract
         self._interest = open_interest and contract
@@ -63,16 +63,19 @@ class Extras:
     async def prepare(self, rest: AsyncMarket, start: int) -> bool:
         """Request the missing values of the bar that opens at `start`; return whether it is complete."""
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 settled = not self._funding or await self._ask_funding(rest, start)
                 return (not self._interest or await self._ask_interest(rest, start)) and settled
         except (ExchangeUnavailable, TimeoutError) as error:
-            reason = str(error) or f"no answer in {_PATIENCE:g} s"
+            reason = str(error) or f"no response within {_TIMEOUT:g} s"
             _log.warning("%s, funding and open interest: %s", self._instrument.symbol, reason)
             return False
 
     async def of(self, rest: AsyncMarket, start: int) -> tuple[float, float]:
-        """Return the funding rate and the open interest of the bar that opens at `start`, 0.0 where unknown."""
+        """Return the funding rate (fraction) and open interest (base units) of the bar that opens at `start` (UTC ms).
+
+        Unknown values are 0.0.
+        """
         for attempt in range(_TRIES):
             if await self.prepare(rest, start):
                 break
@@ -83,7 +86,7 @@ class Extras:
         return rate, self._interest_value if fresh else 0.0
 
     async def _ask_funding(self, rest: AsyncMarket, start: int) -> bool:
-        due = start // _HOUR_MS * _HOUR_MS  # settlements stand on full hours
+        due = start // _HOUR_MS * _HOUR_MS  # settlements are at full hours
         if due <= self._settled:
             return True
         low = self._settled + 1
@@ -93,10 +96,10 @@ class Extras:
         complete = due in found or not self._expected(due)
         late = not complete and self._clock.now() - due > _OVERDUE_MS
         if late:
-            _log.warning("%s: no settlement at %s is on record", self._instrument.symbol, iso(due))
+            _log.warning("%s: the exchange has no settlement at %s", self._instrument.symbol, iso(due))
         self._settled = due if complete or late else max(found, default=self._settled)
         if self._settled >= low:
-            self._note("funding", table, low, self._settled + 1)
+            self._store_rows("funding", table, low, self._settled + 1)
         return complete or late
 
     def _expected(self, due: int) -> bool:
@@ -114,5 +117,5 @@ class Extras:
             return False
         last = int(table["timestamp"][-1])
         self._interest_at, self._interest_value = last, float(table["open_interest"][-1])
-        self._note("open_interest", table, int(table["timestamp"][0]), last + every)
+        self._store_rows("open_interest", table, int(table["timestamp"][0]), last + every)
         return last == due

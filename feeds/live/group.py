@@ -27,13 +27,13 @@ class Member(Protocol):
 
 
 class LiveGroup:
-    """Release bars, oldest close first, when every feed with a due bar has it, or after `patience` seconds."""
+    """Release bars, oldest close first, when every feed with a due bar has it, or after `timeout` seconds."""
 
-    def __init__(self, members: Sequence[Member], patience: float) -> None:
+    def __init__(self, members: Sequence[Member], timeout: float) -> None:
         self.leader = members[0]
         self.released = -1
         self._members = members
-        self._patience = patience
+        self._timeout = timeout
         self._first_seen = (-1, 0.0)
 
     def passed(self, close: int) -> None:
@@ -72,7 +72,7 @@ class LiveGroup:
             now = time.monotonic()
             if self._first_seen[0] != close:
                 self._first_seen = (close, now)
-            left = self._first_seen[1] + self._patience - now
+            left = self._first_seen[1] + self._timeout - now
             if left > 0.0:
                 return left
         self.released = close

@@ -28,9 +28,9 @@ class LiveQueue:
             self._room.clear()
             if len(self._items) >= self._size:
                 await self._room.wait()
-        self.fail_or_add(item)
+        self.add_now(item)
 
-    def fail_or_add(self, item: Item) -> None:
+    def add_now(self, item: Item) -> None:
         """Add an item even if the queue is full."""
         with NEWS:
             self._items.append(item)
@@ -65,5 +65,5 @@ class LiveQueue:
         return bool(self._items) and not isinstance(self._items[0], Bar)
 
     def failed(self) -> bool:
-        """Return whether the queue holds the end of the feed; the caller holds NEWS."""
+        """Return whether the last item is a `Failed`, so no bar will follow it; the caller holds NEWS."""
         return bool(self._items) and isinstance(self._items[-1], Failed)

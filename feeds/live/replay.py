@@ -37,7 +37,7 @@ class Replay:
     """Decide in each round which bars the data feeds of one Cerebro deliver: recorded steps first, then live bars.
 
     `grace` is how many seconds the first bar of a close waits for the bars of the other symbols. The run ends after
-    `limit` new steps, or when `ask_stop`, called every round, returns True.
+    `limit` new steps for which `counts` returns True, or when `ask_stop`, called every round, returns True.
 
     Attributes:
         step: the step being delivered, or the last one.

@@ -78,7 +78,7 @@ class LiveThread:
         try:
             asyncio.run(self._until_stopped())
         except Exception as error:  # every error must reach the trading thread
-            self.queue.fail_or_add(Failed(error))
+            self.queue.add_now(Failed(error))
 
     async def _until_stopped(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -114,7 +114,7 @@ async def _follow(source: LiveSource, queue: LiveQueue) -> None:
             try:
                 await _connected(source, clock, bars, store)
             except ExchangeBanned as ban:
-                await bars.say(Status.DISCONNECTED, str(ban))
+                await bars.set_status(Status.DISCONNECTED, str(ban))
                 await asyncio.sleep(source.settings.ban)
     finally:
         await store.flush()

@@ -27,12 +27,12 @@ _INBOX = 4096
 _CLOSE_SECONDS = 5.0
 
 
-class _Doubt(Exception):
-    """The connection failed, or can no longer be trusted."""
+class _ConnectionFailed(Exception):
+    """The connection failed, or its frames are no longer reliable."""
 
 
-class _Up:
-    """The socket is open."""
+class _Opened:
+    """Event: the socket is open."""
 
 
 class _Socket(ProClient):
@@ -43,9 +43,9 @@ class _Socket(ProClient):
 
     _current: Any = None
 
-    def dial(self, stream: CandleStream, category: str, heard: Callable[[Any], None]) -> None:
+    def begin_connection(self, stream: CandleStream, category: str, on_event: Callable[[Any], None]) -> None:
         self.open()
-        self._stream, self._heard = stream, heard
+        self._stream, self._on_event = stream, on_event
         url = self.implode_hostname(stream.url(self.urls["api"], category))
         client = self._current = self.client(url)
         read = client.handle_text_or_binary_message
@@ -55,7 +55,7 @@ class _Socket(ProClient):
                 read(data)
             except (ValueError, RecursionError) as error:
                 # If it were raised further, ccxt's receive loop would end.
-                self._hear(client, Malformed(f"expected JSON, found another frame: {error}"))
+                self._forward(client, Malformed(f"expected JSON, found another frame: {error}"))
 
         client.handle_text_or_binary_message = guarded
         client.connect(self.session)
@@ -63,7 +63,7 @@ class _Socket(ProClient):
     async def send(self, message: dict[str, Any]) -> None:
         await self._current.send(message)
 
-    async def leave(self) -> None:
+    async def end_connection(self) -> None:
         """Close the connection; wait only a few seconds for the closing handshake."""
         session, self._current = self.session, None
         try:
@@ -81,24 +81,24 @@ class _Socket(ProClient):
         if self._stream.is_pong(message):
             self.handle_pong(client, message)
         else:
-            self._hear(client, message)
+            self._forward(client, message)
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)
-        self._hear(client, _Up())
+        self._forward(client, _Opened())
 
     def on_error(self, client: Any, error: Any) -> None:
         super().on_error(client, error)
-        self._hear(client, _Doubt(f"the connection failed: {error}"))
+        self._forward(client, _ConnectionFailed(f"the connection failed: {error}"))
 
     def on_close(self, client: Any, error: Any) -> None:
         super().on_close(client, error)
-        self._hear(client, _Doubt(f"the exchange closed the connection ({error})"))
+        self._forward(client, _ConnectionFailed(f"the exchange closed the connection ({error})"))
 
-    def _hear(self, client: Any, what: Any) -> None:
+    def _forward(self, client: Any, event: Any) -> None:
         # Ignore frames of an earlier connection.
         if client is self._current:
-            self._heard(what)
+            self._on_event(event)
 
 
 class KlineStream:
@@ -129,8 +129,8 @@ class KlineStream:
             self._useful = False
             try:
                 await self._connection(socket)
-            except (_Doubt, Malformed) as doubt:
-                await self._emit(Lost(str(doubt)))
+            except (_ConnectionFailed, Malformed) as error:
+                await self._emit(Lost(str(error)))
             attempt = 1 if self._useful else attempt + 1
             pause = backoff_seconds(attempt - 1, self._settings.reconnect, self._settings.reconnect_cap)
             await asyncio.sleep(self._clock.seconds(pause))
@@ -138,31 +138,31 @@ class KlineStream:
     async def _connection(self, socket: _Socket) -> None:
         inbox: asyncio.Queue[Any] = asyncio.Queue(_INBOX + 1)
         try:
-            socket.dial(self._stream, self._instrument.category, lambda frame: _put(inbox, frame))
-            if not isinstance(await self._next(inbox, self._settings.connect, "a connection"), _Up):
-                raise _Doubt("received a frame before the connection was open")
+            socket.begin_connection(self._stream, self._instrument.category, lambda frame: _put(inbox, frame))
+            if not isinstance(await self._next(inbox, self._settings.connect, "a connection"), _Opened):
+                raise _ConnectionFailed("received a frame before the connection was open")
             await self._subscribe(socket, inbox)
             await self._emit(Connected())
             await self._listen(inbox)
         finally:
-            await socket.leave()
+            await socket.end_connection()
 
     async def _subscribe(self, socket: _Socket, inbox: "asyncio.Queue[Any]") -> None:
         try:
             await socket.send(self._stream.subscription(self._instrument, self._timeframe))
         except (OSError, ConnectionError) as error:
-            raise _Doubt(f"the subscription could not be sent: {error}") from error
-        answer = await self._next(inbox, self._settings.connect, "an answer to the subscription")
-        if not self._stream.subscribed(answer):
-            raise _Doubt(f"the exchange refused the subscription: {str(answer)[:120]}")
+            raise _ConnectionFailed(f"the subscription could not be sent: {error}") from error
+        response = await self._next(inbox, self._settings.connect, "a response to the subscription")
+        if not self._stream.subscribed(response):
+            raise _ConnectionFailed(f"the exchange rejected the subscription: {str(response)[:120]}")
 
     async def _listen(self, inbox: "asyncio.Queue[Any]") -> None:
-        loop, patience = asyncio.get_running_loop(), self._clock.seconds(self._settings.stale)
-        deadline = loop.time() + patience
+        loop, timeout = asyncio.get_running_loop(), self._clock.seconds(self._settings.stale)
+        deadline = loop.time() + timeout
         while True:
             frame = await self._next(inbox, deadline - loop.time(), "a candle")
             for candle in self._stream.candles(frame, self._instrument, self._timeframe):
-                deadline = loop.time() + patience
+                deadline = loop.time() + timeout
                 self._useful = self._useful or candle.closed
                 await self._emit(candle)
 
@@ -171,11 +171,11 @@ class KlineStream:
             async with asyncio.timeout(seconds):
                 frame = await inbox.get()
         except TimeoutError:
-            raise _Doubt(f"expected {what} within {seconds:.3g} s, received none") from None
-        if isinstance(frame, _Doubt | Malformed):
+            raise _ConnectionFailed(f"expected {what} within {seconds:.3g} s, received none") from None
+        if isinstance(frame, _ConnectionFailed | Malformed):
             raise frame
         if inbox.qsize() >= _INBOX:
-            raise _Doubt("frames arrived faster than they were processed")
+            raise _ConnectionFailed("frames arrived faster than they were processed")
         return frame
 
 

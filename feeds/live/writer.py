@@ -1,4 +1,4 @@
-"""Everything received live goes to the store of history, a little later and in one piece."""
+"""Write the rows received live to the store, shortly after they arrive and together."""
 
 import asyncio
 import logging
@@ -17,18 +17,19 @@ __all__ = ["LiveStore"]
 
 _log = logging.getLogger(__name__)
 
-# Bars that come in quick succession, after a pause of the connection, are written together.
+# Pause between two writes (s). Bars that arrive quickly, as after a reconnection, are written together.
 _PAUSE = 1.0
-# The lock of a series may be a long download's, a full disk may be cleared: so often is a write tried again.
+# Number of attempts to write: a download may hold the series' lock for long, and a full disk may be cleared.
 _TRIES = 5
 _RETRY_SECONDS = 30.0
 
 
 class LiveStore:
-    """Collect rows and write them from a thread, at most once a second.
+    """Collect rows and write them in a thread, at most once per second.
 
     Raises:
-        StoreError: what was received could not be stored for minutes.
+        StoreError: from `run`, if all attempts to write the rows failed for two minutes; from `flush` at the first
+            failure.
     """
 
     def __init__(self, data_dir: Path, exchange: str, symbol: str, timeframe: str) -> None:
@@ -37,35 +38,35 @@ class LiveStore:
             kind: SeriesKey(exchange, symbol, stored_kind(kind, timeframe))
             for kind in ("bars", "funding", "open_interest")
         }
-        self._waiting: dict[str, list[tuple[Table, Range]]] = {}
-        self._news = asyncio.Event()
+        self._queued: dict[str, list[tuple[Table, Range]]] = {}
+        self._added = asyncio.Event()
 
     def add(self, kind: str, rows: Table, start: int, end: int) -> None:
-        """Store `rows`, which are all that there is in [start, end) UTC ms, soon."""
-        self._waiting.setdefault(kind, []).append((rows, (start, end)))
-        self._news.set()
+        """Queue rows for the store: all rows of `kind` in [start, end), UTC ms."""
+        self._queued.setdefault(kind, []).append((rows, (start, end)))
+        self._added.set()
 
     def add_bar(self, start: int, values: tuple[float, ...], step: int) -> None:
-        """Store a bar soon."""
+        """Queue a bar for the store: `start` and `step` in ms, `values` open, high, low, close, volume."""
         names = series_columns("1m")
         row: Table = {names[0]: np.array([start], dtype=np.int64)}
         row |= {name: np.array([value]) for name, value in zip(names[1:], values, strict=True)}
         self.add("bars", row, start, start + step)
 
     async def run(self) -> None:
-        """Write what was added, for ever; what is left when this is cancelled is for `flush`."""
+        """Write queued rows until cancelled; call `flush` afterwards to write the rest."""
         while True:
-            await self._news.wait()
-            await self._write_patiently()
+            await self._added.wait()
+            await self._write_with_retries()
             await asyncio.sleep(_PAUSE)
 
     async def flush(self) -> None:
-        """Write what was added and not yet written."""
+        """Write all queued rows now."""
         await asyncio.to_thread(self._write)
 
-    async def _write_patiently(self) -> None:
+    async def _write_with_retries(self) -> None:
         for attempt in range(_TRIES):
-            self._news.clear()
+            self._added.clear()
             try:
                 await self.flush()
             except StoreError as error:
@@ -77,8 +78,8 @@ class LiveStore:
                 return
 
     def _write(self) -> None:
-        for kind in list(self._waiting):
-            entries = self._waiting[kind]
+        for kind in list(self._queued):
+            entries = self._queued[kind]
             taken = len(entries)
             if not taken:
                 continue
@@ -90,11 +91,11 @@ class LiveStore:
                         rows = _latest(rows, more)
                     writer.write(rows, (low, high))
             del entries[:taken]
-        # A month's file is read and written again for every bar: what Arrow keeps of that for this thread adds up.
+        # Every bar rewrites the file of its month. Arrow keeps that memory for each thread, so it must be released.
         pa.default_memory_pool().release_unused()
 
 
 def _latest(rows: Table, more: Table) -> Table:
-    """Return both tables' rows; what comes later stands where both have one."""
+    """Return the rows of both tables; where both have a row, that of `more` is used."""
     keep = ~np.isin(rows["timestamp"], more["timestamp"])
     return unite({name: values[keep] for name, values in rows.items()}, more)

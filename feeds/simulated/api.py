@@ -37,9 +37,9 @@ def simulate(
 ) -> pd.DataFrame:
     """Return canonical bars of the market `name`: random_walk, ar1, regimes or planted.
 
-    Each bar opens at the previous close; highs and lows are those of a Brownian bridge at the bar's
-    volatility; volume follows volatility; funding settles every 8 hours, slowly varying around 5e-5; open
-    interest drifts. The other keywords are parameters of the process (see `feeds.simulated.processes`), e.g. phi=-0.2.
+    Each bar opens at the previous close. Highs and lows are those of a Brownian bridge with the bar's volatility, and
+    volume rises with volatility. Funding settles every 8 hours and varies slowly around 5e-5; open interest drifts. The
+    other keywords are parameters of the process (see `feeds.simulated.processes`), e.g. phi=-0.2.
 
     Raises:
         BadSource: unknown market or parameter, or a value out of its range.

@@ -1,9 +1,9 @@
 """Stochastic processes of simulated log-returns, with their exact conditional expectations.
 
-Every process is a frozen dataclass; `sigma` is the standard deviation of an HOURLY log-return, a bar of h hours
-has sigma sqrt(h). `draw` gives log-returns and the volatility they were drawn with; `expected` gives the
-exact E[r_{t+1} | bars up to t]. With the same seed all processes use the same Gaussian draws, so that they can be
-compared on the same noise; use different seeds for independent markets.
+Every process is a frozen dataclass. `sigma` is the standard deviation of an HOURLY log-return; for a bar of h hours it
+is sigma sqrt(h). `draw` returns log-returns and their volatility; `expected` returns the exact
+E[r_{t+1} | bars up to t]. With the same seed all processes use the same Gaussian draws, so that they can be compared on
+the same noise. Use different seeds for independent markets.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Options that every simulated market takes besides the parameters of its process.
+# Options of every simulated market, in addition to the parameters of its process.
 OPTIONS = ("seed", "bars", "timeframe", "start", "symbol")
 
 
@@ -80,7 +80,7 @@ class RandomWalk(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class AR1(Process):
-    """Draw r_t = phi r_{t-1} + s e_t: momentum for phi > 0, reversal for phi < 0.
+    """Autoregressive returns r_t = phi r_{t-1} + s e_t: momentum for phi > 0, reversal for phi < 0.
 
     Attributes:
         phi: autocorrelation of the log-returns, in (-1, 1).
@@ -103,7 +103,7 @@ class AR1(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class Regimes(Process):
-    """Switch between quiet, normal and stressed volatility, itself stochastic, with symmetric jumps.
+    """Returns with three volatility regimes (quiet, normal, stressed), stochastic volatility and symmetric jumps.
 
     The volatility can be forecast, but the expected log-return is zero at every bar. The unconditional standard
     deviation is `sigma`.
@@ -157,7 +157,7 @@ class Regimes(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class Planted(Process):
-    """Plant an edge: r_{t+1} = edge s tanh(z_t) + v_{t+1} e, z_t the standardised trailing log-return.
+    """Predictable returns: r_{t+1} = edge s tanh(z_t) + v_{t+1} e; z_t is the standardised trailing log-return.
 
     z_t = (r_{t-window+1} + ... + r_t) / (s sqrt(window)); returns before the first bar count as zero. v is s
     unless volatility_of_volatility > 0.

@@ -123,11 +123,11 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
         CorruptChunk: the bytes are not a chunk, belong to another series, or have changed since they were written.
     """
     if content[:4] != _MAGIC or content[-4:] != _MAGIC:
-        raise CorruptChunk("not a whole parquet file")
+        raise CorruptChunk("not a complete parquet file")
     try:
         # `pq.read_table` would start threads; a process that then forks may abort at exit.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-        found = table.column_names  # decoded here, where damaged text is expected
+        found = table.column_names  # inside `try`, because decoding a damaged name raises an error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise CorruptChunk(f"not a readable parquet file ({error_line(error, 120)})") from error
     header = _header(table.schema.metadata, identity)
@@ -136,7 +136,7 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
     columns = {name: _values(table.column(name), name) for name in names}
     claimed = header.pop("sha256", None)
     if claimed != _digest(header, columns):
-        raise CorruptChunk("the checksum does not fit the content")
+        raise CorruptChunk("the checksum does not match the content")
     return Chunk(columns, [(int(a), int(b)) for a, b in header["covered"]])
 
 

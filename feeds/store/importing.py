@@ -15,10 +15,10 @@ __all__ = ["store_bars"]
 
 
 def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
-    """Store a canonical frame, and its funding and open-interest columns as series of their own.
+    """Store a canonical frame; its funding and open-interest columns become separate series.
 
-    Gaps stay unknown, so a later fetch requests them from the exchange. Forward-filled bars are not stored: they hold
-    no trades.
+    Gaps are not recorded as empty, so a later fetch requests them from the exchange. Forward-filled bars are not
+    stored, because they contain no trades.
 
     Raises:
         StoreError: the store cannot be written.

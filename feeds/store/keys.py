@@ -61,7 +61,7 @@ def open_interest_timeframe(timeframe: str) -> str:
 
 
 def stored_kind(kind: str, timeframe: str) -> str:
-    """Return where "bars", "mark", "funding" or "open_interest" for bars of `timeframe` are stored."""
+    """Return the stored kind of "bars", "mark", "funding" or "open_interest" for bars of `timeframe`."""
     if kind == "open_interest":
         return f"open_interest_{open_interest_timeframe(timeframe)}"
     if kind == "mark":

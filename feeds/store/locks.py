@@ -1,4 +1,4 @@
-"""The lock of a folder that is being written."""
+"""The lock that a writer holds on a folder."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""The simulated exchange account: costs, broker, positions, margin, fees, lots, funding, liquidation."""
+"""A simulated exchange account: costs, broker, positions, margin, fees, order sizes, funding and liquidation."""
 
 from typing import TYPE_CHECKING
 

@@ -16,53 +16,53 @@ __all__ = ["PerpetualBroker"]
 class PerpetualBroker(PricedFills):
     """Simulate one cross-margin account of linear perpetuals: `cerebro.setbroker(PerpetualBroker(...))`.
 
-    *Money.* Equity (`getvalue()`) is cash + sum(size * close), on either side. Cash falls by the full value
-    of what is bought and rises by what is sold short, so it is negative for a long above 1x; leverage lives
-    in the margin rules only.
+    *Equity* (`getvalue()`) is cash + sum(size * close) for long and short positions. A purchase lowers cash by its full
+    value, and a short sale raises it. So cash is negative for a long position above 1x leverage. Leverage affects only
+    the margin rules.
 
-    *Fills.* An order decided at a bar's close is filled in the next bar of its data: a market order at the
-    open, worse by the slippage in full, even beyond the bar's range. Stops slip as well; a limit order never
-    fills worse than its limit, and pays the maker fee when it had to wait for its price. There is no
-    closing auction: `Order.Close` is refused, as are cheat-on-close, cheat-on-open and order histories.
+    *Fills.* An order decided at a bar's close is filled in the next bar of its data. A market order is filled at the
+    open plus the full slippage, even if that price is outside the bar's range. Stop orders have slippage too. A limit
+    order is never filled at a price worse than its limit, and pays the maker fee if it rested in the book. There is no
+    closing auction, so `Order.Close` is an error, as are cheat-on-close, cheat-on-open and order histories.
 
-    *Margin.* After the trade, fee and slippage included, equity must cover sum(|size| * price / margin_leverage).
-    It is tested when the order is submitted (at the close it was decided on) and again at the fill. An
-    order that only reduces a position always passes. A flip that cannot be margined at the fill closes what
-    is held and opens nothing; its status is Margin.
+    *Margin.* After a trade with its fee and slippage, equity must be at least sum(|size| * price / margin_leverage).
+    This is checked when the order is submitted (at the close of the decision) and again at the fill. An order that only
+    reduces a position always passes. If a flip fails the check at the fill, the old position is closed, no new one is
+    opened, and the order's status is Margin.
 
-    *Funding.* Paid at a bar's open by what was held up to it, before that bar's fills. It never enters a fee.
+    *Funding.* It is charged at a bar's open on the position held until then, before that bar's fills. It is not part of
+    any fee.
 
-    *Liquidation.* With positions open the account is tested at each open and against the bar's adverse
-    extremes: all longs at their lows and all shorts at their highs at once, which is harsh on a hedged
-    account but never flatters it. Where equity meets the maintenance margin all positions are closed and
-    open orders canceled. If the open has gapped through that point the price is the open; if it has gapped
-    through bankruptcy too, the price at which equity was 0. What is left, at most the maintenance margin,
-    is the liquidation fee: equity is 0 afterwards and never below, the insurance fund bears the rest. The
-    closing orders carry `order.info.liquidation = True`. Partial liquidation and risk tiers are not
-    modelled.
+    *Liquidation.* An account with positions is checked at each open, and at the bar's adverse extremes: all longs at
+    their lows and all shorts at their highs at the same time. This is too strict for a hedged account, but never too
+    favourable. If equity falls to the maintenance margin, all positions are closed and all open orders canceled. If the
+    open is already beyond that point, the closing price is the open. If the open is also beyond bankruptcy, it is the
+    price at which equity was 0. The remaining equity, at most the maintenance margin, is the liquidation fee. So equity
+    is 0 afterwards and never negative; the insurance fund covers the rest. The closing orders have
+    `order.info.liquidation = True`. Partial liquidation and risk tiers are not modelled.
 
-    *Ruin.* With no equity left every order is Rejected. Backtrader's TimeReturn, and what builds on it, divides
-    by equity and fails from there on; `EquityCurve`, `Sharpe`, `Sortino` and `Drawdown` do not.
+    *Ruin.* Without equity every order is Rejected. Backtrader's TimeReturn, and analyzers based on it, divide by equity
+    and fail from then on; `EquityCurve`, `Sharpe`, `Sortino` and `Drawdown` do not.
 
-    *Fund mode* is refused: it books funding as a withdrawal by the investor and hides it from returns.
+    *Fund mode* is an error, because it books funding as a withdrawal by the investor and hides it from returns.
 
     Params:
       - cash (10000.0): starting equity in quote currency.
       - costs (None): `Costs` of the account; None takes the defaults.
-      - slippage (None): fraction of the price lost on every market and stop order; None is that of `costs`.
-      - slippage_model (None): name of the slippage model; None is that of `costs`.
-      - commission (None): the default `PerpetualCommission`; None makes one of `costs`.
-      - checksubmit (True): test margin at submission as well as at the fill.
+      - slippage (None): fraction of the price lost on every market and stop order; None takes it from `costs`.
+      - slippage_model (None): name of the slippage model; None takes it from `costs`.
+      - commission (None): the default `PerpetualCommission`; None creates it from `costs`.
+      - checksubmit (True): check the margin at submission as well as at the fill.
       - filler (None): Backtrader's volume filler, for partial fills.
 
     Attributes:
       - liquidations: positions closed by liquidation in this run.
-      - insurance: losses beyond equity that the account did not bear (quote currency); other than 0 only
-        when a fee, slippage or funding payment alone exceeds what equity is left.
+      - insurance: losses beyond equity, which the insurance fund covered (quote currency). It is not 0 only if a single
+        fee, slippage or funding payment exceeded the remaining equity.
     """
 
     def init(self) -> None:
-        """Reset the account to its starting cash; called when built and at the start of each run."""
+        """Reset the account to its starting cash; called by the constructor and at the start of each run."""
         super().init()
         self.cash: float = self.p.cash
         self._holdings: dict[Any, Holding] = {}
@@ -70,7 +70,7 @@ class PerpetualBroker(PricedFills):
         self.insurance = 0.0
 
     def next(self) -> None:
-        """Take one bar: submissions, funding, gap, fills, slide, mark at the close."""
+        """Process one bar: submissions, funding, liquidation at the open, fills, liquidation in the bar, marking."""
         while self._toactivate:
             self._toactivate.popleft().activate()
         if self.submitted:
@@ -89,8 +89,8 @@ class PerpetualBroker(PricedFills):
             holding.turn_bar()
             if holding.position.size:
                 if holding.fresh:
-                    # What was bought on this bar's open pays nothing, also when the broker is asked again before
-                    # the next bar: another data ticks, or a live feed has no bar yet.
+                    # Only once per bar, so positions opened at this bar's open pay no funding. Backtrader calls `next`
+                    # again before the next bar if another data has a bar, or a live feed has none yet.
                     self.cash -= holding.commission.funding_payment(holding.data, holding.position.size)
                 held.append(holding)
         if held:
@@ -114,7 +114,7 @@ class PerpetualBroker(PricedFills):
     # Orders -------------------------------------------------------------------------------------------------
 
     def submit(self, order: Any, check: bool = True) -> Any:
-        """Queue an order for the next bar, or reject it when the account is ruined.
+        """Queue an order for the next bar, or reject it if the account is ruined.
 
         Raises:
             ValueError: the order is an `Order.Close`.
@@ -134,7 +134,7 @@ class PerpetualBroker(PricedFills):
         return super().submit(order, check)
 
     def check_submitted(self) -> None:
-        """Accept the submitted orders, as they came, that the equity at the last close can margin."""
+        """Check the margin of the submitted orders, in their order, at the last close; accept or reject each."""
         cash = self.cash
         book = {h: (h.position.size, h.mark) for h in self._holdings.values()}
         while self.submitted:
@@ -149,7 +149,7 @@ class PerpetualBroker(PricedFills):
             if not (only_reduces(held, size) or is_margined(after_cash, _triples(after))):
                 self._refuse_for_margin(order)
                 continue
-            if order.active():  # the exits of a bracket only take effect after its entry
+            if order.active():  # a bracket's exit orders become active only after its entry
                 cash, book = after_cash, {**after, holding: (held + size, mark)}
             self.submit_accept(order)
 
@@ -167,7 +167,7 @@ class PerpetualBroker(PricedFills):
                 self._ococheck(order)
                 self._bracketize(order, cancel=True)
             elif not order.active() or order.data.datetime[0] <= order.created.dt:
-                # Another data may tick first; the bar on which an order was decided must never fill it.
+                # Another data may have a bar first. An order must not be filled in the bar on which it was decided.
                 self.pending.append(order)
             else:
                 self._try_exec(order)
@@ -210,7 +210,7 @@ class PerpetualBroker(PricedFills):
             filled = min(abs(size), self.p.filler(order, price, ago))
             return filled if size > 0 else -filled
         if held and abs(held + size) <= 1e-9 * abs(held):
-            # 0.1 + 0.2 - 0.3 must leave nothing, or the position and its trade would stay open for ever.
+            # 0.1 + 0.2 - 0.3 must be exactly 0, otherwise the position and its trade would never be closed.
             size = order.executed.remsize = -held
         return size
 
@@ -264,7 +264,7 @@ class PerpetualBroker(PricedFills):
             self.liquidations += 1
         if self.cash < -1e-9 * self.startingcash:
             self._call_insurance()
-        self.cash = 0.0  # what is left of the sums above is rounding
+        self.cash = 0.0  # the remainder of the sums above is a rounding error
 
     def _call_insurance(self) -> None:
         self.insurance -= self.cash
@@ -280,7 +280,7 @@ class PerpetualBroker(PricedFills):
         return self.cash + sum(h.position.size * h.mark for h in self._holdings.values())
 
     def get_value(self, datas: Any = None, mkt: bool = False, lever: bool = False) -> float:
-        """Return equity; for `datas`, or with `mkt`, the signed value of the positions."""
+        """Return equity in quote currency; with `datas` or `mkt`, the signed value of the positions."""
         if datas is not None:
             return self._get_value(datas)
         return self._value - self.cash if mkt else self._value
@@ -288,7 +288,7 @@ class PerpetualBroker(PricedFills):
     getvalue = get_value
 
     def get_leverage(self) -> float:
-        """Return gross exposure as a multiple of equity; 0.0 when ruined."""
+        """Return gross exposure as a multiple of equity; 0.0 without equity."""
         gross = sum(abs(h.position.size) * h.mark for h in self._holdings.values())
         return gross / self._value if self._value > 0.0 else 0.0
 

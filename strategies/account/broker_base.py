@@ -1,4 +1,4 @@
-"""The stock broker's switches as a perpetual account understands them, or refuses them with a reason."""
+"""Settings of Backtrader's broker for a perpetual account; settings without meaning there raise an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ __all__ = ["PerpetualSettings"]
 
 
 class PerpetualSettings(bt.brokers.BackBroker):
-    """Check every setting of `PerpetualBroker`; a switch that falsifies the account raises `ValueError`."""
+    """Check the settings of `PerpetualBroker`.
+
+    Raises:
+        ValueError: a setting is invalid, or would make the account unrealistic.
+    """
 
     params = (
         ("costs", None),
@@ -25,7 +29,7 @@ class PerpetualSettings(bt.brokers.BackBroker):
     )
 
     def init(self) -> None:
-        """Check the parameters and reset the account; called when built and at the start of each run."""
+        """Check the parameters and reset the account; called by the constructor and at the start of each run."""
         costs = Costs() if self.p.costs is None else self.p.costs
         if self.p.slippage is None:
             self.p.slippage = costs.slippage
@@ -40,11 +44,11 @@ class PerpetualSettings(bt.brokers.BackBroker):
         Costs(slippage=self.p.slippage, slippage_model=self.p.slippage_model)
         if not self.p.shortcash:
             raise ValueError(
-                "shortcash=False is bookkeeping for borrowed stock; a perpetual account needs True"
+                "shortcash=False is for borrowed stock; a perpetual account needs shortcash=True"
             )
         if self.p.commission is not None:
             if self.p.costs is not None:
-                raise ValueError("costs and commission both set the fees; give one of them")
+                raise ValueError("costs and commission both set the fees; pass only one of them")
             _check_commission(self.p.commission)
         self.set_fundmode(self.p.fundmode)
         self.set_coc(self.p.coc)
@@ -53,7 +57,7 @@ class PerpetualSettings(bt.brokers.BackBroker):
     # Fees and slippage --------------------------------------------------------------------------------------
 
     def costs_of(self, data: Any) -> Costs:
-        """Return what trading `data` costs in this account."""
+        """Return the costs of trading `data` in this account."""
         costs: Costs = self.getcommissioninfo(data).costs
         return replace(costs, slippage=self.p.slippage, slippage_model=self.p.slippage_model)
 
@@ -72,7 +76,7 @@ class PerpetualSettings(bt.brokers.BackBroker):
         leverage: float = Costs.margin_leverage,
         name: str | None = None,
     ) -> None:
-        """Set one fee (fraction of value) for takers and makers, and the leverage that the exchange allows."""
+        """Set one fee (fraction of value) for taker and maker fills, and the leverage that the exchange allows."""
         costs = replace(
             Costs() if self.p.costs is None else self.p.costs,
             taker=commission,
@@ -82,38 +86,38 @@ class PerpetualSettings(bt.brokers.BackBroker):
         self.addcommissioninfo(PerpetualCommission.of(costs), name)
 
     def set_slippage_perc(self, perc: float, **_ignored: bool) -> None:
-        """Set the slippage (fraction), always applied in full: the other switches have no effect."""
+        """Set the slippage (fraction); it is always applied in full, and the other arguments have no effect."""
         self.p.slippage = perc
         self._check_params()
 
     def set_slippage_fixed(self, fixed: float, **_ignored: bool) -> NoReturn:
-        """Refuse: a perpetual's slippage is a fraction of its price."""
+        """Raise ValueError: slippage must be a fraction of the price."""
         raise ValueError("slippage is a fraction of the price here; use PerpetualBroker(slippage=0.0002)")
 
     # Refusals -----------------------------------------------------------------------------------------------
 
     def set_coc(self, coc: bool) -> None:
-        """Refuse cheat-on-close."""
+        """Raise ValueError if cheat-on-close is switched on."""
         if coc:
             raise ValueError(
                 "cheat-on-close fills at the price it decides on; leave it off, fills are at the next open"
             )
 
     def set_coo(self, coo: bool) -> None:
-        """Refuse cheat-on-open."""
+        """Raise ValueError if cheat-on-open is switched on."""
         if coo:
             raise ValueError(
                 "cheat-on-open decides on the price it fills at; leave it off, fills are at the next open"
             )
 
     def add_order_history(self, orders: Any, notify: bool = True) -> NoReturn:
-        """Refuse: such orders fill at any price that is written down."""
+        """Raise ValueError: an order history can be filled at any recorded price."""
         raise ValueError(
-            "an order history fills at prices of its own; replay decisions with ReplayOrders instead"
+            "an order history is filled at its own prices, not at the market's; use ReplayOrders to replay decisions"
         )
 
     def set_fundmode(self, fundmode: bool, fundstartval: float | None = None) -> None:
-        """Refuse fund mode."""
+        """Raise ValueError if fund mode is switched on."""
         if fundmode:
             raise ValueError(
                 "fund mode books funding as a withdrawal and hides it from returns; "
@@ -121,15 +125,15 @@ class PerpetualSettings(bt.brokers.BackBroker):
             )
 
     def set_fund_history(self, fund: Any) -> None:
-        """Refuse fund mode."""
+        """Raise ValueError: a fund history needs fund mode."""
         self.set_fundmode(True)
 
     def get_fundvalue(self) -> float:
-        """Return equity: there is no fund apart from the account."""
+        """Return equity, because the account has no separate fund."""
         return self.get_value()
 
     def get_fundshares(self) -> float:
-        """Return 1.0: there is no fund apart from the account."""
+        """Return 1.0, because the account has no separate fund."""
         return 1.0
 
     fundmode = property(bt.brokers.BackBroker.get_fundmode, set_fundmode)

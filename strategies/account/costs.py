@@ -1,4 +1,4 @@
-"""What trading costs and what the exchange allows: one set of names, defaults and checks for every account."""
+"""Trading costs and order rules, with the same names, defaults and checks for every account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Costs", "OrderRules"]
 
 
 class OrderRules(Protocol):
-    """What an exchange demands of an order, e.g. `feeds.instruments.Instrument`; 0.0 where it demands nothing."""
+    """The order rules of an exchange, e.g. of a `feeds.instruments.Instrument`; 0.0 means no rule."""
 
     @property
     def lot_step(self) -> float: ...
@@ -30,24 +30,24 @@ class OrderRules(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Fees, slippage, order sizes and margin of one account. Nothing is free by default.
+    """Fees, slippage, order sizes and margin of one account; the defaults are realistic, not zero.
 
     Attributes:
         taker: fee of an order that is filled at once, fraction of the traded value (Bybit linear perpetuals: 5.5 bp).
-        maker: fee of a limit order that had to wait for its price; may be negative, down to -0.01.
+        maker: fee of a limit order that rested in the book, fraction of the traded value; at least -0.01.
         slippage: adverse price move of a market or stop order, fraction of the price.
-        slippage_model: name of the function that turns it into the move of a fill (`strategies.account.slippage`);
-            "fixed" takes it as it is.
-        lot_step: base units an order size is rounded to (0: any).
+        slippage_model: name of the function that computes the move of a fill (`strategies.account.slippage`); "fixed"
+            uses `slippage` itself.
+        lot_step: step to which an order size is rounded, base units (0: any size).
         min_size: smallest order size, base units.
         min_notional: smallest order value, quote currency.
         max_size: largest order size, base units (0: any).
         margin_leverage: leverage the exchange allows. The strategy's `leverage` is its own cap on gross exposure.
-        maintenance_margin: fraction of the position's value below which the account is liquidated.
+        maintenance_margin: equity at which the account is liquidated, as a fraction of the position's value.
         funding: whether funding is paid and received.
 
     Raises:
-        ValueError: the message names the field, what it may be, and what it was.
+        ValueError: a value is outside its range; the message names the field, the range and the value.
     """
 
     taker: float = 0.00055
@@ -77,7 +77,7 @@ class Costs:
             raise self._error("margin_leverage", "a number, at least 1")
         limit = 1.0 / self.margin_leverage
         if not 0.0 <= self._number("maintenance_margin") < limit:
-            # At the limit a full position would be liquidated as it opens.
+            # At this limit a position of full leverage would be liquidated at once.
             raise self._error("maintenance_margin", f"a fraction below 1/margin_leverage = {limit:.4g}")
         if not isinstance(self.funding, bool):
             raise self._error("funding", "true or false")
@@ -85,7 +85,7 @@ class Costs:
 
     @classmethod
     def for_instrument(cls, rules: OrderRules, **changes: Any) -> Self:
-        """Return costs with the order sizes of an exchange's instrument; `changes` are fields that differ."""
+        """Return costs with the order rules of an instrument; `changes` replace single fields."""
         sizes = {
             "lot_step": rules.lot_step,
             "min_size": rules.min_quantity,

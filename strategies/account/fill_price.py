@@ -1,4 +1,4 @@
-"""Where a fill is priced: the slippage model, the limit of a limit order, and who pays the maker fee."""
+"""The price of a fill: slippage model, limit price, and the condition for the maker fee."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PricedFills", "fill_price", "had_to_wait"]
 
 
 def fill_price(costs: Costs, fill: FillFacts, limit: float | None = None) -> float:
-    """Return the price of a fill after slippage, never worse than `limit`.
+    """Return the price of a fill (quote currency) after slippage, never worse than `limit`.
 
     Raises:
         ValueError: the slippage model did not return a fraction.
@@ -33,7 +33,7 @@ def fill_price(costs: Costs, fill: FillFacts, limit: float | None = None) -> flo
 
 
 def had_to_wait(order: Any) -> bool:
-    """Say whether a limit order rested in the book: its bar opened on the far side of its limit."""
+    """Return whether a limit order rested in the book: it could not be filled at the open of its bar."""
     if order.exectype != Order.Limit:
         return False
     opening = order.data.open[0]
@@ -41,10 +41,10 @@ def had_to_wait(order: Any) -> bool:
 
 
 class PricedFills(PerpetualSettings):
-    """Price the fills of Backtrader's order types by `fill_price`, in full and even beyond the bar's range."""
+    """Price the fills of Backtrader's order types by `fill_price`, with full slippage even beyond the bar's range."""
 
     def _try_exec(self, order: Any) -> None:
-        # Backtrader asks for a slipped price without naming the order.
+        # Backtrader calls its slippage method without the order, so the order is stored here.
         self._filling = order
         super()._try_exec(order)
 

@@ -1,4 +1,4 @@
-"""One position of a perpetual account: its size, its marks and the margin it needs."""
+"""One position of a perpetual account: its size, its mark prices and its margin."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Holding", "equity_and_maintenance", "is_margined", "only_reduces"]
 
 
 class Holding:
-    """Bind a data to its position, its fees and the price it was last marked at.
+    """A data with its position, its commission and its last mark price (quote currency).
 
-    `owner` and `tradeid` are those of the last fill, so that a liquidation reaches the strategy that it hits.
+    `owner` and `tradeid` are those of the last fill, so that the strategy is notified of a liquidation.
     """
 
     def __init__(self, data: Any, position: Any, commission: PerpetualCommission) -> None:
@@ -29,7 +29,7 @@ class Holding:
         self.tradeid = 0
 
     def turn_bar(self) -> None:
-        """Mark at the open when the data has a new bar; a data that is silent keeps its last close."""
+        """Mark the position at the open of a new bar; without a new bar it keeps the last close."""
         bars = len(self.data)
         self.fresh = bars != self.seen
         self.seen = bars
@@ -38,13 +38,13 @@ class Holding:
             self.mark = self.open[0]
 
     def adverse(self) -> float:
-        """Return the worst price of the bar for the side that is held."""
+        """Return the worst price of the bar for the position: the low for a long, the high for a short."""
         if not self.fresh:
             return self.mark
         return self.low[0] if self.position.size > 0 else self.high[0]
 
     def leg(self, start: float, end: float) -> Leg:
-        """Return the position on its way from `start` to `end`."""
+        """Return the position for a price move from `start` to `end`."""
         return Leg(self.position.size, start, end, self.commission.p.maintenance_margin)
 
 
@@ -59,12 +59,12 @@ def equity_and_maintenance(cash: float, positions: Iterable[tuple[Holding, float
 
 
 def only_reduces(held: float, size: float) -> bool:
-    """Say whether an order of `size` takes `held` closer to zero and not beyond."""
+    """Return whether an order of `size` reduces the position `held` without flipping it (base units)."""
     return held * size < 0.0 and abs(size) <= abs(held)
 
 
 def is_margined(cash: float, positions: Iterable[tuple[Holding, float, float]]) -> bool:
-    """Say whether equity covers the initial margin of (holding, size, price) triples."""
+    """Return whether equity covers the initial margin of (holding, size, price) triples."""
     equity, need = cash, 0.0
     for holding, size, price in positions:
         value = size * price

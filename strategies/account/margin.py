@@ -1,8 +1,7 @@
-"""When and at which prices a cross-margin account is liquidated: pure functions, no Backtrader.
+"""When and at which prices a cross-margin account is liquidated: pure functions without Backtrader.
 
-Between two moments each price is taken to move along a straight line, all symbols together. A point `at` in
-[0, 1] on that path has the equity `cash + sum(size * price)` and the maintenance margin
-`sum(maintenance * |size| * price)`.
+The prices of all symbols are assumed to move linearly and simultaneously between two times. At the point `at` in [0, 1]
+of that path, equity is `cash + sum(size * price)` and maintenance margin is `sum(maintenance * |size| * price)`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,10 @@ __all__ = ["Leg", "Liquidation", "liquidate_on_gap", "liquidate_on_slide"]
 
 
 class Leg(NamedTuple):
-    """Describe a position on its way from price `start` to `end`; `maintenance` is a fraction of value."""
+    """A position of `size` base units while the price moves from `start` to `end`.
+
+    `maintenance` is the maintenance margin as a fraction of the position's value.
+    """
 
     size: float
     start: float
@@ -27,18 +29,17 @@ class Leg(NamedTuple):
 
 
 class Liquidation(NamedTuple):
-    """Give the closing price and the fee (quote currency) of each leg; the fees take all that is left."""
+    """The closing price and the fee (quote currency) of each leg; the sum of the fees is the remaining equity."""
 
     prices: list[float]
     fees: list[float]
 
 
 def liquidate_on_gap(cash: float, legs: Sequence[Leg]) -> Liquidation | None:
-    """Liquidate an account that could not trade between the ends of the path; None if it is sound.
+    """Liquidate at a price gap, during which nothing could be traded; return None if no liquidation is needed.
 
-    With equity left the positions go at the end prices and the rest is the fee. Without, they go at the
-    bankruptcy price, where equity was 0: the account cannot lose more, the exchange's insurance fund bears
-    the difference.
+    With equity left, the positions are closed at the end prices and the remaining equity is the fee. Without equity,
+    they are closed at the bankruptcy prices, where equity was 0, and the exchange's insurance fund covers the rest.
     """
     equity = _equity(cash, legs, 1.0)
     if equity > sum(_maintenance(legs, 1.0)):
@@ -50,7 +51,7 @@ def liquidate_on_gap(cash: float, legs: Sequence[Leg]) -> Liquidation | None:
 
 
 def liquidate_on_slide(cash: float, legs: Sequence[Leg]) -> Liquidation | None:
-    """Liquidate where equity meets maintenance margin on the path; None if the account survives it."""
+    """Liquidate at the point of the path where equity equals the maintenance margin; None if there is none."""
     spare_end = _equity(cash, legs, 1.0) - sum(_maintenance(legs, 1.0))
     if spare_end > 0.0:
         return None

@@ -1,4 +1,4 @@
-"""What a linear perpetual costs to trade and to hold: fees, lots and funding."""
+"""The costs of trading and holding a linear perpetual: fees, order sizes and funding."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .costs import Costs
 
 __all__ = ["FundingLedger", "PerpetualCommission"]
 
-# Slippage is the broker's: a commission scheme hears of a fill when its price is known.
+# Without slippage: Backtrader calls a commission scheme only after the price of a fill is known.
 _TERMS = tuple((item.name, item.default) for item in fields(Costs) if not item.name.startswith("slippage"))
 
 
 class FundingLedger:
-    """Keep the funding payments of one run in columns, and the running total of each symbol."""
+    """Record the funding payments of one run in columns, and the total of each symbol."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all payments."""
+        """Remove all payments."""
         self._symbols: list[str] = []
         self._dates, self._rates = array("d"), array("d")
         self._positions, self._prices, self._amounts = array("d"), array("d"), array("d")
@@ -37,7 +37,7 @@ class FundingLedger:
     def add(
         self, symbol: str, date: float, rate: float, position: float, price: float, amount: float
     ) -> None:
-        """Book one payment; `date` is Backtrader's, `amount` is in quote currency and positive when paid."""
+        """Record a payment; `date` is a Backtrader date, `amount` is in quote currency and positive if paid."""
         self._symbols.append(symbol)
         self._dates.append(date)
         self._rates.append(rate)
@@ -47,11 +47,11 @@ class FundingLedger:
         self._totals[symbol] = self._totals.get(symbol, 0.0) + amount
 
     def total(self, symbol: str) -> float:
-        """Return the sum paid for `symbol` so far (quote currency, positive = paid)."""
+        """Return the total of `symbol` so far (quote currency, positive = paid)."""
         return self._totals.get(symbol, 0.0)
 
     def columns(self) -> dict[str, Any]:
-        """Return time (close of the charging bar, UTC ms), symbol, rate, position, price, amount: [N]."""
+        """Return the columns [N]: time (close of the bar, UTC ms), symbol, rate, position, price, amount."""
         return {
             "time": to_milliseconds(self._dates),
             "symbol": list(self._symbols),
@@ -67,30 +67,29 @@ class PerpetualCommission(bt.CommInfoBase):
 
     Equity is cash + size * price on either side of the market, as for a stock that may be sold short.
 
-    *Fees* are a fraction of the traded value. Backtrader tells a commission scheme only the size and the
-    price of a fill, never the order, so on the stock broker every fill pays `taker`, limit orders too: too
-    dear rather than too cheap. `PerpetualBroker` knows the order and asks for `maker` when a limit order had
-    to wait for its price.
+    *Fees* are a fraction of the traded value. Backtrader passes only the size and price of a fill to a commission
+    scheme, not the order. So on the stock broker every fill pays `taker`, even of a limit order, which is never too
+    cheap. `PerpetualBroker` knows the order and charges `maker` if a limit order rested in the book.
 
-    *Sizes* are fractional and rounded toward zero to `lot_step`; a size below `min_size` or `min_notional`
-    is 0, so no order is sent. `margin_leverage` is what the exchange allows; it does not multiply sizes, and
+    *Sizes* are fractional and rounded toward zero to `lot_step`. A size below `min_size` or `min_notional` is 0, so no
+    order is sent. `margin_leverage` is the leverage that the exchange allows. It does not multiply sizes:
     `order_target_percent(target=0.5)` holds half of the equity.
 
-    *Funding* is charged on the bar that carries it, on the position held up to its open and at the open:
-    `size * open * funding_rate`, positive when paid, so a long pays a positive rate and a short receives
-    it. Data without a `funding_rate` line pay none. Each bar is charged once, also when another data ticks
-    in between. The payments of the current run are in `ledger`.
+    *Funding* is charged at the open of the bar that has the rate, on the position held until then:
+    `size * open * funding_rate`, positive if paid. So a long pays a positive rate and a short receives it. Data without
+    a `funding_rate` line have no funding. Each bar is charged once, even if another data has a bar in between. The
+    payments of the current run are in `ledger`.
 
     Params:
-      - the fields of `Costs` but those of slippage, with its defaults: taker, maker, lot_step, min_size, min_notional,
+      - the fields of `Costs` without slippage, and their defaults: taker, maker, lot_step, min_size, min_notional,
         max_size, margin_leverage, maintenance_margin (enforced by `PerpetualBroker`), funding.
-      - leverage (None): another name of `margin_leverage`, the one that Backtrader knows.
+      - leverage (None): Backtrader's name for `margin_leverage`.
 
     Attributes:
-        costs: the same as `Costs`, with the default slippage.
+        costs: the same values as `Costs`, with the default slippage.
 
     Raises:
-        ValueError: an impossible value, or two that differ for `leverage` and `margin_leverage`.
+        ValueError: a value is outside its range, or `leverage` and `margin_leverage` differ.
     """
 
     params = (
@@ -111,12 +110,12 @@ class PerpetualCommission(bt.CommInfoBase):
         self._run: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process starts its own run; the strategies of this one must not travel with the fees.
+        # A worker process starts its own run, so this object must not be pickled with the strategies of this run.
         return {**vars(self), "_run": None}
 
     @classmethod
     def of(cls, costs: Costs) -> PerpetualCommission:
-        """Return the commission scheme that charges `costs`, all but their slippage."""
+        """Return the commission scheme with the values of `costs`, without their slippage."""
         return cls(**{name: getattr(costs, name) for name, _ in _TERMS})
 
     def _read_costs(self) -> Costs:
@@ -142,7 +141,7 @@ class PerpetualCommission(bt.CommInfoBase):
         return self.fee(size, price)
 
     def round_size(self, size: float, price: float) -> float:
-        """Return `size` (signed) rounded toward zero to what the exchange accepts, 0.0 when too small."""
+        """Return `size` (signed base units) rounded toward zero to an accepted order size, 0.0 if it is too small."""
         if self.p.max_size and abs(size) > self.p.max_size:
             size = math.copysign(self.p.max_size, size)
         rounded = round_to_step(size, self.p.lot_step)
@@ -151,28 +150,27 @@ class PerpetualCommission(bt.CommInfoBase):
         return rounded
 
     def order_size(self, target: float, position: float, price: float) -> float:
-        """Return the order (signed base units) that takes `position` to `target`; 0.0 when it is too small.
+        """Return the order size (signed base units) from `position` to `target`; 0.0 if it is too small.
 
-        A target of 0 closes all that is held, whatever the filters say: exchanges always let a position be
-        closed.
+        A target of 0 closes the whole position regardless of the order rules, because exchanges always allow that.
         """
         if target == 0.0:
             return -position if position else 0.0
         return self.round_size(round_to_step(target - position, self.p.lot_step, forgive_dust=True), price)
 
     def getsize(self, price: float, cash: float) -> float:
-        """Return the size that `cash` buys at `price`, as the exchange accepts it."""
+        """Return the size (base units) that `cash` buys at `price`, rounded to a size that the exchange accepts."""
         return self.round_size(cash / price, price)
 
     def begin_run(self, run: Any) -> None:
-        """Empty the ledger if `run` is a new one; Cerebro makes a new list of strategies for each run."""
+        """Clear the ledger if `run` is a new run; Cerebro creates a new list of strategies for each run."""
         if self._run is not run:
             self._run = run
             self._charged.clear()
             self.ledger.clear()
 
     def funding_payment(self, data: Any, size: float) -> float:
-        """Return, and book, what holding `size` up to this bar's open costs (quote currency).
+        """Record and return the funding of a position of `size` held until this bar's open (quote currency).
 
         Raises:
             ValueError: the data's funding rate is not a finite number.
@@ -185,7 +183,7 @@ class PerpetualCommission(bt.CommInfoBase):
         if not math.isfinite(rate):
             raise ValueError(
                 f"{symbol}: funding_rate must be a finite number, found {rate} on the bar closing "
-                f"{bt.num2date(data.datetime[0]):%Y-%m-%d %H:%M} UTC; use 0.0 where nothing is settled"
+                f"{bt.num2date(data.datetime[0]):%Y-%m-%d %H:%M} UTC; use 0.0 for bars without a settlement"
             )
         self.begin_run(getattr(data._env, "runningstrats", None))
         if self._charged.get(symbol) == len(data):

@@ -1,4 +1,4 @@
-"""Slippage models: how far the price of a fill moves against the account; own ones are added here."""
+"""Slippage models, which compute the adverse price move of a fill, and their registry."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["SLIPPAGE", "FillFacts", "SlippageModel", "fixed", "register_slippage
 
 
 class FillFacts(NamedTuple):
-    """What is known of a fill and of the bar in which it happens.
+    """A fill and the bar in which it happens.
 
     Attributes:
-        size: what is still to be filled, signed base units.
-        price: the price before slippage.
+        size: unfilled size of the order, signed base units.
+        price: price before slippage, quote currency.
         order: "market", "limit", "stop", "stoplimit", "stoptrail" or "stoptraillimit".
-        open, high, low: of the bar.
-        volume: of the bar, base units.
+        open, high, low: prices of the bar, quote currency.
+        volume: volume of the bar, base units.
     """
 
     size: float
@@ -34,7 +34,7 @@ class FillFacts(NamedTuple):
 
 
 class SlippageModel(Protocol):
-    """A pure function from the costs of the account and the facts of a fill to an adverse move of the price."""
+    """A pure function from the account's costs and a fill to an adverse price move."""
 
     def __call__(self, costs: Costs, fill: FillFacts, /) -> float:
         """Return the move as a fraction of the price, at least 0 and below 1."""
@@ -47,10 +47,10 @@ SLIPPAGE: Registry[SlippageModel] = Registry("slippage_model")
 
 
 def register_slippage(name: str) -> Callable[[_Model], _Model]:
-    """Return a decorator that enters a function (costs, fill) -> fraction as a slippage model.
+    """Return a decorator that registers a function (costs, fill) -> fraction as a slippage model.
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is already registered, or is not an identifier.
     """
     enter = SLIPPAGE.register(name)
 
@@ -63,5 +63,5 @@ def register_slippage(name: str) -> Callable[[_Model], _Model]:
 
 @register_slippage("fixed")
 def fixed(costs: Costs, fill: FillFacts) -> float:
-    """Move every price by the same fraction, `Costs.slippage`."""
+    """Return the same fraction for every fill, `Costs.slippage`."""
     return costs.slippage

@@ -1,4 +1,4 @@
-"""All analyzers in one place; each returns a plain dict from `get_analysis()` and survives `optstrategy`."""
+"""All analyzers; each returns a plain dict from `get_analysis()`, which `optstrategy` can pickle."""
 
 from .decisions import Decisions, InDistribution
 from .equity import Drawdown, EquityCurve, Sharpe, Sortino

@@ -1,4 +1,4 @@
-"""Analyzers of what the strategy decided; they read the recorder at `strategy.decisions`."""
+"""Analyzers of the strategy's decisions; they read the recorder `strategy.decisions`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ __all__ = ["Decisions", "InDistribution"]
 
 
 class Decisions(bt.Analyzer):
-    """Return the columns of `strategy.decisions`; empty for a strategy that records none."""
+    """Return the columns of `strategy.decisions`; empty if the strategy has no recorder."""
 
     def stop(self) -> None:
-        """Copy the columns out of the strategy."""
+        """Copy the columns from the strategy."""
         recorder: DecisionRecorder | None = getattr(self.strategy, "decisions", None)
         self.rets = {} if recorder is None else dict(recorder.columns())
 
 
 class InDistribution(bt.Analyzer):
-    """Return how much of what the strategy decided lay in the model's distribution.
+    """Return the share of decided bars whose state was in the model's distribution.
 
-    `in_distribution_ratio` is the share of decided bars (reason other than warmup) whose state was in
-    distribution, `by_symbol` the same for each symbol, `reasons` the number of bars for each reason
-    (warm-up included) and `avg_confidence` the mean confidence over decided bars that have one. None where
-    nothing was decided, as for a strategy without a recorder.
+    The keys are `in_distribution_ratio`: that share over all decided bars (all reasons except warmup); `by_symbol`: the
+    share of each symbol; `reasons`: the number of bars for each reason, including warmup; `avg_confidence`: the mean
+    over decided bars with a finite confidence. A figure is None if no bar was decided, as without a recorder.
     """
 
     def stop(self) -> None:
-        """Work the figures out of the strategy's recorder."""
+        """Compute the figures from the strategy's recorder."""
         recorder: DecisionRecorder | None = getattr(self.strategy, "decisions", None)
         columns = recorder.columns() if recorder is not None else {}
-        # Objects: to sort a text for each bar would take longer than to count them.
+        # Object arrays: counting Python strings is faster than sorting numpy text arrays.
         reason = np.asarray(columns.get("reason", []), dtype=object)
         symbol = np.asarray(columns.get("symbol", []), dtype=object)
         inside = np.asarray(columns.get("in_distribution", []), dtype=bool)

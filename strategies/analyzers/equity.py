@@ -1,4 +1,4 @@
-"""Analyzers of the equity curve: a row a bar, whatever the bar size."""
+"""Analyzers of the equity curve, with one row per bar for any bar size."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _HALF_SECOND = 0.5 / 86_400.0
 
 
 class EquityAnalyzer(bt.Analyzer):
-    """Record the equity at each bar's close, from the first bar on which the strategy can trade.
+    """Record the equity at each bar's close, from the first bar at which the strategy can trade.
 
     Params:
       - trade_from (None): first bar close to record, UTC ms.
-      - warmup (False): record the bars before the strategy's minimum period, too.
+      - warmup (False): also record the bars before the strategy's minimum period.
     """
 
     params = (("trade_from", None), ("warmup", False))
 
     def start(self) -> None:
-        """Look up once what every bar needs."""
+        """Look up the objects that every bar needs."""
         self._times, self._equity = array("d"), array("d")
         self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._clock = self.strategy.lines.datetime
         self._broker = self.strategy.broker
 
     def prenext(self) -> None:
-        """Skip the warm-up, or record it when asked to."""
+        """Record a bar of the warm-up if `warmup` is set."""
         if self.p.warmup:
             self.next()
 
@@ -48,19 +48,19 @@ class EquityAnalyzer(bt.Analyzer):
             self._equity.append(self._broker.getvalue())
 
     def stop(self) -> None:
-        """Let go of the run, so that the analysis can leave its process."""
+        """Release the run's objects, so that the analyzer can be pickled for another process."""
         del self._clock, self._broker
 
 
 class EquityCurve(EquityAnalyzer):
-    """Return columns, a row a bar: `time` (bar close, UTC ms), `equity`, `cash`, `exposure`, `gross`.
+    """Return columns [N], one row per bar: `time` (bar close, UTC ms), `equity`, `cash`, `exposure`, `gross`.
 
-    Equity and cash are in quote currency, cash = equity - sum(size * close); exposure is the signed sum of
-    size * close over equity and gross its absolute sum (both 0 without equity).
+    Equity and cash are in quote currency, and cash = equity - sum(size * close). `exposure` is sum(size * close) /
+    equity, `gross` is sum(|size * close|) / equity; both are 0 without equity.
     """
 
     def start(self) -> None:
-        """Look up once what every bar needs."""
+        """Look up the objects that every bar needs."""
         super().start()
         self._net, self._absolute = array("d"), array("d")
         self._closes = [(data, data.lines.close) for data in self.strategy.datas]
@@ -84,7 +84,7 @@ class EquityCurve(EquityAnalyzer):
         self._absolute.append(gross)
 
     def stop(self) -> None:
-        """Let go of the run, so that the analysis can leave its process."""
+        """Release the run's objects, so that the analyzer can be pickled for another process."""
         super().stop()
         del self._closes
 
@@ -103,19 +103,19 @@ class EquityCurve(EquityAnalyzer):
 
 
 class RatioAnalyzer(EquityAnalyzer):
-    """Know how many bars make a year: those of the fastest data, for 365 days of 24 hours."""
+    """Base class of annualised ratios: a year is 365 days of 24 hours, counted in bars of the smallest bar size."""
 
     def start(self) -> None:
-        """Look up once what every bar needs."""
+        """Look up the objects that every bar needs."""
         super().start()
         self._periods_per_year = periods_per_year(min(map(bar_milliseconds, self.strategy.datas)))
 
 
 class Sharpe(RatioAnalyzer):
-    """Return `{"sharpe_ratio"}`: mean over standard deviation (ddof 1) of bar returns, a year.
+    """Return `{"sharpe_ratio"}`: mean / standard deviation (ddof 1) of bar returns, annualised.
 
-    A year is 365 days of bars, the risk-free rate is 0. None when undefined: fewer than two returns, or a
-    constant gain.
+    A year is 365 days of bars, the risk-free rate is 0. None if undefined: fewer than two returns, or equal gains at
+    all bars.
     """
 
     def get_analysis(self) -> dict[str, float | None]:
@@ -124,7 +124,7 @@ class Sharpe(RatioAnalyzer):
 
 
 class Sortino(RatioAnalyzer):
-    """Return `{"sortino_ratio"}`: mean over root mean square of min(return, 0) of all bars, a year."""
+    """Return `{"sortino_ratio"}`: mean / root mean square of min(return, 0) over all bars, annualised."""
 
     def get_analysis(self) -> dict[str, float | None]:
         """Return the figure."""
@@ -134,8 +134,8 @@ class Sortino(RatioAnalyzer):
 class Drawdown(EquityAnalyzer):
     """Return `{"max_drawdown", "max_drawdown_bars", "drawdown"}`.
 
-    Depths are fractions <= 0 of the running maximum of equity, `drawdown` as it stands at the end; the length
-    is the longest run of bars below a maximum. None before the first bar.
+    `max_drawdown` and `drawdown` (at the end of the run) are fractions <= 0 of the running maximum of equity.
+    `max_drawdown_bars` is the longest number of bars below a maximum. All are None before the first bar.
     """
 
     def get_analysis(self) -> dict[str, float | int | None]:

@@ -1,7 +1,7 @@
-"""The formulas behind every printed figure: numpy in, floats out, None where a figure is not defined.
+"""The formulas of all reported figures: numpy arrays in, floats out, None if a figure is undefined.
 
-Returns are simple returns per bar; the risk-free rate is 0. A ratio of 0 to 0 (a flat run) is 0.0; any other
-division by 0 is undefined. Deviations below 1e-14 are the rounding of equity ratios and count as 0.
+Returns are simple returns per bar; the risk-free rate is 0. A ratio 0 / 0 (a run without trades) is 0.0; any other
+division by 0 is undefined. Standard deviations below 1e-14 are rounding errors of equity ratios and count as 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DAY_MS = 86_400_000
 
 
 def bar_returns(equity: ArrayLike) -> NDArray[np.float64]:
-    """Return the simple returns [N - 1] of equity [N]; a bar that starts without equity returns 0."""
+    """Return the simple returns [N - 1] of equity [N]; the return of a bar that starts without equity is 0."""
     values = np.asarray(equity, dtype=np.float64)
     before = values[:-1]
     alive = before > 0.0
@@ -42,7 +42,7 @@ def bar_returns(equity: ArrayLike) -> NDArray[np.float64]:
 
 
 def total_return(equity: ArrayLike) -> float | None:
-    """Return last equity over first, minus 1 (fraction)."""
+    """Return last equity / first equity - 1 (fraction)."""
     values = np.asarray(equity, dtype=np.float64)
     return float(values[-1] / values[0] - 1.0) if len(values) and values[0] > 0.0 else None
 
@@ -54,11 +54,11 @@ def annual_return(total: float | None, n_bars: int, periods_per_year: float) -> 
     if total <= -1.0:
         return -1.0
     exponent = math.log1p(total) * periods_per_year / n_bars
-    return math.expm1(exponent) if exponent < 700.0 else None  # beyond the largest float
+    return math.expm1(exponent) if exponent < 700.0 else None  # larger than the largest float
 
 
 def volatility(returns: ArrayLike, periods_per_year: float) -> float | None:
-    """Return the standard deviation (ddof 1) of bar returns a year."""
+    """Return the annualised standard deviation (ddof 1) of bar returns (fraction)."""
     values = np.asarray(returns, dtype=np.float64)
     return float(values.std(ddof=1) * math.sqrt(periods_per_year)) if len(values) > 1 else None
 
@@ -87,7 +87,7 @@ def _scaled_ratio(mean: float, deviation: float, periods_per_year: float) -> flo
 
 
 def drawdowns(equity: ArrayLike) -> NDArray[np.float64]:
-    """Return equity over its running maximum, minus 1 (<= 0, fraction), [N]."""
+    """Return equity / its running maximum - 1 (<= 0, fraction), [N]."""
     values = np.asarray(equity, dtype=np.float64)
     return values / np.maximum.accumulate(values) - 1.0 if len(values) else values
 
@@ -99,7 +99,7 @@ def max_drawdown(equity: ArrayLike) -> float | None:
 
 
 def calmar_ratio(annual: float | None, deepest: float | None) -> float | None:
-    """Return the annual return over the absolute value of the deepest drawdown."""
+    """Return annual return / |deepest drawdown|."""
     if annual is None or deepest is None:
         return None
     if deepest == 0.0:
@@ -114,14 +114,14 @@ def win_rate(pnl: ArrayLike) -> float | None:
 
 
 def bar_win_rate(returns: ArrayLike) -> float | None:
-    """Return the share of bars that gained among the bars that moved."""
+    """Return the share of bars with a gain among the bars with a nonzero return."""
     values = np.asarray(returns, dtype=np.float64)
     moved = np.count_nonzero(values)
     return float(np.count_nonzero(values > 0.0) / moved) if moved else None
 
 
 def profit_factor(pnl: ArrayLike) -> float | None:
-    """Return the sum of net wins over the absolute sum of net losses of closed trades."""
+    """Return sum(net wins) / |sum(net losses)| of closed trades."""
     values = np.asarray(pnl, dtype=np.float64)
     losses = -float(values[values < 0.0].sum())
     return float(values[values > 0.0].sum()) / losses if losses > 0.0 else None
@@ -136,7 +136,7 @@ def turnover(traded: ArrayLike, equity: ArrayLike, years: float) -> float | None
 
 
 def performance(equity: ArrayLike, periods_per_year: float) -> dict[str, float | None]:
-    """Return every figure that follows from equity [N] alone, under its name in metrics.json."""
+    """Return all figures that depend only on equity [N], by their names in metrics.json."""
     values = np.asarray(equity, dtype=np.float64)
     returns = bar_returns(values)
     total, deepest = total_return(values), max_drawdown(values)
@@ -154,10 +154,10 @@ def performance(equity: ArrayLike, periods_per_year: float) -> dict[str, float |
 
 
 def daily_equity(time: ArrayLike, equity: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return (day, equity): the last equity of each UTC day, `day` its midnight in UTC ms; both [D].
+    """Return (day, equity), both [D]: the start of each UTC day in UTC ms, and the last equity of the day.
 
-    Days are closed on the right: a bar stamped 00:00 is the last of the day that ends then. `time` is the bar
-    close in UTC ms, increasing, [N].
+    Days are closed on the right: a bar that closes at 00:00 belongs to the day that ends then. `time` [N] is the bar
+    close in UTC ms, increasing.
     """
     stamps = np.asarray(time, dtype=np.int64)
     days = (stamps - 1) // _DAY_MS

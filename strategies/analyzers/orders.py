@@ -1,4 +1,4 @@
-"""Analyzers of what was sent and paid: orders and funding."""
+"""Analyzers of orders and funding payments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATUS = {
 
 
 def fill_fee(order: Any, fill: Any, broker: Any) -> float:
-    """Return the fee of one fill (quote currency), without the interest that the stock broker adds to it."""
+    """Return the fee of one fill (quote currency) without interest, which Backtrader's stock broker adds to fees."""
     if not getattr(broker.p, "int2pnl", False):
         return float(fill.comm)
     charge = order.comminfo.getcommission
@@ -31,7 +31,7 @@ def fill_fee(order: Any, fill: Any, broker: Any) -> float:
 
 
 def funding_ledgers(strategy: Any) -> dict[str, FundingLedger]:
-    """Return the ledger of each symbol of `strategy`; it holds the payments of this run only."""
+    """Return the funding ledger of each symbol of `strategy`, with the payments of this run only."""
     ledgers = {}
     for data in strategy.datas:
         commission = strategy.broker.getcommissioninfo(data)
@@ -54,20 +54,20 @@ def _reference_price(order: Any, fill: Any) -> float:
 
 
 class Orders(bt.Analyzer):
-    """Return columns, a row an order that came to an end, in the order of their ends.
+    """Return columns [N], one row per ended order, sorted by the end of the order.
 
-    `time` (bar close of the fill or of the refusal, UTC ms), `decided` (bar close of the decision), `symbol`,
-    `side`, `size` (signed, executed), `requested` (signed), `price` (average fill, NaN without one),
-    `reference_price` (open of the filling bar), `fee` and `slippage` (quote, >= 0 is a cost), `status`
-    (completed, margin, rejected, canceled, expired), `liquidation` (bool).
+    `time` (bar close of the fill or rejection, UTC ms), `decided` (bar close of the decision, UTC ms), `symbol`,
+    `side`, `size` (executed, signed base units), `requested` (signed base units), `price` (average fill price, NaN
+    without a fill), `reference_price` (open of the bar of the fill), `fee` and `slippage` (quote currency, costs are
+    positive), `status` (completed, margin, rejected, canceled, expired), `liquidation` (bool).
 
-    Slippage is |size| * |price - reference_price|. The reference of a stop is its trigger, unless the bar
-    opened beyond it; limit orders and liquidations have no slippage, their reference is their price.
-    Funding is never part of a fee. An order decided on the last bar has no end and no row.
+    Slippage is |size| * |price - reference_price|. The reference price of a stop order is its trigger price, or the
+    open if the bar opened beyond the trigger. Limit orders and liquidations have no slippage: their reference price is
+    their fill price. Funding is not part of a fee. An order decided on the last bar does not end and has no row.
     """
 
     def start(self) -> None:
-        """Begin with no orders."""
+        """Start without orders."""
         self._numbers = {
             name: array("d")
             for name in (
@@ -85,13 +85,13 @@ class Orders(bt.Analyzer):
         self._partial: dict[int, tuple[float, float]] = {}
 
     def notify_order(self, order: Any) -> None:
-        """Add up the fills of an order and write its row when it ends."""
+        """Sum the fills of an order and add its row when it ends."""
         fee, reference = self._partial.pop(order.ref, (0.0, 0.0))
         for fill in order.executed.iterpending():
             fee += fill_fee(order, fill, self.strategy.broker)
             reference += fill.size * _reference_price(order, fill)
         status = _STATUS.get(order.status)
-        # A margin call after a partial fill comes in two notices: the fill (Partial), then the refusal.
+        # If a partly filled order lacks margin, Backtrader sends two notices: the fill (Partial), then the rejection.
         if status is None:
             self._partial[order.ref] = (fee, reference)
         else:
@@ -132,14 +132,14 @@ class Orders(bt.Analyzer):
 
 
 class Funding(bt.Analyzer):
-    """Return columns, a row a payment of the account, by time: those of `FundingLedger.columns`.
+    """Return the columns [N] of `FundingLedger.columns` for the account, one row per payment, sorted by time.
 
-    `time` (close of the charging bar, UTC ms), `symbol`, `rate`, `position` (base units), `price`, `amount`
-    (quote, positive = paid). Empty without a `PerpetualCommission`.
+    `time` (close of the bar, UTC ms), `symbol`, `rate` (fraction), `position` (base units), `price`, `amount` (quote
+    currency, positive = paid). Empty without a `PerpetualCommission`.
     """
 
     def start(self) -> None:
-        """Make sure that payments of an earlier run are gone."""
+        """Remove the payments of an earlier run."""
         self.rets = FundingLedger().columns()
         funding_ledgers(self.strategy)
 

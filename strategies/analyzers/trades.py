@@ -1,4 +1,4 @@
-"""Round trips from flat to flat, matched from the fills."""
+"""Trades from flat to flat, computed from the fills."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _DUST = 1e-9
 
 @dataclass
 class _RoundTrip:
-    """Add up one round trip; sizes are in base units, `sign` is +1 for a long."""
+    """The sums of one trade; sizes are in base units, values in quote currency, `sign` is +1 for a long."""
 
     sign: float
     opened: float
     bar: int
     size: float = 0.0
     max_size: float = 0.0
-    bought: float = 0.0  # units that entered, and their value; `sold` are those that left
-    bought_value: float = 0.0
-    sold: float = 0.0
-    sold_value: float = 0.0
+    entered: float = 0.0  # base units
+    entered_value: float = 0.0
+    left: float = 0.0
+    left_value: float = 0.0
     fees: float = 0.0
     funding: float = 0.0
 
     def enter(self, size: float, price: float, fee: float) -> None:
         self.size += size
         self.max_size = max(self.max_size, self.size)
-        self.bought += size
-        self.bought_value += size * price
+        self.entered += size
+        self.entered_value += size * price
         self.fees += fee
 
     def leave(self, size: float, price: float, fee: float) -> None:
         self.size -= size
-        self.sold += size
-        self.sold_value += size * price
+        self.left += size
+        self.left_value += size * price
         self.fees += fee
 
     @property
@@ -51,8 +51,8 @@ class _RoundTrip:
         return self.size <= _DUST * self.max_size
 
     def row(self, symbol: str, closed: float, bars: int, mark: float) -> dict[str, Any]:
-        """Return the trade, with what is still open valued at `mark`."""
-        gross = self.sign * (self.sold_value + self.size * mark - self.bought_value)
+        """Return the trade as a row; the open part is valued at the price `mark`."""
+        gross = self.sign * (self.left_value + self.size * mark - self.entered_value)
         return {
             "symbol": symbol,
             "side": "long" if self.sign > 0 else "short",
@@ -60,8 +60,8 @@ class _RoundTrip:
             "closed": closed,
             "bars": bars,
             "size": self.max_size,
-            "entry_price": self.bought_value / self.bought,
-            "exit_price": self.sold_value / self.sold if self.sold else np.nan,
+            "entry_price": self.entered_value / self.entered,
+            "exit_price": self.left_value / self.left if self.left else np.nan,
             "gross_pnl": gross,
             "fees": self.fees,
             "funding": self.funding,
@@ -72,19 +72,18 @@ class _RoundTrip:
 class Trades(bt.Analyzer):
     """Return `{"closed": columns, "open": columns, "n_trades", "win_rate", "profit_factor"}`.
 
-    A trade lasts from flat to flat; a flip ends one and begins the next. Columns, a row a trade: `symbol`,
-    `side` (long, short), `opened` and `closed` (bar close of the fill, UTC ms), `bars`, `size` (largest,
-    base units), `entry_price` and `exit_price` (averages over all that entered or left), `gross_pnl` (price
-    only), `fees`, `funding` (positive = paid) and `net_pnl` = gross_pnl - fees - funding, in quote
-    currency.
+    A trade lasts from flat to flat; a flip ends one trade and begins the next. The columns have one row per trade:
+    `symbol`, `side` (long, short), `opened` and `closed` (bar close of the fill, UTC ms), `bars`, `size` (largest, base
+    units), `entry_price` and `exit_price` (average prices of all entries and exits), `gross_pnl` (without costs),
+    `fees`, `funding` (positive = paid) and `net_pnl` = gross_pnl - fees - funding, in quote currency.
 
-    Trades that are open at the end are in `open`, marked at the last close, `closed` the time of that close
-    and `exit_price` that of the part that has left (NaN when none has). They are in neither the count nor
-    the rates.
+    Trades that are open at the end are in `open`, valued at the last close. Their `closed` is the time of that close;
+    their `exit_price` is the average of the exits so far (NaN without exits). The number of trades and the rates do not
+    include them.
     """
 
     def start(self) -> None:
-        """Begin flat in every symbol."""
+        """Start without positions."""
         self._ledgers = funding_ledgers(self.strategy)
         self._paid = dict.fromkeys(self._ledgers, 0.0)
         self._current: dict[str, _RoundTrip] = {}
@@ -92,7 +91,7 @@ class Trades(bt.Analyzer):
         self._open: list[dict[str, Any]] = []
 
     def notify_order(self, order: Any) -> None:
-        """Match the fills that this notice brings."""
+        """Match the new fills of an order."""
         for fill in order.executed.iterpending():
             self._match(
                 order.data, fill.size, fill.price, fill_fee(order, fill, self.strategy.broker), fill.dt
@@ -117,7 +116,7 @@ class Trades(bt.Analyzer):
             trade.enter(left, price, fee * left / abs(size))
 
     def _settle_funding(self, symbol: str) -> None:
-        """Give the open trade what was paid since the last fill."""
+        """Add the funding since the last fill to the open trade."""
         ledger = self._ledgers.get(symbol)
         if ledger is None:
             return
@@ -127,7 +126,7 @@ class Trades(bt.Analyzer):
         self._paid[symbol] = total
 
     def stop(self) -> None:
-        """Value what is still open and let go of the run."""
+        """Value the open trades, and release the run's objects so that the analyzer can be pickled."""
         for data in self.strategy.datas:
             symbol = symbol_of(data)
             self._settle_funding(symbol)

@@ -1,4 +1,4 @@
-"""Everything that decides a bar: pure functions from named facts to a target exposure and its reason."""
+"""The decision at each bar: pure functions from observations to a target exposure and its reason."""
 
 from .decide import agreement, choose, decide, is_silent, may_order, with_order
 from .facts import Conditions, Decision, Observation

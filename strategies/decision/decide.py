@@ -1,7 +1,7 @@
-"""From what is known of a symbol to a target exposure and the reason for it: pure functions of plain numbers.
+"""Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
-The order of the checks is that of `choose`: warm-up, the kill switch and late bars, the account, the data, the
-density, the signal, the size, and last whether the step is worth its cost.
+`choose` makes its checks in this order: warm-up, kill switch, late bar, account, stale data, density, signal, size, and
+finally the rebalance band and the cool-down.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ __all__ = ["agreement", "choose", "decide", "is_silent", "may_order", "with_orde
 
 
 def decide(rules: Rules, seen: Observation) -> Decision:
-    """Decide one bar of one symbol, but for the leverage cap over all symbols and the exchange's smallest order.
+    """Decide one bar of one symbol, before the leverage cap over all symbols and the exchange's minimum order size.
 
-    Leaving the market needs no permission: neither the band nor the cool-down keeps a position that a filter has
-    closed.
+    If a filter sets the target to 0, the position is always closed: neither the rebalance band nor the cool-down
+    prevents it.
     """
     target, code = choose(rules, seen, POSITION_RULES[rules.position_rule])
     return Decision(target, REASONS[code])
 
 
 def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[float, int]:
-    """Return target and code of the reason as `decide` does, given the function that `Rules.position_rule` names.
+    """Return the same as `decide`, but with the reason code; `position` is the function of `Rules.position_rule`.
 
     Raises:
         ValueError: the position rule did not return a finite number.
@@ -58,7 +58,7 @@ def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[flo
     if seen.stopped:
         return 0.0, DRAWDOWN_STOP
     signal, rank = seen.signal, seen.density_rank
-    if seen.silent or signal != signal or rank != rank:  # NaN: the state is not defined
+    if seen.silent or signal != signal or rank != rank:  # NaN if the market state is undefined
         return 0.0, STALE
     if rank < rules.density_quantile:
         return 0.0, OUT_OF_DISTRIBUTION
@@ -66,10 +66,10 @@ def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[flo
         return 0.0, LOW_CONFIDENCE
     if rules.consistency_window and seen.agreement < rules.consistency_share:
         return 0.0, INCONSISTENT
-    # A symbol decides on its part of the capital: the band is a fraction of that part.
+    # Each symbol has an equal part of the capital, and the rebalance band is a fraction of that part.
     held = seen.exposure * seen.symbols
     target = _bounded(rules, position(rules, seen))
-    # What is kept is kept to the last bit: held / symbols need not be the exposure.
+    # A kept position is returned as `seen.exposure`, which rounding can make different from `held / seen.symbols`.
     if target != 0.0 and abs(target - held) < rules.rebalance_band:
         return seen.exposure, HOLD
     adds = abs(target) > abs(held) or target * held < 0
@@ -81,23 +81,23 @@ def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[flo
 
 
 def may_order(seen: Observation, code: int) -> bool:
-    """Say whether an order may follow a decision: not where the position is kept, on a late bar or when halted."""
+    """Return whether an order may be sent: not for a kept position, on a late bar, or if the kill switch keeps it."""
     return code not in KEEPS and not seen.late and (not seen.kill_switch or seen.flatten)
 
 
 def with_order(code: int, target: float, size: float) -> int:
-    """Return the code of the reason once the order is known: a step that the lot rounds to nothing is not a trade."""
+    """Return the final reason code: a change that the lot step rounds to 0 is not a trade."""
     return BELOW_MINIMUM if code == TRADE and size == 0.0 and target != 0.0 else code
 
 
 def is_silent(rules: Rules, age: float, bar: float) -> bool:
-    """Say whether a symbol is silent: its last bar closed `age` ago, a bar is `bar` long, in the same unit."""
+    """Return whether a symbol is silent; `age` (time since its last close) and `bar` (bar size) have the same unit."""
     limit = rules.stale_after
     return limit > 0 and age > limit * bar + bar / 2
 
 
 def agreement(signals: list[float], window: int) -> float:
-    """Return the share of the last `window` signals whose sign is that of the latest; 1 while there is only one."""
+    """Return the share of the last `window` signals with the same sign as the latest; 1 if there is only one."""
     if not signals or window <= 1:
         return 1.0
     recent = signals[-window:]

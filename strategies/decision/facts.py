@@ -1,4 +1,4 @@
-"""What a decision is made from, and what it says: named fields, plain numbers."""
+"""The inputs and the result of a decision: named fields of plain numbers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["Conditions", "Decision", "Observation"]
 
 
 class Conditions(NamedTuple):
-    """Say what holds for all symbols of an account besides bars and positions.
+    """Conditions that apply to all symbols of an account.
 
     Attributes:
-        late: the present bar came after a newer one had closed; nothing is traded on it.
+        late: a newer bar had already closed when the current bar arrived; no order is sent on a late bar.
         halted: the kill switch is on.
-        flatten: the kill switch also closes what is held.
+        flatten: the kill switch also closes the positions.
     """
 
     late: bool = False
@@ -23,15 +23,15 @@ class Conditions(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What is known of one symbol at a bar's close; model fields as in `scorenet.Evaluation`.
+    """The observation of one symbol at a bar's close; fields not listed here are those of `scorenet.Evaluation`.
 
     Attributes:
-        annual_volatility: of the symbol's log-returns.
-        agreement: share of the consistency window whose sign is the present one.
-        exposure: held now, signed fraction of the account's equity.
-        bars_since_fill: of this symbol, 0 at the close of the bar of the fill.
-        symbols: how many symbols share the capital; each decides on its part as if it were an account.
-        warming: the model lacks bars, or trading has not begun.
+        annual_volatility: annual volatility of the symbol's log-returns.
+        agreement: share of the signals in the consistency window with the sign of the latest signal.
+        exposure: present position, signed fraction of the account's equity.
+        bars_since_fill: bars since the symbol's last fill, 0 at the close of the bar of the fill.
+        symbols: number of symbols that share the capital equally; each symbol decides on its own part.
+        warming: the model needs more bars, or trading has not begun.
         silent: the symbol has had no bar for longer than `Rules.stale_after`.
         late, kill_switch, flatten: see `Conditions`; `kill_switch` is its `halted`.
         ruined: equity has been at or below 0.
@@ -59,7 +59,7 @@ class Observation(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Where to go and why: target exposure (signed fraction of the account's equity) and one of `REASONS`."""
+    """The target exposure (signed fraction of the account's equity) and its reason, one of `REASONS`."""
 
     target: float
     reason: str

@@ -1,4 +1,4 @@
-"""Rules of the whole account: its drawdown stop and ruin, and the leverage cap over all symbols. Pure functions."""
+"""Rules of the whole account: drawdown stop, ruin, and the leverage cap over all symbols; pure functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["AccountState", "cap_factor", "capped", "exposure_of", "watch_equity"
 
 
 class AccountState(NamedTuple):
-    """What an account remembers of its equity.
+    """The state of an account's equity (quote currency) over a run.
 
     Attributes:
         peak: highest equity so far.
-        floor: equity at or below which trading ends for good, of the present peak.
+        floor: equity at or below which the drawdown stop ends trading for good; it rises with the peak.
         ruined: equity has been at or below 0.
         stopped: equity has been at or below `floor`.
     """
@@ -28,7 +28,7 @@ class AccountState(NamedTuple):
 
 
 def watch_equity(rules: Rules, state: AccountState, equity: float) -> AccountState:
-    """Return the state after a bar at whose close the account was worth `equity`; a stop is for good."""
+    """Return the state after a bar with `equity` at its close; a stop is permanent."""
     peak, floor = state.peak, state.floor
     if equity > peak:
         peak, limit = equity, rules.max_drawdown_stop
@@ -39,16 +39,16 @@ def watch_equity(rules: Rules, state: AccountState, equity: float) -> AccountSta
 
 
 def exposure_of(size: float, price: float, equity: float) -> float:
-    """Return a position as a signed fraction of equity; without equity nothing counts as held."""
+    """Return a position as a signed fraction of equity; 0.0 without equity."""
     if not size or equity <= 0:
         return 0.0
     return size * price / equity
 
 
 def cap_factor(rules: Rules, targets: list[float], others: float) -> float:
-    """Return the factor for all targets of a bar that keeps the account within `Rules.leverage`; 1 where it is.
+    """Return the factor that scales all targets of a bar so that gross exposure is at most `Rules.leverage`.
 
-    `others` is the gross exposure of symbols without a target at this bar.
+    It is 1 if the cap is not exceeded. `others` is the gross exposure of symbols without a target at this bar.
     """
     gross = sum(abs(target) for target in targets)
     room = max(rules.leverage - others, 0.0)
@@ -58,10 +58,10 @@ def cap_factor(rules: Rules, targets: list[float], others: float) -> float:
 def capped(
     rules: Rules, target: float, code: int, exposure: float, symbols: int, factor: float
 ) -> tuple[float, int]:
-    """Return target and code of a symbol's decision after the leverage cap.
+    """Return the target and reason code of a symbol's decision after the leverage cap.
 
-    What is held shrinks with the rest, but no step inside the rebalance band is made: drift may pass the cap as
-    long as that is not worth an order. What a late bar or the kill switch keeps is not touched.
+    Kept positions are scaled too, but a change inside the rebalance band is not traded. So price drift may raise gross
+    exposure slightly above the cap. Positions kept because of a late bar or the kill switch are not scaled.
     """
     if target == 0.0 or code in (KILL_SWITCH, STALE):
         return target, code

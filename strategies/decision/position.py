@@ -1,4 +1,4 @@
-"""Position rules: from what is known of a symbol to its target exposure; own ones are added here."""
+"""Position rules, which turn the observation of a symbol into its target exposure, and their registry."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["POSITION_RULES", "PositionRule", "confidence", "register_position_ru
 
 
 class PositionRule(Protocol):
-    """A pure function from the rules and the facts of a symbol to a target exposure.
+    """A pure function from the rules and the observation of a symbol to a target exposure.
 
-    It is asked only where no filter has closed the symbol. `Rules.max_exposure` bounds what it returns; the leverage
-    cap, the rebalance band and the cool-down come after it.
+    It is called only if no filter has set the target to 0. Its result is clipped to `Rules.max_exposure`; the leverage
+    cap, the rebalance band and the cool-down are applied afterwards.
     """
 
     def __call__(self, rules: Rules, seen: Observation, /) -> float:
@@ -33,10 +33,10 @@ POSITION_RULES: Registry[PositionRule] = Registry("position_rule")
 
 
 def register_position_rule(name: str) -> Callable[[_Rule], _Rule]:
-    """Return a decorator that enters a function (rules, seen) -> exposure as a position rule.
+    """Return a decorator that registers a function (rules, seen) -> exposure as a position rule.
 
     Raises:
-        ValueError: the name is taken, or is no identifier.
+        ValueError: the name is already registered, or is not an identifier.
     """
     enter = POSITION_RULES.register(name)
 
@@ -49,7 +49,7 @@ def register_position_rule(name: str) -> Callable[[_Rule], _Rule]:
 
 @register_position_rule("confidence")
 def confidence(rules: Rules, seen: Observation) -> float:
-    """Scale the signal to the target volatility, less where the state is novel or the score is in doubt."""
+    """Scale the signal to the target volatility; reduce it for novel states and for uncertain scores."""
     scale = rules.max_exposure
     if rules.target_volatility:
         if not seen.annual_volatility > 0:
@@ -61,7 +61,7 @@ def confidence(rules: Rules, seen: Observation) -> float:
         target *= min(1.0, (seen.density_rank - rules.density_quantile) / rules.novelty_scaling)
     score = seen.score
     if rules.score_variance_scaling and score != 0.0:
-        # Divided first: the square of a tiny score would be 0.
+        # The ratio is squared, not the score, because the square of a tiny score would underflow to 0.
         noise = seen.score_std / score
         target /= 1.0 + rules.score_variance_scaling * noise * noise
     return target

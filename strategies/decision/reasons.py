@@ -1,4 +1,4 @@
-"""The reasons of a decision: their codes, their names, and which of them leave the position alone."""
+"""The reasons of a decision: their codes and names, and the codes that keep the position."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "WARMUP",
 ]
 
-# Integers, because compiled code takes them and a record of a bar stores one byte.
+# Integers, because compiled code needs them and a row of the decision record stores one byte.
 WARMUP: Final = 0
 TRADE: Final = 1
 HOLD: Final = 2

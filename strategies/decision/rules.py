@@ -1,4 +1,4 @@
-"""The settings of the decision, validated once."""
+"""The settings of the decision, validated when they are created."""
 
 from __future__ import annotations
 
@@ -13,26 +13,32 @@ __all__ = ["Rules"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Thresholds of the decision and its position rule; 0 (or None) switches a rule off. Exposures are of equity.
+    """Thresholds of the decision and its position rule; 0 (or None) switches a rule off.
+
+    Exposures are fractions of equity.
 
     Attributes:
-        confidence_threshold: trade only where confidence (ECDF of |score|) reaches it.
-        density_quantile: trade only where density_rank reaches it.
-        density_adaptation: rate at which the rank follows a drifting market, so that `density_quantile` stays the share
-            of bars that it rejects (`scorenet.conformal.adaptive.AdaptiveThreshold`).
+        confidence_threshold: trade only if the confidence (ECDF of |score|) is at least this value.
+        density_quantile: trade only if density_rank is at least this value.
+        density_adaptation: rate at which the rank adapts to a drifting market, so that the share of rejected bars stays
+            at `density_quantile` (`scorenet.conformal.adaptive.AdaptiveThreshold`).
         novelty_scaling: width of the rank range above `density_quantile` over which exposure grows from 0 to full.
         consistency_window: bars over which the sign of the signal is compared.
-        consistency_share: share of that window that has to agree with the present sign.
-        score_variance_scaling: k in score^2 / (score^2 + k score_std^2), the factor by which doubt shrinks exposure.
-        target_volatility: annual volatility the position is scaled to.
+        consistency_share: smallest share of that window with the sign of the latest signal.
+        score_variance_scaling: k in score^2 / (score^2 + k score_std^2), the factor that scales the exposure.
+        target_volatility: annual volatility to which the position is scaled (fraction).
         max_exposure: largest |exposure| of one symbol.
-        rebalance_band: a smaller step of exposure is not traded.
-        leverage: cap on the sum of |exposure| over all symbols; infinity sets none.
-        cooldown: closes after a fill, from that of its own bar on, at which exposure is not increased or flipped.
-        max_drawdown_stop: drawdown of equity (positive fraction) at which the account is closed for good.
-        stale_after: bars without a new bar after which a symbol is closed.
+        rebalance_band: a smaller change of exposure is not traded.
+        leverage: cap on the sum of |exposure| over all symbols; infinity means no cap.
+        cooldown: number of bar closes after a fill at which exposure is not increased or flipped; the close of the bar
+            of the fill is the first.
+        max_drawdown_stop: drawdown of equity (positive fraction) at which all positions are closed for good.
+        stale_after: number of bar lengths without a new bar after which a symbol is closed.
         position_rule: name of the function that turns signal and volatility into an exposure
             (`strategies.decision.position`).
+
+    Raises:
+        ValueError: a value is outside its range; the message names the field.
     """
 
     confidence_threshold: float = 0.1

@@ -98,7 +98,7 @@ def test_a_full_disk_keeps_what_was_stored(exchange, tmp_path, whole, size):
     ended = apart("download", exchange.url, tmp_path, f"d.fill_up({size})")
     assert ended["code"] == 1
     assert ended["said"].startswith("StoreError: cannot write ")
-    assert "what was stored before is intact" in ended["said"]
+    assert "data stored before is intact" in ended["said"]
     assert not [name for name in driver.tree(tmp_path) if name.endswith(".tmp")]
     assert apart("loads", None, tmp_path)["code"] == 0
     assert apart("download", exchange.url, tmp_path)["code"] == 0

@@ -1,4 +1,4 @@
-"""The documented rules of Binance USD-M market data, one function an endpoint; what they do not allow is an error."""
+"""The documented rules of Binance USD-M market data, one function per endpoint; any other request is an error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RefusedHere(Exception):
 
 
 def weight(path: str, query: Query) -> int:
-    """Return what a request counts against 2400 a minute."""
+    """Return the weight of a request; the limit is 2400 per minute."""
     if path.endswith(("/klines", "/markPriceKlines")):
         limit = int(query.get("limit", "500"))
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10

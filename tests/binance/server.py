@@ -1,4 +1,4 @@
-"""The loopback Binance: the server, clock, log and faults of the loopback Bybit, answers and limits of its own."""
+"""The loopback Binance: server, clock, log and faults of the loopback Bybit, with Binance's responses and limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Refuse:
 
 
 class LoopbackBinance(LoopbackBybit):
-    """Serve USD-M market data; a minute's weight above `weights` is HTTP 429, going on after that a ban, HTTP 418."""
+    """Serve USD-M market data; a weight above `weights` per minute gives HTTP 429, more requests HTTP 418 (ban)."""
 
     def __init__(self, *, weights: int = 1_000_000, **options: Any) -> None:
         super().__init__(**options)

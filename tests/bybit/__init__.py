@@ -4,8 +4,8 @@
     scorenet fetch BTC/USDT:USDT --since 2024-01-01 --until 2024-02-01 --base-url http://127.0.0.1:8899
 
 In a test, `with LoopbackBybit(clock=...) as exchange:` serves until the block ends; `exchange.url` is the
-base URL, `exchange.log` what was asked, `exchange.inject(Reset(), times=2)` what goes wrong next, and
-`exchange.clock += MINUTE` closes candles, on the websocket too. The module `market` says what the answers must be.
+base URL, `exchange.log` has the requests, `exchange.inject(Reset(), times=2)` plans faults, and
+`exchange.clock += MINUTE` closes candles, on the websocket too. The module `market` computes the expected data.
 """
 
 from tests.bybit.faults import (

@@ -1,4 +1,4 @@
-"""The loopback's time: the machine's, frozen and set by hand, or running at any speed from any start."""
+"""The loopback's time: the machine's time, a fixed time, or a clock with any start and speed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Clock:
         return int(self._offset + self.speed * 1000.0 * (time.monotonic() - self._since))
 
     def set(self, now: int | None) -> None:
-        """Go on from `now` at the same speed; None follows the machine."""
+        """Set the time to `now` and continue at the same speed; None follows the machine's time."""
         self._offset, self._since = None if now is None else float(now), time.monotonic()
 
     def seconds_until(self, stamp: int) -> float | None:

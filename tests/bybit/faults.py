@@ -1,6 +1,6 @@
-"""What a server can do wrong, as values that a test hands to `LoopbackBybit.inject`.
+"""Faults of a server, for `LoopbackBybit.inject`.
 
-`on` says where: a REST path, or one of WEBSOCKET_POINTS.
+`on` is a REST path, or one of WEBSOCKET_POINTS.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WEBSOCKET_POINTS = ("ws:connect", "ws:subscribe", "ws:push", "ws:closed")
 
 @dataclass(frozen=True)
 class Respond:
-    """Answer with this status, body and headers whatever was asked."""
+    """Send this status, body and headers as the response."""
 
     status: int
     body: bytes = b""
@@ -62,7 +62,7 @@ class RetCode:
 
 @dataclass(frozen=True)
 class Corrupt:
-    """Pass the right answer through `change`, with a fitting Content-Length: broken, in valid HTTP."""
+    """Change the bytes of the correct response, with a matching Content-Length: valid HTTP, broken content."""
 
     change: Callable[[bytes], bytes]
 
@@ -86,35 +86,35 @@ class DieMidBody:
 
 @dataclass(frozen=True)
 class Hang:
-    """Say nothing for `seconds` of the machine's time, then go on as usual."""
+    """Send nothing for `seconds` of the machine's time, then continue normally."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Trickle:
-    """Send the right answer one byte every `seconds`: never silent for long, and never done."""
+    """Send the correct response one byte every `seconds`, so that no pause is long but the response never ends."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Swallow:
-    """Take the request in, do nothing of it for `seconds`, and cut the connection."""
+    """Receive the request, ignore it for `seconds`, and cut the connection."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Afterwards:
-    """Do what was asked, and then let the answer go wrong by `fault`: Hang, Respond, Reset, DieMidBody or Corrupt."""
+    """Execute the request, then apply `fault` to the response: Hang, Respond, Reset, DieMidBody or Corrupt."""
 
     fault: Fault
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Push what `change` makes of the right frame: any number of frames, objects, raw text or bytes."""
+    """Replace the correct frame by the result of `change`: any number of frames, objects, raw text or bytes."""
 
     change: Callable[[dict[str, Any]], Sequence[dict[str, Any] | str | bytes]]
 

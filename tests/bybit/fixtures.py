@@ -16,6 +16,6 @@ NOW = 1_719_750_896_789
 
 @pytest.fixture
 def bybit() -> Iterator[LoopbackBybit]:
-    """Serve a fresh loopback exchange whose clock stands at `NOW`."""
+    """Serve a new loopback exchange whose clock is fixed at `NOW`."""
     with LoopbackBybit(clock=NOW, limit=(100_000, 5.0)) as exchange:
         yield exchange

@@ -1,7 +1,7 @@
 """A market whose every number is a pure function of (symbol, timestamp).
 
-Tests can therefore say what a download must contain without keeping a copy of it, and two servers in two
-processes serve the same history. Prices chain: a bar's close is the next bar's open, in every timeframe.
+So tests can compute the expected content of a download, and servers in different processes serve the same history. In
+every timeframe, a bar's close is the next bar's open.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Listing:
     """One instrument as instruments-info describes it.
 
     `funding` holds (from UTC ms, minutes between settlements): the exchange changes it for a symbol in time.
-    `announced` is the launchTime given out where bars are older, as those of the real BTCUSDT are.
+    `announced` is the published launchTime if bars are older than it, as for the real BTCUSDT.
     """
 
     symbol: str
@@ -53,7 +53,7 @@ class Listing:
 
 
 def default_listings() -> list[Listing]:
-    """Return a small exchange: majors, spot twins, young and pre-launch symbols, a changed interval."""
+    """Return the default listings: large coins, spot, new and pre-launch symbols, a changed funding interval."""
     summer = _JAN_2022 + 515 * DAY
     return [
         Listing("BTCUSDT", "BTC", "USDT"),

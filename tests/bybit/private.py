@@ -37,7 +37,7 @@ class Exchange(Protocol):
 
 @dataclass(frozen=True)
 class Deposit:
-    """What an account starts with: an API key and USDT."""
+    """The initial state of an account: an API key and USDT."""
 
     key: str = "loopback-key"
     secret: str = "loopback-secret"  # noqa: S105 - a key of the loopback exchange alone
@@ -54,7 +54,7 @@ class Holding:
 
 @dataclass
 class Account:
-    """One unified account; tests set what goes wrong.
+    """One unified account; tests configure its faults.
 
     `fill_share` is the part of each order that the market takes, the rest is cancelled. `hidden_lookups` is how many
     lookups by link id find nothing although the order exists, `killed` makes the exchange cancel each order unfilled.
@@ -82,7 +82,7 @@ class Account:
         return self.positions[symbol].size if symbol in self.positions else _ZERO
 
     def rest(self, symbol: str, link_id: str, side: str = "Buy") -> None:
-        """Put a limit order of somebody else into the book, which never fills."""
+        """Add a limit order of another client, which is never filled."""
         self.orders.append(
             _record(len(self.orders), symbol, side, Decimal(1), link_id, False, 0) | {"orderType": "Limit"}
         )
@@ -90,7 +90,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Signed:
-    """A private request as it came: the headers, and the text that was signed (query string or body)."""
+    """A received private request: the headers and the signed text (query string or body)."""
 
     method: str
     headers: Mapping[str, str]
@@ -149,7 +149,7 @@ def _quantity(listing: Listing, query: Query) -> Decimal:
 
 
 def create(exchange: Exchange, query: Query) -> dict[str, Any]:
-    """Take a market order and fill it."""
+    """Accept a market order and fill it."""
     listing, account = _linear(exchange, query), exchange.account
     side, link_id = str(query.get("side")), str(query.get("orderLinkId", ""))
     if side not in ("Buy", "Sell") or query.get("orderType") != "Market":
@@ -338,7 +338,7 @@ def position_list(exchange: Exchange, query: Query) -> dict[str, Any]:
 
 
 def wallet_balance(exchange: Exchange, query: Query) -> dict[str, Any]:
-    """Give the account's equity."""
+    """Return the account's equity."""
     if query.get("accountType") != "UNIFIED":
         raise Refused(10001, "accountType only support UNIFIED.")
     equity = str(_equity(exchange))

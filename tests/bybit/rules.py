@@ -1,8 +1,8 @@
-"""The documented rules of Bybit v5 public market data, one function an endpoint.
+"""The documented rules of Bybit v5 public market data, one function per endpoint.
 
 Every function takes the query of a request and the exchange's state and returns `result`, or raises `Refused`
-with the exchange's retCode. The rules are strict: whatever the documentation does not allow is an error, so that a
-client that relies on undocumented tolerance of the real server fails its tests.
+with the exchange's retCode. The rules are strict: every undocumented request is an error. So a client that relies on
+undocumented behaviour of the real server fails its tests.
 """
 
 from __future__ import annotations

@@ -114,13 +114,13 @@ class LoopbackBybit:
         self._planned.append(_Planned(fault, on, skip, times))
 
     def heal(self) -> None:
-        """Forget planned faults and lift a ban."""
+        """Remove planned faults and end a ban."""
         self._planned.clear()
         self._recent.clear()
         self._banned_until = 0.0
 
     def lose_bars(self, symbol: str, starts: Iterable[int], step: int = HOUR) -> None:
-        """Make the exchange have no record of the bars of `step` ms that open at `starts`."""
+        """Remove the bars of `step` ms that open at `starts` from the exchange's history."""
         self.missing.update((symbol, step, start) for start in starts)
 
     def requests(self, path: str = "/v5/market/kline") -> list[Request]:
@@ -222,7 +222,7 @@ class LoopbackBybit:
     def _envelope(
         self, path: str, query: dict[str, str], fault: Fault | None, signed: Signed | None
     ) -> dict[str, Any]:
-        # The time is taken before the data is read: at a thousand times the speed a bar may close in between.
+        # The time is read before the data, because at high speed a bar may close in between.
         code, message, result, stamp = 0, "OK", {}, self.now()
         try:
             if isinstance(fault, faults.RetCode):
@@ -280,7 +280,7 @@ class LoopbackBybit:
             self.connections.discard(connection)
 
     def next_fault(self, *points: str) -> Fault | None:
-        """Return what goes wrong at one of the points now, None when nothing is planned."""
+        """Return the next planned fault for one of the points, None if there is none."""
         for planned in self._planned:
             if planned.on not in points:
                 continue

@@ -1,4 +1,4 @@
-"""The loopback exchange keeps the documented rules, including those that are inconvenient for clients."""
+"""The loopback exchange follows the documented rules, including those that are inconvenient for clients."""
 
 import http.client
 import itertools

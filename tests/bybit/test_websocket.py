@@ -1,4 +1,4 @@
-"""The loopback's websocket keeps the documented rules, and can break every one of them."""
+"""The loopback's websocket follows the documented rules, and every fault can be injected."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ class Client:
 
 
 def talk(exchange, conversation, category="linear"):
-    """Return what `conversation(client)` returns."""
+    """Run `conversation(client)` and return its result."""
 
     async def run():
         async with aiohttp.ClientSession() as session:

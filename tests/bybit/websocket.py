@@ -77,7 +77,7 @@ class Connection:
         self._socket = web.WebSocketResponse()
 
     def wake(self) -> None:
-        """Look at the clock again; call it in the server's thread."""
+        """Check the clock again; must be called in the server's thread."""
         self._wake.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -151,7 +151,7 @@ class Connection:
                 await self._send(late[1])
             wait = self._exchange.time.seconds_until(self._next_stamp(now)) if self._topics else None
             try:
-                # The ceiling covers a clock that runs while a push is slow.
+                # The limit is needed because the clock runs on during a slow push.
                 async with asyncio.timeout(None if wait is None else max(wait, 0.0005)):
                     await self._wake.wait()
             except TimeoutError:

@@ -1,4 +1,4 @@
-"""Fixtures of the exchange tests: a fresh loopback exchange, and clients that wait for nothing."""
+"""Fixtures of the exchange tests: a new loopback exchange, and clients without real pauses."""
 
 import asyncio
 import inspect
@@ -17,7 +17,7 @@ __all__ = ["bybit"]
 
 
 class Driven:
-    """The asynchronous client behind the methods of the synchronous one, on an event loop of its own."""
+    """The asynchronous client with the interface of the synchronous one, on its own event loop."""
 
     def __init__(self, **settings: Any) -> None:
         self._runner = asyncio.Runner()
@@ -39,13 +39,13 @@ class Driven:
 
 @pytest.fixture
 def slept() -> list[float]:
-    """Return the waits that the client asked for, in seconds."""
+    """Return the list of pauses that the client made, in seconds."""
     return []
 
 
 @pytest.fixture
 def patience(slept: list[float]) -> Callable[..., Retry]:
-    """Return a function that makes a retry policy whose waits go to `slept` and take no time."""
+    """Return a function that creates a retry policy whose pauses are recorded in `slept` and take no time."""
 
     async def asleep(seconds: float) -> None:
         slept.append(seconds)
@@ -62,7 +62,7 @@ def patience(slept: list[float]) -> Callable[..., Retry]:
 def connect(
     request: pytest.FixtureRequest, bybit: LoopbackBybit, patience: Callable[..., Retry]
 ) -> Iterator[Callable[..., Any]]:
-    """Return a function that makes a client of the loopback exchange; each test is run with both kinds."""
+    """Return a function that creates a client of the loopback exchange; each test runs with both kinds."""
     with ExitStack() as stack:
 
         def make(**options: Any) -> Any:

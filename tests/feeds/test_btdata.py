@@ -32,7 +32,7 @@ MODES = [
 
 
 class Record(bt.Analyzer):
-    """Note every line of every data, and a moving average, whenever the strategy runs."""
+    """Record every line of every data, and a moving average, at every call of the strategy."""
 
     def start(self):
         self.rows = []
@@ -83,7 +83,7 @@ def run(*datas, period=3, **mode):
 
 
 def expected_rows(frame):
-    """Return what Backtrader must see, written without the feed: close stamps, zeros where absent."""
+    """Return the expected lines, computed without the feed: times are closes, absent columns are 0.0."""
     step = to_ms(frame.attrs["timeframe"])
     zeros = np.zeros(len(frame))
     interest = frame.get("open_interest", pd.Series(zeros))

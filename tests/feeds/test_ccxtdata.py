@@ -1,4 +1,4 @@
-"""CCXTData in a Cerebro: history, store, live, and the way out."""
+"""CCXTData in a Cerebro: history, store, live bars, and the end of the run."""
 
 import gc
 

@@ -119,7 +119,7 @@ def test_holes_matter_only_inside_the_range(tmp_path):
 
 @pytest.fixture
 def exchange(monkeypatch):
-    """Stand in for the downloader; return the calls it got."""
+    """Replace the downloader; return the list of its calls."""
     calls = []
 
     def ensure(symbol, timeframe, since_ms, until_ms, **options):

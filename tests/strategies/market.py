@@ -1,4 +1,4 @@
-"""Tiny markets whose money can be worked out by hand, and a script that trades them."""
+"""Small markets whose equity can be computed by hand, and a scripted strategy that trades them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def bars(
     symbol: str = "BTC/USDT:USDT",
     start: int = START,
 ) -> BarsData:
-    """Return hourly bars: a number is a bar that stands still, a tuple is (open, high, low, close).
+    """Return hourly bars: a number is a bar with four equal prices, a tuple is (open, high, low, close).
 
     `funding` maps a bar's position to the rate that settles at its open.
     """
@@ -36,7 +36,7 @@ def bars(
 
 
 class Script(bt.Strategy):
-    """Send the orders written down: `orders[bar]` is a list of (method, keyword arguments, data number)."""
+    """Send given orders: `orders[bar]` is a list of (method, keyword arguments, data number)."""
 
     params = (("orders", None),)
 
@@ -57,12 +57,12 @@ class Script(bt.Strategy):
 
 
 def trade(size: float, number: int = 0, **more: Any) -> tuple[str, dict[str, Any], int]:
-    """Return a script line: buy (size > 0) or sell at the next open."""
+    """Return an entry for `Script`: buy (size > 0) or sell at the next open."""
     return ("buy" if size > 0 else "sell", {"size": abs(size), **more}, number)
 
 
 def hold(target: float, number: int = 0) -> tuple[str, dict[str, Any], int]:
-    """Return a script line: order_target_percent."""
+    """Return an entry for `Script`: order_target_percent."""
     return ("order_target_percent", {"target": target}, number)
 
 
@@ -74,7 +74,7 @@ def run(
     analyzers: Sequence[type[bt.Analyzer]] = (EquityCurve, Orders, Trades, Funding),
     **modes: Any,
 ) -> Any:
-    """Run the script and return its strategy; analyzers stand under their lower-case class names."""
+    """Run the script and return its strategy; analyzers have their lower-case class names."""
     cerebro = bt.Cerebro(stdstats=False, **modes)
     for data in [datas] if isinstance(datas, BarsData) else datas:
         cerebro.adddata(data)

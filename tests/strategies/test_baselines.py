@@ -1,4 +1,4 @@
-"""Baselines buy what they say, replay what was recorded and follow what they are given."""
+"""Buy and hold, the replay of recorded orders, and the trading of given signals."""
 
 import backtrader as bt
 import numpy as np
@@ -92,9 +92,9 @@ def test_a_replay_leaves_liquidations_to_the_broker():
 
 def test_a_replay_refuses_other_bars_and_other_symbols():
     orders = {"decided": [START + HOUR + 60_000], "symbol": ["A"], "size": [1.0]}
-    with pytest.raises(ValueError, match="no bar closes then"):
+    with pytest.raises(ValueError, match="expected a bar that closes at"):
         play([bars([100] * 4, symbol="A")], ReplayOrders, orders=orders)
-    with pytest.raises(ValueError, match="orders name A, found data for B"):
+    with pytest.raises(ValueError, match="found none for A; Cerebro has B"):
         play([bars([100] * 4, symbol="B")], ReplayOrders, orders=orders)
 
 
@@ -127,7 +127,7 @@ def test_the_gross_exposure_of_all_symbols_is_capped():
     assert positions(strategy) == pytest.approx({"A": 60.0, "B": -30.0})
 
 
-def test_what_is_held_without_a_signal_is_left_alone_and_takes_its_room_under_the_cap():
+def test_a_position_without_a_signal_is_kept_and_counts_toward_the_cap():
     datas = [bars([100, 100, 110, 110], symbol="A"), bars([100] * 4, symbol="B")]
     signals = {"A": [0.5, np.nan, np.nan, np.nan], "B": [0.0, 1.0, 1.0, 1.0]}
     strategy = play(datas, SignalStrategy, signals=signals)
@@ -149,7 +149,7 @@ def test_signals_move_in_whole_lots():
 
 
 def test_a_symbol_without_a_signal_is_refused():
-    with pytest.raises(ValueError, match="no signal for A"):
+    with pytest.raises(ValueError, match="expected a signal for every symbol, found none for A"):
         play([bars([100] * 3, symbol="A")], SignalStrategy, signals={"B": [1.0]})
 
 

@@ -1,4 +1,4 @@
-"""What is read together is what the lines show one by one, however Cerebro runs; and it can be pickled."""
+"""`Rows` returns the same values as the single lines in all modes of Cerebro, and can be pickled."""
 
 import pickle
 

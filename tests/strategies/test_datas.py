@@ -1,4 +1,4 @@
-"""Clocks and bar sizes as Backtrader keeps them."""
+"""Conversion of Backtrader's dates and bar sizes."""
 
 from datetime import datetime
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def test_the_bar_size_follows_from_the_timeframe(timeframe, compression, size):
     assert bar_milliseconds(SimpleNamespace(_timeframe=timeframe, _compression=compression)) == size
 
 
-def test_a_data_that_knows_its_bar_size_is_believed():
+def test_the_bar_size_stated_by_a_data_is_used():
     assert bar_milliseconds(SimpleNamespace(bar_ms=900_000, _timeframe=bt.TimeFrame.Days)) == 900_000
 
 

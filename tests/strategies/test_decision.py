@@ -1,4 +1,4 @@
-"""Every rule decides what it says, in its order, and can be switched off; leaving the market needs no permission."""
+"""Every rule has its documented effect and order, and can be switched off; a position can always be closed."""
 
 import math
 

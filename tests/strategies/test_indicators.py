@@ -1,4 +1,4 @@
-"""The indicators show what the feature set and the model compute on arrays, bit for bit, however Cerebro runs."""
+"""The indicators equal the feature set and the model on arrays bit for bit, in all modes of Cerebro."""
 
 import itertools
 import math
@@ -47,7 +47,7 @@ def play(data, indicator, names, modes, **arguments):
 
 @pytest.fixture(scope="module")
 def frame():
-    """Three hundred bars with a hole of two."""
+    """Three hundred bars with a gap of two bars."""
     bars = simulate("regimes", seed=3, bars=302)
     return with_attrs(bars.drop(index=[150, 151]).reset_index(drop=True), bars)
 

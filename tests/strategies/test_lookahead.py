@@ -1,4 +1,4 @@
-"""What the strategy knew, decided and did up to a bar is the same whether or not later bars exist."""
+"""Features, decisions and orders up to a bar do not depend on later bars."""
 
 import numpy as np
 import pytest

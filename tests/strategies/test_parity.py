@@ -1,4 +1,4 @@
-"""Preloaded or not, vectorised or bar by bar, buffers bounded or not, from a live feed: one run, one result."""
+"""All modes of Cerebro give the same result: preload, runonce, exactbars, live feed."""
 
 import itertools
 
@@ -15,7 +15,7 @@ MODES = [
     for runonce, preload, exactbars in itertools.product((True, False), (True, False), (0, 1, -1))
 ]
 TABLES = ("decisions", "orders", "trades", "equity", "funding")
-# Every rule that keeps a memory between bars is on.
+# Every rule with a state between bars is switched on.
 RULES = {
     "confidence_threshold": 0.2,
     "density_quantile": 0.1,
@@ -38,7 +38,7 @@ def with_attrs(short, frame):
 
 @pytest.fixture(scope="module")
 def markets():
-    """Two symbols: the second begins 30 bars later and lacks seven bars in the middle, the first lacks one."""
+    """Two symbols: the second begins 30 bars later and has a gap of seven bars, the first a gap of one bar."""
     one = simulate("regimes", seed=11, bars=200, symbol="A", sigma=0.01)
     two = simulate("regimes", seed=12, bars=200, symbol="B", sigma=0.01)
     first = one.drop(index=[120]).reset_index(drop=True)

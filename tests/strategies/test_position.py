@@ -1,4 +1,4 @@
-"""A position rule is a pure function by name; the largest exposure bounds it, filters and band hold for every rule."""
+"""Position rules are registered functions; exposure limit, filters and band apply to every rule."""
 
 import math
 
@@ -33,7 +33,7 @@ def rule():
 
 
 def test_the_default_scales_the_signal_to_the_target_volatility():
-    # 0.3 / 0.6 of the capital carries the target volatility; the signal asks for 0.8 of that.
+    # 0.3 / 0.6 of the capital has the target volatility, and the signal scales that by 0.8.
     assert decide(Rules(), SEEN) == (pytest.approx(0.4), "trade")
     assert decide(Rules(position_rule="confidence"), SEEN) == decide(Rules(), SEEN)
 

@@ -1,4 +1,4 @@
-"""The strategy in a plain Cerebro: orders follow decisions, capital is shared, stops stop, sweeps evaluate once."""
+"""The strategy in a plain Cerebro: orders, shared capital, drawdown stop, and sweeps that evaluate a model once."""
 
 import backtrader as bt
 import numpy as np
@@ -92,7 +92,10 @@ def test_it_runs_in_a_script_with_the_stock_broker(tiny_model_dir):
 def test_without_fees_both_brokers_keep_the_same_books(tiny_model):
     stock = bt.brokers.BackBroker()
     stock.addcommissioninfo(PerpetualCommission(**FREE, leverage=1.0))
-    rules = {**OPEN, "max_exposure": 0.8}  # the stock broker has no margin to lend when the fill costs more
+    rules = {
+        **OPEN,
+        "max_exposure": 0.8,
+    }  # Backtrader's broker rejects the order if the fill costs more than the cash
     one, other = (play([market(2)], tiny_model, broker, **rules) for broker in (stock, perpetual()))
     for name in ("target", "position"):
         np.testing.assert_allclose(rows(one, "S2", name)[0], rows(other, "S2", name)[0], atol=1e-12)
@@ -167,7 +170,7 @@ def test_a_step_that_the_exchange_takes_no_order_for_has_a_reason_of_its_own(tin
 
 
 class Careful(ScoreStrategy):
-    """A user's subclass: conditions from elsewhere, and word of every order."""
+    """A user's subclass that sets the conditions and is notified of every order."""
 
     params = (("late_from", 100), ("kill_from", 140))
 
@@ -186,7 +189,7 @@ class Careful(ScoreStrategy):
         self.sent.append((order.created.dt, order.created.size))
 
 
-def test_a_subclass_says_what_holds_besides_the_bars_and_hears_of_every_order(tiny_model):
+def test_a_subclass_sets_conditions_and_is_notified_of_every_order(tiny_model):
     strategy = play([market(5)], tiny_model, watch=Careful, **OPEN)
     reason, target, position = rows(strategy, "S5", "reason", "target", "position")
     late, kept, flat = slice(99, 119), slice(139, 159), slice(159, None)
@@ -312,7 +315,7 @@ def test_the_drawdown_stop_closes_and_never_trades_again(tiny_model):
 
 
 def test_a_ruined_account_is_asked_to_close_on_the_stock_broker_too(tiny_model):
-    """Backtrader's own broker lets equity fall below zero, and then refuses for want of cash: ask at every bar."""
+    """Backtrader's own broker lets equity fall below zero and then rejects orders, so one is sent at every bar."""
     frame = market(15, bars=60)
     frame.loc[40, ["high", "close"]] *= 60.0
     frame.loc[41:, ["open", "high", "low", "close"]] *= 60.0
@@ -394,7 +397,7 @@ def test_a_liquidated_account_is_halted(tiny_model):
 
 
 class Threads(bt.Analyzer):
-    """Say on how many threads torch worked where the strategy ran."""
+    """Return the number of torch threads in the process that ran the strategy."""
 
     def stop(self):
         self.rets = {"threads": torch.get_num_threads()}

@@ -1,4 +1,4 @@
-"""Rounding never makes an order larger, and the pure sizing rules do what their names say."""
+"""Rounding never increases an order size; band, gross cap and exposure are computed as documented."""
 
 import math
 from decimal import Decimal
@@ -54,7 +54,7 @@ def test_a_difference_of_lots_keeps_its_lots_when_dust_is_forgiven():
 
 @pytest.mark.parametrize("size", [math.nan, math.inf])
 def test_a_size_that_is_no_number_is_refused(size):
-    with pytest.raises(ValueError, match="order size must be finite"):
+    with pytest.raises(ValueError, match="expected a finite order size"):
         round_to_step(size, 0.1)
 
 

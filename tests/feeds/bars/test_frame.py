@@ -116,7 +116,7 @@ def test_missing_column_suggests_the_one_that_was_meant():
 def test_column_there_twice():
     frame = small_frame()
     frame.insert(1, "open", frame["open"], allow_duplicates=True)
-    with pytest.raises(BadBars, match="column 'open' is there twice"):
+    with pytest.raises(BadBars, match="expected each column once, found 'open' twice"):
         as_bars(frame)
 
 

@@ -39,7 +39,7 @@ def test_settlements_off_the_grid_in_holes_and_outside():
         START - HOUR + 1,  # within (previous open, open] of the first bar
         START + MINUTE,
         START + 2 * HOUR - 1,
-        START + 3 * HOUR,  # in the hole
+        START + 3 * HOUR,  # in the gap
         START + 4 * HOUR,
         START + 5 * HOUR + 1,  # belongs to the bar after the last
     ]

@@ -1,4 +1,4 @@
-"""Fixtures of the Binance tests: a loopback exchange, and clients of both kinds that wait for nothing."""
+"""Fixtures of the Binance tests: a loopback exchange, and clients of both kinds without real pauses."""
 
 import asyncio
 import inspect
@@ -13,7 +13,7 @@ from tests.bybit.fixtures import NOW
 
 
 class Driven:
-    """The asynchronous client behind the methods of the synchronous one, on an event loop of its own."""
+    """The asynchronous client with the interface of the synchronous one, on its own event loop."""
 
     def __init__(self, exchange, **settings):
         self._runner = asyncio.Runner()
@@ -35,7 +35,7 @@ class Driven:
 
 @pytest.fixture
 def binance():
-    """Serve a fresh loopback Binance whose clock stands at `NOW`."""
+    """Serve a new loopback Binance whose clock is fixed at `NOW`."""
     with LoopbackBinance(clock=NOW) as exchange:
         yield exchange
 

@@ -1,4 +1,4 @@
-"""Binance history through the downloader, the store, sources and the command line that serve every exchange."""
+"""History of Binance through the downloader, store, sources and command line shared by all exchanges."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_a_second_run_asks_for_nothing_and_a_later_one_for_the_rest(binance, tmp
 
 def test_a_download_that_fails_goes_on_where_it_stopped(binance, tmp_path):
     binance.inject(Refuse(-1121), skip=2)
-    with pytest.raises(Exception, match="refuses to give"):
+    with pytest.raises(Exception, match="rejected the request for"):
         get(binance, tmp_path)
     before = len(binance.requests())
     get(binance, tmp_path)
@@ -89,7 +89,7 @@ def test_faults_on_the_way_change_nothing(binance, tmp_path):
     np.testing.assert_array_equal(stored(tmp_path), expected())
 
 
-def test_an_answer_about_the_time_that_is_ahead_stores_no_open_candle(binance, tmp_path):
+def test_a_server_time_in_the_future_stores_no_open_candle(binance, tmp_path):
     ahead = str(NOW + 3 * HOUR).encode()
     binance.inject(Corrupt(lambda body: body.replace(str(NOW).encode(), ahead)), on="/fapi/v1/time")
     get(binance, tmp_path)

@@ -1,4 +1,4 @@
-"""Binance's answers are validated rows or an error, by the rules of the same strict client."""
+"""The client returns validated rows of Binance or raises an error, by the same rules as for Bybit."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_bars_come_oldest_first_and_are_the_exchange_s(client, btc, binance):
     assert list(rows) == ["timestamp", "open", "high", "low", "close", "volume"]
     assert rows["timestamp"].dtype == np.int64
     np.testing.assert_array_equal(as_matrix(rows), expected())
-    # The bar after the window shows that those inside have closed: no further request.
+    # The bar after the window proves that the bars inside have closed, so there is no further request.
     assert [request.path for request in binance.log] == [KLINES]
 
 
@@ -78,7 +78,7 @@ def test_funding_stands_on_the_minute_and_comes_oldest_first(client, btc, binanc
 
 @pytest.mark.parametrize("shift", [0, 1, 11, MINUTE])
 def test_a_late_stamp_puts_no_settlement_into_the_wrong_window(client, btc, binance, shift):
-    # The loopback stamps settlements up to 11 ms late; neighbouring windows have each of them once.
+    # The loopback sets settlement times up to 11 ms late; each settlement must be in exactly one window.
     cut = END // (8 * HOUR) * 8 * HOUR + shift
     both = [client.funding(btc, cut - 3 * DAY, cut), client.funding(btc, cut, END + 1)]
     found = [stamp for rows in both for stamp in rows["timestamp"].tolist()]
@@ -145,13 +145,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_asked_for_again_and_else_an_error(client, btc, binance, fault, slept):
+def test_a_broken_response_is_requested_again_or_is_an_error(client, btc, binance, fault, slept):
     binance.inject(fault, times=2)
     np.testing.assert_array_equal(as_matrix(client.klines(btc, "1h", START, END)), expected())
     assert len(binance.requests()) == client.counts[KLINES] == 3
     assert len(slept) == 2
     binance.inject(fault, times=6)
-    with pytest.raises(ExchangeUnavailable, match=r"binance does not give 1h bars of BTC.*6 attempts"):
+    with pytest.raises(ExchangeUnavailable, match=r"binance: the request for 1h bars of BTC.*6 attempts"):
         client.klines(btc, "1h", START, END)
 
 
@@ -166,7 +166,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", ["half", "html", "null", "list of texts", "502", "reset"])
 @pytest.mark.parametrize("path", OTHERS)
-def test_every_endpoint_is_asked_again_or_says_so(connect, btc, binance, path, name):
+def test_every_endpoint_is_retried_or_raises_an_error(connect, btc, binance, path, name):
     right = OTHERS[path](connect(), btc)
     binance.inject(BROKEN[name], on=path, times=2)
     assert OTHERS[path](connect(), btc) == right
@@ -203,13 +203,13 @@ WRONG_ROWS = {
     "after the window": (extra(END + HOUR, *GOOD), "outside the window"),
     "off the grid": (extra(START + 1, *GOOD), "multiple of 60 minutes"),
     "a date": (cell(0, "2024-06-30"), "timestamp in ms"),
-    "short row": (Mutate(lambda rows: [*rows, rows[0][:6]]), "a row of 12 fields"),
+    "short row": (Mutate(lambda rows: [*rows, rows[0][:6]]), "a row with 12 fields"),
     "two bars at one time": (extra(START, *GOOD), "two different rows for 2024-06-29T16:00:00Z"),
 }
 
 
 @pytest.mark.parametrize(("fault", "reason"), WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_row_that_cannot_be_is_refused_and_named(client, btc, binance, fault, reason):
+def test_an_invalid_row_is_rejected_and_named(client, btc, binance, fault, reason):
     binance.inject(fault)
     np.testing.assert_array_equal(as_matrix(client.klines(btc, "1h", START, END)), expected())
     binance.inject(fault, times=6)
@@ -236,16 +236,16 @@ def test_funding_is_checked_like_bars(client, btc, binance, change):
 @pytest.mark.parametrize(
     ("fault", "error", "text"),
     [
-        (Refuse(-1121), ExchangeRejected, "binance refuses to give 1h bars"),
+        (Refuse(-1121), ExchangeRejected, "binance rejected the request for 1h bars"),
         (Refuse(-1120), ExchangeRejected, "-1120"),
-        (Respond(404, HTML), ExchangeRejected, "refuses"),
+        (Respond(404, HTML), ExchangeRejected, "rejected"),
         (Respond(403, HTML), ExchangeBanned, "HTTP 403"),
         (Respond(451, HTML), ExchangeBanned, "region"),
-        (Refuse(-1003, 418), ExchangeBanned, "in 10 minutes or more"),
-        (Respond(418, b"", {"Retry-After": "7200"}), ExchangeBanned, "HTTP 418.*in 120 minutes or more"),
+        (Refuse(-1003, 418), ExchangeBanned, "in 10 minutes or later"),
+        (Respond(418, b"", {"Retry-After": "7200"}), ExchangeBanned, "HTTP 418.*in 120 minutes or later"),
     ],
 )
-def test_what_cannot_get_better_is_asked_once(client, btc, binance, slept, fault, error, text):
+def test_a_fatal_failure_is_not_retried(client, btc, binance, slept, fault, error, text):
     binance.inject(fault, times=99)
     with pytest.raises(error, match=text):
         client.klines(btc, "1h", START, END)
@@ -271,7 +271,7 @@ def test_retry_after_is_honoured(client, btc, binance, slept):
 
 
 @pytest.mark.parametrize("fault", [Hang(1.0), Trickle(0.01)])
-def test_silence_and_trickles_end_at_the_timeout(connect, binance, fault):
+def test_missing_and_very_slow_responses_time_out(connect, binance, fault):
     client = connect(timeout=0.3)
     btc = client.instrument("BTCUSDT")
     binance.inject(fault)

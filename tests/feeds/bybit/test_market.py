@@ -1,4 +1,4 @@
-"""The client gives validated rows or an error: never a silent hole, never a foreign row."""
+"""The client returns validated rows or raises an error: no missing rows, and no rows of another market."""
 
 import json
 
@@ -67,8 +67,8 @@ def test_every_bar_size_is_asked_for_by_the_exchange_s_name(client, btc, timefra
 
 @pytest.mark.parametrize("after", [-1, 0, 299, 300])
 @pytest.mark.parametrize("closed_for", [0, 300])
-def test_the_answer_s_own_stamp_tells_what_had_closed(client, bybit, btc, after, closed_for):
-    # The exchange reads a bar and stamps its answer a moment later: in between the bar may have closed.
+def test_the_response_s_timestamp_decides_which_bars_are_closed(client, bybit, btc, after, closed_for):
+    # The exchange sets the timestamp of a response shortly after it read the bar. The bar may have closed meanwhile.
     bybit.clock = END + after
     rows = client.klines(btc, "1h", END - 2 * HOUR, END, closed_for=closed_for)
     assert len(rows["timestamp"]) == (2 if after >= closed_for else 1)
@@ -117,7 +117,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_asked_for_again(client, btc, bybit, fault, slept):
+def test_a_broken_response_is_requested_again(client, btc, bybit, fault, slept):
     bybit.inject(fault, times=2)
     np.testing.assert_array_equal(as_matrix(client.klines(btc, "1h", START, END)), expected())
     assert len(bybit.requests()) == client.counts[KLINE] == 3
@@ -125,7 +125,7 @@ def test_a_broken_answer_is_asked_for_again(client, btc, bybit, fault, slept):
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
-def test_an_answer_that_stays_broken_is_an_error(client, btc, bybit, fault):
+def test_a_response_that_stays_broken_is_an_error(client, btc, bybit, fault):
     bybit.inject(fault, times=99)
     with pytest.raises(ExchangeUnavailable, match="6 attempts") as failed:
         client.klines(btc, "1h", START, END)
@@ -172,7 +172,7 @@ WRONG_ROWS = {
 
 
 @pytest.mark.parametrize(("fault", "reason"), WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_row_that_cannot_be_is_refused_and_named(client, btc, bybit, fault, reason):
+def test_an_invalid_row_is_rejected_and_named(client, btc, bybit, fault, reason):
     bybit.inject(fault)
     np.testing.assert_array_equal(as_matrix(client.klines(btc, "1h", START, END)), expected())
     bybit.inject(fault, times=6)
@@ -180,7 +180,7 @@ def test_a_row_that_cannot_be_is_refused_and_named(client, btc, bybit, fault, re
         client.klines(btc, "1h", START, END)
 
 
-def test_silence_is_not_waited_for_for_ever(connect, bybit):
+def test_a_request_without_a_response_times_out(connect, bybit):
     client = connect(timeout=0.2)
     btc = client.instrument("BTCUSDT")
     bybit.inject(Hang(1.0))
@@ -188,7 +188,7 @@ def test_silence_is_not_waited_for_for_ever(connect, bybit):
     assert client.counts[KLINE] == 2
 
 
-def test_nobody_listening_is_an_error_not_a_hang(connect):
+def test_a_refused_connection_is_an_error(connect):
     client = connect(base_url="http://127.0.0.1:9")
     with pytest.raises(ExchangeUnavailable, match="the time"):
         client.server_time()
@@ -196,12 +196,12 @@ def test_nobody_listening_is_an_error_not_a_hang(connect):
 
 FINAL = [
     (RetCode(10001, "params error"), ExchangeRejected, "params error"),
-    (RetCode(10003), ExchangeRejected, "refuses"),
-    (RetCode(10010), ExchangeRejected, "refuses"),
-    (RetCode(10029), ExchangeRejected, "refuses"),
-    (Respond(400, HTML), ExchangeRejected, "refuses"),
-    (Respond(401), ExchangeRejected, "refuses"),
-    (Respond(404, HTML), ExchangeRejected, "refuses"),
+    (RetCode(10003), ExchangeRejected, "rejected"),
+    (RetCode(10010), ExchangeRejected, "rejected"),
+    (RetCode(10029), ExchangeRejected, "rejected"),
+    (Respond(400, HTML), ExchangeRejected, "rejected"),
+    (Respond(401), ExchangeRejected, "rejected"),
+    (Respond(404, HTML), ExchangeRejected, "rejected"),
     (Respond(403, b"access too frequent"), ExchangeBanned, "HTTP 403"),
     (Respond(403, HTML), ExchangeBanned, "region"),
     (Respond(451, HTML), ExchangeBanned, "HTTP 451"),
@@ -210,7 +210,7 @@ FINAL = [
 
 
 @pytest.mark.parametrize(("fault", "error", "text"), FINAL)
-def test_what_cannot_get_better_is_asked_once(client, btc, bybit, slept, fault, error, text):
+def test_a_fatal_failure_is_not_retried(client, btc, bybit, slept, fault, error, text):
     bybit.inject(fault, times=99)
     with pytest.raises(error, match=text):
         client.klines(btc, "1h", START, END)
@@ -220,7 +220,7 @@ def test_what_cannot_get_better_is_asked_once(client, btc, bybit, slept, fault, 
 
 def test_a_ban_stops_every_request(client, btc, bybit):
     bybit.inject(Respond(403, b"access too frequent"))
-    with pytest.raises(ExchangeBanned, match="resume later"):
+    with pytest.raises(ExchangeBanned, match="run the same command again in 10 minutes or later"):
         client.klines(btc, "1h", START, END)
     before = len(bybit.log)
     for request in (
@@ -270,14 +270,14 @@ def test_reset_headers_that_say_nothing_count_as_none():
 @pytest.mark.parametrize(
     ("error", "evidence", "failure"),
     [
-        # What the asynchronous client makes of a cut connection, and ccxt of a TLS failure.
+        # The error of the asynchronous client after a lost connection, and of ccxt after a TLS failure.
         (ccxt.ExchangeError(), Evidence(), Failure.TRANSIENT),
         (ccxt.RequestTimeout(), Evidence(), Failure.TRANSIENT),
         (ccxt.BadResponse(), Evidence(200), Failure.TRANSIENT),
         (ccxt.DDoSProtection(), Evidence(), Failure.THROTTLED),
         (ccxt.BadSymbol(), Evidence(200, 12201), Failure.FATAL),
         (ccxt.PermissionDenied(), Evidence(200, 10020), Failure.FATAL),
-        # The table corrects ccxt's class.
+        # The table overrides ccxt's class.
         (ccxt.ExchangeError(), Evidence(200, 10016), Failure.TRANSIENT),
         (ccxt.AuthenticationError(), Evidence(200, 10009), Failure.BANNED),
         (ccxt.RateLimitExceeded(), Evidence(403, 10018), Failure.BANNED),
@@ -285,7 +285,7 @@ def test_reset_headers_that_say_nothing_count_as_none():
         (ccxt.ExchangeError(), Evidence(524), Failure.TRANSIENT),
     ],
 )
-def test_one_table_says_what_a_failure_means(error, evidence, failure):
+def test_one_table_classifies_all_failures(error, evidence, failure):
     assert classify(error, evidence, FAILURE_RULES) is failure
 
 
@@ -295,7 +295,7 @@ def test_one_table_says_what_a_failure_means(error, evidence, failure):
         lambda x: st.lists(x) | st.dictionaries(st.sampled_from(["retCode", "result", "list", "x"]), x),
     )
 )
-def test_an_answer_is_whole_or_says_what_is_wrong(answer):
+def test_a_response_is_complete_or_the_error_names_the_problem(answer):
     wrong = malformed("http://h/v5/market/kline?x=1", answer)
     if wrong is None and int(answer["retCode"]) == 0:
         assert all(isinstance(row, list | dict) for row in answer["result"]["list"])

@@ -1,4 +1,4 @@
-"""Orders are sent once, whatever happens to the answer, and nothing that is secret is ever shown."""
+"""Orders are executed at most once even if responses are lost, and no secret is ever shown."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from feeds.bybit.market import Bybit
-from feeds.bybit.orders import MarketOrder, OrderClient, OrderRejected, OrderUnknown, Patience
+from feeds.bybit.orders import MarketOrder, OrderClient, OrderRejected, OrderTimeouts, OrderUnknown
 from feeds.errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
 from feeds.exchange.access import Access, Credentials
 from feeds.exchange.rate_limit import RateLimiter
@@ -30,7 +30,7 @@ from tests.bybit.fixtures import NOW
 
 CREATE = "/v5/order/create"
 KEY, SECRET = Deposit().key, Deposit().secret
-QUICK = Patience(window=0.5, margin=0.1, pause=0.02, fill=1.0)
+QUICK = OrderTimeouts(window=0.5, margin=0.1, pause=0.02, fill=1.0)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def client(exchange):
 def connect(exchange, key=KEY, secret=SECRET, timeout=0.3, **options):
     access = Access(base_url=exchange.url, timeout=timeout, credentials=Credentials(key, secret))
     retry = Retry(attempts=3, base=0.01, cap=0.02)
-    return OrderClient(access, limiter=RateLimiter(None), retry=retry, **{"patience": QUICK, **options})
+    return OrderClient(access, limiter=RateLimiter(None), retry=retry, **{"timeouts": QUICK, **options})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def creates(exchange):
     return exchange.requests(CREATE)
 
 
-# Plain sailing ------------------------------------------------------------------------------------------------
+# Without faults ------------------------------------------------------------------------------------------------
 
 
 def test_a_market_order_fills_and_moves_position_and_balance(exchange, client, btc):
@@ -115,7 +115,7 @@ def test_hedge_mode_is_refused(exchange, client, btc):
         client.position(btc)
 
 
-def test_what_the_market_does_not_take_is_told(exchange, client, btc):
+def test_an_unfilled_rest_is_reported(exchange, client, btc):
     exchange.account.fill_share = Decimal("0.3")
     done = client.create(order(btc, quantity="0.5"))
     assert (done.status, done.filled) == ("PartiallyFilledCanceled", Decimal("0.15"))
@@ -124,7 +124,7 @@ def test_what_the_market_does_not_take_is_told(exchange, client, btc):
     assert (done.status, done.filled, done.price) == ("Cancelled", 0, None)
 
 
-# The answer is lost -------------------------------------------------------------------------------------------
+# Lost responses -------------------------------------------------------------------------------------------
 
 LOST_AFTER = {
     "late": Afterwards(Hang(0.6)),
@@ -192,14 +192,14 @@ def test_an_order_that_shows_up_late_in_lookups_is_waited_for(exchange, client, 
     assert len(creates(exchange)) == 1
 
 
-def test_a_link_id_that_was_used_is_the_order_that_it_named(exchange, client, btc):
+def test_a_used_link_id_returns_the_existing_order(exchange, client, btc):
     first = client.create(order(btc))
     again = client.create(order(btc, quantity="0.9"))
     assert again == first
     assert len(exchange.account.orders) == 1
 
 
-def test_when_lookups_fail_too_nobody_knows_and_nothing_is_sent(exchange, client, btc):
+def test_if_the_lookup_fails_too_the_order_is_unknown_and_not_sent_again(exchange, client, btc):
     exchange.inject(Afterwards(Respond(500)), on=CREATE)
     exchange.inject(Respond(503), on="/v5/order/realtime", times=20)
     with pytest.raises(OrderUnknown):
@@ -216,16 +216,16 @@ def test_an_order_that_is_taken_and_never_shown_is_unknown(exchange, client, btc
         client.create(order(btc))
 
 
-def test_an_exchange_that_is_down_takes_nothing_and_that_is_certain(exchange, client, btc):
+def test_an_order_to_an_exchange_that_is_down_certainly_does_not_exist(exchange, client, btc):
     exchange.inject(Respond(503), on=CREATE, times=50)
-    with pytest.raises(OrderRejected, match="not taken in 3 attempts") as refused:
+    with pytest.raises(OrderRejected, match="not acknowledged in 3 attempts") as refused:
         client.create(order(btc))
     assert refused.value.code is None
     assert len(creates(exchange)) == 3
     assert not exchange.account.orders
 
 
-# The exchange says no -----------------------------------------------------------------------------------------
+# Rejections -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_an_exchange_that_is_down_takes_nothing_and_that_is_certain(exchange, cl
         ({"link_id": "x" * 37}, 10001),
     ],
 )
-def test_what_is_refused_is_not_sent_again(exchange, client, btc, asked, code):
+def test_a_rejected_order_is_not_sent_again(exchange, client, btc, asked, code):
     with pytest.raises(OrderRejected) as refused:
         client.create(order(btc, **asked))
     assert refused.value.code == code
@@ -252,7 +252,7 @@ def test_too_many_requests_wait_and_go_on(exchange, client, btc):
     assert len(creates(exchange)) == 3
 
 
-def test_a_clock_outside_the_window_is_set_again(exchange, client, btc):
+def test_a_clock_outside_the_receive_window_is_synchronised_again(exchange, client, btc):
     client.equity()
     exchange.clock += 60_000
     assert client.create(order(btc)).filled == Decimal("0.5")
@@ -261,7 +261,7 @@ def test_a_clock_outside_the_window_is_set_again(exchange, client, btc):
     assert client.position(btc).size == Decimal("0.5")
 
 
-def test_a_ban_leaves_nothing_to_ask_not_even_for_the_order_that_met_it(exchange, client, btc):
+def test_after_a_ban_not_even_the_order_is_looked_up(exchange, client, btc):
     exchange.inject(Respond(403), on=CREATE, times=1)
     with pytest.raises(OrderUnknown):
         client.create(order(btc))
@@ -274,10 +274,10 @@ def test_a_ban_leaves_nothing_to_ask_not_even_for_the_order_that_met_it(exchange
 
 def test_after_a_ban_it_asks_again(exchange, btc):
     now = [0.0]
-    patience = Patience(ban=900.0, pause=0.0, sleep=lambda seconds: None, monotonic=lambda: now[0])
+    timeouts = OrderTimeouts(ban=900.0, pause=0.0, sleep=lambda seconds: None, monotonic=lambda: now[0])
     access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
     exchange.inject(Respond(403), on="/v5/account/wallet-balance")
-    with OrderClient(access, patience=patience) as client:
+    with OrderClient(access, timeouts=timeouts) as client:
         for now[0] in (0.0, 899.0):
             with pytest.raises(ExchangeBanned):
                 client.equity()
@@ -297,7 +297,7 @@ def test_after_a_ban_it_asks_again(exchange, btc):
 def test_a_shared_gate_stays_closed(exchange, btc):
     access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
     exchange.inject(Respond(403), on="/v5/account/wallet-balance")
-    with OrderClient(access, limiter=RateLimiter(None), patience=Patience(ban=0.0)) as client:
+    with OrderClient(access, limiter=RateLimiter(None), timeouts=OrderTimeouts(ban=0.0)) as client:
         for _ in range(2):
             with pytest.raises(ExchangeBanned):
                 client.equity()
@@ -306,7 +306,7 @@ def test_a_shared_gate_stays_closed(exchange, btc):
 @pytest.mark.parametrize(
     ("code", "told"), [(10003, "testnet key"), (10005, "permission to trade"), (33004, "expired")]
 )
-def test_a_key_that_does_not_do_is_told_why(exchange, client, btc, code, told):
+def test_a_rejected_key_raises_an_error_with_the_reason(exchange, client, btc, code, told):
     exchange.inject(RetCode(code), on="/v5/position/list", times=9)
     with pytest.raises(ExchangeRejected, match=told):
         client.position(btc)
@@ -321,7 +321,7 @@ def test_a_key_that_does_not_do_is_told_why(exchange, client, btc, code, told):
     [Respond(500), Hang(0.5), Mutate(lambda result: {}), RetCode(10016), Reset()],
     ids=lambda fault: type(fault).__name__,
 )
-def test_reading_is_repeated(exchange, client, btc, endpoint, fault):
+def test_read_requests_are_retried(exchange, client, btc, endpoint, fault):
     reads = {
         "/v5/position/list": lambda: client.position(btc).size,
         "/v5/account/wallet-balance": lambda: client.equity() - 10_000,
@@ -346,7 +346,7 @@ def test_numbers_that_are_none_are_refused(exchange, client, btc):
 
 
 @pytest.mark.parametrize(("key", "secret"), [("wrong-key-4711", SECRET), (KEY, "wrong-secret-4711")])
-def test_a_wrong_key_is_said_and_not_shown(exchange, btc, caplog, capsys, key, secret):
+def test_the_error_about_a_wrong_key_does_not_show_it(exchange, btc, caplog, capsys, key, secret):
     caplog.set_level(logging.DEBUG)
     with connect(exchange, key, secret) as client:
         with pytest.raises(ExchangeRejected) as refused:
@@ -366,7 +366,7 @@ def test_credentials_are_not_printed():
 
 
 def test_orders_need_credentials():
-    with pytest.raises(ValueError, match="need credentials"):
+    with pytest.raises(ValueError, match="expected Access with credentials"):
         OrderClient(Access())
 
 

@@ -1,4 +1,4 @@
-"""Faults of the REST side beyond broken bars: every endpoint, the way to the exchange, clocks, revisions, trickles."""
+"""Other faults of REST requests: every endpoint, the network, clocks, revised bars, very slow responses."""
 
 import datetime as dt
 import ipaddress
@@ -72,7 +72,7 @@ def expected(start=START, end=END):
 
 
 def plain(answer):
-    """Return an answer of any endpoint as something that can be compared."""
+    """Convert the result of any method to a value that can be compared."""
     if not isinstance(answer, dict):
         return answer
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in answer.items()}
@@ -96,7 +96,7 @@ def btc(client, bybit):
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize(("path", "ask"), ENDPOINTS.values(), ids=ENDPOINTS)
-def test_every_endpoint_is_asked_again_or_says_so(connect, btc, bybit, path, ask, fault):
+def test_every_endpoint_is_retried_or_raises_an_error(connect, btc, bybit, path, ask, fault):
     right = plain(ask(connect(), btc))
     client = connect()
     bybit.inject(fault, on=path, times=2)
@@ -123,8 +123,8 @@ def test_whatever_bytes_of_an_answer_are_lost_or_changed_no_bar_is_lost_or_inven
     try:
         rows = client.klines(btc, "1h", START, END)
     except ExchangeRejected:
-        return  # the retCode was hit: an error, told as one
-    # A changed digit of a price cannot be seen; a bar too few, too many or at another time can.
+        return  # the change hit the retCode, so the response is an error
+    # A changed digit of a price cannot be detected; a missing, additional or moved bar can.
     assert rows["timestamp"].tolist() == list(range(START, END, HOUR))
     assert all(np.isfinite(values).all() for values in rows.values())
 
@@ -136,7 +136,7 @@ def test_rows_that_come_twice_or_out_of_order_cost_no_request(client, btc, bybit
 
 
 @pytest.mark.parametrize("seconds", [0.05])
-def test_an_answer_that_trickles_in_ends_at_the_deadline(connect, bybit, seconds):
+def test_a_very_slow_response_times_out(connect, bybit, seconds):
     client = connect(timeout=0.3, retry={"attempts": 2})
     btc = client.instrument("BTC/USDT:USDT")
     bybit.inject(Trickle(seconds), times=9)
@@ -146,10 +146,10 @@ def test_an_answer_that_trickles_in_ends_at_the_deadline(connect, bybit, seconds
     assert time.monotonic() - begin < 5.0
 
 
-# --- the way to the exchange
+# --- the network
 
 
-def test_a_name_that_is_not_found_is_an_error_not_a_hang(connect, monkeypatch):
+def test_an_unknown_host_name_is_an_error(connect, monkeypatch):
     def unknown(*arguments, **options):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -161,7 +161,7 @@ def test_a_name_that_is_not_found_is_an_error_not_a_hang(connect, monkeypatch):
 
 @pytest.fixture
 def self_signed(tmp_path):
-    """Serve TLS with a certificate that nobody vouches for; yield the port and a list of requests that arrived."""
+    """Serve TLS with a self-signed certificate; yield the port and a list of the received requests."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -214,7 +214,7 @@ def self_signed(tmp_path):
     thread.join(5)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(connect, self_signed):
+def test_an_untrusted_certificate_is_rejected(connect, self_signed):
     port, arrived = self_signed
     client = connect(base_url=f"https://127.0.0.1:{port}", retry={"attempts": 2})
     with pytest.raises(ExchangeUnavailable, match=r"(?i)certificate verify failed"):
@@ -222,7 +222,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(connect, self_signed):
     assert arrived in ([], [b""])
 
 
-def test_a_proxy_of_the_environment_is_not_asked(connect, monkeypatch, bybit):
+def test_a_proxy_of_the_environment_is_not_used(connect, monkeypatch, bybit):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
@@ -233,7 +233,7 @@ def test_a_proxy_of_the_environment_is_not_asked(connect, monkeypatch, bybit):
 
 
 @pytest.mark.parametrize(("hours", "told"), [(0, False), (1, True), (-1, True)])
-def test_a_clock_that_is_off_is_told_and_plays_no_part(tmp_path, caplog, hours, told):
+def test_a_wrong_machine_clock_is_reported_and_not_used(tmp_path, caplog, hours, told):
     now = int(time.time() * 1000) + hours * HOUR
     with LoopbackBybit(limit=(100_000, 5.0)) as exchange, caplog.at_level(logging.WARNING, "feeds"):
         exchange.time._offset, exchange.time.speed = float(now), 1.0
@@ -244,7 +244,7 @@ def test_a_clock_that_is_off_is_told_and_plays_no_part(tmp_path, caplog, hours, 
     assert [("clock is" in record.message) for record in caplog.records] == ([True] if told else [])
 
 
-def test_an_answer_about_the_time_that_is_ahead_stores_no_open_candle(bybit, tmp_path):
+def test_a_server_time_in_the_future_stores_no_open_candle(bybit, tmp_path):
     ahead = str(NOW + 3 * HOUR).encode()
     bybit.inject(Corrupt(lambda body: body.replace(str(NOW).encode(), ahead)), on="/v5/market/time")
     get(bybit, tmp_path)
@@ -254,7 +254,7 @@ def test_an_answer_about_the_time_that_is_ahead_stores_no_open_candle(bybit, tmp
     np.testing.assert_array_equal(as_matrix(stored(tmp_path)), expected(START, END + HOUR))
 
 
-def test_a_delisting_that_is_announced_is_told(bybit, tmp_path, caplog):
+def test_an_announced_delisting_is_reported(bybit, tmp_path, caplog):
     def announce(result):
         rows = [{**row, "deliveryTime": str(NOW + 5 * DAY)} for row in result["list"]]
         return {**result, "list": rows}
@@ -271,12 +271,12 @@ def test_after_its_last_day_a_market_has_no_bars_and_that_is_no_error(bybit, tmp
     [report] = get(bybit, tmp_path, since=END - 2_500 * HOUR)
     assert (report.rows, report.last) == (2_000, END - 501 * HOUR)
     bybit.log.clear()
-    # The end of the history is believed but for the last day.
+    # The empty range after the last bar is recorded, except for the last day.
     get(bybit, tmp_path, since=END - 2_500 * HOUR)
     assert all(int(request.query["start"]) >= END - 40 * HOUR for request in bybit.requests())
 
 
-def test_what_the_exchange_has_revised_is_stored_and_reported(bybit, tmp_path):
+def test_revised_values_are_stored_and_reported(bybit, tmp_path):
     get(bybit, tmp_path)
     bybit.clock = NOW + 2 * HOUR
     revised = END - 2 * HOUR

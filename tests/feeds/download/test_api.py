@@ -1,4 +1,4 @@
-"""A download loses nothing, invents nothing and asks for nothing twice."""
+"""A download loses no rows, invents no rows and requests no rows twice."""
 
 import asyncio
 import itertools
@@ -54,7 +54,7 @@ def table(rows):
 
 @pytest.fixture
 def download(bybit, patience, tmp_path):
-    """Return a function that downloads bars of BTC with a client that waits for nothing."""
+    """Return a function that downloads bars of BTC with a client without real pauses."""
 
     def bring(since=SINCE, **changes):
         async def go():
@@ -63,7 +63,7 @@ def download(bybit, patience, tmp_path):
                 btc = await client.instrument("BTC/USDT:USDT")
                 loader = Downloader(client, tmp_path, now=await client.server_time(), progress=False)
                 bars = Wanted(instrument=btc, kind="bars", timeframe="1h", since=since, until=None)
-                return (await loader.bring([bars]))[0]
+                return (await loader.download([bars]))[0]
 
         return run(go())
 
@@ -107,7 +107,7 @@ def test_the_open_candle_is_stored_when_it_has_closed(bybit, tmp_path):
     bybit.clock = NOW + HOUR
     get(bybit, tmp_path, since=END - 3 * HOUR)
     np.testing.assert_array_equal(stored(tmp_path), expected(END - 3 * HOUR, END + HOUR))
-    # The page that brings the new bar brings the last old ones again.
+    # The page with the new bar also contains the last stored bars.
     query = bybit.requests()[-1].query
     assert (query["start"], query["end"]) == (str(END - 3 * HOUR), str(END))
 
@@ -174,7 +174,7 @@ def test_an_exchange_that_cannot_be_reached_is_named_with_the_reason(patience):
 
 @pytest.fixture
 def _interruptible():
-    """Let SIGINT interrupt, also in a suite that a shell has put into the background, where it is ignored."""
+    """Let SIGINT raise KeyboardInterrupt; a shell makes background processes ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -223,7 +223,7 @@ def test_faults_on_every_page_change_nothing_but_the_requests(download, bybit, t
     assert len(bybit.requests()) == 3 + 5 == 3 + len(slept)
 
 
-def test_a_hole_is_looked_at_twice_then_believed_and_reported(bybit, tmp_path):
+def test_a_gap_is_requested_twice_then_recorded_and_reported(bybit, tmp_path):
     bybit.lose_bars("BTCUSDT", [SINCE + k * HOUR for k in (700, 701, 1500)])
     [report] = get(bybit, tmp_path)
     assert report.requests == 3 + 2
@@ -250,7 +250,7 @@ def test_bars_that_the_first_look_missed_are_stored(bybit, tmp_path):
     np.testing.assert_array_equal(stored(tmp_path), expected(SINCE, END))
 
 
-def test_two_looks_that_disagree_are_an_error_that_names_the_bar(bybit, tmp_path):
+def test_two_responses_that_disagree_are_an_error_that_names_the_bar(bybit, tmp_path):
     def drop(result):
         return {**result, "list": result["list"][1:]}
 
@@ -286,7 +286,7 @@ def test_before_the_listing_there_is_nothing_to_ask_twice(bybit, tmp_path):
     bybit.listings.append(Listing("LATEUSDT", "LATE", "USDT", launch=END - 1400 * HOUR))
     [report] = get(bybit, tmp_path, ["LATEUSDT"], since="2017-01-01")
     assert (report.rows, report.first) == (1400, END - 1400 * HOUR)
-    # One empty page, three of daily bars that find the listing, two of bars, and a second look at the first day.
+    # One empty page, three of daily bars to find the listing, two of bars, and one more for the first day.
     assert report.requests == 1 + 3 + 2 + 1
     before = tree(tmp_path)
     assert get(bybit, tmp_path, ["LATEUSDT"], since="2017-01-01")[0].requests == 0
@@ -311,9 +311,9 @@ def test_a_banned_download_keeps_what_came_and_stops(tmp_path):
     symbols = ["BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"]
     options = {"timeframe": "5m", "since": END - 90 * DAY}
     with LoopbackBybit(clock=NOW, limit=(40, 60.0)) as exchange:
-        with pytest.raises(ExchangeBanned, match="resume later"):
+        with pytest.raises(ExchangeBanned, match="run the same command again in 10 minutes or later"):
             get(exchange, tmp_path, symbols, **options)
-        # 78 pages were wanted: those in flight when the ban came were refused too, and no other was sent.
+        # 78 pages were needed. The requests in flight at the ban were refused too, and no other was sent.
         refused = [request for request in exchange.log if request.status == 403]
         assert 1 <= len(refused) <= 32
         assert len(exchange.log) == 40 + len(refused)
@@ -369,7 +369,7 @@ def test_funding_resumes_after_an_interruption(bybit, tmp_path):
     assert tree(broken) == tree(whole)
 
 
-def test_a_settlement_in_the_making_is_not_taken_for_none(bybit, tmp_path):
+def test_a_settlement_not_published_yet_is_not_recorded_as_missing(bybit, tmp_path):
     hour = NOW // (8 * HOUR) * (8 * HOUR)
     bybit.clock = hour + 60_000
     bybit.inject(Mutate(lambda result: {**result, "list": result["list"][1:]}), on=FUNDING)
@@ -379,7 +379,7 @@ def test_a_settlement_in_the_making_is_not_taken_for_none(bybit, tmp_path):
     assert stored(tmp_path, kind="funding")[-1, 0] == hour - 8 * HOUR
     get(bybit, tmp_path, since=END - DAY, funding=True)
     assert stored(tmp_path, kind="funding")[-1, 0] == hour
-    # That nothing was settled is believed a while after a full hour.
+    # A missing settlement is recorded only some time after the full hour.
     for minutes, known in ((61, 60), (75, 75)):
         bybit.clock = hour + minutes * 60_000
         get(bybit, tmp_path, since=END - DAY, funding=True)

@@ -1,4 +1,4 @@
-"""Three clients of ccxt, equally strict; where they lead, and what their errors carry."""
+"""The three strict ccxt clients: their URLs, timeouts and the facts attached to their errors."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ TIME, KLINE = "/v5/market/time", "/v5/market/kline"
 
 
 def ask(client, method, query=None):
-    """Return a call's answer, whichever kind of client it is."""
+    """Return the result of a call for a client of any kind."""
 
     async def answer():
         try:
@@ -65,7 +65,7 @@ def test_every_client_reaches_the_base_url_and_counts(kind, bybit):
         (DieMidBody(), Evidence(), Failure.TRANSIENT),
     ],
 )  # fmt: skip
-def test_an_error_carries_the_answer_that_made_it(kind, bybit, fault, evidence, failure):
+def test_an_error_has_the_facts_of_its_response(kind, bybit, fault, evidence, failure):
     bybit.inject(fault, times=9)
     with pytest.raises(ClientError) as raised:
         klines(make_client(kind, CCXT_RULES, Access(base_url=bybit.url)))
@@ -84,7 +84,7 @@ def test_every_request_keeps_the_rate_limit(kind, bybit):
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_a_base_url_leads_every_url_away_from_the_exchange(kind):
+def test_a_base_url_replaces_every_url_of_the_exchange(kind):
     client = make_client(kind, CCXT_RULES, Access(base_url="http://127.0.0.1:8899/", sandbox=True))
     urls = client.urls["api"]
 

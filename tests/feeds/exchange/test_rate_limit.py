@@ -1,4 +1,4 @@
-"""However many ask, no more than the rate go through, and nobody after a ban."""
+"""The limiter admits no more requests than the rate allows, and none after a ban."""
 
 import pytest
 from hypothesis import given
@@ -8,11 +8,11 @@ from feeds.bybit.exchange import REQUESTS_PER_SECOND
 from feeds.errors import BadSource, ExchangeBanned
 from feeds.exchange.rate_limit import RateLimiter
 
-EXCHANGE = (600, 5.0)  # requests in seconds, for one address
+EXCHANGE = (600, 5.0)  # (requests, seconds) per address
 
 
 def admitted(rate, pauses):
-    """Return when each request goes through, one asked for after every pause, in seconds."""
+    """Return when each request is admitted (s), if one is made after each of the pauses."""
     now = 0.0
     limiter = RateLimiter(rate, clock=lambda: now)
     times = []
@@ -31,7 +31,7 @@ def test_no_more_than_the_rate_go_through_in_any_second(rate, pauses):
     times = admitted(rate, pauses)
     assert times == sorted(times)
     burst = max(1, int(rate))
-    # Just under the period: the next burst may begin exactly one period after the last.
+    # Slightly less than the period, because the next burst may begin exactly one period after the last.
     assert most_within(times, burst / rate * (1 - 1e-9)) <= burst
 
 
@@ -43,12 +43,12 @@ def test_many_requests_stay_inside_the_exchange_s_limit_though_answers_take_thei
     assert times[-1] == pytest.approx(2000 / REQUESTS_PER_SECOND - 1)
 
 
-def test_nobody_waits_without_need():
+def test_no_request_waits_without_need():
     assert admitted(2.0, [0.0, 0.0, 1.0, 0.0]) == [0.0, 0.0, 1.0, 1.0]
     assert admitted(None, [0.0] * 1000) == [0.0] * 1000
 
 
-def test_a_closed_limiter_lets_nobody_through():
+def test_a_closed_limiter_admits_no_request():
     limiter = RateLimiter(2.0)
     limiter.admit()
     limiter.close("too many requests")

@@ -1,4 +1,4 @@
-"""A Cerebro on live feeds of the loopback exchange, and what its strategy saw."""
+"""Run a Cerebro on live feeds of the loopback exchange, and record what its strategy received."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINES = ("open", "high", "low", "close", "volume", "openinterest", "funding_rate
 
 
 class Watch(bt.Strategy):
-    """Note every line of every data at every bar, and every status; stop after `bars` bars of the first data."""
+    """Record every line of every data at every bar, and every status; stop after `bars` bars of the first data."""
 
     params = (("bars", 20), ("act", None))
 
@@ -75,7 +75,7 @@ def finished(*feeds, bars=20, act=None, prepare=None, **mode):
 
 @contextmanager
 def watched(seconds=60.0):
-    """Fail a block that hangs, by its own deadline and with the stacks of all threads."""
+    """Fail with the stacks of all threads if the block exceeds its deadline."""
     import faulthandler
 
     faulthandler.dump_traceback_later(seconds, exit=True)
@@ -86,7 +86,7 @@ def watched(seconds=60.0):
 
 
 def history_rows(load, exchange, folder, rows, *, symbol="BTC/USDT:USDT", timeframe="1m", step=MINUTE):
-    """Return what the history call gives for the span of `rows`, as `Watch` notes it."""
+    """Return the rows of the history for the time range of `rows`, in the format of `Watch`."""
     from feeds.btdata import columns_of
 
     frame = load(
@@ -104,7 +104,7 @@ def history_rows(load, exchange, folder, rows, *, symbol="BTC/USDT:USDT", timefr
 
 
 def live_threads():
-    """Return the names of live threads that still run, a moment after they should have ended."""
+    """Return the names of live threads that still run shortly after they should have ended."""
     for _ in range(100):
         names = [t.name for t in threading.enumerate() if t.name.startswith("live ")]
         if not names:

@@ -1,4 +1,4 @@
-"""The table of faults in docs/faults.md names tests that exist, and counts without a gap."""
+"""The tests named in docs/faults.md exist, and its rows are numbered without gaps."""
 
 import re
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""Whatever the websocket, the clock or the consumer does: the bars of the history call, each once, in order."""
+"""Faults of the websocket, the clock and the consumer: each bar of the history is delivered once, in order."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def raw(text):
     return Frames(lambda frame: [text, frame])
 
 
-# (where, what, whether the connection has to be given up for it)
+# (point, fault, whether the connection must be closed)
 FRAMES = {
     "broken JSON": ("ws:push", faults.POISON, True),
     "a million brackets": ("ws:push", raw("[" * 1_000_000), True),
@@ -96,7 +96,7 @@ def _no_thread_is_left():
 
 
 def follow(exchange, folder, *, bars=HISTORY + LIVE, act=None, **params):
-    """Return the strategy after so many bars, having seen that they are those of the history call."""
+    """Run for a number of bars, check that they equal the history, and return the strategy."""
     run = finished(live_feed(exchange, folder, **params), bars=bars, act=act)
     [rows] = run.rows
     assert [row[0] for row in rows] == [rows[0][0] + k * MINUTE for k in range(bars)]
@@ -122,12 +122,10 @@ def test_all_faults_at_once_change_nothing(exchange, tmp_path):
     follow(exchange, tmp_path, bars=HISTORY + 40)
 
 
-def test_a_bar_confirmed_twice_with_different_values_is_told_and_stored_as_the_history_has_it(
-    exchange, tmp_path, caplog
-):
+def test_of_two_confirmed_versions_of_a_bar_the_one_in_the_history_is_stored(exchange, tmp_path, caplog):
     exchange.inject(faults.CONFLICTING, on="ws:closed", skip=2)
     with caplog.at_level(logging.WARNING, "feeds"):
-        # Patient, so that no bar is asked for before its candle is here.
+        # A long grace, so that no bar is requested before its candle arrives.
         run = finished(live_feed(exchange, tmp_path, grace=45.0), bars=HISTORY + LIVE)
     [rows] = run.rows
     assert [row[0] for row in rows] == [rows[0][0] + k * MINUTE for k in range(len(rows))]
@@ -197,7 +195,7 @@ def test_after_a_ban_nothing_is_sent_until_it_is_over(exchange, tmp_path):
         thread.stop()
 
 
-def test_polling_goes_through_faults_too(exchange, tmp_path):
+def test_polling_continues_after_faults(exchange, tmp_path):
     def spoil(strategy):
         if len(strategy.data) == HISTORY + 2:
             for fault in (Reset(), RetCode(10016), Respond(200, b""), Respond(503), Respond(200, b"<html>")):
@@ -221,7 +219,7 @@ def test_rows_of_another_market_or_time_never_reach_the_strategy(exchange, tmp_p
     follow(exchange, tmp_path, websocket=False, act=spoil)
 
 
-def test_bars_that_the_exchange_never_recorded_are_left_out_and_told(exchange, tmp_path, caplog):
+def test_bars_that_the_exchange_never_recorded_are_left_out_and_reported(exchange, tmp_path, caplog):
     hole = [START // MINUTE * MINUTE + k * MINUTE for k in (5, 6)]
     exchange.lose_bars("BTCUSDT", hole, MINUTE)
     with caplog.at_level(logging.WARNING, "feeds"):
@@ -243,17 +241,17 @@ def test_the_clock_may_jump_ahead(exchange, tmp_path):
     assert run.statuses()[0] == "DELAYED"
 
 
-def test_a_wrong_answer_about_the_time_makes_no_open_candle_a_closed_one(exchange, tmp_path):
+def test_a_wrong_server_time_does_not_close_an_open_candle(exchange, tmp_path):
     def ahead(body):
         return json.dumps({**(answer := json.loads(body)), "time": answer["time"] + 4 * MINUTE}).encode()
 
-    # The first two are asked for by the download.
+    # The download requests the first two bars.
     exchange.inject(Corrupt(ahead), on="/v5/market/time", skip=2)
     follow(exchange, tmp_path, websocket=False)
     assert not exchange._planned
 
 
-def test_a_slow_consumer_holds_the_queue_not_the_memory(exchange, tmp_path):
+def test_a_slow_consumer_does_not_make_the_queue_grow(exchange, tmp_path):
     sizes = []
 
     def dawdle(strategy):
@@ -271,12 +269,12 @@ def test_a_restart_goes_on_where_it_was_and_asks_for_no_bar_twice(exchange, tmp_
     exchange.log.clear()
     second = follow(exchange, tmp_path, since=since, bars=HISTORY + LIVE + 10)
     assert second.rows[0][: len(first.rows[0])] == first.rows[0]
-    # The download looks at the last five stored bars again, a live page at three that it has delivered.
+    # The download requests the last five stored bars again, a live request the last three delivered bars.
     asked = [int(request.query["start"]) for request in exchange.requests()]
     assert min(asked) >= first.rows[0][-1][0] - MINUTE - 5 * MINUTE
 
 
-def test_a_settlement_of_a_moment_ago_is_on_its_bar(tmp_path):
+def test_a_settlement_just_before_the_bar_is_on_its_bar(tmp_path):
     midnight = START // (24 * HOUR) * (24 * HOUR)
     with LoopbackBybit(clock=midnight + 150_000, speed=600.0, limit=(100_000, 5.0)) as exchange:
         [rows] = follow(exchange, tmp_path).rows
@@ -342,7 +340,7 @@ def test_a_frame_of_the_topic_without_candles_is_refused(data):
 # --- the clock
 
 
-def test_the_clock_runs_on_a_timer_that_nobody_sets():
+def test_the_clock_uses_a_monotonic_timer():
     at = [100.0]
     clock = ExchangeClock(timer=lambda: at[0])
     with pytest.raises(RuntimeError, match="the clock is not set"):
@@ -358,11 +356,11 @@ def test_the_clock_is_moved_by_plausible_stamps_only_and_never_back_by_old_ones(
     at = [0.0]
     clock = ExchangeClock(timer=lambda: at[0])
     clock.set(START)
-    assert clock.hear(START - 90_000)
+    assert clock.move_forward(START - 90_000)
     assert clock.now() == START
-    assert clock.hear(START + 900)
+    assert clock.move_forward(START + 900)
     assert clock.now() == START + 900
-    assert not clock.hear(START + HOUR)
+    assert not clock.move_forward(START + HOUR)
     assert clock.now() == START + 900
     clock.set(START - HOUR)
     assert clock.now() == START - HOUR
@@ -404,14 +402,14 @@ def test_the_queue_is_bounded_keeps_its_order_and_tells_the_end():
     assert taken == [bar(number) for number in range(200)]
     assert max(peak) <= 3
     assert not queue.failed()
-    queue.fail_or_add(Failed(ZeroDivisionError()))
+    queue.add_now(Failed(ZeroDivisionError()))
     assert queue.failed()
 
 
-def test_notices_are_told_before_the_bars_that_they_are_about():
+def test_notices_come_before_their_bars():
     queue = LiveQueue(9)
     for item in (Notice(Status.DELAYED), bar(1), Notice(Status.LIVE)):
-        queue.fail_or_add(item)
+        queue.add_now(item)
     assert queue.next_bar() == bar(1)
     assert queue.pop_notice() == Notice(Status.DELAYED)
     assert queue.pop_notice() is None

@@ -107,7 +107,7 @@ def test_it_ends_with_its_feeds_its_limit_or_when_asked_to():
     assert not asked.wants("A")
 
 
-def test_a_feed_that_is_over_is_not_waited_for():
+def test_an_ended_feed_is_not_waited_for():
     replay = replay_of(Member("A"), Member("B"), grace=1e9)
     replay.turn()
     replay.leave("B")

@@ -1,4 +1,4 @@
-"""A bar that the history lacks at first is asked for once more; only then it is a hole."""
+"""A bar missing from the history is requested a second time before it counts as a gap."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ BTC = Instrument("BTC/USDT:USDT", "BTCUSDT", "linear", 0.1, 0.001, 0.001, 5.0, 4
 
 
 class History:
-    """Three closed minutes of which the second appears after `late` answers; None: never."""
+    """Three closed one-minute bars; the second one appears after `late` responses, or never if None."""
 
     def __init__(self, late):
         self.late, self.asked = late, []
@@ -42,7 +42,7 @@ class Store:
 
 
 @pytest.mark.parametrize(("late", "bars"), [(1, [0, 1, 2]), (None, [0, 2])])
-def test_a_bar_that_is_late_on_record_is_delivered_and_a_hole_is_asked_for_twice(late, bars):
+def test_a_bar_published_late_is_delivered_and_a_gap_is_requested_twice(late, bars):
     delivered, history = [], History(late)
 
     async def deliver(item):

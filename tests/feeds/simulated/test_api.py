@@ -52,7 +52,7 @@ def test_highs_and_lows_are_real_excursions(market):
 
 
 def test_hourly_volatility_is_the_stated_one(market):
-    # Regimes last 200 bars and jumps weigh heavily, so its sample variance scatters more.
+    # Regimes last 200 bars and jumps are large, so the sample variance has a larger error.
     tolerance = 0.15 if "regimes" in market.attrs["symbol"] else 0.05
     assert log_returns(market).std() == pytest.approx(SIGMA, rel=tolerance)
 
@@ -170,7 +170,7 @@ def test_a_slice_does_not_know_what_was_cut_off():
     np.testing.assert_allclose(tail[23:], expected_return(frame)[123:], rtol=1e-9)
 
 
-def test_the_law_travels_with_the_frame_or_is_named(tmp_path):
+def test_the_process_is_read_from_the_frame_or_from_the_argument(tmp_path):
     frame = load_bars("simulated:ar1?seed=2&bars=50&phi=-0.3")
     np.testing.assert_allclose(expected_return(frame), -0.3 * log_returns(frame))
     stranger = as_bars(frame, source="elsewhere.parquet")

@@ -1,7 +1,7 @@
-"""A writer to be killed: run as `python store_driver.py FOLDER`, prints one JSON line of what became of each kill.
+"""Kill writers at every point: run as `python store_driver.py FOLDER`; prints the results as one JSON line.
 
 One process imports everything once and forks a writer for every kill point; a writer dies by SIGKILL at its n-th call
-of write, fsync or replace, which is where a real crash hurts.
+of write, fsync or replace, the points at which a crash can damage files.
 """
 
 import json
@@ -29,7 +29,7 @@ def page(number: int) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
 
 
 def download(folder: Path) -> None:
-    """Write what is missing, page by page, as a download does."""
+    """Write the missing pages one by one, as a download does."""
     with write_series(folder, KEY) as writer:
         for number in range(PAGES):
             rows, covered = page(number)

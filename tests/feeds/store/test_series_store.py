@@ -1,4 +1,4 @@
-"""What was stored is read back, or its loss is known: old or new, never half, never somebody else's."""
+"""Stored rows are read back unchanged, or their loss is detected; no file is partial or of another series."""
 
 import errno
 import itertools
@@ -234,7 +234,7 @@ def corrupt_ways():
 
 
 def test_a_chunk_in_parquet_s_usual_encoding_is_read_alike(tmp_path):
-    # As earlier versions wrote them.
+    # In the format of earlier versions.
     put(tmp_path, YEAR_2024, 50)
     path = series_path(tmp_path, KEY) / "2024.parquet"
     before = read_series(tmp_path, KEY, *ALL)
@@ -336,7 +336,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
         patch.setattr(
             *(("scorenet.base.files.os.fsync", full) if failing == "fsync" else (Path, "replace", full))
         )
-        with pytest.raises(StoreError, match=r"No space left on device; what was stored before is intact"):
+        with pytest.raises(StoreError, match=r"No space left on device; data stored before is intact"):
             put(tmp_path, YEAR_2024 + 3 * HOUR, 3)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
@@ -387,7 +387,7 @@ def test_a_second_writer_waits_and_says_for_whom(tmp_path):
     put(tmp_path, YEAR_2024, 1)
 
 
-def test_the_lock_of_a_dead_owner_holds_nobody_up(tmp_path):
+def test_the_lock_of_a_dead_owner_is_free(tmp_path):
     lock = tmp_path / ".lock"
     lock.write_text("999999999\n")
     with file_lock(lock, 0.0):
@@ -415,7 +415,7 @@ def test_many_writers_make_the_union(tmp_path):
     np.testing.assert_array_equal(chunk.columns["close"], np.arange(1.0, 241.0))
 
 
-# --- what is there
+# --- listing
 
 
 def test_series_are_listed_with_what_they_cover(tmp_path):
@@ -436,7 +436,7 @@ def test_listing_passes_over_a_corrupt_file_and_checking_names_it(tmp_path):
     [info] = list_series(tmp_path)
     assert (info.rows, info.last) == (1, YEAR_2024 - HOUR)
     [damage] = check(tmp_path)
-    assert "not a whole parquet file" in damage.reason
+    assert "not a complete parquet file" in damage.reason
 
 
 # --- ranges

@@ -229,7 +229,7 @@ def test_an_exchange_that_is_not_there_is_said_so(work, monkeypatch):
     monkeypatch.setattr("feeds.exchange.market.Retry", lambda: Retry(attempts=1))
     done = run(Nowhere)
     assert done.exit_code == 1
-    assert "bybit does not give" in done.stderr
+    assert "bybit: the request for" in done.stderr
 
 
 def test_another_run_in_the_same_folder_is_refused(exchange, work):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from feeds import simulate
 from feeds.bybit.market import Bybit
-from feeds.bybit.orders import OrderClient, Patience
+from feeds.bybit.orders import OrderClient, OrderTimeouts
 from feeds.exchange.access import Access, Credentials
 from feeds.exchange.rate_limit import RateLimiter
 from feeds.exchange.retry import Retry
@@ -184,13 +184,13 @@ def go(
     **request,
 ):
     access = Access(base_url=exchange.url, timeout=0.5, credentials=Credentials(KEY, SECRET))
-    retry, patience = (
+    retry, timeouts = (
         Retry(attempts=3, base=0.01, cap=0.02),
-        Patience(window=0.3, margin=0.1, pause=0.02, fill=1.0),
+        OrderTimeouts(window=0.3, margin=0.1, pause=0.02, fill=1.0),
     )
     with Bybit(base_url=exchange.url) as public:
         rules = {SYMBOL: public.instrument("BTCUSDT")}
-    with OrderClient(access, limiter=RateLimiter(None), retry=retry, patience=patience) as client:
+    with OrderClient(access, limiter=RateLimiter(None), retry=retry, timeouts=timeouts) as client:
 
         def real_orders(journal, kill, status):
             return Mirror(

@@ -1,4 +1,4 @@
-"""Equity, orders, trades and funding are the same however Cerebro runs."""
+"""Equity, orders, trades and funding are the same in all modes of Cerebro."""
 
 import itertools
 
@@ -47,7 +47,7 @@ def play(broker, replayed=False, borrowed=False, **modes):
     for data in datas:
         cerebro.adddata(data)
     cerebro.setbroker(broker)
-    if borrowed:  # nine times the equity in A from bar 8 on, kept whatever comes
+    if borrowed:  # nine times the equity in A from bar 8 on, never changed
         wanted = np.where(np.arange(120) == 8, 1.0, np.nan)
         rules = {"signals": {"A": wanted, "B": np.zeros(120)}, "max_exposure": 9.0}
     else:

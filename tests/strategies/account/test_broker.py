@@ -1,4 +1,4 @@
-"""Fills, fees and margin of the perpetual account, in money worked out by hand."""
+"""Fills, fees and margin of the perpetual account, against amounts computed by hand."""
 
 from datetime import timedelta
 

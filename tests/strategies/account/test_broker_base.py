@@ -1,4 +1,4 @@
-"""Switches that would falsify the account are refused, with what to do instead."""
+"""Settings that would make the account unrealistic are errors that name the alternative."""
 
 import backtrader as bt
 import pytest

@@ -1,4 +1,4 @@
-"""An account that borrows too much is closed by the exchange and owes nothing (Bybit's cross margin)."""
+"""The exchange liquidates an account below its maintenance margin, and equity is never negative (cross margin)."""
 
 import backtrader as bt
 import pytest

@@ -1,4 +1,4 @@
-"""One set of costs: the same in a Cerebro of one's own and on the command line, checked once."""
+"""The costs are validated, and are the same in a user's Cerebro and on the command line."""
 
 import math
 from dataclasses import fields
@@ -56,7 +56,7 @@ def test_a_broker_takes_costs_and_a_slippage_of_its_own():
     broker = PerpetualBroker(costs=costs)
     broker.setcommission(0.001, 5.0)
     assert broker.costs_of(data) == Costs(slippage=0.003, taker=0.001, maker=0.001, margin_leverage=5.0)
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="pass only one of them"):
         PerpetualBroker(costs=costs, commission=PerpetualCommission())
 
 

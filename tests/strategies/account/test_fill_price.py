@@ -1,4 +1,4 @@
-"""A fill is priced by the model that the costs name, from facts of its own bar, and never in the account's favour."""
+"""The slippage model named in the costs prices a fill from its own bar, never in favour of the account."""
 
 import math
 
@@ -17,7 +17,7 @@ MARKET = FillFacts(10.0, 100.0, "market", 100.0, 104.0, 98.0, 50.0)
 
 @pytest.fixture
 def seen():
-    """Register a model that moves the price by 1 % and remembers what it was asked."""
+    """Register a model that moves the price by 1 % and records its arguments."""
     asked = []
 
     @register_slippage("noting")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from strategies.account.margin import Leg, liquidate_on_gap, liquidate_on_slide
 
-# 10 000 of equity carry 1000 units bought at 100: cash is 10 000 - 100 000.
+# Equity 10 000, 1000 units bought at 100: cash is 10 000 - 100 000.
 LONG_CASH, SHORT_CASH = -90_000.0, 110_000.0
 
 

@@ -1,4 +1,4 @@
-"""Fees, lots and funding, in money worked out by hand; most of it on Backtrader's own broker."""
+"""Fees, order sizes and funding against amounts computed by hand, mostly on Backtrader's own broker."""
 
 import math
 from datetime import datetime
@@ -101,7 +101,7 @@ def test_c7_funding_is_signed_and_paid_by_who_held_up_to_the_settling_open(broke
 
 
 def test_a_position_opened_at_the_settling_open_pays_nothing_when_the_broker_is_asked_twice():
-    """A live feed lets the broker run between two bars; another data that ticks does so, too."""
+    """A live feed, or a bar of another data, makes Backtrader call the broker between two bars."""
 
     class Waiting(BarsData):
         waits = 0

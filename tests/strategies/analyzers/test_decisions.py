@@ -1,4 +1,4 @@
-"""What the decision analyzers read from a strategy's recorder."""
+"""The figures that the decision analyzers compute from a strategy's recorder."""
 
 import backtrader as bt
 import numpy as np

@@ -1,4 +1,4 @@
-"""Equity a row a bar, and the scalar figures that a user adds on their own."""
+"""The equity columns have one row per bar; the ratio analyzers work without them."""
 
 import math
 import pickle

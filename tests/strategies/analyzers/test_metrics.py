@@ -1,4 +1,4 @@
-"""The formulas on a few bars worked out by hand, and where they are not defined."""
+"""The formulas against values computed by hand, and the cases in which they are undefined."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Round trips matched from fills: flips, partial reductions, liquidation, several symbols, two brokers."""
+"""Trades computed from fills: flips, partial reductions, liquidation, several symbols, two brokers."""
 
 import backtrader as bt
 import numpy as np
