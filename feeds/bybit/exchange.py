@@ -15,7 +15,7 @@ from ..exchange.rows import Table, read_timestamp, select, unite
 from ..instruments import Instrument
 from .parse import parse_funding, parse_instrument, parse_klines, parse_open_interest
 from .stream import BybitStream
-from .wire import CCXT_RULES, FAILURE_RULES
+from .wire import CCXT_RULES, FAILURE_RULES, REQUESTS_PER_SECOND
 
 __all__ = [
     "EXCHANGE",
@@ -23,7 +23,6 @@ __all__ = [
     "KLINE_LIMIT",
     "OPEN_INTEREST_LIMIT",
     "OPEN_INTEREST_TIMEFRAMES",
-    "REQUESTS_PER_SECOND",
     "BybitExchange",
 ]
 
@@ -31,9 +30,6 @@ KLINE_LIMIT = 1000
 FUNDING_LIMIT = 200
 OPEN_INTEREST_LIMIT = 200
 OPEN_INTEREST_TIMEFRAMES = {"5m": "5min", "15m": "15min", "30m": "30min", "1h": "1h", "4h": "4h", "1d": "1d"}
-# Bybit allows 600 requests in 5 s per address. At 100 requests per second, at most 600 are sent in any 6 s. So the
-# limit is kept even if network delays differ by up to one second.
-REQUESTS_PER_SECOND = 100.0
 
 _INSTRUMENTS_LIMIT = 1000
 

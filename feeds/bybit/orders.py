@@ -28,10 +28,9 @@ from ..exchange.order_types import (
 from ..exchange.rate_limit import RateLimiter
 from ..exchange.retry import Attempts, Retry
 from ..instruments import Instrument
-from .exchange import REQUESTS_PER_SECOND
 from .order_timeouts import OrderTimeouts
 from .order_wire import FINAL, market_of, number, order_body, order_state
-from .wire import CCXT_RULES, FAILURE_RULES
+from .wire import CCXT_RULES, FAILURE_RULES, REQUESTS_PER_SECOND
 
 __all__ = [
     "HeldPosition",

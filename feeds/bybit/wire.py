@@ -7,7 +7,7 @@ from typing import Any
 from ..exchange.failures import Failure, FailureRules
 from ..exchange.protocol import CcxtRules
 
-__all__ = ["CCXT_RULES", "FAILURE_RULES", "error_code", "malformed"]
+__all__ = ["CCXT_RULES", "FAILURE_RULES", "REQUESTS_PER_SECOND", "error_code", "malformed"]
 
 _CODES = {
     429: Failure.THROTTLED,
@@ -117,6 +117,9 @@ def _weight(path: str, params: Mapping[str, Any]) -> int:
     return 1
 
 
+# Bybit allows 600 requests in 5 s per address. At 100 requests per second, at most 600 are sent in any 6 s. So the
+# limit is kept even if network delays differ by up to one second.
+REQUESTS_PER_SECOND = 100.0
 CCXT_RULES = CcxtRules(
     ccxt_id="bybit",
     config={"has": {"fetchCurrencies": False}, "options": {"defaultType": "swap"}},

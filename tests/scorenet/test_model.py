@@ -127,7 +127,7 @@ def test_mistakes_are_named(tiny_model, bars):
         tiny_model.score(np.zeros((3, 4)))
 
 
-def test_a_model_of_several_horizons_has_a_law_for_each_and_survives_its_folder(tmp_path, states):
+def test_a_model_of_several_horizons_has_a_density_for_each_and_survives_its_folder(tmp_path, states):
     config = TINY.with_values(**{"forward.horizons": [1, 12], "density.steps": 5, "state.steps": 5})
     model = learn([as_market(simulate("planted", seed=5, bars=1_500))], config, progress=False)
     again = ScoreModel.load(model.save(tmp_path / "several"))
@@ -135,5 +135,5 @@ def test_a_model_of_several_horizons_has_a_law_for_each_and_survives_its_folder(
     np.testing.assert_array_equal(means[4], again.forward(states).mean)
     np.testing.assert_array_equal(means[12], model.forward(states, 12).mean)
     assert not np.array_equal(means[1], means[12])
-    with pytest.raises(ConfigError, match="knows 4, 1, 12 bars, found 24"):
+    with pytest.raises(ConfigError, match="this model has horizons of 4, 1, 12 bars, found 24"):
         model.forward(states, 24)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.bybit.exchange import REQUESTS_PER_SECOND
+from feeds.bybit.wire import REQUESTS_PER_SECOND
 from feeds.errors import BadSource, ExchangeBanned
 from feeds.exchange.rate_limit import RateLimiter
 

@@ -187,4 +187,4 @@ def test_every_damaged_file_of_every_series_is_named(tmp_path):
     damages = check(tmp_path)
     assert [damage.path for damage in damages] == [*aside, victims[2]]
     assert "moved aside" in damages[0].reason
-    assert "not a whole parquet file" in damages[2].reason
+    assert "not a complete parquet file" in damages[2].reason

@@ -127,7 +127,7 @@ def test_the_command_prints_text_and_json(model_dir, tmp_path):
     ("words", "code", "message"),
     [
         (["nowhere"], 1, "is not a model folder"),
-        (["nowhere", BARS], 2, "named with --bars"),
+        (["nowhere", BARS], 2, "expected bars as --bars SOURCE"),
         (["{model}", "--bars", "simulated:nothing"], 2, "nothing"),
     ],
 )
