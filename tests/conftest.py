@@ -22,6 +22,7 @@ TINY = ModelConfig.from_dict(
             "hidden": 16,
             "members": 2,
             "components": 3,
+            "scale_steps": 60,
             "steps": 60,
             "batch_size": 256,
         },

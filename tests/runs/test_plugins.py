@@ -38,6 +38,7 @@ horizon = 4
 hidden = 16
 members = 2
 components = 2
+scale_steps = 20
 steps = 10
 """
 

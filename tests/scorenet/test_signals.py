@@ -18,9 +18,9 @@ BARS, TRAINED = 50_000, 12_000
 QUICK = ModelConfig.from_dict(
     {
         "features": "chapter",
-        "state": {"hidden": 48, "blocks": 2, "steps": 400},
+        "state": {"hidden": 32, "blocks": 1, "steps": 200},
         "density": {"points": 300, "steps": 30, "hidden": 16},
-        "forward": {"horizon": 1, "members": 4, "steps": 400},
+        "forward": {"horizon": 1, "members": 4, "steps": 300, "scale_steps": 150, "batch_size": 512},
     }
 )
 

@@ -380,16 +380,19 @@ def test_refused_orders_are_counted_and_asked_for_again(tiny_model):
 def test_a_liquidated_account_is_halted(tiny_model):
     frame = market(19, bars=120)
     calm = play([frame], tiny_model, **OPEN)
-    side = np.sign(rows(calm, "S19", "position")[0][59])
-    assert side != 0.0
-    frame.loc[60:, ["open", "high", "low", "close"]] *= 100.0**-side
+    position, target = rows(calm, "S19", "position", "target")
+    kept = (position[:-1] * position[1:] > 0) & (position[:-1] * target[:-1] > 0) & (abs(position[:-1]) > 0.3)
+    last = 40 + int(np.argmax(kept[40:]))
+    assert kept[last], "a position above 0.3 that the next bar keeps"
+    crash = slice(last + 1, None)
+    frame.loc[frame.index[crash], ["open", "high", "low", "close"]] *= 100.0 ** -np.sign(position[last])
     strategy = play([frame], tiny_model, **OPEN, max_exposure=9.0, leverage=9.0)
     equity = table(strategy, "equitycurve")["equity"]
-    assert (equity[:60] > 0).all()
-    assert (equity[60:] == 0).all()
+    assert (equity[: last + 1] > 0).all()
+    assert (equity[crash] == 0).all()
     reason, position = rows(strategy, "S19", "reason", "position")
-    assert (reason[60:] == "ruined").all()
-    assert (position[60:] == 0.0).all()
+    assert (reason[crash] == "ruined").all()
+    assert (position[crash] == 0.0).all()
     assert np.asarray(table(strategy, "orders")["liquidation"]).sum() == 1
 
 

@@ -50,6 +50,7 @@ horizon = 4
 hidden = 16
 members = 2
 components = 2
+scale_steps = 20
 steps = 10
 """
 BARS = "simulated:planted?seed=5&bars=900"
