@@ -26,7 +26,7 @@ VOLATILITY = 0.006  # per bar, of the simulated random walk
 @pytest.fixture(scope="module")
 def walk():
     """A model of a random walk, horizon 5: the returns of five bars and more are sums over steps of a path."""
-    config = TINY.with_values(**{"forward.horizon": 5, "density.steps": 5})
+    config = TINY.with_values(**{"forward.horizon": 5, "forward.scale_steps": 600, "density.steps": 5})
     return learn([as_market(simulate("random_walk", seed=5, bars=3_000))], config, progress=False)
 
 
