@@ -53,7 +53,7 @@ class _SymbolState:
     order_size: Any
     root_year: float
     step_days: float
-    gate: AdaptiveThreshold | None
+    threshold: AdaptiveThreshold | None
     bars: int = 0
     last_fill: float = -math.inf
     order: Any = None
@@ -115,9 +115,9 @@ class ScoreStrategy(bt.Strategy):
         rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
         clock, close = data.lines.datetime, data.lines.close
-        return _SymbolState(number, data, clock, close, rows, order_size, root_year, step_days, self._gate())
+        return _SymbolState(number, data, clock, close, rows, order_size, root_year, step_days, self._threshold())
 
-    def _gate(self) -> AdaptiveThreshold | None:
+    def _threshold(self) -> AdaptiveThreshold | None:
         level, rate = self.rules.density_quantile, self.rules.density_adaptation
         return AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
 
@@ -175,8 +175,8 @@ class ScoreStrategy(bt.Strategy):
         if state.bars <= self._lookback:
             return self._observe_without_outputs(state, equity, conditions, silent=False)
         score, signal, confidence, score_std, log_density, rank, volatility = state.score.current()
-        if state.gate is not None and rank == rank:  # NaN if the market state is undefined
-            rank = state.gate.update(rank)
+        if state.threshold is not None and rank == rank:  # NaN if the market state is undefined
+            rank = state.threshold.update(rank)
         window, share = self.rules.consistency_window, 1.0
         if window:
             state.signals.append(signal)

@@ -84,7 +84,7 @@ __all__ = ["live"]
     default=1.0,
     show_default=True,
     metavar="FACTOR",
-    help="Speed of the exchange's clock; not 1 only for a loopback exchange.",
+    help="Speed of the exchange's clock; a factor other than 1 is for a loopback exchange only.",
 )
 @DATA_DIR
 @BASE_URL

@@ -54,8 +54,8 @@ def confidence(rules: Rules, seen: Observation) -> float:
     if rules.target_volatility:
         if not seen.annual_volatility > 0:
             return 0.0
-        calm = rules.target_volatility / seen.annual_volatility
-        scale = calm if calm < scale else scale
+        wanted = rules.target_volatility / seen.annual_volatility
+        scale = wanted if wanted < scale else scale
     target = seen.signal * scale
     if rules.novelty_scaling:
         target *= min(1.0, (seen.density_rank - rules.density_quantile) / rules.novelty_scaling)
