@@ -10,7 +10,7 @@ import pandas as pd
 from feeds import find_gaps, load_bars, read_bars, write_bars
 from feeds.bars.frame import data_hash
 from feeds.bars.timeframes import to_ms
-from scorenet.base.times import iso as stamp
+from scorenet.base.times import iso
 
 if TYPE_CHECKING:
     from feeds.store.series_store import SeriesInfo
@@ -32,8 +32,8 @@ def list_store(data_dir: str | Path) -> list[dict[str, Any]]:
             "symbol": series.key.symbol,
             "kind": series.key.kind,
             "rows": series.rows,
-            "start": None if series.first is None else stamp(series.first),
-            "end": None if series.last is None else stamp(series.last),
+            "start": None if series.first is None else iso(series.first),
+            "end": None if series.last is None else iso(series.last),
             **_coverage(series),
         }
         for series in list_series(data_dir)
@@ -72,7 +72,7 @@ def list_rules(data_dir: str | Path) -> list[dict[str, Any]]:
                 "max_quantity": rules.max_quantity,
                 "min_notional": rules.min_notional,
                 "funding_minutes": rules.funding_minutes,
-                "as_of": stamp(stored.as_of),
+                "as_of": iso(stored.as_of),
             }
         )
     return rows
@@ -103,13 +103,11 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
         "symbol": frame.attrs["symbol"],
         "timeframe": frame.attrs["timeframe"],
         "rows": len(frame),
-        "start": stamp(int(frame["timestamp"].iloc[0])),
-        "end": stamp(int(frame["timestamp"].iloc[-1])),
+        "start": iso(int(frame["timestamp"].iloc[0])),
+        "end": iso(int(frame["timestamp"].iloc[-1])),
         "columns": [name for name in frame.columns if name != "timestamp"],
         "missing_bars": sum(hole.missing for hole in holes),
-        "gaps": [
-            {"start": stamp(hole.start), "end": stamp(hole.end), "missing": hole.missing} for hole in holes
-        ],
+        "gaps": [{"start": iso(hole.start), "end": iso(hole.end), "missing": hole.missing} for hole in holes],
         "zero_volume_bars": int(flat),
         "sha256": data_hash(frame),
     }

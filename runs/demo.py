@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from scorenet import ModelConfig
+from scorenet.base.times import iso
 
 from .backtest import backtest, strategy_defaults
-from .markets import LoadOptions, stamp
+from .markets import LoadOptions
 from .settings import Account
 from .train import train
 
@@ -28,7 +29,7 @@ def demo(out: str | Path, models: str | Path, *, progress: bool = True) -> dict[
     from feeds import load_bars
 
     frame = load_bars(SOURCE)
-    cut = stamp(int(frame["timestamp"].iloc[-_TRADED]))
+    cut = iso(int(frame["timestamp"].iloc[-_TRADED]))
     model_dir = Path(models)
     click.echo(f"1/2 training on {SOURCE} up to {cut}", err=True)
     train([SOURCE], model_dir, ModelConfig(), LoadOptions(until=cut, progress=progress))

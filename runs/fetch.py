@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .markets import stamp
+from scorenet.base.times import iso
+
 from .tables import format_rows
 
 __all__ = ["fetch_symbols", "format_reports"]
@@ -31,15 +32,13 @@ def fetch_symbols(symbols: Sequence[str], *, progress: bool, **options: Any) -> 
             "rows": report.rows,
             "new_rows": report.new_rows,
             "requests": report.requests,
-            "start": None if report.first is None else stamp(report.first),
-            "end": None if report.last is None else stamp(report.last),
+            "start": None if report.first is None else iso(report.first),
+            "end": None if report.last is None else iso(report.last),
             "missing": sum(gap.missing for gap in report.gaps),
-            "gaps": [
-                {"start": stamp(g.start), "end": stamp(g.end), "missing": g.missing} for g in report.gaps
-            ],
+            "gaps": [{"start": iso(g.start), "end": iso(g.end), "missing": g.missing} for g in report.gaps],
             "revised": len({revision.timestamp for revision in report.revisions}),
             "revisions": [
-                {"time": stamp(r.timestamp), "column": r.column, "stored": r.stored, "now": r.now}
+                {"time": iso(r.timestamp), "column": r.column, "stored": r.stored, "now": r.now}
                 for r in report.revisions
             ],
             "path": str(report.path),

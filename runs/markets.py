@@ -15,7 +15,7 @@ from feeds.bars.timeframes import to_ms
 from scorenet import Market
 from scorenet.base.times import iso
 
-__all__ = ["LoadOptions", "as_market", "describe", "load_markets", "stamp"]
+__all__ = ["LoadOptions", "as_market", "describe", "load_markets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +81,8 @@ def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
         "symbol": frame.attrs["symbol"],
         "timeframe": frame.attrs["timeframe"],
         "rows": len(frame),
-        "start": stamp(int(frame["timestamp"].iloc[0])),
-        "end": stamp(int(frame["timestamp"].iloc[-1])),
+        "start": iso(int(frame["timestamp"].iloc[0])),
+        "end": iso(int(frame["timestamp"].iloc[-1])),
         "columns": [name for name in frame.columns if name != "timestamp"],
         "sha256": data_hash(frame),
     }
-
-
-def stamp(milliseconds: int) -> str:
-    """Return UTC ms as ISO text."""
-    return iso(int(milliseconds))

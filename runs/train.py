@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from scorenet import CheckpointError, ModelConfig, ScoreModel, learn
+from scorenet.base.times import iso
 from scorenet.bindings import check_names
 
 from .folder.manifest import versions
-from .markets import LoadOptions, as_market, describe, load_markets, stamp
+from .markets import LoadOptions, as_market, describe, load_markets
 from .plugins import loaded_plugins
 
 __all__ = ["train"]
@@ -54,8 +55,8 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
         "timeframe": info["timeframe"],
         "features": list(model.features.names),
         "rows": info["rows"],
-        "training_span": [stamp(t) for t in info["training_span"]],
-        "test_span": [stamp(t) for t in info["test_span"]],
+        "training_span": [iso(t) for t in info["training_span"]],
+        "test_span": [iso(t) for t in info["test_span"]],
         "metrics": info["metrics"],
     }
 

@@ -115,7 +115,9 @@ class ScoreStrategy(bt.Strategy):
         rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
         clock, close = data.lines.datetime, data.lines.close
-        return _SymbolState(number, data, clock, close, rows, order_size, root_year, step_days, self._threshold())
+        return _SymbolState(
+            number, data, clock, close, rows, order_size, root_year, step_days, self._threshold()
+        )
 
     def _threshold(self) -> AdaptiveThreshold | None:
         level, rate = self.rules.density_quantile, self.rules.density_adaptation

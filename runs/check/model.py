@@ -10,7 +10,7 @@ import numpy as np
 
 from scorenet import Market, ScoreModel, TooFewBars
 from scorenet.base.files import write_text
-from scorenet.base.times import utc_now
+from scorenet.base.times import iso, utc_now
 from scorenet.diagnostics.held_out import (
     forward_report,
     gate_report,
@@ -23,7 +23,7 @@ from scorenet.forward.distribution import forward_target
 from ..folder.jsonfile import dump_json, plain
 from ..folder.manifest import versions
 from ..folder.rundir import UnwritableRun
-from ..markets import LoadOptions, as_market, describe, load_markets, stamp
+from ..markets import LoadOptions, as_market, describe, load_markets
 from .page import render_check
 from .verdict import judge
 
@@ -100,7 +100,7 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions) ->
     return {
         "measured_on": "bars",
         "data": [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
-        "span": [stamp(int(time.min())), stamp(int(time.max()))],
+        "span": [iso(int(time.min())), iso(int(time.max()))],
         "seen_in_training": _seen(model, markets, [part[2] for part in parts]),
         "key_metrics": {name: metrics[name] for name in names},
         "metrics": metrics,
@@ -146,7 +146,7 @@ def _seen(model: ScoreModel, markets: Sequence[Market], times: Sequence[np.ndarr
 def _origin(model: ScoreModel) -> dict[str, Any]:
     info = model.info
     spans = {
-        name: [stamp(t) for t in info[name]]
+        name: [iso(t) for t in info[name]]
         for name in ("training_span", "calibration_span", "test_span")
         if name in info
     }

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TextIO
 
-from ..markets import stamp
+from scorenet.base.times import iso
 
 __all__ = ["LiveStatus", "describe_bar"]
 
@@ -163,7 +163,7 @@ def describe_bar(
         age: seconds since the close.
     """
     ago = "" if age is None else f" ({age:.0f} s ago)"
-    parts = [stamp(int(record["time"]))[:16].replace("T", " ") + ago, f"equity {record['equity']:,.2f}"]
+    parts = [iso(int(record["time"]))[:16].replace("T", " ") + ago, f"equity {record['equity']:,.2f}"]
     for decision in record["decisions"]:
         symbol = decision["symbol"]
         size = f"{record['positions'].get(symbol, 0.0):+.6g}"

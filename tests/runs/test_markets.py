@@ -5,7 +5,8 @@ import pytest
 
 from feeds import BadSource, MissingData, load_bars, simulate, write_bars
 from feeds.bars.frame import data_hash
-from runs.markets import LoadOptions, as_market, describe, load_markets, stamp
+from runs.markets import LoadOptions, as_market, describe, load_markets
+from scorenet.base.times import iso
 
 SOURCE = "simulated:planted?seed=1&bars=500"
 QUIET = LoadOptions(progress=False)
@@ -15,8 +16,8 @@ def test_the_range_is_cut_and_the_warm_up_comes_before_it():
     options = LoadOptions(since="2020-01-05", until="2020-01-07", progress=False)
     (frame,) = load_markets([SOURCE], options, warmup_bars=21)
     assert len(frame) == 21 + 48
-    assert stamp(int(frame["timestamp"].iloc[21])) == "2020-01-05T00:00:00Z"
-    assert stamp(int(frame["timestamp"].iloc[-1])) == "2020-01-06T23:00:00Z"
+    assert iso(int(frame["timestamp"].iloc[21])) == "2020-01-05T00:00:00Z"
+    assert iso(int(frame["timestamp"].iloc[-1])) == "2020-01-06T23:00:00Z"
 
 
 def test_several_sources_come_in_their_order():

@@ -18,10 +18,11 @@ from runs.live.journal import JOURNAL, open_journal
 from runs.live.record import JournalMismatch
 from runs.live.session import LiveRequest, live
 from runs.live.status import LiveStatus
-from runs.markets import LoadOptions, stamp
+from runs.markets import LoadOptions
 from runs.plugins import load_plugin
 from runs.settings import Account
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
+from scorenet.base.times import iso
 from tests.runs.live.live_market import ScriptedMarket, open_at
 
 HOUR = 3_600_000
@@ -82,7 +83,7 @@ def test_it_decides_as_the_backtest_of_the_same_bars(tiny_model_dir, tmp_path, s
     for number, bars in enumerate(frames):
         write_bars(bars, tmp_path / f"{number}.parquet")
         sources.append(str(tmp_path / f"{number}.parquet"))
-    options = LoadOptions(since=stamp(open_at(frames[0], START)), progress=False)
+    options = LoadOptions(since=iso(open_at(frames[0], START)), progress=False)
     params = strategy_defaults() | PARAMS
     metrics = backtest(tiny_model_dir, sources, tmp_path / "offline", Account(), params, options)
     one, other = RunDir.open(tmp_path / "live"), RunDir.open(tmp_path / "offline")
@@ -118,7 +119,7 @@ def test_a_longer_warm_up_changes_no_feature(tiny_model_dir, tmp_path):
     bars = frame()
     params = {"consistency_window": 0}
     go(tiny_model_dir, tmp_path / "short", [bars], params)
-    go(tiny_model_dir, tmp_path / "long", [bars], params, since=stamp(open_at(bars, 3)))
+    go(tiny_model_dir, tmp_path / "long", [bars], params, since=iso(open_at(bars, 3)))
     assert len(records(tmp_path / "long", "bar")) > len(records(tmp_path / "short", "bar"))
     for name in TABLES:
         one, other = (RunDir.open(tmp_path / which).read_frame(name) for which in ("short", "long"))
@@ -128,7 +129,7 @@ def test_a_longer_warm_up_changes_no_feature(tiny_model_dir, tmp_path):
 def test_too_short_a_warm_up_is_refused(tiny_model_dir, tmp_path):
     bars = frame()
     with pytest.raises(ConfigError, match="needs 21 bars of warm-up"):
-        go(tiny_model_dir, tmp_path, [bars], since=stamp(open_at(bars, 50)))
+        go(tiny_model_dir, tmp_path, [bars], since=iso(open_at(bars, 50)))
 
 
 # Restarts -----------------------------------------------------------------------------------------------------
