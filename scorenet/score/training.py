@@ -94,7 +94,7 @@ def pick_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"device: expected auto, cpu or cuda, found {device!r}") from error
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: expected a GPU for {device!r}, but torch finds none; use auto or cpu")
+        raise ConfigError(f"device: {device!r} needs a GPU, and torch finds no GPU; use auto or cpu")
     return found
 
 
