@@ -12,6 +12,7 @@ from feeds import BarsData, ReplayData, simulate, to_arrays
 from scorenet import Evaluation, FeatureMismatch, feature_set
 from strategies.indicators import MarketScore, MarketState
 from strategies.models import precompute, resolve_model
+from tests.strategies.market import with_attrs
 
 MODES = [
     {"runonce": runonce, "preload": preload, "exactbars": exactbars}
@@ -50,11 +51,6 @@ def frame():
     """Three hundred bars with a gap of two bars."""
     bars = simulate("regimes", seed=3, bars=302)
     return with_attrs(bars.drop(index=[150, 151]).reset_index(drop=True), bars)
-
-
-def with_attrs(short, frame):
-    short.attrs = dict(frame.attrs)
-    return short
 
 
 def columns(frame):

@@ -20,6 +20,7 @@ from strategies import (
     Sharpe,
     Trades,
 )
+from tests.strategies.market import with_attrs
 
 OPEN = {
     "confidence_threshold": 0.0,
@@ -31,11 +32,6 @@ OPEN = {
 FREE = {"taker": 0.0, "funding": False, "lot_step": 0.0, "min_notional": 0.0}
 HOUR = 3_600_000
 WARMUP = 20
-
-
-def with_attrs(short, frame):
-    short.attrs = dict(frame.attrs)
-    return short
 
 
 def market(seed, bars=200, symbol=None, **law):
