@@ -22,7 +22,7 @@ CHAPTER = feature_set("chapter").names
 HOUR = 3_600_000
 
 
-class Tape(bt.Strategy):
+class Recorder(bt.Strategy):
     """Record the lines of one indicator at every bar."""
 
     params = (("indicator", None), ("arguments", None), ("names", ()))
@@ -41,9 +41,9 @@ class Tape(bt.Strategy):
 def play(data, indicator, names, modes, **arguments):
     cerebro = bt.Cerebro(stdstats=False, **modes)
     cerebro.adddata(data)
-    cerebro.addstrategy(Tape, indicator=indicator, arguments=arguments, names=names)
-    tape = cerebro.run()[0]
-    return np.array(tape.rows), tape.first
+    cerebro.addstrategy(Recorder, indicator=indicator, arguments=arguments, names=names)
+    recorder = cerebro.run()[0]
+    return np.array(recorder.rows), recorder.first
 
 
 @pytest.fixture(scope="module")
