@@ -89,7 +89,7 @@ def year(model: ScoreModel, market: Market) -> None:
         plain = rejected_share(rank, level, model.lookback)
         adaptive = adaptive_threshold(density, model.calibration, level=level)
         rolling = adaptive_threshold(density, model.calibration, level=level, window=4 * model.lookback)
-        share, moving = (float(1 - gate.in_distribution.mean()) for gate in (adaptive, rolling))
+        share, moving = (float(1 - part.in_distribution.mean()) for part in (adaptive, rolling))
         print(
             f"  {market.symbol:<16}{level:>4.0%}  split {plain.share:6.2%} ± {plain.standard_error:5.2%}   "
             f"adaptive {share:6.2%}   adaptive, ranks of the last {4 * model.lookback:,} bars {moving:6.2%}   "
@@ -126,7 +126,7 @@ def main() -> None:
                 "forward.scale_steps": 20,
             }
         )
-    heading("density gate", "share of bars rejected, nominal 1, 5 and 10 %")
+    heading("density threshold", "share of bars rejected, nominal 1, 5 and 10 %")
     exchangeable(2 if options.quick else 10, 5_000 if options.quick else 50_000)
     chapter(20_000)
     real(load_markets(options.data, SYMBOLS), config, options.model)

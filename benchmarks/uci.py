@@ -131,8 +131,8 @@ def mixture(parts: Parts, rows: Array, sizes: tuple[int, ...]) -> tuple[Result, 
             fits.append(GaussianMixture(size, reg_covar=1e-5, random_state=0).fit(parts.noisy_train))
     best = max(fits, key=lambda fit: fit.score(parts.noisy_validation))
     seconds = time.process_time() - begin
-    target = Mixture(*(torch.from_numpy(v) for v in (best.weights_, best.means_, best.covariances_)))
-    score, trace = target.score_and_divergence(torch.from_numpy(rows))
+    fitted = Mixture(*(torch.from_numpy(v) for v in (best.weights_, best.means_, best.covariances_)))
+    score, trace = fitted.score_and_divergence(torch.from_numpy(rows))
     losses = (trace + 0.5 * score.square().sum(1)).numpy()
     return Result(losses, best.score_samples(rows)), f"{seconds:.0f} CPU s, {best.n_components} components"
 

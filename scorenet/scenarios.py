@@ -28,7 +28,7 @@ from .sampling.conditional import conditional_rows
 from .sampling.known_values import scale_known_values
 from .score.training import threads
 
-__all__ = ["ScenarioPaths", "scenario_paths"]
+__all__ = ["Past", "ScenarioPaths", "scenario_paths"]
 
 Array = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def scenario_paths(
         )
     state = np.broadcast_to(state, (n, width))
     rng = np.random.default_rng(seed)
-    past = _Past(model.features, state, length)
+    past = Past(model.features, state, length)
     volatility = [past.volatility()]
     for _ in range(steps):
         y, spread = _draw(model.forward(state, length), rng)
@@ -121,7 +121,7 @@ def scenario_paths(
     return ScenarioPaths(length * np.arange(steps + 1), log_return, np.stack(volatility, axis=1))
 
 
-class _Past:
+class Past:
     """The bars in each feature's window: the steps so far; bars before the start have the mean of the window."""
 
     def __init__(self, features: FeatureSet, state: Array, horizon: int) -> None:

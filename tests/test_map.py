@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("scorenet", "feeds", "strategies", "runs")
 MAP = (ROOT / "docs" / "map.md").read_text("utf-8")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+RUNS = [path for path in FILES if path.is_relative_to(ROOT / "runs")]
 
 
 @pytest.mark.parametrize("document", ["docs/map.md", "CONTRIBUTING.md"])
@@ -23,6 +24,7 @@ def test_every_place_that_is_named_exists(document):
 def test_every_room_is_on_the_map():
     rooms = {path.parent.relative_to(ROOT).as_posix() for path in FILES}
     named = set(re.findall(r"`([\w/]+)/`", MAP))
+    assert rooms > set(PACKAGES)
     inner = {"scorenet/siblings"}  # the other packages under names that cannot collide
     assert {room for room in rooms if room not in named and room not in inner} == set()
 
@@ -38,10 +40,11 @@ def test_no_folder_is_crowded_and_long_files_are_explained():
 
 def test_no_function_of_runs_takes_more_than_eight_parameters():
     crowded = []
-    for path in (path for path in FILES if path.is_relative_to(ROOT / "runs")):
+    assert RUNS
+    for path in RUNS:
         for node in ast.walk(ast.parse(path.read_text())):
             # A click command has a parameter for each of its options.
-            if isinstance(node, ast.FunctionDef) and not _is_command(node):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_command(node):
                 names = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if len([name for name in names if name.arg not in ("self", "cls")]) > 8:
                     crowded.append(f"{path.relative_to(ROOT)}:{node.name}")

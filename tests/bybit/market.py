@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "HOUR",
     "MINUTE",
     "Listing",
+    "as_matrix",
     "bars",
     "default_listings",
     "funding",
@@ -104,6 +106,11 @@ def bars(symbol: str, starts: np.ndarray, step: int, now: int, scale: float = 1.
     volume = 1000.0 * elapsed * (1.0 + 0.9 * _noise(symbol, starts, 4))
     columns = [np.round(c, 4) for c in (opened, high, low, closed)] + [np.round(volume, 3)]
     return np.column_stack([starts.astype(np.float64), *columns])
+
+
+def as_matrix(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the columns of a client's rows side by side, as `bars` returns them."""
+    return np.column_stack([values.astype(np.float64) for values in rows.values()])
 
 
 def funding(listing: Listing, start: int, end: int) -> list[tuple[int, float]]:

@@ -37,9 +37,9 @@ class Client:
 
     async def ask(self, **request):
         await self._socket.send_json(request)
-        return await self.hear()
+        return await self.receive()
 
-    async def hear(self):
+    async def receive(self):
         """Return the next frame, its text if it is not JSON, or what ended the connection."""
         try:
             message = await self._socket.receive(timeout=5)
@@ -78,7 +78,7 @@ def subscribed(exchange, conversation, topic=TOPIC):
 
     async def begin(client):
         assert (await client.ask(op="subscribe", req_id=7, args=[topic]))["success"]
-        await client.hear()
+        await client.receive()
         return await conversation(client)
 
     return talk(exchange, begin)
@@ -89,7 +89,7 @@ def closing(exchange):
 
     async def conversation(client):
         exchange.clock = OPEN + MINUTE + 10_000
-        return await client.hear()
+        return await client.receive()
 
     return conversation
 
@@ -114,11 +114,11 @@ def test_an_unknown_topic_is_refused(bybit, topic):
 def test_the_open_candle_comes_at_once_and_changes_with_the_clock(bybit):
     async def conversation(client):
         await client.ask(op="subscribe", args=[TOPIC])
-        first = await client.hear()
+        first = await client.receive()
         bybit.clock = first["ts"] + 2_000
         assert await client.quiet()
         bybit.clock = OPEN + MINUTE - 1
-        return first, await client.hear()
+        return first, await client.receive()
 
     bybit.clock = OPEN + 30_000
     first, second = talk(bybit, conversation)
@@ -133,7 +133,7 @@ def test_the_open_candle_comes_at_once_and_changes_with_the_clock(bybit):
 def test_a_closed_candle_is_confirmed_once_with_the_numbers_of_the_endpoint(bybit):
     async def conversation(client):
         bybit.clock = OPEN + 3 * MINUTE
-        return [await client.hear() for _ in range(4)]
+        return [await client.receive() for _ in range(4)]
 
     frames = subscribed(bybit, conversation)
     candles = [frame["data"][0] for frame in frames]
@@ -151,7 +151,7 @@ def test_a_candle_that_the_exchange_never_recorded_is_not_pushed(bybit):
     async def conversation(client):
         await client.ask(op="subscribe", args=[TOPIC])
         bybit.clock = OPEN + 2 * MINUTE
-        return await client.hear()
+        return await client.receive()
 
     assert talk(bybit, conversation)["data"][0]["start"] == OPEN + MINUTE
 
@@ -169,7 +169,7 @@ def test_a_fast_clock_pushes_by_itself():
     with LoopbackBybit(clock=OPEN, speed=1_200, push_ms=20_000) as exchange:
 
         async def conversation(client):
-            frames = [await client.hear() for _ in range(12)]
+            frames = [await client.receive() for _ in range(12)]
             return [f["data"][0]["start"] for f in frames if f["data"][0]["confirm"]]
 
         starts = subscribed(exchange, conversation)
@@ -204,7 +204,7 @@ def test_a_late_frame_is_overtaken(bybit):
         for minute in (1, 2, 3):
             bybit.clock = OPEN + minute * MINUTE + 10_000
             open_candle = OPEN + minute * MINUTE
-            while (candle := (await client.hear())["data"][0])["start"] != open_candle:
+            while (candle := (await client.receive())["data"][0])["start"] != open_candle:
                 confirmed.append(candle["start"])
         return confirmed
 
@@ -217,9 +217,9 @@ def test_an_early_confirmation_and_a_duplicate_can_be_had(bybit):
 
     async def conversation(client):
         await client.ask(op="subscribe", args=[TOPIC])
-        early = await client.hear()
+        early = await client.receive()
         bybit.clock = OPEN + MINUTE
-        return early, await client.hear(), await client.hear()
+        return early, await client.receive(), await client.receive()
 
     early, first, second = talk(bybit, conversation)
     assert early["data"][0]["confirm"]
@@ -249,7 +249,7 @@ def test_a_subscription_can_be_refused(bybit):
 def test_the_handshake_can_fail(bybit, fault):
     bybit.inject(fault, on="ws:connect", times=3)  # the client dials again after a reset
     with pytest.raises(aiohttp.ClientError):
-        talk(bybit, lambda client: client.hear())
+        talk(bybit, lambda client: client.receive())
     assert bybit.log[-1].status in (503, 0)
 
 

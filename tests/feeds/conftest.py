@@ -44,7 +44,7 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def patience(slept: list[float]) -> Callable[..., Retry]:
+def instant_retry(slept: list[float]) -> Callable[..., Retry]:
     """Return a function that creates a retry policy whose pauses are recorded in `slept` and take no time."""
 
     async def asleep(seconds: float) -> None:
@@ -60,13 +60,13 @@ def patience(slept: list[float]) -> Callable[..., Retry]:
 
 @pytest.fixture(params=[Bybit, Driven], ids=["sync", "async"])
 def connect(
-    request: pytest.FixtureRequest, bybit: LoopbackBybit, patience: Callable[..., Retry]
+    request: pytest.FixtureRequest, bybit: LoopbackBybit, instant_retry: Callable[..., Retry]
 ) -> Iterator[Callable[..., Any]]:
     """Return a function that creates a client of the loopback exchange; each test runs with both kinds."""
     with ExitStack() as stack:
 
         def make(**options: Any) -> Any:
-            retry = patience(**options.pop("retry", {}))
+            retry = instant_retry(**options.pop("retry", {}))
             settings = {"base_url": bybit.url, "requests_per_second": None, "retry": retry, **options}
             return stack.enter_context(request.param(**settings))
 

@@ -17,7 +17,7 @@ from scorenet import (
     scenario_paths,
 )
 from scorenet.forward.distribution import ForwardReturn
-from scorenet.scenarios import _Past
+from scorenet.scenarios import Past
 from tests.conftest import TINY
 
 VOLATILITY = 0.006  # per bar, of the simulated random walk
@@ -112,7 +112,7 @@ def test_before_the_first_step_the_windows_say_what_the_state_says(name):
     features = feature_set(name, ())
     x = features.compute(to_arrays(simulate("regimes", seed=4, bars=1_000)))[-3:]
     for horizon in (1, 24):
-        known = _Past(features, x, horizon).known()
+        known = Past(features, x, horizon).known()
         assert "volatility" in known
         for feature, values in known.items():
             np.testing.assert_allclose(
@@ -149,7 +149,7 @@ def test_a_stressed_start_has_wider_paths_that_calm_down(walk, state, paths):
 
 def test_windows_hold_the_steps_and_before_them_their_mean(walk, state):
     names = walk.features.names
-    past = _Past(walk.features, state[None], 5)
+    past = Past(walk.features, state[None], 5)
     square = state[names.index("volatility")] ** 2
     past.add(np.array([0.01]), np.array([4e-5]))
     past.add(np.array([-0.02]), np.array([9e-5]))
@@ -170,7 +170,7 @@ def test_extended_windows_are_in_units_of_their_volatility():
     x = features.compute(bars)
     log_return = np.diff(np.log(bars["close"]), prepend=np.log(bars["close"][0]))
     now, horizon = 1_500, 24
-    past = _Past(features, x[now - 8 * horizon][None], horizon)
+    past = Past(features, x[now - 8 * horizon][None], horizon)
     for step in range(8):
         begin = now - (8 - step) * horizon + 1
         block = log_return[begin : begin + horizon]

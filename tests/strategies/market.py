@@ -96,6 +96,12 @@ def free_commission(**params: Any) -> PerpetualCommission:
     return PerpetualCommission(**{"taker": 0.0, "maker": 0.0, "lot_step": 0.0, "min_notional": 0.0, **params})
 
 
+def with_attrs(short: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the part `short` of a frame with the attributes of that frame."""
+    short.attrs = dict(frame.attrs)
+    return short
+
+
 def equity_of(strategy: Any) -> list[float]:
     """Return the equity at each close."""
     return strategy.analyzers.equitycurve.get_analysis()["equity"].tolist()

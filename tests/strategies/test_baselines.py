@@ -9,7 +9,7 @@ from strategies.account.perpetual import PerpetualCommission
 from strategies.analyzers import EquityCurve, Funding, Orders, Trades
 from strategies.baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
 from strategies.datas import symbol_of
-from tests.strategies.market import HOUR, START, bars, free_broker, free_commission, run, trade
+from tests.strategies.market import HOUR, START, bars, equity_of, free_broker, free_commission, run, trade
 
 
 def play(datas, strategy, broker=None, **params):
@@ -21,10 +21,6 @@ def play(datas, strategy, broker=None, **params):
     for analyzer in (EquityCurve, Orders, Trades, Funding):
         cerebro.addanalyzer(analyzer)
     return cerebro.run()[0]
-
-
-def equity(strategy):
-    return strategy.analyzers.equitycurve.get_analysis()["equity"].tolist()
 
 
 def positions(strategy):
@@ -41,7 +37,7 @@ def test_buy_and_hold_buys_once_and_pays_its_costs():
     # 100 units at 100 x 1.0002: slippage 2, fee 10 002 x 0.00055.
     strategy = play([bars([100, 100, 110, 90])], BuyAndHold, PerpetualBroker())
     cost = 2 + 10_002 * 0.00055
-    assert equity(strategy) == pytest.approx([10_000, 10_000 - cost, 11_000 - cost, 9_000 - cost])
+    assert equity_of(strategy) == pytest.approx([10_000, 10_000 - cost, 11_000 - cost, 9_000 - cost])
 
 
 def test_buy_and_hold_splits_its_exposure_equally_and_may_be_short_or_late():
@@ -73,7 +69,7 @@ def test_a_replay_repeats_orders_equity_and_funding():
     recorded = first.analyzers.orders.get_analysis()
     again = play(datas(), ReplayOrders, PerpetualBroker(), orders=orders_to_replay(recorded))
     assert len(recorded["time"]) > 40
-    assert equity(again) == equity(first)
+    assert equity_of(again) == equity_of(first)
     for name in ("orders", "funding"):
         ours, theirs = (getattr(s.analyzers, name).get_analysis() for s in (first, again))
         for column in ours:
@@ -86,7 +82,7 @@ def test_a_replay_leaves_liquidations_to_the_broker():
     orders = orders_to_replay(first.analyzers.orders.get_analysis())
     assert orders["size"].tolist() == [1000.0]
     again = play([bars(market)], ReplayOrders, orders=orders)
-    assert equity(again) == [10_000.0, 10_000.0, 0.0, 0.0]
+    assert equity_of(again) == [10_000.0, 10_000.0, 0.0, 0.0]
     assert again.broker.liquidations == 1
 
 

@@ -12,6 +12,7 @@ from feeds import BarsData, ReplayData, simulate, to_arrays
 from scorenet import Evaluation, FeatureMismatch, feature_set
 from strategies.indicators import MarketScore, MarketState
 from strategies.models import precompute, resolve_model
+from tests.strategies.market import with_attrs
 
 MODES = [
     {"runonce": runonce, "preload": preload, "exactbars": exactbars}
@@ -21,7 +22,7 @@ CHAPTER = feature_set("chapter").names
 HOUR = 3_600_000
 
 
-class Tape(bt.Strategy):
+class Recorder(bt.Strategy):
     """Record the lines of one indicator at every bar."""
 
     params = (("indicator", None), ("arguments", None), ("names", ()))
@@ -40,9 +41,9 @@ class Tape(bt.Strategy):
 def play(data, indicator, names, modes, **arguments):
     cerebro = bt.Cerebro(stdstats=False, **modes)
     cerebro.adddata(data)
-    cerebro.addstrategy(Tape, indicator=indicator, arguments=arguments, names=names)
-    tape = cerebro.run()[0]
-    return np.array(tape.rows), tape.first
+    cerebro.addstrategy(Recorder, indicator=indicator, arguments=arguments, names=names)
+    recorder = cerebro.run()[0]
+    return np.array(recorder.rows), recorder.first
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,6 @@ def frame():
     """Three hundred bars with a gap of two bars."""
     bars = simulate("regimes", seed=3, bars=302)
     return with_attrs(bars.drop(index=[150, 151]).reset_index(drop=True), bars)
-
-
-def with_attrs(short, frame):
-    short.attrs = dict(frame.attrs)
-    return short
 
 
 def columns(frame):

@@ -9,6 +9,7 @@ from feeds import ReplayData, simulate
 from runs.engine import Modes, run
 from runs.settings import Account
 from strategies import ScoreStrategy
+from tests.strategies.market import with_attrs
 
 MODES = [
     Modes(runonce=runonce, preload=preload, exactbars=exactbars)
@@ -29,11 +30,6 @@ RULES = {
     "max_drawdown_stop": 0.9,
     "stale_after": 2,
 }
-
-
-def with_attrs(short, frame):
-    short.attrs = dict(frame.attrs)
-    return short
 
 
 @pytest.fixture(scope="module")

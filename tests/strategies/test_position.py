@@ -4,20 +4,11 @@ import math
 
 import pytest
 
-from strategies import Observation, Rules, decide, register_position_rule
+from strategies import Rules, decide, register_position_rule
 from strategies.decision import POSITION_RULES
+from tests.strategies.test_decision import CALM
 
-SEEN = Observation(
-    score=0.4,
-    signal=0.8,
-    confidence=0.9,
-    score_std=0.1,
-    density_rank=0.5,
-    annual_volatility=0.6,
-    agreement=1.0,
-    exposure=0.0,
-    bars_since_fill=math.inf,
-)
+SEEN = CALM._replace(score=0.4, confidence=0.9, score_std=0.1)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from strategies import (
     Sharpe,
     Trades,
 )
+from tests.strategies.market import with_attrs
 
 OPEN = {
     "confidence_threshold": 0.0,
@@ -33,13 +34,8 @@ HOUR = 3_600_000
 WARMUP = 20
 
 
-def with_attrs(short, frame):
-    short.attrs = dict(frame.attrs)
-    return short
-
-
-def market(seed, bars=200, symbol=None, **law):
-    return simulate("planted", seed=seed, bars=bars, symbol=symbol or f"S{seed}", **law)
+def market(seed, bars=200, symbol=None, **process):
+    return simulate("planted", seed=seed, bars=bars, symbol=symbol or f"S{seed}", **process)
 
 
 def perpetual(slippage=0.0, **commission):
@@ -480,7 +476,7 @@ def test_two_processes_find_what_one_finds(tiny_model, tiny_model_dir, as_path):
     assert [outcome(trial) for trial in trials] == alone
 
 
-def test_an_adaptive_gate_sees_what_the_plain_function_sees_and_rejects_its_share(tiny_model):
+def test_an_adaptive_threshold_sees_what_the_plain_function_sees_and_rejects_its_share(tiny_model):
     params = {**OPEN, "density_quantile": 0.2}
     plain = play([market(1)], tiny_model, **params)
     strategy = play([market(1)], tiny_model, **params, density_adaptation=0.05)

@@ -41,11 +41,11 @@ def binance():
 
 
 @pytest.fixture(params=[Market, Driven], ids=["sync", "async"])
-def connect(request, binance, patience):
+def connect(request, binance, instant_retry):
     with ExitStack() as stack:
 
         def make(**options):
-            retry = patience(**options.pop("retry", {}))
+            retry = instant_retry(**options.pop("retry", {}))
             settings = {"base_url": binance.url, "requests_per_second": None, "retry": retry, **options}
             return stack.enter_context(request.param(find_exchange("binance"), **settings))
 

@@ -14,6 +14,7 @@ from tests.binance import Refuse
 from tests.binance.rules import weight
 from tests.bybit import DAY, HOUR, MINUTE, Corrupt, DieMidBody, Hang, Mutate, Reset, Respond, Trickle, market
 from tests.bybit.fixtures import NOW
+from tests.bybit.market import as_matrix
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -26,10 +27,6 @@ HTML = b"<html><body>maintenance</body></html>"
 
 def expected(start=START, end=END, step=HOUR, scale=1.0):
     return market.bars("BTCUSDT", np.arange(start, end, step, dtype=np.int64), step, 2**62, scale)
-
-
-def as_matrix(rows):
-    return np.column_stack([values.astype(float) for values in rows.values()])
 
 
 def test_bars_come_oldest_first_and_are_the_exchange_s(client, btc, binance):

@@ -24,6 +24,7 @@ from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from tests.bybit import DAY, HOUR, Corrupt, DieMidBody, Hang, Listing, Mutate, Reset, Respond, RetCode, market
 from tests.bybit.fixtures import NOW
+from tests.bybit.market import as_matrix
 
 END = NOW // HOUR * HOUR
 START = END - 20 * HOUR
@@ -36,19 +37,8 @@ def expected(start=START, end=END, symbol="BTCUSDT", step=HOUR):
     return market.bars(symbol, np.arange(start, end, step, dtype=np.int64), step, 2**62)
 
 
-def as_matrix(rows):
-    return np.column_stack([values.astype(float) for values in rows.values()])
-
-
 def envelope(**changes):
     return json.dumps({"retCode": 0, "retMsg": "OK", "result": {"list": []}, "time": NOW, **changes}).encode()
-
-
-@pytest.fixture
-def btc(client, bybit):
-    instrument = client.instrument("BTC/USDT:USDT")
-    bybit.log.clear()
-    return instrument
 
 
 def test_bars_come_oldest_first_and_are_the_exchange_s(client, btc):

@@ -294,7 +294,7 @@ def test_after_a_ban_it_asks_again(exchange, btc):
         assert client.create(order(btc, link_id="sn-2")).filled == Decimal("0.5")
 
 
-def test_a_shared_gate_stays_closed(exchange, btc):
+def test_a_shared_limiter_stays_closed(exchange, btc):
     access = Access(base_url=exchange.url, timeout=0.3, credentials=Credentials(KEY, SECRET))
     exchange.inject(Respond(403), on="/v5/account/wallet-balance")
     with OrderClient(access, limiter=RateLimiter(None), timeouts=OrderTimeouts(ban=0.0)) as client:

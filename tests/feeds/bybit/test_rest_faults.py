@@ -32,6 +32,7 @@ from tests.bybit import (
     market,
 )
 from tests.bybit.fixtures import NOW
+from tests.bybit.market import as_matrix
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -63,10 +64,6 @@ FAULTS = {
 }
 
 
-def as_matrix(rows):
-    return np.column_stack([values.astype(float) for values in rows.values()])
-
-
 def expected(start=START, end=END):
     return market.bars("BTCUSDT", np.arange(start, end, HOUR, dtype=np.int64), HOUR, 2**62)
 
@@ -85,13 +82,6 @@ def stored(folder, kind="1h"):
 def get(bybit, folder, since=START, **options):
     options = {"symbols": ["BTC/USDT:USDT"], "progress": False, **options}
     return fetch(since=since, base_url=bybit.url, data_dir=folder, **options)
-
-
-@pytest.fixture
-def btc(client, bybit):
-    instrument = client.instrument("BTC/USDT:USDT")
-    bybit.log.clear()
-    return instrument
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

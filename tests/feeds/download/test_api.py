@@ -53,12 +53,12 @@ def table(rows):
 
 
 @pytest.fixture
-def download(bybit, patience, tmp_path):
+def download(bybit, instant_retry, tmp_path):
     """Return a function that downloads bars of BTC with a client without real pauses."""
 
     def bring(since=SINCE, **changes):
         async def go():
-            settings = {"base_url": bybit.url, "requests_per_second": None, "retry": patience(**changes)}
+            settings = {"base_url": bybit.url, "requests_per_second": None, "retry": instant_retry(**changes)}
             async with AsyncBybit(**settings) as client:
                 btc = await client.instrument("BTC/USDT:USDT")
                 loader = Downloader(client, tmp_path, now=await client.server_time(), progress=False)
@@ -163,9 +163,9 @@ def test_an_interrupted_download_resumes_to_the_same_bytes(bybit, tmp_path, page
     assert tree(broken) == tree(whole)
 
 
-def test_an_exchange_that_cannot_be_reached_is_named_with_the_reason(patience):
+def test_an_exchange_that_cannot_be_reached_is_named_with_the_reason(instant_retry):
     async def ask():
-        async with AsyncBybit(base_url="http://127.0.0.1:1", retry=patience()) as client:
+        async with AsyncBybit(base_url="http://127.0.0.1:1", retry=instant_retry()) as client:
             await client.server_time()
 
     with pytest.raises(ExchangeUnavailable, match=r"127\.0\.0\.1:1.*(Connect|refused)"):

@@ -211,7 +211,7 @@ def test_bad_timeframe():
         simulate("ar1", timeframe="7m")
 
 
-def test_every_law_states_its_memory():
+def test_every_process_states_its_memory():
     assert {name: PROCESSES[name]().memory for name in PROCESSES} == {
         "ar1": 1,
         "planted": 24,

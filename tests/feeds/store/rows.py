@@ -8,7 +8,9 @@ from feeds.store.series_store import read_series, write_series
 HOUR = 3_600_000
 DAY = 24 * HOUR
 YEAR_2024 = 1_704_067_200_000
+YEAR_2023 = YEAR_2024 - 365 * DAY
 KEY = SeriesKey("bybit", "BTC/USDT:USDT", "1h")
+ETH = SeriesKey("bybit", "ETH/USDT:USDT", "1h")
 ALL = (0, 1 << 62)
 
 

@@ -8,12 +8,9 @@ import os
 import pytest
 
 from feeds.errors import StoreError
-from feeds.store.keys import SeriesKey, series_path
+from feeds.store.keys import series_path
 from feeds.store.series_store import check, list_series, read_series, series_info, write_series
-from tests.feeds.store.rows import ALL, DAY, HOUR, KEY, YEAR_2024, files, put, stamps
-
-YEAR_2023 = YEAR_2024 - 365 * DAY
-ETH = SeriesKey("bybit", "ETH/USDT:USDT", "1h")
+from tests.feeds.store.rows import ALL, DAY, ETH, HOUR, KEY, YEAR_2023, YEAR_2024, files, put, stamps
 
 
 @pytest.fixture

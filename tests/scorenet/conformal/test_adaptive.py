@@ -22,18 +22,18 @@ def calibrated(n: int = 4_000, seed: int = 0) -> Calibration:
     st.sampled_from([0.005, 0.05, 0.5]),
 )
 def test_the_rejected_share_keeps_its_bound_on_any_sequence(ranks, level, rate):
-    gate = AdaptiveThreshold(level, rate)
-    rejected = sum(gate.update(rank) < level for rank in ranks)
+    adaptive = AdaptiveThreshold(level, rate)
+    rejected = sum(adaptive.update(rank) < level for rank in ranks)
     bound = (max(level, 1 - level) + rate) / (rate * len(ranks))
     assert abs(rejected / len(ranks) - level) <= bound + 1e-9
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=200))
 def test_the_adjusted_rank_and_the_threshold_decide_alike(ranks):
-    gate = AdaptiveThreshold(0.05, 0.1)
+    adaptive = AdaptiveThreshold(0.05, 0.1)
     for rank in ranks:
-        threshold = gate.threshold
-        adjusted = gate.update(rank)
+        threshold = adaptive.threshold
+        adjusted = adaptive.update(rank)
         assert (adjusted < 0.05) == (rank < threshold)
         assert 0.0 <= adjusted <= 1.0
 
@@ -42,16 +42,16 @@ def test_the_adjusted_rank_and_the_threshold_decide_alike(ranks):
 @pytest.mark.parametrize("window", [None, 2_000])
 def test_on_exchangeable_bars_it_rejects_the_nominal_share(level, window):
     fresh = np.random.default_rng(7).standard_normal(20_000)
-    gate = adaptive_threshold(fresh, calibrated(), level=level, window=window)
-    assert abs(1 - gate.in_distribution.mean() - level) < 0.01
+    adaptive = adaptive_threshold(fresh, calibrated(), level=level, window=window)
+    assert abs(1 - adaptive.in_distribution.mean() - level) < 0.01
 
 
-def test_after_a_shift_the_plain_gate_rejects_a_third_and_the_adaptive_one_the_nominal_share():
+def test_after_a_shift_the_fixed_threshold_rejects_a_third_and_the_adaptive_one_the_nominal_share():
     shifted = np.random.default_rng(8).standard_normal(8_760) - 1.2
     plain = (calibrated().density_rank(shifted) < 0.05).mean()
-    gate = adaptive_threshold(shifted, calibrated(), level=0.05)
+    adaptive = adaptive_threshold(shifted, calibrated(), level=0.05)
     assert plain > 0.3
-    assert abs(1 - gate.in_distribution.mean() - 0.05) < 0.03
+    assert abs(1 - adaptive.in_distribution.mean() - 0.05) < 0.03
 
 
 @pytest.mark.parametrize("window", [None, 50])

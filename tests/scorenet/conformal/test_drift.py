@@ -44,7 +44,7 @@ def test_years_of_drift_do_not_overflow():
     assert alarm.update(0.5)
 
 
-def test_population_stability_is_small_for_uniform_ranks_and_large_for_a_shifted_law():
+def test_population_stability_is_small_for_uniform_ranks_and_large_for_a_shifted_distribution():
     rng = np.random.default_rng(3)
     assert population_stability(rng.uniform(size=5_000)) < 0.01
     assert population_stability(rng.uniform(size=5_000) ** 3) > 0.25

@@ -11,7 +11,7 @@ from scorenet.diagnostics.held_out import forward_report, gate_report, rank_repo
 from scorenet.forward.distribution import ForwardReturn
 
 
-def gaussian_law(mean: np.ndarray, std: float) -> ForwardReturn:
+def gaussian_density(mean: np.ndarray, std: float) -> ForwardReturn:
     n = len(mean)
     return ForwardReturn(np.ones((n, 1)), mean[:, None], np.full((n, 1), std), 4.0, np.zeros((1, n)))
 
@@ -20,7 +20,10 @@ def test_the_right_forward_density_is_calibrated_and_a_narrow_one_is_not():
     rng = np.random.default_rng(0)
     mean = 0.3 * rng.standard_normal(8_000)
     y = mean + rng.standard_normal(8_000)
-    right, narrow = forward_report(gaussian_law(mean, 1.0), y), forward_report(gaussian_law(mean, 0.5), y)
+    right, narrow = (
+        forward_report(gaussian_density(mean, 1.0), y),
+        forward_report(gaussian_density(mean, 0.5), y),
+    )
     assert right["forward_pit_ks"] < 0.02 < 0.1 < narrow["forward_pit_ks"]
     assert right["forward_log_score"] > narrow["forward_log_score"]
     assert right["forward_crps"] < narrow["forward_crps"]
@@ -41,7 +44,7 @@ def test_uniform_ranks_are_calibrated_and_sunken_ones_raise_the_alarm():
         assert abs(row["share"] - row["nominal"]) < 4 * row["standard_error"]
 
 
-def test_the_adaptive_gate_is_beside_the_plain_one(tiny_model):
+def test_the_adaptive_threshold_is_beside_the_fixed_one(tiny_model):
     table = np.sort(tiny_model.calibration.log_density)
     low = table[: len(table) // 5]  # the market has moved to the rarest fifth of the calibration span
     drifted = np.resize(np.random.default_rng(2).permutation(low), 5_000)

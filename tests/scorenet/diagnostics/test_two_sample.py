@@ -6,7 +6,7 @@ import pytest
 from scorenet.diagnostics.two_sample import two_sample_auc
 
 
-def test_rows_of_one_law_cannot_be_told_apart_and_rows_of_two_can():
+def test_rows_of_one_distribution_cannot_be_told_apart_and_rows_of_two_can():
     rng = np.random.default_rng(0)
     same = two_sample_auc(rng.standard_normal((800, 3)), rng.standard_normal((900, 3)))
     assert abs(same.auc - 0.5) < 0.05

@@ -1,4 +1,4 @@
-"""The parts of the forward training: the loss in closed form, the blocks, and how much of a shift is believed."""
+"""The parts of the forward training: the loss in closed form, the blocks, and the factor that shrinks a shift."""
 
 import math
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Line:
         return torch.stack([0.5 * x, 1.5 * x])
 
 
-def belief(shift, y, overlap=1, scale=1.0):
+def shrinkage(shift, y, overlap=1, scale=1.0):
     x = torch.tensor(shift, dtype=torch.float64)[:, None]
     return shrinkage_factor(Line(scale), x, torch.tensor(y, dtype=torch.float64), overlap)
 
@@ -39,22 +39,22 @@ def belief(shift, y, overlap=1, scale=1.0):
 @pytest.mark.parametrize(("slope", "kept"), [(0.5, 0.5), (0.9, 0.9), (2.0, 1.0), (0.01, 0.05), (-1.0, 0.05)])
 def test_a_slope_without_error_is_the_factor_between_a_little_and_all(slope, kept):
     shift = np.array([1.0, -2.0, 0.5, 3.0, -1.0, 0.2])
-    assert belief(shift, slope * shift) == pytest.approx(kept)
-    assert belief(shift, slope * 2.5 * shift, scale=2.5) == pytest.approx(kept)
+    assert shrinkage(shift, slope * shift) == pytest.approx(kept)
+    assert shrinkage(shift, slope * 2.5 * shift, scale=2.5) == pytest.approx(kept)
 
 
 def test_a_net_without_a_shift_keeps_a_small_factor():
-    assert belief(np.zeros(6), np.ones(6)) == pytest.approx(0.05)
+    assert shrinkage(np.zeros(6), np.ones(6)) == pytest.approx(0.05)
 
 
 def test_errors_are_summed_over_blocks_of_twice_the_overlap():
     # Slope 1/2; the errors are +1/2 and -1/2, energy 4. In blocks of two rows they cancel, or add up to 1 and -1.
-    assert belief(np.ones(4), [1.0, 0.0, 1.0, 0.0]) == pytest.approx(0.5)
-    assert belief(np.ones(4), [1.0, 1.0, 0.0, 0.0]) == pytest.approx(0.5 / (1 + 2 / 16))
+    assert shrinkage(np.ones(4), [1.0, 0.0, 1.0, 0.0]) == pytest.approx(0.5)
+    assert shrinkage(np.ones(4), [1.0, 1.0, 0.0, 0.0]) == pytest.approx(0.5 / (1 + 2 / 16))
     # With an overlap of two there is one block, and errors around the own slope sum to nothing.
-    assert belief(np.ones(4), [1.0, 1.0, 0.0, 0.0], overlap=2) == pytest.approx(0.5)
+    assert shrinkage(np.ones(4), [1.0, 1.0, 0.0, 0.0], overlap=2) == pytest.approx(0.5)
     # More overlap than rows: still one block.
-    assert belief(np.ones(4), [1.0, 1.0, 0.0, 0.0], overlap=50) == pytest.approx(0.5)
+    assert shrinkage(np.ones(4), [1.0, 1.0, 0.0, 0.0], overlap=50) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("copies", [3, 8])
@@ -62,8 +62,8 @@ def test_repeated_rows_add_no_evidence(copies):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(60)
     y = 0.6 * x + rng.standard_normal(60)
-    again = belief(np.repeat(x, copies), np.repeat(y, copies), overlap=copies)
-    assert again == pytest.approx(belief(x, y))
+    again = shrinkage(np.repeat(x, copies), np.repeat(y, copies), overlap=copies)
+    assert again == pytest.approx(shrinkage(x, y))
     assert 0.05 < again < 1.0
 
 
@@ -166,7 +166,7 @@ def untrained(monkeypatch, x, y, held_y=None, **changes):
 
 
 def wide(net, width):
-    """Make the law of a net of one component N(0, width^2)."""
+    """Make the density of a net of one component N(0, width^2)."""
     with torch.no_grad():
         net.log_width.fill_(math.log(width))
 
@@ -181,21 +181,21 @@ def seen_by(part, loss):
 
 
 @pytest.mark.parametrize("factor", [0.01, 1.0, 30.0])
-def test_the_density_starts_as_a_student_law_of_the_spread_of_the_returns(monkeypatch, factor):
+def test_the_density_starts_as_a_student_t_of_the_spread_of_the_returns(monkeypatch, factor):
     y = factor * (torch.randn(400, generator=torch.Generator().manual_seed(2)) + 0.2)
     net, *_ = untrained(monkeypatch, torch.zeros(400, 3), y, components=64)
     with torch.no_grad():
         net.offset.zero_()  # members of the mixture stand apart at the start; here the widths alone are asked
     x = torch.zeros(1, 3, dtype=torch.float64)
-    law = ForwardReturn.from_net(net.double().requires_grad_(False), x, 4.0)
+    density = ForwardReturn.from_net(net.double().requires_grad_(False), x, 4.0)
     unit = float(y.abs().median()) / 0.6745  # the standard deviation of a normal of this median
     # A Student t of 4 degrees of freedom is a mixture over widths. 64 widths from e^-1.1 to e^1.9 round each to the
     # nearest of a grid, by a factor within e^(+-0.5 * 3 / 63); less than 0.1 % of the weight lies beyond the ends.
     for q in (0.75, 0.9):
-        assert law.quantile(q)[0] == pytest.approx(unit * stats.t(4).ppf(q), rel=0.025)
+        assert density.quantile(q)[0] == pytest.approx(unit * stats.t(4).ppf(q), rel=0.025)
 
 
-def test_returns_that_are_all_zero_leave_a_finite_law():
+def test_returns_that_are_all_zero_leave_a_finite_density():
     net, _ = trained(factor=0.0)
     assert all(bool(torch.isfinite(value).all()) for value in net.state_dict().values())
 
@@ -232,7 +232,7 @@ def test_each_pass_moves_its_own_parameters(monkeypatch):
     # What is kept is a running mean of the weights: between the old mean and the new weights, close to the old.
     assert 0.9 < scale.recipe.ema < 1
     assert 0.9 < shift.recipe.ema < 1
-    # |sigma score + noise|^2 of a law that is about right lies below that of no score at all, 1.
+    # |sigma score + noise|^2 of a density that is about right lies below that of no score at all, 1.
     assert 0 < scale.loss().item() < 1
     assert 0 < scale.validate(net) < 1
     assert shift.validate(net) > 1e6, "a zero shift is no candidate"

@@ -33,7 +33,7 @@ def energy_distance(a, b):
 
 
 @pytest.mark.parametrize("sampler", CHEAP, ids=lambda sampler: sampler.__name__)
-def test_samples_have_the_laws_moments_and_weights(sampler):
+def test_samples_have_the_moments_and_weights_of_the_target(sampler):
     options, evaluations = CHEAP[sampler]
     oracle = Oracle(TARGET)
     x = sampler(oracle, BASE, 6_000, seed=3, **options)

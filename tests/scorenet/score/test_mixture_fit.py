@@ -11,7 +11,7 @@ def draw(mixture: Mixture, rows: int, seed: int) -> tuple[torch.Tensor, torch.Te
     return mixture.sample(rows, seed=seed), mixture.sample(1_000, seed=seed + 1)
 
 
-def test_it_comes_close_to_the_law():
+def test_it_comes_close_to_the_target():
     target = Mixture.random(4, 3, seed=1)
     fitted = fit_mixture(*draw(target, 6_000, 2))
     y = target.sample(4_000, seed=9, sigma=0.1)

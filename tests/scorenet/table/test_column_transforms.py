@@ -63,7 +63,7 @@ def test_the_map_inverts_and_its_slopes_are_derivatives(table, bend):
     np.testing.assert_allclose(columns.log_slope(table), np.log(columns.slope(table)).sum(axis=1))
 
 
-def test_grain_is_the_spread_of_a_value_within_its_cell():
+def test_the_resolution_is_the_spread_of_a_value_within_its_cell():
     random = np.random.default_rng(1)
     x = np.column_stack([0.25 * random.integers(0, 9, 400), random.normal(size=400)])
     columns = Columns.fit(x, bend=False)
