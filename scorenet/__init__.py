@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     )
 
     from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
-    from .errors import CheckpointError, ConfigError, Diverged, FeatureMismatch, ScorenetError, TooFewBars
+    from .errors import (
+        CheckpointError,
+        ConfigError,
+        DeadMarket,
+        Diverged,
+        FeatureMismatch,
+        ScorenetError,
+        TooFewBars,
+    )
     from .features import FeatureSet, feature_set, register_feature_set
     from .forward.distribution import ForwardReturn
     from .learning import Market, learn
@@ -59,6 +67,7 @@ _EXPORTS = {
     ".errors": (
         "CheckpointError",
         "ConfigError",
+        "DeadMarket",
         "Diverged",
         "FeatureMismatch",
         "ScorenetError",
@@ -132,6 +141,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Costs",
+    "DeadMarket",
     "Decisions",
     "DensityConfig",
     "Diverged",

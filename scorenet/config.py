@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
@@ -105,6 +106,7 @@ class ForwardConfig:
 
     `horizons` are further horizons, each with its own net; signals use `horizon`. `signal_sigma` is the noise level
     of the score of y, in standard deviations of y. At large values the score is E[y | x] / sigma^2 (Tweedie).
+    `half_life_days` draws rows of that age half as often as the latest training rows; 0 draws all alike.
     """
 
     horizon: int = 24
@@ -121,6 +123,7 @@ class ForwardConfig:
     weight_decay: float = 0.3
     feature_noise: float = 0.5
     block_share: float = 0.5
+    half_life_days: float = 0.0
     signal_sigma: float = 4.0
 
     def __post_init__(self) -> None:
@@ -138,6 +141,10 @@ class ForwardConfig:
         _require(self.scale_steps >= 1, "forward.scale_steps: expected at least 1")
         _require(self.scale_learning_rate > 0, "forward.scale_learning_rate: expected a positive number")
         _require(0 < self.block_share <= 1, "forward.block_share: expected a share in (0, 1]")
+        _require(
+            0 <= self.half_life_days < math.inf,
+            f"forward.half_life_days: expected a number of days, or 0 for rows alike, found {self.half_life_days}",
+        )
         _require(self.signal_sigma > 0, "forward.signal_sigma: expected a positive number")
 
     @property
@@ -151,7 +158,8 @@ class ModelConfig:
     """All settings of `scorenet train`: with the same bars they give the same model.
 
     `features` is the name of a feature set, `sampler` the name of the sampler of states. `signals` are names of
-    user-defined signals to calibrate in addition to "forward" and "state".
+    user-defined signals to calibrate in addition to "forward" and "state". `refit` fits the nets again to the whole
+    span, once the validation rows have chosen the steps and the test rows have measured the result.
     """
 
     features: str = "extended"
@@ -160,6 +168,7 @@ class ModelConfig:
     seed: int = 0
     train_fraction: float = 0.70
     validation_fraction: float = 0.15
+    refit: bool = False
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     state: StateConfig = field(default_factory=StateConfig)
     density: DensityConfig = field(default_factory=DensityConfig)

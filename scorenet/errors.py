@@ -1,6 +1,7 @@
 """Errors that a caller of scorenet may want to catch.
 
 ScorenetError
+├── DeadMarket        bars that teach nothing: a price that stands still, a feature with one value
 ├── FeatureMismatch   the bars or arrays lack columns that the model was trained on
 ├── TooFewBars        not enough history (need N, have M)
 ├── Diverged          training produced a non-finite loss; nothing was written
@@ -13,6 +14,7 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "DeadMarket",
     "Diverged",
     "FeatureMismatch",
     "ScorenetError",
@@ -22,6 +24,10 @@ __all__ = [
 
 class ScorenetError(Exception):
     """Base class of all errors raised by scorenet."""
+
+
+class DeadMarket(ScorenetError, ValueError):
+    """Report bars that teach nothing: a price that stands still, or a feature that never changes."""
 
 
 class FeatureMismatch(ScorenetError, ValueError):

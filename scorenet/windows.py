@@ -59,6 +59,9 @@ def chronological_split(
     smallest = min(len(train), len(validation), len(test))
     if smallest < minimum:
         need = int(np.ceil((minimum + horizon + embargo) / min(1 - sum(fractions), fractions[1])))
+        if need <= len(times):
+            holes = "in one part bars are missing or the price stands still"
+            raise TooFewBars(minimum, smallest, f"split into train, validation and test ({holes})")
         raise TooFewBars(need, len(times), f"split with an embargo of {embargo} bars")
     return Split(*(part[np.argsort(times[part], kind="stable")] for part in (train, validation, test)))
 

@@ -30,7 +30,15 @@ PARTS = ("scorenet", "feeds", "strategies", "runs", "tests", "examples", "docs",
 
 MODULES = {
     "scorenet/features/builtin.py": ("tests/scorenet/features/test_extended.py", "tests/scorenet/features"),
-    "scorenet/learning.py": (
+    "scorenet/learning/fit.py": (
+        "tests/scorenet/test_learning_rows.py",
+        "tests/scorenet/test_learning_parts.py",
+    ),
+    "scorenet/learning/nets.py": (
+        "tests/scorenet/test_learning_rows.py",
+        "tests/scorenet/test_learning_parts.py",
+    ),
+    "scorenet/learning/rows.py": (
         "tests/scorenet/test_learning_rows.py",
         "tests/scorenet/test_learning_parts.py",
     ),

@@ -3,12 +3,13 @@
 from . import builtin as _builtin  # noqa: F401, registers the package's sets
 from .feature_set import FeatureSet, feature_set
 from .registry import FEATURE_SETS, FeatureDefinition, register_feature_set
-from .window import INPUTS, OPTIONAL_INPUTS, Bars
+from .window import INPUTS, OPTIONAL_INPUTS, VOLATILITY_FLOOR, Bars
 
 __all__ = [
     "FEATURE_SETS",
     "INPUTS",
     "OPTIONAL_INPUTS",
+    "VOLATILITY_FLOOR",
     "Bars",
     "FeatureDefinition",
     "FeatureSet",

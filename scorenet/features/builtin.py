@@ -94,7 +94,7 @@ _CHAPTER = (
     _Computed("volatility_ratio", "log", None, lambda w: _ratio(_std(w, 5), _std(w, 20), 1.0) + 1e-3),
     _Computed("momentum", "linear", None, lambda w: w.now("close") / w.now("close", 19) - 1.0),
     _Computed(
-        "volume_ratio", "log", None, lambda w: _ratio(w.now("volume"), w.mean("volume", 20), 1.0) + 1e-3
+        "volume_ratio", "log", "volume", lambda w: _ratio(w.now("volume"), w.mean("volume", 20), 1.0) + 1e-3
     ),
     _Computed("price_position", "logit", None, lambda w: _position(w, 20)),
     _Computed("rsi", "logit", None, _rsi),
@@ -107,8 +107,8 @@ _EXTENDED = (
     _Computed("volatility_6", "log", None, lambda w: volatility(w, 6) / volatility(w, 168)),
     _Computed("volatility_720", "log", None, lambda w: volatility(w, 720) / volatility(w, 168)),
     _Computed("season_24", "log", None, _season),
-    _Computed("volume_1", "linear", None, _log_volume_ratio(1, 24)),
-    _Computed("volume_24", "linear", None, _log_volume_ratio(24, 168)),
+    _Computed("volume_1", "linear", "volume", _log_volume_ratio(1, 24)),
+    _Computed("volume_24", "linear", "volume", _log_volume_ratio(24, 168)),
     _Computed(
         "range_24", "log", None, lambda w: _ratio(w.rms("log_range", 24), volatility(w, 24), 1.0) + 1e-3
     ),

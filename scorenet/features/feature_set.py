@@ -129,14 +129,19 @@ class FeatureSet:
         return {name: np.asarray(bars[name], dtype=np.float64) for name in inputs}
 
 
-def feature_set(name: str, available: tuple[str, ...] | None = None) -> FeatureSet:
+def feature_set(
+    name: str, available: tuple[str, ...] | None = None, empty: tuple[str, ...] = ()
+) -> FeatureSet:
     """Return a feature set by name, without features whose optional inputs are not in `available`.
+
+    Features that need a column of `empty`, which every market has but without data in it, are left out too.
 
     Raises:
         ConfigError: the name is unknown.
     """
     found = FEATURE_SETS[name]
-    kept = [f for f in found.features if available is None or f.needs is None or f.needs in available]
+    missing = set(empty) if available is None else {*empty, *OPTIONAL_INPUTS} - set(available)
+    kept = [f for f in found.features if f.needs not in missing]
     names, kinds = tuple(f.name for f in kept), tuple(f.kind for f in kept)
     return FeatureSet(name, names, kinds, found.lookback, found.volatility_window)
 

@@ -30,7 +30,7 @@ class Feature:
     Attributes:
         name: of the column.
         kind: transform in the scaler: "linear", "log" (positive) or "logit" (in [0, 1]).
-        needs: an optional column of bars that it reads, or None.
+        needs: a column of bars without whose data it means nothing (funding_rate, open_interest, volume), or None.
     """
 
     name: str

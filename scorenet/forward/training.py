@@ -15,17 +15,17 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..config import ForwardConfig, NoiseConfig
 from ..score.noise import geometric_sigmas
-from ..score.training import Recipe, TrainingLog, fit, seeded
+from ..score.training import Recipe, TrainingLog, fit, fit_steps, seeded
 from .net import ForwardNet, Parts, mixture_score
 
-__all__ = ["block_pools", "fit_forward_net", "pair_loss", "shrinkage_factor"]
+__all__ = ["block_pools", "fit_forward_net", "pair_loss", "refit_forward_net", "shrinkage_factor"]
 
 _NOISE = NoiseConfig(sigma_min=0.05, sigma_max=10.0, log_mean=0.0, log_std=1.2)
 _UNTRAINED = 1e9  # never select a zero shift: the shrinkage factor sets its size, training only its direction
@@ -43,50 +43,84 @@ def fit_forward_net(
     seed: int,
     overlap: int | None = None,
     scale_columns: Tensor | None = None,
+    weights: Tensor | None = None,
     progress: bool = True,
 ) -> tuple[ForwardNet, TrainingLog]:
     """Fit p(y | x) by denoising score matching on y; x [N, F] scaled, y [N]. Members use different minibatches.
 
     `overlap` is the number of successive held-out rows whose returns share bars (default: the horizon).
-    `scale_columns` [F] is 1 for the features that may set the scale (default: all). Returns the net and the training
-    log of its shift.
+    `scale_columns` [F] is 1 for the features that may set the scale (default: all). `weights` [N] are relative
+    probabilities of training rows in the minibatches (default: equal). Returns the net and the training log of its
+    shift; the log's `kept_steps` are those of scale and shift.
     """
-    with seeded(seed) as generator:
-        net = ForwardNet(x.shape[1], config.hidden, config.members, config.components, config.scale_hidden)
-    with torch.no_grad():
-        net.log_width.add_(math.log(max(float(y.abs().median()) / 0.6745, 1e-6)))
-        if scale_columns is not None:
-            net.scale_columns.copy_(scale_columns)
-    task = _Task(net, x, y, held_x, held_y, config, generator)
-    task.fit_scale(progress)
+    task = _Task(x, y, config, seed, scale_columns, weights)
+    task.hold_out(held_x, held_y)
+    scale_log = task.fit_scale(progress)
     log = task.fit_shift(progress)
+    log.kept_steps = [scale_log.best_step, log.best_step]
     with torch.no_grad():
-        net.belief.fill_(shrinkage_factor(net, held_x, held_y, overlap or config.horizon))
-    return net, log
+        task.net.belief.fill_(shrinkage_factor(task.net, held_x, held_y, overlap or config.horizon))
+    return task.net, log
+
+
+def refit_forward_net(
+    x: Tensor,
+    y: Tensor,
+    config: ForwardConfig,
+    *,
+    seed: int,
+    steps: Sequence[int],
+    belief: float,
+    scale_columns: Tensor | None = None,
+    weights: Tensor | None = None,
+    progress: bool = True,
+) -> ForwardNet:
+    """Fit p(y | x) on x [N, F] scaled, y [N] for the steps of scale and shift that `fit_forward_net` kept.
+
+    `belief` is the shrinkage factor of the shift: rows that trained it cannot tell how much of it is chance.
+    """
+    task = _Task(x, y, config, seed, scale_columns, weights)
+    task.fit_scale(progress, steps[0])
+    task.fit_shift(progress, steps[1])
+    with torch.no_grad():
+        task.net.belief.fill_(belief)
+    return task.net
 
 
 class _Task:
-    """The rows, the noise and the two passes of one training."""
+    """The net, its rows, the noise and the two passes of one training."""
 
     def __init__(
         self,
-        net: ForwardNet,
         x: Tensor,
         y: Tensor,
-        held_x: Tensor,
-        held_y: Tensor,
         config: ForwardConfig,
-        generator: torch.Generator,
+        seed: int,
+        scale_columns: Tensor | None,
+        weights: Tensor | None,
     ) -> None:
+        with seeded(seed) as generator:
+            net = ForwardNet(
+                x.shape[1], config.hidden, config.members, config.components, config.scale_hidden
+            )
+        with torch.no_grad():
+            net.log_width.add_(math.log(max(float(y.abs().median()) / 0.6745, 1e-6)))
+            if scale_columns is not None:
+                net.scale_columns.copy_(scale_columns)
         self.net, self.x, self.y, self.config, self.generator = net, x, y, config, generator
-        kept = torch.linspace(0, len(held_y) - 1, min(len(held_y), _HELD_ROWS)).long()
-        self.held_x, self.held_y = held_x[kept], held_y[kept]
         self.pools = block_pools(len(x), config, generator)
+        # Cumulative, so that a draw is one search; None draws without one.
+        self.cumulative = None if weights is None else weights.double()[self.pools].cumsum(1)
         self.levels = geometric_sigmas(_NOISE.sigma_min, _NOISE.sigma_max, 12).float()
+
+    def hold_out(self, x: Tensor, y: Tensor) -> None:
+        """Set the rows that select the weights."""
+        kept = torch.linspace(0, len(y) - 1, min(len(y), _HELD_ROWS)).long()
+        self.held_x, self.held_y = x[kept], y[kept]
         frozen = torch.Generator().manual_seed(0)
         self.frozen = torch.randn(len(self.levels), len(kept), generator=frozen)
 
-    def fit_scale(self, progress: bool) -> TrainingLog:
+    def fit_scale(self, progress: bool, steps: int | None = None) -> TrainingLog:
         config, net = self.config, self.net
         shape = (config.members, config.batch_size)
         low, high = math.log(_NOISE.sigma_min), math.log(_NOISE.sigma_max)
@@ -110,9 +144,10 @@ class _Task:
             weight_decay=config.weight_decay,
             ema=0.99,
         )
-        return self._fit(("offset", "log_width", "logit", "slope", "scale"), loss, validate, recipe, progress)
+        names = ("offset", "log_width", "logit", "slope", "scale")
+        return self._fit(names, loss, validate if steps is None else steps, recipe, progress)
 
-    def fit_shift(self, progress: bool) -> TrainingLog:
+    def fit_shift(self, progress: bool, steps: int | None = None) -> TrainingLog:
         config, net, generator = self.config, self.net, self.generator
         shape = (config.members, config.batch_size)
 
@@ -139,26 +174,36 @@ class _Task:
             ema=0.995,
             checks=40,
         )
-        return self._fit(("shift",), loss, validate, recipe, progress)
+        return self._fit(("shift",), loss, validate if steps is None else steps, recipe, progress)
 
     def _fit(
         self,
         names: tuple[str, ...],
         loss: Callable[[], Tensor],
-        validate: Callable[[ForwardNet], float],
+        until: Callable[[ForwardNet], float] | int,
         recipe: Recipe,
         progress: bool,
     ) -> TrainingLog:
+        """Train the named parameters until the step that validates best, or until a given step."""
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(name.split(".")[0] in names)
         title = f"forward {names[-1]}"
-        log = fit(self.net, loss, validate, recipe, name=title, progress=progress)  # type: ignore[arg-type]
+        if isinstance(until, int):
+            fit_steps(self.net, loss, until, recipe, name=f"{title}, refit", progress=progress)
+            log = TrainingLog(best_step=until, kept_steps=[until])
+        else:
+            log = fit(self.net, loss, until, recipe, name=title, progress=progress)  # type: ignore[arg-type]
         self.net.requires_grad_(True)
         return log
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         shape = (self.config.members, self.config.batch_size)
-        pick = self.pools.gather(1, torch.randint(self.pools.shape[1], shape, generator=self.generator))
+        if self.cumulative is None:
+            drawn = torch.randint(self.pools.shape[1], shape, generator=self.generator)
+        else:
+            level = torch.rand(shape, generator=self.generator, dtype=torch.float64) * self.cumulative[:, -1:]
+            drawn = torch.searchsorted(self.cumulative, level, right=True).clamp_max(self.pools.shape[1] - 1)
+        pick = self.pools.gather(1, drawn)
         return self.x[pick], self.y[pick]
 
     def _held_out(self, parts: Parts, weight: Callable[[float], float]) -> float:

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ..config import NoiseConfig, StateConfig
 from .mixture import Mixture
-from .mixture_fit import fit_mixture
+from .mixture_fit import fit_mixture, refit_mixture
 from .networks.ensemble import Ensemble
 from .objectives.batch import NoisyBatch
 from .objectives.frozen_noise import FrozenNoise
 from .registry import NETWORKS, OBJECTIVES, check_pair
 from .score_module import ScoreModule
-from .training import Recipe, TrainingLog, fit, pick_device, seeded
+from .training import Recipe, TrainingLog, fit, fit_steps, pick_device, seeded
 
-__all__ = ["build_denoiser", "fit_base", "fit_denoiser"]
+__all__ = ["build_denoiser", "fit_base", "fit_denoiser", "refit_base", "refit_denoiser"]
 
 _MEMBER_SEEDS = 101  # difference between the seeds of two members of an ensemble
 
@@ -51,6 +51,11 @@ def fit_base(
     return fit_mixture(x, held_out, components=sizes, sigma=noise.sigma_min, seed=seed, seconds=seconds)
 
 
+def refit_base(x: Tensor, chosen: Mixture | None, *, seed: int) -> Mixture | None:
+    """Fit a mixture with as many components as the chosen one to scaled rows x [N, d]; None stays None."""
+    return None if chosen is None else refit_mixture(x, chosen, seed=seed)
+
+
 def fit_denoiser(
     x: Tensor,
     held_out: Tensor,
@@ -67,7 +72,7 @@ def fit_denoiser(
 
     If the gain over the base alone is within one standard error, the untrained network is returned (`best_step` 0).
     The noise is drawn on the CPU for every device, so results on a GPU differ by rounding only. Each member of an
-    ensemble has its own seed; the log is that of the first member.
+    ensemble has its own seed; the log is that of the first member, its `kept_steps` those of all members.
 
     Raises:
         Diverged: a loss became non-finite.
@@ -78,7 +83,36 @@ def fit_denoiser(
         _fit_member(x, held_out, config, noise, base, seed + _MEMBER_SEEDS * k, device, share, progress)
         for k in range(config.members)
     ]
-    return _joined([member for member, _ in trained]), trained[0][1]
+    log = trained[0][1]
+    log.kept_steps = [own.best_step for _, own in trained]
+    return _joined([member for member, _ in trained]), log
+
+
+def refit_denoiser(
+    x: Tensor,
+    config: StateConfig,
+    noise: NoiseConfig,
+    *,
+    base: Mixture | None,
+    seed: int,
+    steps: Sequence[int],
+    device: str = "auto",
+    progress: bool = True,
+) -> ScoreModule:
+    """Train the correction of `base` on scaled rows x [N, d] for the steps that were kept, one number per member.
+
+    Raises:
+        Diverged: a loss became non-finite.
+        ConfigError: the device is missing, the network or the objective is unknown, or they are not compatible.
+    """
+    members = []
+    for k, count in enumerate(steps):
+        task = _Task(x, config, noise, base, seed + _MEMBER_SEEDS * k, device)
+        fit_steps(
+            task.denoiser, task.loss, count, task.recipe(), name="state density, refit", progress=progress
+        )
+        members.append(task.denoiser.eval().cpu())
+    return _joined(members)
 
 
 def _joined(members: Sequence[ScoreModule]) -> ScoreModule:
@@ -103,34 +137,46 @@ def _fit_member(
     max_seconds: float | None,
     progress: bool,
 ) -> tuple[ScoreModule, TrainingLog]:
-    target = pick_device(device)
-    with seeded(seed) as generator:
-        denoiser = _build_member(x.shape[1], config, noise, base).to(target)
-    rows, held = x.float().to(target), held_out.float().to(target)
-    objective = OBJECTIVES[config.objective]
-    batch = min(config.batch_size, len(rows))
-
-    def loss() -> Tensor:
-        pick = torch.randint(len(rows), (batch,), generator=generator)
-        return objective(denoiser, NoisyBatch.draw(rows[pick.to(target)], noise, generator))
-
-    recipe = Recipe(
-        steps=config.steps,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        max_seconds=max_seconds,
-        checks=10,  # one check takes as long as a dozen steps
-    )
-    validate = FrozenNoise(held, noise, seed=seed)
-    log = fit(denoiser, loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
+    task = _Task(x, config, noise, base, seed, device)
+    denoiser, held = task.denoiser, held_out.float().to(task.target)
+    validate, recipe = FrozenNoise(held, noise, seed=seed), task.recipe(max_seconds)
+    log = fit(denoiser, task.loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
     denoiser.eval()
     if log.best_step and base is not None:
-        bare = _build_member(x.shape[1], config, noise, base).to(target).eval()
+        bare = _build_member(x.shape[1], config, noise, base).to(task.target).eval()
         gain = validate.by_row(bare) - validate.by_row(denoiser)
         chance = float(gain.mean()) <= float(gain.std(correction=0)) / math.sqrt(len(gain))
         if chance and _stands_on_its_base(bare, held):
             denoiser, log.best_step = bare, 0
     return denoiser.cpu(), log
+
+
+class _Task:
+    """The network, the rows and the loss of one training."""
+
+    def __init__(
+        self, x: Tensor, config: StateConfig, noise: NoiseConfig, base: Mixture | None, seed: int, device: str
+    ) -> None:
+        self.config, self._noise, self.target = config, noise, pick_device(device)
+        with seeded(seed) as self._generator:
+            self.denoiser = _build_member(x.shape[1], config, noise, base).to(self.target)
+        self._rows = x.float().to(self.target)
+        self._objective = OBJECTIVES[config.objective]
+
+    def loss(self) -> Tensor:
+        rows = self._rows
+        pick = torch.randint(len(rows), (min(self.config.batch_size, len(rows)),), generator=self._generator)
+        batch = NoisyBatch.draw(rows[pick.to(self.target)], self._noise, self._generator)
+        return self._objective(self.denoiser, batch)
+
+    def recipe(self, max_seconds: float | None = None) -> Recipe:
+        return Recipe(
+            steps=self.config.steps,
+            learning_rate=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            max_seconds=max_seconds,
+            checks=10,  # one check takes as long as a dozen steps
+        )
 
 
 @torch.no_grad()

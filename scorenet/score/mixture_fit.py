@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .mixture import Mixture
 
-__all__ = ["fit_mixture"]
+__all__ = ["fit_mixture", "refit_mixture"]
 
 _SEARCH_ROWS = 10_000  # rows for the choice of the number of components
 _FIT_ROWS = 200_000  # rows for the fit of the chosen mixture
@@ -68,6 +68,15 @@ def fit_mixture(
     if len(best.weights) == 1:
         return best
     return _em(_draw(rows, _FIT_ROWS, generator), len(best.weights), seed, tolerance=1e-4, start=best)
+
+
+def refit_mixture(x: Tensor, chosen: Mixture, *, seed: int = 0) -> Mixture:
+    """Return a mixture of rows x [N, d] with as many components as `chosen`, where the search for it starts."""
+    rows = x.detach().double().cpu()
+    if len(chosen.weights) == 1:
+        return Mixture.gaussian(rows)
+    few = _draw(rows, _FIT_ROWS, torch.Generator().manual_seed(seed))
+    return _em(few, len(chosen.weights), seed, tolerance=1e-4, start=chosen)
 
 
 def _em(rows: Tensor, count: int, seed: int, *, tolerance: float, start: Mixture | None = None) -> Mixture:

@@ -17,7 +17,16 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, Diverged
 
-__all__ = ["Recipe", "TrainingLog", "fit", "limit_worker_threads", "pick_device", "seeded", "threads"]
+__all__ = [
+    "Recipe",
+    "TrainingLog",
+    "fit",
+    "fit_steps",
+    "limit_worker_threads",
+    "pick_device",
+    "seeded",
+    "threads",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +49,16 @@ class Recipe:
 
 @dataclass
 class TrainingLog:
-    """The losses at each check (step 0 is the untrained net), and the step whose weights were kept."""
+    """The losses at each check (step 0 is the untrained net), and the step whose weights were kept.
+
+    `kept_steps` are those of all optimisations behind a net, one per ensemble member or part of the net.
+    """
 
     steps: list[int] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     training: list[float | None] = field(default_factory=list)
     best_step: int = 0
+    kept_steps: list[int] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -115,42 +128,80 @@ def fit(
     Raises:
         Diverged: a loss became non-finite; `module` is then unusable, and nothing has been written.
     """
-    parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
-    optimiser = _optimiser(parameters, recipe)
-    average = copy.deepcopy(module).requires_grad_(False).eval()  # held-out losses without dropout
-    slow: list[Tensor] = [
-        a for a, p in zip(average.parameters(), module.parameters(), strict=True) if p.requires_grad
-    ]
-    warm_up = min(recipe.warm_up, max(recipe.steps // 10, 1))
+    descent = _Descent(module, recipe, name)
     started, checked = time.monotonic(), 0
     log = TrainingLog()
-    keeper = _Keeper(average, validate, log, name)
+    keeper = _Keeper(descent.average, validate, log, name)
     keeper.check(0, None)
     with tqdm(total=recipe.steps, desc=name, unit="step", disable=not progress, leave=False) as bar:
         for step in range(1, recipe.steps + 1):
             done = _share_done(step, recipe, started)
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * _rate(step, warm_up, done)
-            value = loss()
-            if not torch.isfinite(value):
-                raise Diverged(
-                    f"{name}: the loss became {float(value.detach())} at step {step}; "
-                    "lower the learning rate, or look for outliers in the bars"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
-            optimiser.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(slow, parameters, 1 - min(recipe.ema, (1 + step) / (10 + step)))
+            value = descent.step(loss, step, done)
             bar.update()
             if int(done * recipe.checks) > checked or done >= 1.0:
                 checked = int(done * recipe.checks)
-                bar.set_postfix(held_out=f"{keeper.check(step, float(value.detach())):.4f}")
+                bar.set_postfix(held_out=f"{keeper.check(step, value):.4f}")
             if done >= 1.0:
                 break
     module.load_state_dict(keeper.best)
+    log.kept_steps = [log.best_step]
     return log
+
+
+def fit_steps(
+    module: nn.Module,
+    loss: Callable[[], Tensor],
+    steps: int,
+    recipe: Recipe,
+    *,
+    name: str,
+    progress: bool = True,
+) -> None:
+    """Follow `recipe` for its first `steps` steps, then load the averaged weights; no held-out rows are needed.
+
+    With the step that `fit` kept, this repeats the selected training on other rows. 0 leaves the net untrained.
+
+    Raises:
+        Diverged: a loss became non-finite; `module` is then unusable.
+    """
+    descent = _Descent(module, recipe, name)
+    for step in tqdm(range(1, steps + 1), desc=name, unit="step", disable=not progress, leave=False):
+        descent.step(loss, step, step / recipe.steps)
+    module.load_state_dict(descent.average.state_dict())
+
+
+class _Descent:
+    """AdamW with a schedule, and the moving average of the weights of a module."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, name: str) -> None:
+        self._recipe, self._name = recipe, name
+        self._parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        self._optimiser = _optimiser(self._parameters, recipe)
+        self.average = copy.deepcopy(module).requires_grad_(False).eval()  # held-out losses without dropout
+        self._slow: list[Tensor] = [
+            a for a, p in zip(self.average.parameters(), module.parameters(), strict=True) if p.requires_grad
+        ]
+        self._warm_up = min(recipe.warm_up, max(recipe.steps // 10, 1))
+
+    def step(self, loss: Callable[[], Tensor], number: int, done: float) -> float:
+        """Do one step, the first is 1, with the share `done` of the schedule; return the loss."""
+        recipe = self._recipe
+        for group in self._optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * _rate(number, self._warm_up, done)
+        value = loss()
+        if not torch.isfinite(value):
+            raise Diverged(
+                f"{self._name}: the loss became {float(value.detach())} at step {number}; "
+                "lower the learning rate, or look for outliers in the bars"
+            )
+        self._optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._parameters, recipe.gradient_clip)
+        self._optimiser.step()
+        with torch.no_grad():
+            decay = min(recipe.ema, (1 + number) / (10 + number))
+            torch._foreach_lerp_(self._slow, self._parameters, 1 - decay)
+        return float(value.detach())
 
 
 class _Keeper:

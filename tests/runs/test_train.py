@@ -104,7 +104,7 @@ def test_an_interrupted_training_leaves_the_earlier_model(trained, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scorenet.learning.fit_forward_net", interrupt)
+    monkeypatch.setattr("scorenet.learning.nets.fit_forward_net", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train([SOURCE], out, BRIEF, QUIET)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

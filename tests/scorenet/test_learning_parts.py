@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scorenet import feature_set, learn, learning
+from scorenet import feature_set, learn
+from scorenet.learning import fit, nets
 from scorenet.sampling.registry import SAMPLERS
 from tests.scorenet.watched_learning import (
     BACK,
@@ -78,7 +79,7 @@ def test_values_that_many_bars_share_are_atoms_of_the_model(monkeypatch):
         seeds.append(seed)
         return SAMPLERS["heun"](denoiser, base, n, seed, **options)
 
-    monkeypatch.setattr(learning, "SAMPLERS", {"heun": watched})
+    monkeypatch.setattr(fit, "SAMPLERS", {"heun": watched})
     # Every other stretch of ten bars stands still: about half of the one-bar returns are exactly 0.
     still = np.arange(COUNT) // 10 % 2 == 0
     steps = np.where(still, 0.0, np.diff(np.log(table["close"]), prepend=0.0))
@@ -101,7 +102,7 @@ def test_training_runs_on_one_thread_and_leaves_the_setting_as_it_was(monkeypatc
     def seen(*_, **__):
         raise Stop(torch.get_num_threads())
 
-    monkeypatch.setattr(learning, "fit_base", seen)
+    monkeypatch.setattr(nets, "fit_base", seen)
     try:
         torch.set_num_threads(2)
         with pytest.raises(Stop) as caught:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from scorenet import FeatureMismatch, ScorenetError, TooFewBars, learn, learning, register_feature_set
+from scorenet import FeatureMismatch, ScorenetError, TooFewBars, learn, register_feature_set
 from scorenet.features import FEATURE_SETS
-from scorenet.learning import Market
+from scorenet.learning import Market, nets, rows
 from tests.scorenet.watched_learning import (
     BACK,
     COUNT,
@@ -67,10 +67,8 @@ def test_every_part_needs_64_rows():
 def test_a_series_without_one_full_horizon_is_an_error(monkeypatch):
     # Every 25th bar is missing: four rows in 25 have a lookback of twenty bars, and none a bar 30 bars ahead.
     seen = []
-    monkeypatch.setattr(
-        learning, "fit_denoiser", lambda x, *_, **options: seen.append(len(x)) or (None, None)
-    )
-    monkeypatch.setattr(learning, "fit_density_net", lambda *_, **options: (None, None, {}))
+    monkeypatch.setattr(nets, "fit_denoiser", lambda x, *_, **options: seen.append(len(x)) or (None, None))
+    monkeypatch.setattr(nets, "fit_density_net", lambda *_, **options: (None, None, {}))
     config = QUICK.with_values(**{"forward.horizon": 25, "forward.horizons": ()})
     with pytest.raises(TooFewBars, match="see one full horizon ahead") as caught:
         learn([without(bars(3_503), np.arange(24, 3_503, 25))], config, progress=False)
@@ -78,15 +76,17 @@ def test_a_series_without_one_full_horizon_is_an_error(monkeypatch):
 
 
 def test_optional_columns_count_where_every_market_publishes_them(monkeypatch):
-    zero, some = np.zeros(60), np.ones(60)
+    zero, some = np.zeros(60), np.arange(60.0)
+    flat = market(bars(60, funding_rate=some, open_interest=np.ones(60)), "C")
     both = market(bars(60, funding_rate=some, open_interest=some))
     half = market(bars(60, funding_rate=some, open_interest=zero), "Y")
     once = market(bars(60, funding_rate=np.eye(1, 60)[0]), "Z")
 
-    def asked(name, available):
+    def asked(name, available, empty):
+        assert empty == ()
         raise Stop(name, set(available))
 
-    monkeypatch.setattr(learning, "feature_set", asked)
+    monkeypatch.setattr(rows, "feature_set", asked)
 
     def optional(*markets):
         with pytest.raises(Stop) as caught:
@@ -97,6 +97,7 @@ def test_optional_columns_count_where_every_market_publishes_them(monkeypatch):
 
     assert optional(both) == {"funding_rate", "open_interest"}
     assert optional(half) == optional(both, half) == optional(both, once) == {"funding_rate"}
+    assert optional(flat) == {"funding_rate"}, "one value says nothing"
 
 
 def test_markets_of_no_or_of_two_bar_sizes_are_refused():
@@ -109,18 +110,16 @@ def test_markets_of_no_or_of_two_bar_sizes_are_refused():
 def test_the_seed_of_a_model_is_that_of_all_its_parts(monkeypatch):
     def seeds_of(seed):
         seen = {}
+        monkeypatch.setattr(nets, "fit_denoiser", lambda *_, seed, **options: (None, seen.update(state=seed)))
         monkeypatch.setattr(
-            learning, "fit_denoiser", lambda *_, seed, **options: (None, seen.update(state=seed))
-        )
-        monkeypatch.setattr(
-            learning, "fit_density_net", lambda *_, seed, **options: (None, seen.update(density=seed), {})
+            nets, "fit_density_net", lambda *_, seed, **options: (None, seen.update(density=seed), {})
         )
 
         def last(*_, seed, **options):
             seen.update(forward=seed)
             raise Stop
 
-        monkeypatch.setattr(learning, "fit_forward_net", last)
+        monkeypatch.setattr(nets, "fit_forward_net", last)
         with pytest.raises(Stop):
             learn([market(bars(COUNT))], QUICK.with_values(seed=seed), progress=False)
         return seen

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from scorenet import ModelConfig, ScoreModel, learn, learning
-from scorenet.learning import Market
+from scorenet import ModelConfig, ScoreModel, learn
+from scorenet.learning import Market, fit, nets
 
 HOUR = 3_600_000
 COUNT = 703  # neither 70 % nor 85 % of the bars behind the warm-up is a whole number, give or take a rounding
@@ -58,16 +58,21 @@ def watched_learn(config, **options):
     """Learn from one market and note what is handed to the functions that fit and measure."""
     calls, printed = defaultdict(list), io.StringIO()
 
-    def watch(name, real):
+    def watch(module, name):
+        real = getattr(module, name)
+
         def watched(*given, **own):
             calls[name].append(Call(given, own, real(*given, **own)))
             return calls[name][-1].result
 
-        patch.setattr(learning, name, watched)
+        patch.setattr(module, name, watched)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(printed):
-        for name in ("fit_base", "fit_denoiser", "fit_density_net", "fit_forward_net", "held_out_metrics"):
-            watch(name, getattr(learning, name))
+        for name in ("fit_base", "fit_denoiser", "fit_density_net", "fit_forward_net"):
+            watch(nets, name)
+        for name in ("refit_base", "refit_denoiser", "refit_forward_net", "shrinkage_factor"):
+            watch(nets, name)
+        watch(fit, "held_out_metrics")
         model = learn([market(bars(COUNT))], config, **options)
     return Learnt(model, calls, printed.getvalue())
 
@@ -83,9 +88,9 @@ def forward_calls(markets, config):
         return None, None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "fit_denoiser", lambda *_, **options: (None, None))
-        patch.setattr(learning, "fit_density_net", lambda *_, **options: (None, None, {}))
-        patch.setattr(learning, "fit_forward_net", noted)
+        patch.setattr(nets, "fit_denoiser", lambda *_, **options: (None, None))
+        patch.setattr(nets, "fit_density_net", lambda *_, **options: (None, None, {}))
+        patch.setattr(nets, "fit_forward_net", noted)
         with pytest.raises(Stop):
             learn(markets, config, progress=False)
     return calls

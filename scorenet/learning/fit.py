@@ -1,0 +1,188 @@
+"""Learn a ScoreModel from the bars of one market, or of several markets pooled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..bindings import check_names
+from ..config import ModelConfig
+from ..conformal.calibration import Calibration
+from ..diagnostics.held_out import held_out_metrics
+from ..features import FeatureSet
+from ..forward.net import ForwardNet
+from ..model import ScoreModel
+from ..sampling.atoms import commonest, find_atoms
+from ..sampling.registry import SAMPLERS
+from ..scaling import Scaler
+from ..score.mixture import Mixture
+from ..score.training import threads
+from ..windows import Split
+from .nets import Nets, Setting, fit_nets, refit_nets
+from .rows import Market, Rows, common_features, pool, split_rows
+
+__all__ = ["learn"]
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+# Samples drawn to choose the distance within which samples are snapped onto a frequent value (share exact to 0.01).
+_DRAWN = 2_000
+
+
+def learn(
+    markets: Sequence[Market],
+    config: ModelConfig,
+    *,
+    info: dict[str, Any] | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> ScoreModel:
+    """Train the state density, its per-bar net and the forward-return density, and calibrate them.
+
+    Training uses one torch thread: more threads gain little for nets of this size, and the weights for a seed do
+    not depend on the number of cores. The span is split by time: the first part trains, the second selects and
+    calibrates, the third is used for held-out metrics only. With `config.refit`, the nets are then fitted again to
+    the whole span, with the steps that the second part selected. `device` is where the state density is trained;
+    "auto" is the GPU if there is one.
+
+    Raises:
+        TooFewBars: the span is too short for the features and the split.
+        DeadMarket: the price of a market stands still, or a feature has one value in all training rows.
+        Diverged: a loss became non-finite.
+        FeatureMismatch: the markets lack a needed column.
+        ConfigError: a setting names something that is not registered.
+        ScorenetError: there is no market, or the markets have several bar sizes.
+    """
+    with threads(1):
+        return _learn(markets, config, info or {}, device, progress)
+
+
+def _learn(
+    markets: Sequence[Market], config: ModelConfig, info: dict[str, Any], device: str, progress: bool
+) -> ScoreModel:
+    check_names(config)
+    features = common_features(markets, config)
+    rows = pool(markets, features, config.forward.all_horizons)
+    split = split_rows(rows, features, config, markets)
+    scaler = Scaler.fit(rows.x[split.train], features.kinds)
+    setting = _setting(rows, scaler, markets, config, device, progress)
+    nets = fit_nets(setting, split.train, split.validation)
+    model = _assemble(features, config, scaler, setting, nets, split.train)
+    model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))
+    model = _with_atoms(model, rows.x[split.train])
+    metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
+    metrics |= {f"density_net_{name}": value for name, value in nets.density_error.items()}
+    described = _describe(markets, rows, split, nets, metrics)
+    if config.refit:
+        model, spans = _refit(model, rows, split, setting, nets)
+        described |= spans
+        described["rows"]["refit"] = len(rows.x)
+    return replace(model, info=described | info)
+
+
+def _setting(
+    rows: Rows, scaler: Scaler, markets: Sequence[Market], config: ModelConfig, device: str, progress: bool
+) -> Setting:
+    return Setting(
+        z=torch.from_numpy(scaler.transform(rows.x)).float(),
+        y=torch.from_numpy(rows.y).float(),
+        time=rows.time,
+        # Only magnitudes may set the scale of the return: the features that the scaler takes the logarithm of.
+        magnitudes=torch.tensor([float(kind == "log") for kind in scaler.kinds]),
+        markets=len(markets),
+        config=config,
+        device=device,
+        progress=progress,
+    )
+
+
+def _assemble(
+    features: FeatureSet, config: ModelConfig, scaler: Scaler, setting: Setting, nets: Nets, train: Index
+) -> ScoreModel:
+    return ScoreModel(
+        features=features,
+        config=config,
+        scaler=scaler,
+        base=nets.base or Mixture.gaussian(setting.z[train].double()),
+        denoiser=nets.denoiser,
+        density_net=nets.density_net,
+        forward_net=nets.forward[config.forward.horizon],
+        calibration=Calibration.fit(np.array([]), {}),  # replaced later: the model itself is asked for it
+        further={horizon: nets.forward[horizon] for horizon in config.forward.horizons},
+    )
+
+
+def _refit(
+    selected: ScoreModel, rows: Rows, split: Split, setting: Setting, chosen: Nets
+) -> tuple[ScoreModel, dict[str, Any]]:
+    """Return the model of the whole span, and what its folder says in place of the selected model's.
+
+    Ranks and confidence come from the selected model on all later rows, which it has not seen. A model of its own
+    training rows finds them more probable than new ones. The scaler is kept, so both log-densities have one unit.
+    """
+    later = np.flatnonzero(rows.time >= rows.time[split.validation].min())
+    later = later[np.argsort(rows.time[later], kind="stable")]
+    nets = refit_nets(setting, chosen, later)
+    everything = np.arange(len(rows.x))
+    model = _assemble(selected.features, selected.config, selected.scaler, setting, nets, everything)
+    shrunk = {h: _with_belief(chosen.forward[h], net.belief) for h, net in nets.forward.items()}
+    further = {horizon: shrunk[horizon] for horizon in selected.further}
+    judge = replace(selected, forward_net=shrunk[selected.config.forward.horizon], further=further)
+    model = replace(model, calibration=_calibrate(judge, rows.x[later]))
+    model = _with_atoms(model, rows.x)
+    return model, {
+        "refit": True,
+        "training_span": rows.span(everything),
+        "calibration_span": rows.span(later),
+        "selection_span": rows.span(split.train),
+        "refit_metrics": {f"density_net_{name}": value for name, value in nets.density_error.items()},
+    }
+
+
+def _with_belief(net: ForwardNet, belief: torch.Tensor) -> ForwardNet:
+    own = copy.deepcopy(net)
+    own.belief.copy_(belief)
+    return own
+
+
+def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
+    if not commonest(x):
+        return model
+    noise, seed = model.config.noise, model.config.seed + 31
+    drawn = SAMPLERS[model.config.sampler](
+        model.denoiser, model.base, _DRAWN, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max
+    )
+    return replace(model, atoms=find_atoms(x, model.scaler.transform(x), drawn.numpy()))
+
+
+def _describe(
+    markets: Sequence[Market], rows: Rows, split: Split, nets: Nets, metrics: dict[str, float]
+) -> dict[str, Any]:
+    main = next(iter(nets.forward_logs.values()))
+    logs = {"state": nets.state_log, "density": nets.density_log, "forward": main}
+    return {
+        "symbols": [market.symbol for market in markets],
+        "bar_ms": markets[0].step_ms,
+        "refit": False,
+        "training_span": rows.span(split.train),
+        "calibration_span": rows.span(split.validation),
+        "test_span": rows.span(split.test),
+        "metrics_from": rows.span(split.test),
+        "seen_until": max(int(market.bars["timestamp"][-1]) for market in markets),
+        "rows": {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+        "log": {name: log.to_dict() for name, log in logs.items()},
+        "metrics": metrics,
+    }
+
+
+def _calibrate(model: ScoreModel, x: Array) -> Calibration:
+    scores = {"forward": model.forward(x).score, "state": model.score(x)[:, model.features.return_index]}
+    scores |= {name: model.signal_score(x, name) for name in model.config.signals}
+    return Calibration.fit(model.log_density(x), scores)

@@ -1,0 +1,181 @@
+"""Fit the nets of a model: once with rows that select, and again on other rows with the steps that were selected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import ForwardConfig, ModelConfig
+from ..density.net import DensityNet, fit_density_net
+from ..errors import TooFewBars
+from ..forward.net import ForwardNet
+from ..forward.training import fit_forward_net, refit_forward_net, shrinkage_factor
+from ..score.fit import fit_base, fit_denoiser, refit_base, refit_denoiser
+from ..score.mixture import Mixture
+from ..score.score_module import ScoreModule
+from ..score.training import TrainingLog
+
+__all__ = ["Nets", "Setting", "fit_nets", "refit_nets"]
+
+Index = NDArray[np.int64]
+
+_DENSITY_SEED, _FORWARD_SEED = 11, 23  # added to the seed of the model: no two parts share draws
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What the nets are fitted to: scaled states z [N, F], forward returns y [N, H], time [N] (UTC ms), and how.
+
+    Attributes:
+        magnitudes: [F] 1 for features that may set the scale of the return, else 0.
+        markets: number of markets whose rows are pooled.
+    """
+
+    z: Tensor
+    y: Tensor
+    time: Index
+    magnitudes: Tensor
+    markets: int
+    config: ModelConfig
+    device: str
+    progress: bool
+
+
+class Nets(NamedTuple):
+    """The fitted parts of a model.
+
+    Attributes:
+        base: the mixture that the denoiser corrects, or None.
+        forward: the net of each horizon.
+        logs: training logs, "state", "density" and one "forward" per horizon in `forward_logs`.
+        density_error: of the per-bar net against the reference: rmse, bias, entropy (nats).
+    """
+
+    base: Mixture | None
+    denoiser: ScoreModule
+    density_net: DensityNet
+    forward: Mapping[int, ForwardNet]
+    state_log: TrainingLog
+    density_log: TrainingLog
+    forward_logs: Mapping[int, TrainingLog]
+    density_error: Mapping[str, float]
+
+
+def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
+    """Fit all nets to the rows `train`; the rows `held` select steps, components and the shrinkage factor.
+
+    Raises:
+        TooFewBars: no row has a forward return.
+        Diverged: a loss became non-finite.
+    """
+    config, seed, z = setting.config, setting.config.seed, setting.z
+    base = fit_base(z[train], z[held], config.state, config.noise, seed=seed)
+    denoiser, state_log = fit_denoiser(
+        z[train],
+        z[held],
+        config.state,
+        config.noise,
+        base=base,
+        seed=seed,
+        device=setting.device,
+        progress=setting.progress,
+    )
+    density_net, density_log, error = _fit_density(setting, denoiser, train, held)
+    nets, logs = {}, {}
+    for column, horizon in enumerate(config.forward.all_horizons):
+        y = setting.y[:, column]
+        fitted, judged = _with_target(train, y), _with_target(held, y)
+        nets[horizon], logs[horizon] = fit_forward_net(
+            z[fitted],
+            y[fitted],
+            z[judged],
+            y[judged],
+            _one_horizon(config.forward, horizon),
+            seed=seed + _FORWARD_SEED,
+            overlap=horizon * setting.markets,
+            scale_columns=setting.magnitudes,
+            weights=_recency(setting, fitted),
+            progress=setting.progress,
+        )
+    return Nets(base, denoiser, density_net, nets, state_log, density_log, logs, error)
+
+
+def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
+    """Fit all nets to all rows, with components and steps of `chosen`; the logs stay those of the selection.
+
+    The shrinkage factor of every shift is estimated with the chosen nets on `later`, rows that did not train them.
+    """
+    config, seed, z = setting.config, setting.config.seed, setting.z
+    everything = np.argsort(setting.time, kind="stable")
+    base = refit_base(z[everything], chosen.base, seed=seed)
+    denoiser = refit_denoiser(
+        z[everything],
+        config.state,
+        config.noise,
+        base=base,
+        seed=seed,
+        steps=chosen.state_log.kept_steps,
+        device=setting.device,
+        progress=setting.progress,
+    )
+    density_net, _, error = _fit_density(setting, denoiser, everything, later)
+    nets = {}
+    for column, horizon in enumerate(config.forward.all_horizons):
+        y = setting.y[:, column]
+        fitted, judged = _with_target(everything, y), _with_target(later, y)
+        nets[horizon] = refit_forward_net(
+            z[fitted],
+            y[fitted],
+            _one_horizon(config.forward, horizon),
+            seed=seed + _FORWARD_SEED,
+            steps=chosen.forward_logs[horizon].kept_steps,
+            belief=shrinkage_factor(chosen.forward[horizon], z[judged], y[judged], horizon * setting.markets),
+            scale_columns=setting.magnitudes,
+            weights=_recency(setting, fitted),
+            progress=setting.progress,
+        )
+    return chosen._replace(
+        base=base, denoiser=denoiser, density_net=density_net, forward=nets, density_error=error
+    )
+
+
+def _fit_density(
+    setting: Setting, denoiser: ScoreModule, train: Index, held: Index
+) -> tuple[DensityNet, TrainingLog, dict[str, float]]:
+    config = setting.config
+    return fit_density_net(
+        denoiser,
+        setting.z[train],
+        setting.z[held],
+        config.density,
+        config.noise,
+        seed=config.seed + _DENSITY_SEED,
+        progress=setting.progress,
+    )
+
+
+def _one_horizon(config: ForwardConfig, horizon: int) -> ForwardConfig:
+    return replace(config, horizon=horizon, horizons=())
+
+
+def _recency(setting: Setting, rows: Index) -> Tensor | None:
+    """Return the relative probability of each row in a minibatch: 1 for the last, 1/2 a half-life earlier."""
+    half_life = setting.config.forward.half_life_days
+    if half_life == 0:
+        return None
+    age = (setting.time[rows].max() - setting.time[rows]) / _DAY_MS
+    return torch.from_numpy(0.5 ** (age / half_life))
+
+
+def _with_target(index: Index, y: Tensor) -> Index:
+    kept: Index = index[torch.isfinite(y[index]).numpy()]
+    if not len(kept):
+        raise TooFewBars(len(index) + 1, len(index), "see one full horizon ahead")
+    return kept
