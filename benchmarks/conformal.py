@@ -74,7 +74,7 @@ def real(markets: list[Market], config: ModelConfig, folder: Path | None) -> Non
         model = learn([cut_at(market, 0, begin) for market in markets], config, device="cpu", progress=False)
     else:
         model = ScoreModel.load(folder)
-        if max(span[1] for span in (model.info["calibration_span"], model.info["test_span"])) >= begin:
+        if model.seen_until is not None and model.seen_until >= begin:
             raise SystemExit(f"{folder} was trained on bars of {CUT} or later: train it with --until {CUT}")
     print(f"real bars, {CUT} to {END}: share rejected (target: adaptive within 3 points)", flush=True)
     for market in markets:

@@ -256,13 +256,15 @@ def _describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
         "timeframe": from_ms(int(info["bar_ms"])),
         "training_span": info["training_span"],
         "calibration_span": info["calibration_span"],
+        "metrics_from": info.get("metrics_from", info["test_span"]),
+        "refit": info.get("refit", False),
     }
 
 
 def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result, start: int) -> list[str]:
     said = []
-    seen = model.info["test_span"][1]
-    if start <= seen:
+    seen = model.seen_until
+    if seen is not None and start <= seen:
         said.append(
             "The backtest overlaps the bars that the model was trained, calibrated or measured on: its figures are not "
             "out of sample."

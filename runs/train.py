@@ -57,6 +57,8 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
         "rows": info["rows"],
         "training_span": [iso(t) for t in info["training_span"]],
         "test_span": [iso(t) for t in info["test_span"]],
+        "refit": info["refit"],
+        "metrics_from": [iso(t) for t in info["metrics_from"]],
         "metrics": info["metrics"],
     }
 

@@ -20,7 +20,11 @@ from .score.fit import build_denoiser
 from .score.mixture import Mixture
 from .score.score_module import ScoreModule
 
-__all__ = ["ModelParts", "build_forward_net", "build_nets", "fingerprint_of"]
+__all__ = ["SPANS", "ModelParts", "build_forward_net", "build_nets", "fingerprint_of"]
+
+# Keys of `info`: the first and the last row (UTC ms) that trained the weights, that the ranks come from, that measured
+# the model, and, if the weights were fitted again to the whole span, that trained the measured ones.
+SPANS = ("training_span", "calibration_span", "test_span", "selection_span")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +43,14 @@ class ModelParts:
     fingerprint: str = ""
     further: Mapping[int, ForwardNet] = field(default_factory=dict)
     atoms: tuple[Atom, ...] = ()
+
+    @property
+    def seen_until(self) -> int | None:
+        """Open time (UTC ms) of the last bar that trained, calibrated or measured the model; None if it is unknown."""
+        if "seen_until" in self.info:
+            return int(self.info["seen_until"])
+        spans = [self.info[name] for name in SPANS if name in self.info]
+        return max((int(last) for _, last in spans), default=None)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Return the nets by the prefix of their tensors' names in the file."""

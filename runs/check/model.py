@@ -19,6 +19,7 @@ from scorenet.diagnostics.held_out import (
     score_report,
 )
 from scorenet.forward.distribution import forward_target
+from scorenet.parts import SPANS
 
 from ..folder.jsonfile import dump_json, plain
 from ..folder.manifest import versions
@@ -145,17 +146,14 @@ def _seen(model: ScoreModel, markets: Sequence[Market], times: Sequence[np.ndarr
 
 def _origin(model: ScoreModel) -> dict[str, Any]:
     info = model.info
-    spans = {
-        name: [iso(t) for t in info[name]]
-        for name in ("training_span", "calibration_span", "test_span")
-        if name in info
-    }
+    spans = {name: [iso(t) for t in info[name]] for name in SPANS if name in info}
     return {
         "symbols": info.get("symbols", []),
         "timeframe": info.get("timeframe"),
         "features": list(model.features.names),
         "horizons": list(model.config.forward.all_horizons),
         "rows": info.get("rows", {}),
+        "refit": info.get("refit", False),
         "spans": spans,
     }
 

@@ -25,6 +25,11 @@ class Verdict(NamedTuple):
 def judge(content: Mapping[str, Any]) -> list[Verdict]:
     """Return the findings from the content of check.json, bad ones first."""
     found = [*_score(content["score"]), *_density(content["score"])]
+    if content["model"].get("refit"):
+        text = (
+            "The stored figures were measured before the weights were fitted again to the whole span (refit)."
+        )
+        found.append(Verdict(True, text))
     if content["measured_on"] == "bars":
         found += [*_bars(content), *_forward(content["forward"])]
     return sorted(found, key=lambda verdict: verdict.good)

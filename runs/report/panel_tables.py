@@ -163,6 +163,8 @@ def model(run: LoadedRun) -> str:
         for key, value in figures.items()
     )
     note = "Held-out figures saved with the model."
+    if _block(run.manifest, "model").get("refit"):
+        note = "Held-out figures saved with the model, measured before it was fitted again to the whole span."
     return panel("Model diagnostics", f'<dl class="figures">{cells}</dl>', note=note, name="model")
 
 
