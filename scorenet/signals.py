@@ -12,6 +12,7 @@ from torch import Tensor
 from .base.registry import Registry
 from .base.sources import remember_source
 from .errors import ConfigError
+from .forward.net import Parts, score_at_zero
 
 if TYPE_CHECKING:
     from .model import ScoreModel
@@ -60,13 +61,19 @@ def register_signal(name: str) -> Callable[[_Signal], _Signal]:
     return decorate
 
 
-def signal_scores(name: str, model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
+def signal_scores(
+    name: str, model: ScoreModel, x: Array, z: Tensor, mixtures: Parts | None = None
+) -> tuple[Array, Array]:
     """Return the score [N] and its standard deviation [N] of a signal, rounded to ten decimals.
+
+    `mixtures` is `model.forward_net(z)`, if it is known: the built-in forward signal then needs no second pass.
 
     Raises:
         ConfigError: the signal is unknown, or returns arrays of another shape.
     """
-    parts = SIGNALS[name](model, x, z)
+    signal = SIGNALS[name]
+    known = mixtures if signal is forward else None
+    parts = signal(model, x, z) if known is None else _forward_scores(model, known)
     score, spread = (np.asarray(part, dtype=np.float64) for part in parts)
     if score.shape != (len(x),) or spread.shape != (len(x),):
         raise ConfigError(
@@ -79,7 +86,11 @@ def signal_scores(name: str, model: ScoreModel, x: Array, z: Tensor) -> tuple[Ar
 @register_signal("forward")
 def forward(model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
     """Return the score of the next return at 0, and its standard deviation over the nets, both [N]."""
-    scores = model.forward_net.scores(z, model.config.forward.signal_sigma).numpy()
+    return _forward_scores(model, model.forward_net(z))
+
+
+def _forward_scores(model: ScoreModel, mixtures: Parts) -> tuple[Array, Array]:
+    scores = score_at_zero(mixtures, model.config.forward.signal_sigma).numpy()
     return scores.mean(axis=0), scores.std(axis=0)
 
 

@@ -9,7 +9,7 @@ import backtrader as bt
 import numpy as np
 
 from scorenet import feature_set
-from scorenet.features import INPUTS, OPTIONAL_INPUTS
+from scorenet.features import INPUTS, OPTIONAL_INPUTS, Bars
 from scorenet.model import Evaluation
 
 from .buffers import has_column, store, tail, whole
@@ -60,13 +60,15 @@ class MarketScore(bt.Indicator):
     Params:
       - ``model``: a model folder or a `ScoreModel`.
       - ``signal`` (def: "forward"): "forward" (score of the next return) or "state" (score of the last return).
+      - ``tails`` (def: False): compute the tail means too; they are NaN otherwise.
 
     Lines: ``score``, ``signal`` (-1 .. 1), ``confidence`` (0 .. 1), ``score_std``, ``log_density`` (nats),
-    ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar).
+    ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar); of the log-return over the horizon
+    ``expected_return``, ``return_std``, ``lower_tail`` and ``upper_tail`` (means beyond the 5 % and 95 % quantiles).
     """
 
     lines = Evaluation._fields
-    params = (("model", None), ("signal", "forward"))
+    params = (("model", None), ("signal", "forward"), ("tails", False))
     plotinfo = {"subplot": True}
 
     def __init__(self) -> None:
@@ -77,17 +79,18 @@ class MarketScore(bt.Indicator):
         self.addminperiod(self._model.lookback + 1)
 
     def next(self) -> None:
-        bars = tail(self.data, self._names, self._model.lookback + 1)
-        for line, values in zip(
-            self._outputs, self._model.evaluate(bars, self.p.signal, self._step), strict=True
-        ):
+        evaluation = self._evaluate(tail(self.data, self._names, self._model.lookback + 1))
+        for line, values in zip(self._outputs, evaluation, strict=True):
             # Bounded buffers store the object itself, and a numpy scalar would spread into order sizes.
             line[0] = float(values[-1])
 
     def once(self, start: int, end: int) -> None:
-        evaluation = self._model.evaluate(whole(self.data, self._names), self.p.signal, self._step)
+        evaluation = self._evaluate(whole(self.data, self._names))
         for line, values in zip(self._outputs, evaluation, strict=True):
             store(line, start, end, values)
+
+    def _evaluate(self, bars: Bars) -> Evaluation:
+        return self._model.evaluate(bars, self.p.signal, self._step, tails=self.p.tails)
 
     def forward(self, value: float = math.nan, size: int = 1) -> None:
         """Extend the lines by `size` bars."""
@@ -101,7 +104,7 @@ class MarketScore(bt.Indicator):
 
     def advance(self, size: int = 1) -> None:
         """Move to the next bar of a vectorised run; Backtrader calls this once per bar."""
-        # Backtrader's implementation makes several calls for each of the seven lines and takes as long as a decision.
+        # Backtrader's implementation makes several calls for each of the lines and takes as long as a decision.
         first = self._outputs[0]
         at, count = first._idx + size, first.lencount + size
         for line in self._outputs:

@@ -19,6 +19,7 @@ from .decision import (
     POSITION_RULES,
     AccountState,
     Conditions,
+    HeldForecasts,
     Observation,
     Rules,
     agreement,
@@ -26,8 +27,10 @@ from .decision import (
     capped,
     choose,
     exposure_of,
+    forecast_of,
     is_silent,
     may_order,
+    needs_tails,
     watch_equity,
     with_order,
 )
@@ -35,6 +38,7 @@ from .indicators import MarketScore
 from .models import resolve_model
 from .recorder import DecisionRecorder
 from .sizing import exposure_to_size
+from .trading_cost import trading_cost
 
 __all__ = ["ScoreStrategy"]
 
@@ -54,14 +58,17 @@ class _SymbolState:
     root_year: float
     step_days: float
     threshold: AdaptiveThreshold | None
+    held: HeldForecasts | None
+    cost: float
     bars: int = 0
     last_fill: float = -math.inf
     order: Any = None
     signals: list[float] = field(default_factory=list)
 
 
-# State of the symbol, target exposure, reason code, observation. A tuple, because it is created at every bar.
-_Plan = tuple[_SymbolState, float, int, Observation]
+# State of the symbol, target exposure, reason code, observation, unfiltered exposure. A tuple, because it is created at
+# every bar.
+_Plan = tuple[_SymbolState, float, int, Observation, float]
 
 
 class ScoreStrategy(bt.Strategy):
@@ -77,7 +84,8 @@ class ScoreStrategy(bt.Strategy):
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
         ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
-        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``position_rule``.
+        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``position_rule``, ``kelly_fraction``,
+        ``forecast_window``, ``close_quantile``, ``exposure_step``, ``cost_band``.
 
     A subclass can override `conditions` (late bars, kill switch) and `order_sent` (called after every order).
 
@@ -94,9 +102,10 @@ class ScoreStrategy(bt.Strategy):
     params = (("model", None), ("signal", "forward"), ("trade_from", None), *_RULES)
 
     def __init__(self) -> None:
-        self.rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
-        self._position_rule = POSITION_RULES[self.rules.position_rule]
         self.model = resolve_model(self.p.model)
+        rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
+        self.rules = rules.for_horizon(self.model.horizon)
+        self._position_rule = POSITION_RULES[self.rules.position_rule]
         self._lookback = self.model.lookback
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
@@ -110,13 +119,25 @@ class ScoreStrategy(bt.Strategy):
 
     def _make_state(self, number: int, data: Any) -> _SymbolState:
         step = bar_milliseconds(data)
-        score: Any = MarketScore(data, model=self.model, signal=self.p.signal)  # type: ignore[call-arg]
+        tails = needs_tails(self.rules.position_rule)
+        score: Any = MarketScore(data, model=self.model, signal=self.p.signal, tails=tails)  # type: ignore[call-arg]
         order_size = getattr(self.broker.getcommissioninfo(data), "order_size", _difference)
         rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
         clock, close = data.lines.datetime, data.lines.close
+        window = int(self.rules.forecast_window or 1)
         return _SymbolState(
-            number, data, clock, close, rows, order_size, root_year, step_days, self._threshold()
+            number,
+            data,
+            clock,
+            close,
+            rows,
+            order_size,
+            root_year,
+            step_days,
+            self._threshold(),
+            HeldForecasts(window) if window > 1 else None,
+            trading_cost(self.broker, data),
         )
 
     def _threshold(self) -> AdaptiveThreshold | None:
@@ -153,10 +174,14 @@ class ScoreStrategy(bt.Strategy):
                 observation = self._observe_without_outputs(state, equity, conditions, silent=True)
             else:
                 continue
-            plans.append((state, *choose(self.rules, observation, self._position_rule), observation))
+            forecast = forecast_of(self.rules, observation, self._position_rule)
+            if state.held is not None and not observation.warming and not observation.silent:
+                forecast = state.held.add(forecast, state.clock[0], state.step_days)
+            unfiltered = forecast.unfiltered / self._n_symbols
+            plans.append((state, *choose(self.rules, observation, forecast), observation, unfiltered))
         if self._may_exceed_leverage:
             plans = self._within_leverage(plans, equity)
-        for state, target, code, observation in plans:
+        for state, target, code, observation, unfiltered in plans:
             if code not in KEEPS and may_order(observation, code):
                 code = self._send_order(state, target, code, equity, observation.exposure)
             self.decisions.append(
@@ -169,6 +194,8 @@ class ScoreStrategy(bt.Strategy):
                 observation.confidence,
                 observation.log_density,
                 observation.density_rank,
+                observation.expected_return,
+                unfiltered,
                 target,
                 observation.exposure,
             )
@@ -176,7 +203,8 @@ class ScoreStrategy(bt.Strategy):
     def _observe(self, state: _SymbolState, equity: float, conditions: Conditions) -> Observation:
         if state.bars <= self._lookback:
             return self._observe_without_outputs(state, equity, conditions, silent=False)
-        score, signal, confidence, score_std, log_density, rank, volatility = state.score.current()
+        outputs = state.score.current()
+        score, signal, confidence, score_std, log_density, rank, volatility, mean, std, lower, upper = outputs
         if state.threshold is not None and rank == rank:  # NaN if the market state is undefined
             rank = state.threshold.update(rank)
         window, share = self.rules.consistency_window, 1.0
@@ -203,6 +231,11 @@ class ScoreStrategy(bt.Strategy):
             account.ruined,
             account.stopped,
             log_density,
+            mean,
+            std,
+            lower,
+            upper,
+            state.cost,
         )
 
     def _observe_without_outputs(
@@ -236,8 +269,9 @@ class ScoreStrategy(bt.Strategy):
                 state,
                 *capped(self.rules, target, code, observation.exposure, observation.symbols, factor),
                 observation,
+                unfiltered,
             )
-            for state, target, code, observation in plans
+            for state, target, code, observation, unfiltered in plans
         ]
 
     def _send_order(self, state: _SymbolState, target: float, code: int, equity: float, held: float) -> int:

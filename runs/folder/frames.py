@@ -58,6 +58,8 @@ SCHEMAS = MappingProxyType(
             "log_density": "float64",
             "density_rank": "float64",
             "in_distribution": "bool",
+            "expected_return": "float64",
+            "unfiltered": "float64",
             "target": "float64",
             "position": "float64",
             "reason": "str",

@@ -36,6 +36,7 @@ class Observation(NamedTuple):
         late, kill_switch, flatten: see `Conditions`; `kill_switch` is its `halted`.
         ruined: equity has been at or below 0.
         stopped: equity has fallen from its peak by `Rules.max_drawdown_stop`.
+        cost: cost of a market order, fraction of its value.
     """
 
     score: float
@@ -56,6 +57,11 @@ class Observation(NamedTuple):
     ruined: bool = False
     stopped: bool = False
     log_density: float = math.nan
+    expected_return: float = math.nan
+    return_std: float = math.nan
+    lower_tail: float = math.nan
+    upper_tail: float = math.nan
+    cost: float = 0.0
 
 
 class Decision(NamedTuple):

@@ -20,6 +20,7 @@ from strategies.decision import (
     confidence,
     decide,
     exposure_of,
+    forecast_of,
     is_silent,
     may_order,
     watch_equity,
@@ -301,7 +302,7 @@ def test_the_band_of_the_cap_is_of_a_symbols_part():
 
 def test_the_decision_reads_numbers_only():
     """Compiled code takes tuples of numbers, and neither strings nor objects."""
-    target, reason = choose(rules(), seen(), confidence)
+    target, reason = choose(rules(), seen(), forecast_of(rules(), seen(), confidence))
     assert (type(target), type(reason)) == (float, int)
     assert all(isinstance(value, float | int) for value in seen())
 
