@@ -47,6 +47,7 @@ class Evaluation(NamedTuple):
     return_std: standard deviation of that log-return given the state.
     lower_tail: mean of that log-return below its 5 % quantile; NaN unless tails are asked for.
     upper_tail: mean of that log-return above its 95 % quantile; NaN unless tails are asked for.
+    strength: score over its root mean square on the calibration span: 1 is a typical score, whatever its unit.
     """
 
     score: Array
@@ -60,6 +61,7 @@ class Evaluation(NamedTuple):
     return_std: Array
     lower_tail: Array
     upper_tail: Array
+    strength: Array
 
 
 def evaluate_bars(
@@ -91,6 +93,7 @@ def evaluate_bars(
     out["confidence"][known] = model.calibration.confidence(signal, score)
     out["density_rank"][known] = model.calibration.density_rank(out["log_density"][known])
     out["signal"][known] = np.sign(score) * out["confidence"][known]
+    out["strength"][known] = score / model.calibration.typical_magnitude(signal)
     return Evaluation(**out)
 
 

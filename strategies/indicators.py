@@ -64,7 +64,8 @@ class MarketScore(bt.Indicator):
 
     Lines: ``score``, ``signal`` (-1 .. 1), ``confidence`` (0 .. 1), ``score_std``, ``log_density`` (nats),
     ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar); of the log-return over the horizon
-    ``expected_return``, ``return_std``, ``lower_tail`` and ``upper_tail`` (means beyond the 5 % and 95 % quantiles).
+    ``expected_return``, ``return_std``, ``lower_tail`` and ``upper_tail`` (means beyond the 5 % and 95 % quantiles);
+    ``strength`` (score over its typical size).
     """
 
     lines = Evaluation._fields

@@ -204,7 +204,8 @@ class ScoreStrategy(bt.Strategy):
         if state.bars <= self._lookback:
             return self._observe_without_outputs(state, equity, conditions, silent=False)
         outputs = state.score.current()
-        score, signal, confidence, score_std, log_density, rank, volatility, mean, std, lower, upper = outputs
+        score, signal, confidence, score_std, log_density, rank, volatility = outputs[:7]
+        mean, std, lower, upper, strength = outputs[7:]
         if state.threshold is not None and rank == rank:  # NaN if the market state is undefined
             rank = state.threshold.update(rank)
         window, share = self.rules.consistency_window, 1.0
@@ -236,6 +237,7 @@ class ScoreStrategy(bt.Strategy):
             lower,
             upper,
             state.cost,
+            strength,
         )
 
     def _observe_without_outputs(

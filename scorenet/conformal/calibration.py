@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -52,6 +53,10 @@ class Calibration:
         """Return the ECDF of |score| on the calibration span, in [0, 1]; rows are independent."""
         table = self.magnitude[signal]
         return np.asarray(np.searchsorted(table, np.abs(score), side="right") / len(table))
+
+    def typical_magnitude(self, signal: str) -> float:
+        """Return the root mean square of the score on the calibration span; 1 if all scores were 0."""
+        return math.sqrt(float(np.mean(self.magnitude[signal] ** 2))) or 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

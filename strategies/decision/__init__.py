@@ -11,6 +11,7 @@ from .position import (
     cvar,
     kelly,
     needs_tails,
+    proportional,
     register_position_rule,
 )
 from .reasons import KEEPS, REASONS, TRADE
@@ -43,6 +44,7 @@ __all__ = [
     "kelly",
     "may_order",
     "needs_tails",
+    "proportional",
     "register_position_rule",
     "watch_equity",
     "with_order",
