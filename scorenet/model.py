@@ -203,10 +203,10 @@ class ScoreModel(ModelParts):
                 f"signal: expected one of {', '.join(self.calibration.magnitude)}; found {signal!r}{hint}"
             )
         if len(bars["close"]) <= self.lookback + _FEW:
-            return self._evaluate(bars, signal, step_ms, tails=tails)
+            return self._evaluate(bars, signal, step_ms, tails)
         key = self._memo_key(bars, signal, step_ms, tails)
         if key not in _memo:
-            _memo[key] = self._evaluate(bars, signal, step_ms, tails=tails)
+            _memo[key] = self._evaluate(bars, signal, step_ms, tails)
             while len(_memo) > _MEMO_SIZE:
                 _memo.popitem(last=False)
         _memo.move_to_end(key)
@@ -219,7 +219,7 @@ class ScoreModel(ModelParts):
                 digest.update(np.ascontiguousarray(bars[name]).tobytes())
         return digest.hexdigest()
 
-    def _evaluate(self, bars: Bars, signal: str, step_ms: int | None, *, tails: bool) -> Evaluation:
+    def _evaluate(self, bars: Bars, signal: str, step_ms: int | None, tails: bool) -> Evaluation:
         return evaluate_bars(self, bars, signal, step_ms, tails=tails)
 
     def signal_score(self, x: Array, signal: str) -> Array:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import repeat
 
 import backtrader as bt
 import numpy as np
 
 from scorenet import feature_set
-from scorenet.features import INPUTS, OPTIONAL_INPUTS, Bars
+from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
 from .buffers import has_column, store, tail, whole
-from .datas import bar_milliseconds
-from .models import check_fits, resolve_model
+from .datas import bar_milliseconds, to_milliseconds
+from .models import check_fits
+from .schedule import ModelSchedule
 
 __all__ = ["MarketScore", "MarketState"]
 
@@ -58,7 +60,7 @@ class MarketScore(bt.Indicator):
     """The outputs of a score model at every bar.
 
     Params:
-      - ``model``: a model folder or a `ScoreModel`.
+      - ``model``: a model folder, a `ScoreModel`, or a sequence of (since, model) pairs (`ModelSchedule`).
       - ``signal`` (def: "forward"): "forward" (score of the next return) or "state" (score of the last return).
       - ``tails`` (def: False): compute the tail means too; they are NaN otherwise.
 
@@ -73,25 +75,25 @@ class MarketScore(bt.Indicator):
     plotinfo = {"subplot": True}
 
     def __init__(self) -> None:
-        self._model = resolve_model(self.p.model)
-        self._step = check_fits(self._model, self.data)
-        self._names = self._model.features.inputs
+        self._models = ModelSchedule(self.p.model)
+        (self._step,) = {check_fits(model, self.data) for model in self._models.models}
         self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
-        self.addminperiod(self._model.lookback + 1)
+        self.addminperiod(self._models.lookback + 1)
 
     def next(self) -> None:
-        evaluation = self._evaluate(tail(self.data, self._names, self._model.lookback + 1))
-        for line, values in zip(self._outputs, evaluation, strict=True):
-            # Bounded buffers store the object itself, and a numpy scalar would spread into order sizes.
-            line[0] = float(values[-1])
+        close = int(to_milliseconds(self.data.lines.datetime[0]))
+        values = self._models.evaluate_last(
+            partial(tail, self.data), close, self.p.signal, self._step, tails=self.p.tails
+        )
+        for line, value in zip(self._outputs, values, strict=True):
+            line[0] = value
 
     def once(self, start: int, end: int) -> None:
-        evaluation = self._evaluate(whole(self.data, self._names))
+        evaluation = self._models.evaluate(
+            partial(whole, self.data), self.p.signal, self._step, tails=self.p.tails
+        )
         for line, values in zip(self._outputs, evaluation, strict=True):
             store(line, start, end, values)
-
-    def _evaluate(self, bars: Bars) -> Evaluation:
-        return self._model.evaluate(bars, self.p.signal, self._step, tails=self.p.tails)
 
     def forward(self, value: float = math.nan, size: int = 1) -> None:
         """Extend the lines by `size` bars."""
