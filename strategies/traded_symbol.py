@@ -110,6 +110,7 @@ class TradedSymbol:
             lower,
             upper,
             self._cost,
+            strength,
         )
 
     def observe_without_outputs(
