@@ -10,6 +10,7 @@ from feeds import simulate
 from runs.markets import as_market
 from scorenet import ModelConfig, ScoreModel, learn
 from scorenet.conformal.calibration import coverage_error
+from scorenet.forward.horizons import expected_path
 from scorenet.learning import Market, fit
 from tests.conftest import TINY
 from tests.scorenet.learning.watched_learning import (
@@ -188,3 +189,15 @@ def test_members_of_an_ensemble_keep_their_own_steps(refitted):
     assert refitted.model.info["log"]["state"]["kept_steps"] == log.kept_steps
     assert log.kept_steps[0] == log.best_step
     assert isinstance(refitted.model.denoiser, torch.nn.Module)
+
+
+@pytest.mark.parametrize("name", ["plain", "refitted"])
+def test_every_horizon_forecasts_with_its_own_net(name, request):
+    found = request.getfixturevalue(name)
+    model = found if isinstance(found, ScoreModel) else found.model
+    x = model.features.compute(bars(COUNT))[BACK : BACK + 5]
+    means = {horizon: model.forward(x, horizon).mean for horizon in (4, 1, 9)}
+    np.testing.assert_array_equal(means[4], model.forward(x).mean)
+    assert len({tuple(mean) for mean in means.values()}) == 3
+    path = expected_path(means, np.full(5, 0.01), 9)
+    np.testing.assert_allclose(path[:, 9], means[9] * 0.03, rtol=1e-12)
