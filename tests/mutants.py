@@ -31,16 +31,16 @@ PARTS = ("scorenet", "feeds", "strategies", "runs", "tests", "examples", "docs",
 MODULES = {
     "scorenet/features/builtin.py": ("tests/scorenet/features/test_extended.py", "tests/scorenet/features"),
     "scorenet/learning/fit.py": (
-        "tests/scorenet/test_learning_rows.py",
-        "tests/scorenet/test_learning_parts.py",
+        "tests/scorenet/learning/test_rows.py",
+        "tests/scorenet/learning/test_nets.py",
     ),
     "scorenet/learning/nets.py": (
-        "tests/scorenet/test_learning_rows.py",
-        "tests/scorenet/test_learning_parts.py",
+        "tests/scorenet/learning/test_rows.py",
+        "tests/scorenet/learning/test_nets.py",
     ),
     "scorenet/learning/rows.py": (
-        "tests/scorenet/test_learning_rows.py",
-        "tests/scorenet/test_learning_parts.py",
+        "tests/scorenet/learning/test_rows.py",
+        "tests/scorenet/learning/test_nets.py",
     ),
     "scorenet/conformal/calibration.py": (
         "tests/scorenet/conformal/test_calibration_by_hand.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from ..config import ModelConfig
 from ..conformal.calibration import Calibration
 from ..diagnostics.held_out import held_out_metrics
 from ..features import FeatureSet
-from ..forward.net import ForwardNet
 from ..model import ScoreModel
 from ..sampling.atoms import commonest, find_atoms
 from ..sampling.registry import SAMPLERS
@@ -75,7 +73,8 @@ def _learn(
     setting = _setting(rows, scaler, markets, config, device, progress)
     nets = fit_nets(setting, split.train, split.validation)
     model = _assemble(features, config, scaler, setting, nets, split.train)
-    model = replace(model, calibration=_calibrate(model, rows.x[split.validation]))
+    held = rows.x[split.validation]
+    model = replace(model, calibration=Calibration.fit(model.log_density(held), _scores(model, held)))
     model = _with_atoms(model, rows.x[split.train])
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in nets.density_error.items()}
@@ -124,18 +123,17 @@ def _refit(
 ) -> tuple[ScoreModel, dict[str, Any]]:
     """Return the model of the whole span, and what its folder says in place of the selected model's.
 
-    Ranks and confidence come from the selected model on all later rows, which it has not seen. A model of its own
-    training rows finds them more probable than new ones. The scaler is kept, so both log-densities have one unit.
+    Ranks come from the selected model on all later rows, which it has not seen: a model finds its own training rows
+    more probable than new ones. The scaler is kept, so both log-densities have one unit. The sizes of the scores have
+    none: two nets of one recipe can differ by a factor, so confidence is that of the final model on those rows.
     """
     later = np.flatnonzero(rows.time >= rows.time[split.validation].min())
     later = later[np.argsort(rows.time[later], kind="stable")]
     nets = refit_nets(setting, chosen, later)
     everything = np.arange(len(rows.x))
     model = _assemble(selected.features, selected.config, selected.scaler, setting, nets, everything)
-    shrunk = {h: _with_belief(chosen.forward[h], net.belief) for h, net in nets.forward.items()}
-    further = {horizon: shrunk[horizon] for horizon in selected.further}
-    judge = replace(selected, forward_net=shrunk[selected.config.forward.horizon], further=further)
-    model = replace(model, calibration=_calibrate(judge, rows.x[later]))
+    held_out = selected.log_density(rows.x[later])
+    model = replace(model, calibration=Calibration.fit(held_out, _scores(model, rows.x[later])))
     model = _with_atoms(model, rows.x)
     return model, {
         "refit": True,
@@ -144,12 +142,6 @@ def _refit(
         "selection_span": rows.span(split.train),
         "refit_metrics": {f"density_net_{name}": value for name, value in nets.density_error.items()},
     }
-
-
-def _with_belief(net: ForwardNet, belief: torch.Tensor) -> ForwardNet:
-    own = copy.deepcopy(net)
-    own.belief.copy_(belief)
-    return own
 
 
 def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
@@ -182,7 +174,6 @@ def _describe(
     }
 
 
-def _calibrate(model: ScoreModel, x: Array) -> Calibration:
+def _scores(model: ScoreModel, x: Array) -> dict[str, Array]:
     scores = {"forward": model.forward(x).score, "state": model.score(x)[:, model.features.return_index]}
-    scores |= {name: model.signal_score(x, name) for name in model.config.signals}
-    return Calibration.fit(model.log_density(x), scores)
+    return scores | {name: model.signal_score(x, name) for name in model.config.signals}

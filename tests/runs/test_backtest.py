@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import tomllib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 
 from feeds import load_bars, simulate, write_bars
 from feeds.bars.frame import data_hash
-from runs.backtest import backtest, check_frames, strategy_defaults, trading_start
+from runs.backtest import _warnings, backtest, check_frames, strategy_defaults, trading_start
 from runs.folder.rundir import NotARunDir
 from runs.markets import LoadOptions
 from runs.settings import Account, run_settings
@@ -302,6 +303,18 @@ def quiet(tiny_model_dir, tmp_path_factory):
 def test_an_overlap_with_the_training_bars_is_said(quiet):
     assert "overlaps the bars that the model was trained, calibrated or measured on" in warnings_of(quiet)
     assert "never seen" not in warnings_of(quiet)
+
+
+@pytest.mark.parametrize(("after", "said"), [(0, True), (1, False)])
+def test_the_whole_span_of_a_refit_is_no_test_of_it(tiny_model, after, said):
+    # Neither a plain model nor a refit has seen a bar after its span; both have used its last one.
+    last, hour = tiny_model.info["seen_until"], tiny_model.info["bar_ms"]
+    refit = {"refit": True, "training_span": [tiny_model.info["training_span"][0], last]}
+    result = SimpleNamespace(orders=[1], insurance=0.0)
+    for info in (tiny_model.info, tiny_model.info | refit):
+        model = replace(tiny_model, info=info)
+        told = _warnings(model, [], result, last + after * hour)
+        assert any("overlaps the bars" in text for text in told) is said
 
 
 def test_forward_filled_bars_are_said(quiet):

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
-from feeds import load_bars
+from feeds import load_bars, simulate, write_bars
 from feeds.bars.frame import data_hash
+from runs.cli import main
 from runs.markets import LoadOptions
 from runs.train import train
-from scorenet import CheckpointError, ConfigError, Diverged, ScoreModel, TooFewBars
+from scorenet import CheckpointError, ConfigError, DeadMarket, Diverged, ScoreModel, TooFewBars
 from tests.conftest import TINY
 
 SOURCE = "simulated:planted?seed=5&bars=900"
@@ -57,15 +59,38 @@ def test_training_again_replaces_the_model(trained):
     assert [path.name for path in out.parent.iterdir()] == ["model"]
 
 
+@pytest.fixture(scope="module")
+def dead_market(tmp_path_factory):
+    """A file of bars whose price and volume stand still."""
+    frame = simulate("planted", seed=5, bars=900, symbol="DEAD").assign(
+        open=100.0, high=100.0, low=100.0, close=100.0, volume=0.0
+    )
+    path = tmp_path_factory.mktemp("dead") / "DEAD_1h.parquet"
+    frame.attrs = {"symbol": "DEAD", "timeframe": "1h", "source": "test"}
+    write_bars(frame, path)
+    return str(path)
+
+
+def test_the_command_refuses_a_dead_market_in_one_line(dead_market, tmp_path):
+    args = ["train", "--bars", dead_market, "--features", "chapter", "--out", str(tmp_path / "model")]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 1
+    assert "leave DEAD out, or train on a span in which it trades (--since, --until)" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("sources", "config", "error", "words"),
     [
         (["simulated:planted?bars=100"], BRIEF, TooFewBars, "need .*, have"),
         ([SOURCE], BRIEF.with_values(features="chapters"), ConfigError, "did you mean 'chapter'"),
         ([SOURCE], BRIEF.with_values(**{"state.learning_rate": 1e30}), Diverged, "loss became"),
+        (["dead"], BRIEF, DeadMarket, "DEAD: expected a price that moves, found none"),
     ],
 )
-def test_a_training_that_fails_writes_nothing(tmp_path, sources, config, error, words):
+def test_a_training_that_fails_writes_nothing(tmp_path, dead_market, sources, config, error, words):
+    sources = [dead_market if source == "dead" else source for source in sources]
     with pytest.raises(error, match=words):
         train(sources, tmp_path / "models" / "new", config, QUIET)
     assert not list(tmp_path.iterdir())
@@ -109,3 +134,13 @@ def test_an_interrupted_training_leaves_the_earlier_model(trained, monkeypatch):
         train([SOURCE], out, BRIEF, QUIET)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert [path.name for path in out.parent.iterdir()] == ["model"]
+
+
+def test_a_refit_is_an_option_of_the_command_and_says_what_was_measured_where(tmp_path):
+    summary = train([SOURCE], tmp_path / "model", BRIEF.with_values(refit=True), QUIET)
+    info = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert summary["refit"] is info["refit"] is info["config"]["refit"] is True
+    assert summary["training_span"] == ["2020-01-01T20:00:00Z", "2020-02-07T11:00:00Z"]
+    assert summary["metrics_from"] == summary["test_span"]
+    assert summary["test_span"][1] < summary["training_span"][1]
+    assert info["seen_until"] == info["training_span"][1]

@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from runs.check.model import check_model
+from runs.check.model import _seen, check_model
 from runs.check.page import render_check
 from runs.check.verdict import judge
 from runs.cli import main
@@ -151,3 +153,22 @@ def test_a_route_that_is_off_is_not_called_near(on_samples):
         routes = [{"first": "heat", "second": "per_bar", "bias": 0.0, "rms": rms, "correlation": 1.0}]
         found = judge({**on_samples, "score": {**on_samples["score"], "routes": routes}})
         assert next(verdict.good for verdict in found if told in verdict.text) is near
+
+
+def test_the_whole_span_of_a_refit_counts_as_seen(tiny_model):
+    first, last = tiny_model.info["training_span"][0], tiny_model.info["seen_until"]
+    refit = replace(tiny_model, info=tiny_model.info | {"refit": True, "training_span": [first, last]})
+    markets, hour = [SimpleNamespace(symbol="planted-5")], tiny_model.info["bar_ms"]
+    times = [last + hour * np.arange(-9, 31)]
+    assert _seen(refit, markets, times) == 10 / 40
+    assert _seen(tiny_model, markets, times) == 0.0, (
+        "these bars measured the plain model, and trained nothing"
+    )
+
+
+def test_figures_measured_before_a_refit_are_said_to_be(on_samples):
+    refit = {**on_samples, "model": {**on_samples["model"], "refit": True}}
+    words = "measured before the weights were fitted again"
+    assert [words in verdict.text for verdict in judge(refit)].count(True) == 1
+    assert not any(words in verdict.text for verdict in judge(on_samples))
+    assert words in render_check({**refit, "verdicts": [verdict._asdict() for verdict in judge(refit)]})

@@ -14,7 +14,13 @@ from scorenet.config import ForwardConfig
 from scorenet.errors import Diverged
 from scorenet.forward import training
 from scorenet.forward.distribution import ForwardReturn
-from scorenet.forward.training import block_pools, fit_forward_net, pair_loss, shrinkage_factor
+from scorenet.forward.training import (
+    block_pools,
+    fit_forward_net,
+    pair_loss,
+    refit_forward_net,
+    shrinkage_factor,
+)
 from scorenet.score.training import Recipe, TrainingLog
 
 
@@ -326,3 +332,39 @@ def test_the_log_of_the_shift_has_forty_checks_after_the_first():
 def test_a_loss_that_is_not_finite_says_which_pass_it_was(setting, name):
     with pytest.raises(Diverged, match=f"^{name}: the "):
         trained(replace(FEW, **{setting: 1e30}))
+
+
+def rows_of(count=200):
+    g = torch.Generator().manual_seed(2)
+    return torch.randn(count, 3, generator=g), torch.randn(count, generator=g) + 0.2
+
+
+def test_the_kept_steps_repeat_the_net_on_the_same_rows():
+    x, y = rows_of()
+    net, log = fit_forward_net(x, y, *rows_of(80), FEW, seed=1, progress=False)
+    assert len(log.kept_steps) == 2
+    assert log.kept_steps[1] == log.best_step > 0
+    again = refit_forward_net(
+        x, y, FEW, seed=1, steps=log.kept_steps, belief=float(net.belief), progress=False
+    )
+    for (name, value), (_, other) in zip(net.state_dict().items(), again.state_dict().items(), strict=True):
+        assert torch.equal(value, other), name
+    assert all(parameter.requires_grad for parameter in again.parameters())
+    half = refit_forward_net(x, y, FEW, seed=1, steps=log.kept_steps, belief=0.5, progress=False)
+    assert float(half.belief) == 0.5
+
+
+def test_rows_are_drawn_by_their_weights(monkeypatch):
+    count = 64
+    x = torch.arange(float(count))[:, None].expand(count, 3)
+    weights = torch.tensor([0.0, 1.0, 3.0, 4.0]).repeat(count // 4)
+    config = replace(FEW, horizon=1, batch_size=40_000, block_share=1.0, members=1)
+    task = training._Task(x, x[:, 0], config, 0, None, weights)
+    drawn = task._batch()[1].long()[0]
+    share = torch.bincount(drawn, minlength=count) / config.batch_size
+    expected = weights / weights.sum()
+    assert float(share[::4].max()) == 0.0, "a row without weight is never drawn"
+    error = (expected * (1 - expected) / config.batch_size).sqrt()
+    assert bool(((share - expected).abs() <= 5 * error).all())
+    other = training._Task(x, x[:, 0], config, 0, None, None)._batch()[1]
+    assert float(torch.bincount(other.long()[0]).min()) > 0, "without weights all alike"

@@ -1,10 +1,12 @@
 """Mixture and network: never worse than the mixture alone, better where the data are not a mixture."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from scorenet.config import NoiseConfig, StateConfig
-from scorenet.score.fit import build_denoiser, fit_base, fit_denoiser
+from scorenet.score.fit import build_denoiser, fit_base, fit_denoiser, refit_base, refit_denoiser
 from scorenet.score.mixture import Mixture
 from scorenet.score.objectives import FrozenNoise
 
@@ -54,3 +56,26 @@ def test_a_gpu_gives_the_same_denoiser_up_to_rounding():
     one, other = (held_out_losses(x, held, device=device)[2] for device in ("cpu", "cuda"))
     a, b = one.score(held, 0.3), other.score(held, 0.3)
     assert float((a - b).norm() / a.norm()) < 0.02
+
+
+def test_the_kept_steps_repeat_the_denoiser_on_the_same_rows():
+    members = 2
+    x, held = bent(3_000, 1), bent(1_000, 2)
+    config = replace(CONFIG, members=members)
+    base = fit_base(x, held, config, NOISE, seed=3)
+    denoiser, log = fit_denoiser(x, held, config, NOISE, base=base, seed=3, progress=False)
+    assert len(log.kept_steps) == members
+    assert log.kept_steps[0] == log.best_step > 0
+    again = refit_denoiser(
+        x, config, NOISE, base=base, seed=3, steps=log.kept_steps, device="cpu", progress=False
+    )
+    assert torch.equal(again.score(held, 0.3), denoiser.score(held, 0.3))
+    none = refit_denoiser(
+        x, config, NOISE, base=base, seed=3, steps=[0] * members, device="cpu", progress=False
+    )
+    assert torch.allclose(none.score(held, 0.3), base.score(held, 0.3), atol=1e-5), "the mixture alone"
+
+
+def test_no_mixture_stays_none():
+    assert refit_base(bent(50, 1), None, seed=0) is None
+    assert len(refit_base(bent(50, 1), Mixture.random(2, 1, seed=1), seed=0).weights) == 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scorenet.score.mixture import Mixture
-from scorenet.score.mixture_fit import fit_mixture
+from scorenet.score.mixture_fit import fit_mixture, refit_mixture
 
 
 def draw(mixture: Mixture, rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,3 +57,17 @@ def test_constant_repeated_and_collinear_columns_still_give_a_density():
         float(value.mean())
         > float(Mixture.gaussian(table[:300]).log_density(table[300:], 0.05).mean()) - 1e-3
     )
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_a_chosen_mixture_is_fitted_to_other_rows(components):
+    target = Mixture.random(3, components, seed=1)
+    chosen = fit_mixture(*draw(target, 3_000, 2), components=(components,))
+    assert len(chosen.weights) == components
+    moved = target.sample(6_000, seed=5) + 0.3
+    fitted = refit_mixture(moved, chosen)
+    assert len(fitted.weights) == components
+    fresh = target.sample(4_000, seed=9)
+    gap = target.log_density(fresh, 0.1) - fitted.log_density(fresh + 0.3, 0.1)
+    assert abs(float(gap.mean())) < 0.03
+    assert refit_mixture(moved, chosen).to_dict() == fitted.to_dict()

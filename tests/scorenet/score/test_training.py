@@ -1,11 +1,13 @@
 """The training loop: the same seed gives the same weights, the best check is kept, divergence is an error."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from scorenet import ConfigError, Diverged
 from scorenet.score.networks import Mlp
-from scorenet.score.training import Recipe, fit, pick_device, seeded, threads
+from scorenet.score.training import Recipe, fit, fit_steps, pick_device, seeded, threads
 
 RECIPE = Recipe(steps=60, learning_rate=1e-2, weight_decay=0.0)
 
@@ -112,3 +114,44 @@ def test_a_device_that_is_not_there_is_refused():
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="no GPU"):
             pick_device("cuda")
+
+
+@pytest.mark.parametrize("checks", [60, 4])
+def test_the_steps_that_were_kept_can_be_repeated_without_held_out_rows(checks):
+    # Validation is lowest at the middle check: the same steps again give the same averaged weights.
+    recipe, seen = replace(RECIPE, checks=checks), []
+
+    def validate(module):
+        seen.append(module)
+        return abs(len(seen) - checks // 2)
+
+    net, log, _ = train(validate=validate, recipe=recipe)
+    assert 0 < log.best_step < RECIPE.steps
+    assert log.kept_steps == [log.best_step]
+    again = repeated(log.best_step)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+    other = repeated(log.best_step + 1)
+    assert not all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+
+
+def repeated(steps, scale=1.0):
+    """The training of `train`, for a number of steps."""
+    with seeded(0) as generator:
+        net = Mlp(2, 8, 1)
+    x = torch.randn(64, 2, generator=torch.Generator().manual_seed(9))
+
+    def loss():
+        pick = torch.randint(64, (16,), generator=generator)
+        return scale * (net(x[pick])[0, :, 0] - x[pick].sum(1)).square().mean()
+
+    fit_steps(net, loss, steps, RECIPE, name="test", progress=False)
+    return net
+
+
+def test_no_step_leaves_the_net_as_it_was_and_divergence_is_an_error():
+    with seeded(0):
+        untrained = Mlp(2, 8, 1)
+    still = repeated(0)
+    assert all(torch.equal(a, b) for a, b in zip(untrained.parameters(), still.parameters(), strict=True))
+    with pytest.raises(Diverged, match="the loss became inf at step 1"):
+        repeated(3, scale=float("inf"))

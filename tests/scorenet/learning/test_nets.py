@@ -7,7 +7,7 @@ import torch
 from scorenet import feature_set, learn
 from scorenet.learning import fit, nets
 from scorenet.sampling.registry import SAMPLERS
-from tests.scorenet.watched_learning import (
+from tests.scorenet.learning.watched_learning import (
     BACK,
     COUNT,
     HOUR,

@@ -6,7 +6,7 @@ import pytest
 from scorenet import FeatureMismatch, ScorenetError, TooFewBars, learn, register_feature_set
 from scorenet.features import FEATURE_SETS
 from scorenet.learning import Market, nets, rows
-from tests.scorenet.watched_learning import (
+from tests.scorenet.learning.watched_learning import (
     BACK,
     COUNT,
     HOUR,
