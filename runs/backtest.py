@@ -22,7 +22,7 @@ from .markets import LoadOptions, describe, load_markets
 from .plugins import loaded_plugins
 from .report.build import write_report
 from .settings import Account
-from .statistics import compute_metrics, drawdown
+from .statistics import compute_metrics, drawdown, growth
 
 __all__ = [
     "RunInputs",
@@ -216,7 +216,7 @@ def measure(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return metrics.json's content and the equity table of a run with drawdown and benchmark."""
     equity = result.equity.copy()
-    equity["drawdown"] = drawdown(equity["equity"].to_numpy())
+    equity["drawdown"] = drawdown(growth(equity))
     equity["benchmark"] = held.equity["equity"].to_numpy()
     held_metrics = compute_metrics(
         held.equity.assign(benchmark=held.equity["equity"]),

@@ -124,7 +124,8 @@ _TABLES = ("equity", "orders", "trades", "decisions", "funding")
 
 
 def _frame(columns: Mapping[str, Any], since: int | None) -> pd.DataFrame:
-    frame = pd.DataFrame({name: values for name, values in columns.items() if name != "gross"})
+    unused = {"gross"} | ({"cash_flow"} if not np.any(columns.get("cash_flow", 0.0)) else set())
+    frame = pd.DataFrame({name: values for name, values in columns.items() if name not in unused})
     if since is not None and len(frame) and "time" in frame and "reason" in frame:
         frame = frame[frame["time"] >= since].reset_index(drop=True)
     for name in ("time", "decided", "opened", "closed"):

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from .account.perpetual import PerpetualCommission
     from .account.slippage import FillFacts, register_slippage
     from .analyzers import (
+        DailyReturns,
         Decisions,
         Drawdown,
         EquityCurve,
         Funding,
         InDistribution,
+        MonthlyReturns,
         Orders,
         Sharpe,
         Sortino,
@@ -33,11 +35,13 @@ _EXPORTS = {
     ".account.perpetual": ("PerpetualCommission",),
     ".account.slippage": ("FillFacts", "register_slippage"),
     ".analyzers": (
+        "DailyReturns",
         "Decisions",
         "Drawdown",
         "EquityCurve",
         "Funding",
         "InDistribution",
+        "MonthlyReturns",
         "Orders",
         "Sharpe",
         "Sortino",
@@ -75,6 +79,7 @@ __all__ = [
     "BuyAndHold",
     "Conditions",
     "Costs",
+    "DailyReturns",
     "Decision",
     "Decisions",
     "Drawdown",
@@ -85,6 +90,7 @@ __all__ = [
     "LiveScoreStrategy",
     "MarketScore",
     "MarketState",
+    "MonthlyReturns",
     "Observation",
     "Orders",
     "PerpetualBroker",

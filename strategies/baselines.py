@@ -30,10 +30,11 @@ def _commission_of(strategy: Any, data: Any) -> PerpetualCommission:
 
 
 class BuyAndHold(bt.Strategy):
-    """Buy all datas at the first bar that all of them have, in equal shares of `exposure`, and hold to the end.
+    """Buy each data at its first bar, an equal share of `exposure` of the starting equity, and hold to the end.
 
-    If the margin is not sufficient (exposure near the leverage, and fees), the order is sent again, 1 % smaller each
-    time. The broker charges fees, slippage and funding.
+    The share of a data that is listed later stays in cash until then. If the margin is not sufficient (exposure near
+    the leverage, and fees), the order is sent again, 1 % smaller each time. The broker charges fees, slippage and
+    funding.
 
     Params:
       - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative for short positions.
@@ -47,16 +48,22 @@ class BuyAndHold(bt.Strategy):
         self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
+        self._sent: dict[Any, float] = {}
+        self._capital: float | None = None
+
+    def prenext(self) -> None:
+        """Buy also before all datas have a bar."""
+        self.next()
 
     def next(self) -> None:
         """Send orders for the shares that are not bought yet."""
         if not self._shares or self.lines.datetime[0] < self._trade_from:
             return
-        wanted, self._shares = self._shares, {}
-        self._sent = wanted
-        equity = self.broker.getvalue()
-        for data, share in wanted.items():
-            size = exposure_to_size(share, equity, data.close[0], self._commissions[data].round_size)
+        if self._capital is None:
+            self._capital = self.broker.getvalue()
+        for data in [data for data in self._shares if len(data)]:
+            share = self._sent[data] = self._shares.pop(data)
+            size = exposure_to_size(share, self._capital, data.close[0], self._commissions[data].round_size)
             self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
 
     def notify_order(self, order: Any) -> None:
@@ -158,8 +165,12 @@ class SignalStrategy(bt.Strategy):
         ]
         self._waiting: set[str] = set()
 
+    def prenext(self) -> None:
+        """Trade also before all datas have a bar."""
+        self.next()
+
     def next(self) -> None:
-        """Send the orders that bring each data to its target exposure."""
+        """Send the orders that bring each data with a bar to its target exposure."""
         if self.lines.datetime[0] < self._trade_from:
             return
         equity = self.broker.getvalue()
@@ -167,7 +178,8 @@ class SignalStrategy(bt.Strategy):
             return
         current, target = {}, {}
         room = self.p.max_exposure
-        for data, symbol, _, lookup in self._books:
+        listed = [book for book in self._books if len(book[0])]
+        for data, symbol, _, lookup in listed:
             current[symbol] = self.getposition(data).size * data.close[0] / equity
             signal = lookup(data)
             if np.isnan(signal):
@@ -175,7 +187,7 @@ class SignalStrategy(bt.Strategy):
             else:
                 target[symbol] = signal * self.p.max_exposure
         target = cap_gross(target, max(room, 0.0))
-        for data, symbol, commission, _ in self._books:
+        for data, symbol, commission, _ in listed:
             # The last order of a data is filled only at its next bar.
             if symbol in self._waiting or symbol not in target:
                 continue

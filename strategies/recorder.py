@@ -1,4 +1,4 @@
-"""Compact record of decisions: 74 bytes per row, so a year of one-minute bars needs 40 MB."""
+"""Compact record of decisions: 77 bytes per row, so a year of one-minute bars needs 41 MB."""
 
 from __future__ import annotations
 
@@ -13,22 +13,18 @@ from .decision import REASONS
 __all__ = ["DecisionRecorder"]
 
 _FLOATS = ("close", "score", "signal", "confidence", "log_density", "density_rank", "target", "position")
-_ROW = np.dtype([("date", "<f8"), *((name, "<f8") for name in _FLOATS), ("symbol", "u1"), ("reason", "u1")])
-_pack = struct.Struct(f"<{1 + len(_FLOATS)}d2B").pack  # one call per row is faster than one call per column
+_ROW = np.dtype([("date", "<f8"), *((name, "<f8") for name in _FLOATS), ("symbol", "<u4"), ("reason", "u1")])
+_pack = struct.Struct(f"<{1 + len(_FLOATS)}dIB").pack  # one call per row is faster than one call per column
 
 
 class DecisionRecorder:
     """Record one row per bar and symbol, and return them as columns.
 
-    A state is in distribution if its density rank is at least `density_quantile`.
-
-    Raises:
-        ValueError: there are more than 255 symbols.
+    A state is in distribution if its density rank is at least `density_quantile`; without a rank (no state is known)
+    the answer is None, neither True nor False.
     """
 
     def __init__(self, symbols: list[str], density_quantile: float) -> None:
-        if len(symbols) > 255:
-            raise ValueError(f"expected at most 255 symbols in one account, found {len(symbols)}")
         self._symbols, self._quantile = symbols, density_quantile
         self._rows = bytearray()
 
@@ -87,6 +83,8 @@ class DecisionRecorder:
             # Copies, because no row can be added while a view of the buffer exists.
             out[name] = rows[name].copy()
             if name == "density_rank":
-                out["in_distribution"] = out[name] >= self._quantile
+                inside = (out[name] >= self._quantile).astype(object)
+                inside[np.isnan(out[name])] = None
+                out["in_distribution"] = inside
         out["reason"] = np.array(REASONS, dtype=object)[rows["reason"]]
         return out

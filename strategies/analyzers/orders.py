@@ -9,7 +9,7 @@ import backtrader as bt
 import numpy as np
 
 from ..account.perpetual import FundingLedger, PerpetualCommission
-from ..datas import symbol_of, to_milliseconds
+from ..datas import position_value, symbol_of, to_milliseconds
 
 __all__ = ["Funding", "Orders", "fill_fee", "funding_ledgers"]
 
@@ -20,6 +20,7 @@ _STATUS = {
     bt.Order.Canceled: "canceled",
     bt.Order.Expired: "expired",
 }
+_OPEN = "open"
 
 
 def fill_fee(order: Any, fill: Any, broker: Any) -> float:
@@ -53,17 +54,29 @@ def _reference_price(order: Any, fill: Any) -> float:
     return float(fill.price)
 
 
+class _Fills:
+    """The sums over the fills of one order; `reference` is the sum of size * reference price."""
+
+    __slots__ = ("fee", "order", "reference", "slippage", "value")
+
+    def __init__(self) -> None:
+        self.fee = self.reference = self.slippage = self.value = 0.0
+        self.order: Any = None
+
+
 class Orders(bt.Analyzer):
     """Return columns [N], one row per ended order, sorted by the end of the order.
 
-    `time` (bar close of the fill or rejection, UTC ms), `decided` (bar close of the decision, UTC ms), `symbol`,
-    `side`, `size` (executed, signed base units), `requested` (signed base units), `price` (average fill price, NaN
-    without a fill), `reference_price` (open of the bar of the fill), `fee` and `slippage` (quote currency, costs are
-    positive), `status` (completed, margin, rejected, canceled, expired), `liquidation` (bool).
+    `time` (bar close of the last fill or of the rejection, UTC ms), `decided` (bar close of the decision, UTC ms),
+    `symbol`, `side`, `size` (executed, signed base units), `requested` (signed base units), `price` (average of the
+    fills, NaN without one), `reference_price` (open of the bar of the fill), `value` (traded, quote currency), `fee`
+    and `slippage` (quote currency, costs are positive), `status` (completed, margin, rejected, canceled, expired, open),
+    `liquidation` (bool). An order of any status may be filled in part: `size` is what was filled.
 
-    Slippage is |size| * |price - reference_price|. The reference price of a stop order is its trigger price, or the
-    open if the bar opened beyond the trigger. Limit orders and liquidations have no slippage: their reference price is
-    their fill price. Funding is not part of a fee. An order decided on the last bar does not end and has no row.
+    Slippage is |size| * |price - reference_price|, times the contract's multiplier. The reference price of a stop order
+    is its trigger price, or the open if the bar opened beyond the trigger. Limit orders and liquidations have no
+    slippage: their reference price is their fill price. Funding is not part of a fee. An order that has not ended with
+    the run has a row, of status `open`, only if a part of it was filled.
     """
 
     def start(self) -> None:
@@ -77,27 +90,45 @@ class Orders(bt.Analyzer):
                 "requested",
                 "price",
                 "reference_price",
+                "value",
                 "fee",
                 "slippage",
             )
         }
         self._words: dict[str, list[Any]] = {name: [] for name in ("symbol", "side", "status", "liquidation")}
-        self._partial: dict[int, tuple[float, float]] = {}
+        self._partial: dict[int, _Fills] = {}
+        self._value_of = {
+            id(data): position_value(self.strategy.broker, data) for data in self.strategy.datas
+        }
 
     def notify_order(self, order: Any) -> None:
         """Sum the fills of an order and add its row when it ends."""
-        fee, reference = self._partial.pop(order.ref, (0.0, 0.0))
+        fills = self._partial.pop(order.ref, None) or _Fills()
+        value_of = self._value_of[id(order.data)]
         for fill in order.executed.iterpending():
-            fee += fill_fee(order, fill, self.strategy.broker)
-            reference += fill.size * _reference_price(order, fill)
+            reference = _reference_price(order, fill)
+            traded = value_of(fill.size, fill.price)
+            fills.fee += fill_fee(order, fill, self.strategy.broker)
+            fills.reference += fill.size * reference
+            fills.value += abs(traded)
+            fills.slippage += traded - value_of(fill.size, reference)
         status = _STATUS.get(order.status)
         # If a partly filled order lacks margin, Backtrader sends two notices: the fill (Partial), then the rejection.
         if status is None:
-            self._partial[order.ref] = (fee, reference)
+            fills.order = order
+            self._partial[order.ref] = fills
         else:
-            self._write(order, status, fee, reference)
+            self._write(order, status, fills)
 
-    def _write(self, order: Any, status: str, fee: float, reference: float) -> None:
+    def stop(self) -> None:
+        """Add the orders that were filled in part and are still open, and release the run's objects."""
+        for fills in self._partial.values():
+            if fills.order.executed.size:
+                self._write(fills.order, _OPEN, fills)
+        self._partial.clear()
+        del self._value_of
+
+    def _write(self, order: Any, status: str, fills: _Fills) -> None:
         executed = order.executed
         size = executed.size
         row = {
@@ -106,9 +137,10 @@ class Orders(bt.Analyzer):
             "size": size,
             "requested": order.created.size,
             "price": executed.price if size else np.nan,
-            "reference_price": reference / size if size else np.nan,
-            "fee": fee,
-            "slippage": size * executed.price - reference if size else 0.0,
+            "reference_price": fills.reference / size if size else np.nan,
+            "value": fills.value,
+            "fee": fills.fee,
+            "slippage": fills.slippage,
         }
         for name, value in row.items():
             self._numbers[name].append(value)
