@@ -70,8 +70,8 @@ class Orders(bt.Analyzer):
     `time` (bar close of the last fill or of the rejection, UTC ms), `decided` (bar close of the decision, UTC ms),
     `symbol`, `side`, `size` (executed, signed base units), `requested` (signed base units), `price` (average of the
     fills, NaN without one), `reference_price` (open of the bar of the fill), `value` (traded, quote currency), `fee`
-    and `slippage` (quote currency, costs are positive), `status` (completed, margin, rejected, canceled, expired, open),
-    `liquidation` (bool). An order of any status may be filled in part: `size` is what was filled.
+    and `slippage` (quote currency, costs are positive), `status` (completed, margin, rejected, canceled, expired,
+    open), `liquidation` (bool). An order of any status may be filled in part: `size` is what was filled.
 
     Slippage is |size| * |price - reference_price|, times the contract's multiplier. The reference price of a stop order
     is its trigger price, or the open if the bar opened beyond the trigger. Limit orders and liquidations have no
@@ -107,11 +107,10 @@ class Orders(bt.Analyzer):
         value_of = self._value_of[id(order.data)]
         for fill in order.executed.iterpending():
             reference = _reference_price(order, fill)
-            traded = value_of(fill.size, fill.price)
             fills.fee += fill_fee(order, fill, self.strategy.broker)
             fills.reference += fill.size * reference
-            fills.value += abs(traded)
-            fills.slippage += traded - value_of(fill.size, reference)
+            fills.value += abs(value_of(fill.size, fill.price))
+            fills.slippage += float(order.comminfo.profitandloss(fill.size, reference, fill.price))
         status = _STATUS.get(order.status)
         # If a partly filled order lacks margin, Backtrader sends two notices: the fill (Partial), then the rejection.
         if status is None:
