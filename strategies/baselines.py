@@ -10,6 +10,7 @@ import numpy as np
 
 from scorenet.base.times import float_days
 
+from .account.contracts import contract_value
 from .account.perpetual import PerpetualCommission
 from .datas import symbol_of, to_milliseconds
 from .sizing import cap_gross, exposure_to_size, outside_band
@@ -164,6 +165,8 @@ class SignalStrategy(bt.Strategy):
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
         ]
         self._waiting: set[str] = set()
+        # Backtrader's own broker holds a market that has ended for ever.
+        self._has_settled = getattr(self.broker, "has_settled", lambda data: False)
 
     def prenext(self) -> None:
         """Trade also before all datas have a bar."""
@@ -179,8 +182,10 @@ class SignalStrategy(bt.Strategy):
         current, target = {}, {}
         room = self.p.max_exposure
         listed = [book for book in self._books if len(book[0])]
-        for data, symbol, _, lookup in listed:
-            current[symbol] = self.getposition(data).size * data.close[0] / equity
+        for data, symbol, commission, lookup in listed:
+            current[symbol] = contract_value(commission, self.getposition(data).size, data.close[0]) / equity
+            if self._has_settled(data):
+                continue
             signal = lookup(data)
             if np.isnan(signal):
                 room -= abs(current[symbol])
@@ -194,7 +199,8 @@ class SignalStrategy(bt.Strategy):
             if not outside_band(current[symbol], target[symbol], self.p.rebalance_band):
                 continue
             price = data.close[0]
-            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size)
+            unit = contract_value(commission, 1.0, price)
+            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size, unit)
             size = commission.order_size(wanted, self.getposition(data).size, price)
             if size:
                 self._waiting.add(symbol)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import backtrader as bt
@@ -10,7 +9,7 @@ import numpy as np
 
 from scorenet.base.times import DAY_MS, EPOCH_DAY
 
-__all__ = ["bar_milliseconds", "periods_per_year", "position_value", "symbol_of", "to_milliseconds"]
+__all__ = ["bar_milliseconds", "periods_per_year", "symbol_of", "to_milliseconds"]
 
 _YEAR_MS = 365 * DAY_MS
 _FRAME_MS = {
@@ -55,8 +54,3 @@ def periods_per_year(bar_ms: float) -> float:
     """Return the number of bars of `bar_ms` in 365 days of 24 hours."""
     return _YEAR_MS / bar_ms
 
-
-def position_value(broker: Any, data: Any) -> Callable[[float, float], float]:
-    """Return the function (size, price) -> signed value of a position of `data` in quote currency."""
-    mult = float(getattr(broker.getcommissioninfo(data).p, "mult", None) or 1.0)
-    return lambda size, price: size * price * mult

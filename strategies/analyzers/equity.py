@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datas import position_value
+from ..account.contracts import contract_value
 from .metrics import bar_returns, drawdowns, sharpe_ratio, sortino_ratio
 from .recording import EquityAnalyzer
 
@@ -32,7 +32,7 @@ class EquityCurve(EquityAnalyzer):
         self._position_of = self._broker.getposition if positions is None else positions.get
         # The recording is shared; the columns of positions have rows only where this analyzer has written them.
         self._values = [
-            (data, data.lines.close, position_value(self._broker, data)) for data in self.strategy.datas
+            (data, data.lines.close, self._broker.getcommissioninfo(data)) for data in self.strategy.datas
         ]
 
     def next(self) -> None:
@@ -42,10 +42,10 @@ class EquityCurve(EquityAnalyzer):
             return
         broker = self._broker
         net = gross = 0.0
-        for data, close, value_of in self._values:
+        for data, close, commission in self._values:
             position = self._position_of(data)
             if position is not None and position.size:
-                value = value_of(position.size, close[0])
+                value = contract_value(commission, position.size, close[0])
                 net += value
                 gross += abs(value)
         if self._writes:

@@ -8,8 +8,9 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 
+from ..account.contracts import contract_value
 from ..account.perpetual import FundingLedger, PerpetualCommission
-from ..datas import position_value, symbol_of, to_milliseconds
+from ..datas import symbol_of, to_milliseconds
 
 __all__ = ["Funding", "Orders", "fill_fee", "funding_ledgers"]
 
@@ -104,12 +105,11 @@ class Orders(bt.Analyzer):
     def notify_order(self, order: Any) -> None:
         """Sum the fills of an order and add its row when it ends."""
         fills = self._partial.pop(order.ref, None) or _Fills()
-        value_of = self._value_of[id(order.data)]
         for fill in order.executed.iterpending():
             reference = _reference_price(order, fill)
             fills.fee += fill_fee(order, fill, self.strategy.broker)
             fills.reference += fill.size * reference
-            fills.value += abs(value_of(fill.size, fill.price))
+            fills.value += abs(contract_value(order.comminfo, fill.size, fill.price))
             fills.slippage += float(order.comminfo.profitandloss(fill.size, reference, fill.price))
         status = _STATUS.get(order.status)
         # If a partly filled order lacks margin, Backtrader sends two notices: the fill (Partial), then the rejection.
@@ -120,12 +120,11 @@ class Orders(bt.Analyzer):
             self._write(order, status, fills)
 
     def stop(self) -> None:
-        """Add the orders that were filled in part and are still open, and release the run's objects."""
+        """Add the orders that were filled in part and are still open."""
         for fills in self._partial.values():
             if fills.order.executed.size:
                 self._write(fills.order, _OPEN, fills)
         self._partial.clear()
-        del self._value_of
 
     def _write(self, order: Any, status: str, fills: _Fills) -> None:
         executed = order.executed
