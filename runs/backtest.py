@@ -237,6 +237,7 @@ def measure(
         benchmark_costs=costs,
         model=None if model is None else model.info["metrics"],
     )
+    metrics["attribution"] = result.attribution or None
     return metrics, equity
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from feeds import BarsData
-from strategies import PerpetualBroker, PerpetualCommission
-from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
+from strategies import PerpetualBroker, PerpetualCommission, add_scorenet_analyzers
 
 from .folder.frames import conform, empty_frame
 from .result import Result, benchmark
@@ -67,15 +66,7 @@ def assemble(
         if own != account.costs:
             broker.addcommissioninfo(PerpetualCommission.of(own), name=symbol)
     cerebro.addstrategy(strategy, **params)
-    cerebro.addanalyzer(EquityCurve, _name="equity", trade_from=since, warmup=True)
-    for name, analyzer in (
-        ("orders", Orders),
-        ("trades", Trades),
-        ("decisions", Decisions),
-        ("funding", Funding),
-        ("in_distribution", InDistribution),
-    ):
-        cerebro.addanalyzer(analyzer, _name=name)
+    add_scorenet_analyzers(cerebro, trade_from=since, warmup=True)
     return cerebro
 
 
@@ -106,6 +97,7 @@ def collect(finished: bt.Strategy, since: int | None = None) -> Result:
         in_distribution=dict(finished.analyzers.in_distribution.get_analysis()),
         insurance=float(finished.broker.insurance),
         notes=tuple(finished.broker.notes()),
+        attribution=dict(finished.analyzers.attribution.get_analysis()),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class Result:
     """The tables of one run, as RUN_DIR stores them, and totals that no table contains.
 
     `notes` are sentences about what happened to the account: settled markets, orders that were refused or had to wait.
+    `attribution` says where the profit came from (`strategies.Attribution`); the benchmark has none.
     """
 
     equity: pd.DataFrame
@@ -35,6 +36,7 @@ class Result:
     in_distribution: dict[str, Any]
     insurance: float
     notes: tuple[str, ...] = ()
+    attribution: dict[str, Any] = field(default_factory=dict)
 
 
 def benchmark(frames: Sequence[pd.DataFrame], account: Account, since: int) -> Result:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .account.perpetual import PerpetualCommission
     from .account.slippage import FillFacts, register_slippage
     from .analyzers import (
+        Attribution,
         DailyReturns,
         Decisions,
         Drawdown,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         Sharpe,
         Sortino,
         Trades,
+        add_scorenet_analyzers,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
     from .decision import Conditions, Decision, Observation, Rules, decide, register_position_rule
@@ -35,6 +37,7 @@ _EXPORTS = {
     ".account.perpetual": ("PerpetualCommission",),
     ".account.slippage": ("FillFacts", "register_slippage"),
     ".analyzers": (
+        "Attribution",
         "DailyReturns",
         "Decisions",
         "Drawdown",
@@ -46,6 +49,7 @@ _EXPORTS = {
         "Sharpe",
         "Sortino",
         "Trades",
+        "add_scorenet_analyzers",
     ),
     ".baselines": (
         "BuyAndHold",
@@ -76,6 +80,7 @@ _EXPORTS = {
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
 
 __all__ = [
+    "Attribution",
     "BuyAndHold",
     "Conditions",
     "Costs",
@@ -103,6 +108,7 @@ __all__ = [
     "Sortino",
     "Trades",
     "Watch",
+    "add_scorenet_analyzers",
     "decide",
     "orders_to_replay",
     "precompute",

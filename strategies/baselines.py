@@ -75,7 +75,7 @@ class BuyAndHold(bt.Strategy):
 
 def orders_to_replay(orders: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `orders` parameter of `ReplayOrders` that repeats a run, from the result of its `Orders` analyzer."""
-    chosen = ~np.asarray(orders["liquidation"], dtype=bool)
+    chosen = ~(np.asarray(orders["liquidation"], dtype=bool) | np.asarray(orders["settlement"], dtype=bool))
     return {
         "decided": np.asarray(orders["decided"])[chosen],
         "symbol": np.asarray(orders["symbol"], dtype=object)[chosen].tolist(),

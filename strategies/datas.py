@@ -53,4 +53,3 @@ def bar_milliseconds(data: Any) -> int:
 def periods_per_year(bar_ms: float) -> float:
     """Return the number of bars of `bar_ms` in 365 days of 24 hours."""
     return _YEAR_MS / bar_ms
-

@@ -24,6 +24,7 @@ _CARDS = (
     ("slippage", "Slippage", "money"),
 )
 _NOT_ROWS = {
+    "attribution",
     "benchmark",
     "model",
     "in_distribution_ratio_by_symbol",

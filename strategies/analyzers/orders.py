@@ -9,10 +9,11 @@ import backtrader as bt
 import numpy as np
 
 from ..account.contracts import contract_value
+from ..account.fill_price import had_to_wait
 from ..account.perpetual import FundingLedger, PerpetualCommission
 from ..datas import symbol_of, to_milliseconds
 
-__all__ = ["Funding", "Orders", "fill_fee", "funding_ledgers"]
+__all__ = ["Funding", "Orders", "fill_fee", "funding_ledgers", "is_forced", "is_maker", "reference_price"]
 
 _STATUS = {
     bt.Order.Completed: "completed",
@@ -43,13 +44,32 @@ def funding_ledgers(strategy: Any) -> dict[str, FundingLedger]:
     return ledgers
 
 
-def _reference_price(order: Any, fill: Any) -> float:
+def is_forced(order: Any) -> bool:
+    """Return whether the account sent the order itself: a liquidation, or the settlement of a market that has ended."""
+    return bool(order.info.get("liquidation", False) or order.info.get("settlement", False))
+
+
+def is_maker(order: Any, fill: Any) -> bool:
+    """Return whether a fill paid the maker fee."""
+    commission = order.comminfo
+    if not isinstance(commission, PerpetualCommission) or order.exectype != bt.Order.Limit:
+        return False
+    maker, taker = (commission.fee(fill.size, fill.price, maker=kind) for kind in (True, False))
+    if maker == taker:
+        return had_to_wait(order, order.data.open[0])
+    return abs(float(fill.comm) - maker) < abs(float(fill.comm) - taker)
+
+
+def reference_price(order: Any, fill: Any, *, first: bool) -> float:
+    """Return the price of a fill without slippage, as `Orders` describes it; `first`: the order had no fill before."""
     opening = order.data.open[0]
-    if order.info.get("liquidation", False):
+    if is_forced(order):
         return float(fill.price)
     if order.exectype == bt.Order.Market:
         return float(opening)
     if order.exectype in (bt.Order.Stop, bt.Order.StopTrail):
+        if not first:  # a triggered stop is a market order from the next bar on
+            return float(opening)
         worse = max if order.isbuy() else min
         return float(worse(opening, order.created.price))
     return float(fill.price)
@@ -72,12 +92,13 @@ class Orders(bt.Analyzer):
     `symbol`, `side`, `size` (executed, signed base units), `requested` (signed base units), `price` (average of the
     fills, NaN without one), `reference_price` (open of the bar of the fill), `value` (traded, quote currency), `fee`
     and `slippage` (quote currency, costs are positive), `status` (completed, margin, rejected, canceled, expired,
-    open), `liquidation` (bool). An order of any status may be filled in part: `size` is what was filled.
+    open), `liquidation` and `settlement` (bool: sent by the account itself). An order of any status may be filled in
+    part: `size` is what was filled.
 
     Slippage is |size| * |price - reference_price|, times the contract's multiplier. The reference price of a stop order
-    is its trigger price, or the open if the bar opened beyond the trigger. Limit orders and liquidations have no
-    slippage: their reference price is their fill price. Funding is not part of a fee. An order that has not ended with
-    the run has a row, of status `open`, only if a part of it was filled.
+    is its trigger price, or the open if the bar opened beyond the trigger. Limit orders, liquidations and settlements
+    have no slippage: their reference price is their fill price. Funding is not part of a fee. An order that has not
+    ended with the run has a row, of status `open`, only if a part of it was filled.
     """
 
     def start(self) -> None:
@@ -96,17 +117,16 @@ class Orders(bt.Analyzer):
                 "slippage",
             )
         }
-        self._words: dict[str, list[Any]] = {name: [] for name in ("symbol", "side", "status", "liquidation")}
-        self._partial: dict[int, _Fills] = {}
-        self._value_of = {
-            id(data): position_value(self.strategy.broker, data) for data in self.strategy.datas
+        self._words: dict[str, list[Any]] = {
+            name: [] for name in ("symbol", "side", "status", "liquidation", "settlement")
         }
+        self._partial: dict[int, _Fills] = {}
 
     def notify_order(self, order: Any) -> None:
         """Sum the fills of an order and add its row when it ends."""
         fills = self._partial.pop(order.ref, None) or _Fills()
         for fill in order.executed.iterpending():
-            reference = _reference_price(order, fill)
+            reference = reference_price(order, fill, first=not fills.value)
             fills.fee += fill_fee(order, fill, self.strategy.broker)
             fills.reference += fill.size * reference
             fills.value += abs(contract_value(order.comminfo, fill.size, fill.price))
@@ -145,7 +165,8 @@ class Orders(bt.Analyzer):
         self._words["symbol"].append(symbol_of(order.data))
         self._words["side"].append("buy" if order.isbuy() else "sell")
         self._words["status"].append(status)
-        self._words["liquidation"].append(bool(order.info.get("liquidation", False)))
+        for name in ("liquidation", "settlement"):
+            self._words[name].append(bool(order.info.get(name, False)))
 
     def get_analysis(self) -> dict[str, Any]:
         """Return the columns, each [N]."""
@@ -157,7 +178,7 @@ class Orders(bt.Analyzer):
             "side": list(self._words["side"]),
             **numbers,
             "status": list(self._words["status"]),
-            "liquidation": np.array(self._words["liquidation"], dtype=bool),
+            **{name: np.array(self._words[name], dtype=bool) for name in ("liquidation", "settlement")},
         }
 
 

@@ -28,6 +28,7 @@ def test_an_order_row_says_when_what_and_at_which_cost():
         "slippage": [pytest.approx(10 * (102 - price))],
         "status": ["completed"],
         "liquidation": [False],
+        "settlement": [False],
     }
 
 
