@@ -173,7 +173,9 @@ def test_a_perpetual_that_doubles_is_a_benchmark_that_doubles():
     # From 28,990 to 62,750 with a fall of 60 % on the way and heavy funding: held as a perpetual it was liquidated.
     path = np.concatenate([np.linspace(28_990, 11_600, 100), np.linspace(11_600, 62_750, 200)])
     frame = as_bars(
-        frame_of(path.tolist(), dict.fromkeys(range(8, 300, 8), 0.002)), symbol="BTC/USDT:USDT", timeframe="1h"
+        frame_of(path.tolist(), dict.fromkeys(range(8, 300, 8), 0.002)),
+        symbol="BTC/USDT:USDT",
+        timeframe="1h",
     )
     free = Account(taker=0.0, slippage=0.0)
     result = benchmark([frame], free, int(frame["timestamp"].iloc[0]) + HOUR)
