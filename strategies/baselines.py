@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from .sizing import cap_gross, exposure_to_size, outside_band
 
 __all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
 
+_LOG = logging.getLogger(__name__)
 _HALF_SECOND = 0.5 / 86_400.0
 
 
@@ -37,6 +39,9 @@ class BuyAndHold(bt.Strategy):
     the leverage, and fees), the order is sent again, 1 % smaller each time. The broker charges fees, slippage and
     funding.
 
+    Attributes:
+      - not_bought: symbols whose share is below the smallest order; each is also a warning in the log.
+
     Params:
       - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative for short positions.
       - trade_from (None): first bar close at which to buy, UTC ms.
@@ -51,6 +56,7 @@ class BuyAndHold(bt.Strategy):
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
         self._sent: dict[Any, float] = {}
         self._capital: float | None = None
+        self.not_bought: list[str] = []
 
     def prenext(self) -> None:
         """Buy also before all datas have a bar."""
@@ -64,8 +70,21 @@ class BuyAndHold(bt.Strategy):
             self._capital = self.broker.getvalue()
         for data in [data for data in self._shares if len(data)]:
             share = self._sent[data] = self._shares.pop(data)
-            size = exposure_to_size(share, self._capital, data.close[0], self._commissions[data].round_size)
+            commission, price = self._commissions[data], data.close[0]
+            unit = contract_value(commission, 1.0, price)
+            size = exposure_to_size(share, self._capital, price, commission.round_size, unit)
+            if not size:
+                self._skip(data, share * self._capital)
+                continue
             self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
+
+    def _skip(self, data: Any, value: float) -> None:
+        self.not_bought.append(symbol_of(data))
+        _LOG.warning(
+            "%s was not bought: %g is below the smallest order; use more cash, or a smaller lot_step and min_notional",
+            symbol_of(data),
+            value,
+        )
 
     def notify_order(self, order: Any) -> None:
         """Reduce the share by 1 % if the broker rejected the order for lack of margin."""

@@ -37,8 +37,8 @@ def fill_price(costs: Costs, fill: FillFacts, limit: float | None = None) -> flo
         return price if limit is None else min(price, limit)
     price = fill.price * (1.0 - move)
     if costs.tick_size:
-        # The lowest price is one tick; rounding to 0 would give the asset away.
-        price = max(round_to_tick(price, costs.tick_size, up=False), min(price, costs.tick_size))
+        # Below one tick the price stays: rounding to 0 would give the asset away.
+        price = round_to_tick(price, costs.tick_size, up=False) or price
     return price if limit is None else max(price, limit)
 
 

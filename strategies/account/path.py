@@ -75,8 +75,6 @@ class BarPath(MarginAccount):
 
     def _fill_in_bar(self, touched: list[Any]) -> None:
         """Fill the orders that the bar reaches after its open, in the order that is worse for the account."""
-        # Stops before limits: of an exit by loss and an exit by profit the loss comes first.
-        touched.sort(key=lambda order: order.exectype == Order.Limit)
         while touched:
             order = self._next_touched(touched)
             if order is None:
@@ -95,23 +93,39 @@ class BarPath(MarginAccount):
     def _next_touched(self, touched: list[Any]) -> Any:
         """Return the next order to fill; None if all that are left come after a liquidation at worst."""
         danger: dict[int, bool] = {}
+        safe = []
         for order in touched:
             holding = self._holdings[order.data]
             pool = id(holding) if holding.isolated else 0
             if pool not in danger:
-                danger[pool] = self._survives(holding) is False
+                danger[pool] = not self._survives(holding)
             if not danger[pool]:
-                return order
+                safe.append(order)
+        return min(safe or self._surely_met(touched), key=self._badness, default=None)
+
+    def _badness(self, order: Any) -> tuple[bool, bool, float]:
+        """Return the rank of a touched order; the smallest is filled first.
+
+        Below the open every path meets the orders from above, above the open from below. Of the two sides, that of the
+        position's losses comes first; without a position, stops come before limits.
+        """
+        holding, price = self._holdings[order.data], rests_at(order)
+        opening, size = holding.quote().open, holding.position.size
+        gains = price > opening if size > 0.0 else price < opening if size < 0.0 else False
+        return gains, not size and order.exectype == Order.Limit, abs(price / opening - 1.0)
+
+    def _surely_met(self, touched: list[Any]) -> list[Any]:
+        """Return the orders that every path to the liquidation meets before it."""
         met = []
         for order in touched:
             holding = self._holdings[order.data]
             if holding.marked or not holding.position.size:
                 continue  # a mark price may move without the traded price
-            quote, long = holding.quote(), holding.position.size > 0
-            price = met_at(order, quote.open, quote.low if long else quote.high)
+            quote = holding.quote()
+            price = met_at(order, quote.open, quote.low if holding.position.size > 0 else quote.high)
             if price is not None and self._survives(holding, holding.worth_of(price)):
-                met.append((abs(price / quote.open - 1.0), order))
-        return min(met, key=lambda pair: pair[0])[1] if met else None
+                met.append(order)
+        return met
 
     def _survives(self, holding: Holding, worth: float | None = None) -> bool:
         """Return whether the margin pool of a holding survives the adverse extremes of the bar.
