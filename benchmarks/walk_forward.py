@@ -18,7 +18,6 @@ python benchmarks/walk_forward.py [--models DIR] [--data DIR] [--since 2023-07-0
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +122,9 @@ def momentum(frames: Sequence[pd.DataFrame], target_volatility: float) -> dict[s
     return signals
 
 
-def figures(result: Result, account: Account, since: int, frames: Sequence[pd.DataFrame]) -> Mapping[str, Any]:
+def figures(
+    result: Result, account: Account, since: int, frames: Sequence[pd.DataFrame]
+) -> Mapping[str, Any]:
     equity = result.equity.assign(benchmark=result.equity["equity"])
     found = compute_metrics(equity, result.orders, result.trades, result.decisions, result.funding, HOUR)
     years = len(equity) / 8_760
@@ -132,11 +133,16 @@ def figures(result: Result, account: Account, since: int, frames: Sequence[pd.Da
 
 
 def show(name: str, found: Mapping[str, Any]) -> None:
-    cells = [f"{found[key]:>9.2f}" if key in ("sharpe_ratio", "turnover", "exposure") else f"{found[key]:>9.1%}" for key in SHOWN]
+    cells = [
+        f"{found[key]:>9.2f}" if key in ("sharpe_ratio", "turnover", "exposure") else f"{found[key]:>9.1%}"
+        for key in SHOWN
+    ]
     print(f"{name:<34}{''.join(cells)}{found['cost']:>9.1%}", flush=True)
 
 
-def runs_of(options: argparse.Namespace, frames: Sequence[pd.DataFrame]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def runs_of(
+    options: argparse.Namespace, frames: Sequence[pd.DataFrame]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     since, until = milliseconds(options.since), milliseconds(options.until)
     starts = half_years(options.since, options.until)
     account, params = run_settings(None, options.set, strategy_defaults())
@@ -154,21 +160,34 @@ def runs_of(options: argparse.Namespace, frames: Sequence[pd.DataFrame]) -> Iter
     trees = [(begin, with_tree(model, frames, begin)) for begin, model in models]
     yield "boosted tree, default rule", backtest(params | {"model": trees, "signal": "boosted_tree"})
     band = {"signals": momentum(frames, params["target_volatility"]), "rebalance_band": 0.1 / len(frames)}
-    yield "momentum, 20 days", figures(run(frames, account, SignalStrategy, band | common, since=since + HOUR), account, since, frames)
+    yield (
+        "momentum, 20 days",
+        figures(
+            run(frames, account, SignalStrategy, band | common, since=since + HOUR), account, since, frames
+        ),
+    )
     yield "hold", figures(benchmark(frames, account, since + HOUR), account, since, frames)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_data_option(parser)
-    parser.add_argument("--models", type=Path, default=Path("models/walk_forward"), help="folder that keeps the models")
+    parser.add_argument(
+        "--models", type=Path, default=Path("models/walk_forward"), help="folder that keeps the models"
+    )
     parser.add_argument("--since", default="2023-07-01")
     parser.add_argument("--until", default="2025-07-01")
-    parser.add_argument("--set", action="append", default=[], help="a setting of the account or of the strategy")
+    parser.add_argument(
+        "--set", action="append", default=[], help="a setting of the account or of the strategy"
+    )
     parser.add_argument("--train-set", action="append", default=[], help="a setting of the training")
     options = parser.parse_args()
     frames = [load_bars(str(options.data / f"{name}USDT_1h.parquet")) for name in NAMES]
-    print(f"{'':<34}{'Sharpe':>9}{'a year':>9}{'vol':>9}{'drawdown':>9}{'turnover':>9}{'gross':>9}{'costs':>9}")
+    print(
+        f"{'':<34}{'Sharpe':>9}{'a year':>9}{'vol':>9}{'drawdown':>9}{'turnover':>9}{'gross':>9}{'costs':>9}"
+    )
     for name, found in runs_of(options, frames):
         show(name, found)
 

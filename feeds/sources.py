@@ -15,7 +15,7 @@ import pandas as pd
 
 from scorenet.base.did_you_mean import did_you_mean
 
-from .bars.files import EXTENSIONS, read_bars
+from .bars.files import EXTENSIONS, Siblings, read_with_siblings
 from .bars.frame import GapPolicy, check_gap_policy, with_gaps
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
@@ -79,7 +79,7 @@ def load_bars(
 
     Raises:
         BadSource: the source, a time or the policy is invalid.
-        MissingData: the source does not exist or has no bar in the range.
+        MissingData: the source does not exist, has no bar in the range, or its funding file lacks settlements there.
         BadBars: its bars violate the frame contract.
         ExchangeError: the exchange fails to deliver.
     """
@@ -93,9 +93,10 @@ def load_bars(
         raise BadSource(f"expected warmup_bars >= 0, found {warmup_bars}")
     # Missing bars outside the range are no error, so the policy is applied after the range is selected.
     early: GapPolicy = "ffill" if gaps == "ffill" else "keep"
+    siblings = Siblings()
     match parsed:
         case FileSource(path=path):
-            frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=early)
+            frame, siblings = read_with_siblings(path, symbol=symbol, timeframe=timeframe, gaps=early)
         case SimulatedSource(name=name, options=options):
             frame = simulate(name, **{**options, **({"symbol": symbol} if symbol else {})})
         case ExchangeSource():
@@ -111,7 +112,9 @@ def load_bars(
             )
             frame.attrs["symbol"] = symbol or parsed.symbol
             frame = with_gaps(frame, early)
-    return with_gaps(_cut(frame, first, end, warmup_bars, str(source)), gaps)
+    bars = _cut(frame, first, end, warmup_bars, str(source))
+    siblings.check(bars)
+    return with_gaps(bars, gaps)
 
 
 def parse_source(

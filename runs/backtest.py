@@ -22,7 +22,7 @@ from .markets import LoadOptions, describe, load_markets
 from .plugins import loaded_plugins
 from .report.build import write_report
 from .settings import Account
-from .statistics import compute_metrics, drawdown
+from .statistics import compute_metrics, drawdown, growth
 
 __all__ = [
     "RunInputs",
@@ -216,7 +216,7 @@ def measure(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return metrics.json's content and the equity table of a run with drawdown and benchmark."""
     equity = result.equity.copy()
-    equity["drawdown"] = drawdown(equity["equity"].to_numpy())
+    equity["drawdown"] = drawdown(growth(equity))
     equity["benchmark"] = held.equity["equity"].to_numpy()
     held_metrics = compute_metrics(
         held.equity.assign(benchmark=held.equity["equity"]),
@@ -237,6 +237,7 @@ def measure(
         benchmark_costs=costs,
         model=None if model is None else model.info["metrics"],
     )
+    metrics["attribution"] = result.attribution or None
     return metrics, equity
 
 
@@ -276,6 +277,7 @@ def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result,
             said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")
     if not len(result.orders):
         said.append("The strategy never traded; the decisions by reason say why.")
+    said += result.notes
     if result.insurance > 0:
         said.append(f"Losses of {result.insurance:,.2f} beyond the account's equity were not charged to it.")
     return said

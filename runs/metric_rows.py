@@ -24,15 +24,18 @@ ROWS = (
     MetricRow(
         "annual_return", "Annual return", "percent", "the total return compounded over a year of 365 days"
     ),
-    MetricRow("volatility", "Volatility", "share", "standard deviation of bar returns × √(bars a year)"),
+    MetricRow("volatility", "Volatility", "share", "standard deviation of bar returns × √(returns a year)"),
     MetricRow(
-        "sharpe_ratio", "Sharpe ratio", "ratio", "mean / standard deviation of bar returns × √(bars a year)"
+        "sharpe_ratio",
+        "Sharpe ratio",
+        "ratio",
+        "mean / standard deviation of bar returns × √(returns a year)",
     ),
     MetricRow(
         "sortino_ratio",
         "Sortino ratio",
         "ratio",
-        "mean / root mean square of the losing bar returns × √(bars a year)",
+        "mean / root mean square of the losing bar returns × √(returns a year)",
     ),
     MetricRow("max_drawdown", "Maximum drawdown", "percent", "deepest fall of equity below its earlier peak"),
     MetricRow("calmar_ratio", "Calmar ratio", "ratio", "annual return / |maximum drawdown|"),
@@ -45,7 +48,7 @@ ROWS = (
         "in_distribution_ratio",
         "In-distribution ratio",
         "share",
-        "share of decided bars whose state is in distribution",
+        "share of bars in distribution, among those with a known state",
     ),
     MetricRow(
         "avg_confidence",
@@ -56,7 +59,7 @@ ROWS = (
     MetricRow("exposure", "Average exposure", "share", "mean |position value| / equity"),
     MetricRow("turnover", "Turnover a year", "times", "traded value / mean equity, a year"),
     MetricRow("n_trades", "Closed trades", "count", "positions opened and closed again"),
-    MetricRow("n_orders", "Orders filled", "count", "orders that the broker completed"),
+    MetricRow("n_orders", "Orders filled", "count", "orders filled, completely or in part"),
     MetricRow("fees", "Fees", "money", "exchange fees paid, in the quote currency"),
     MetricRow("funding", "Funding", "money", "perpetual funding paid; negative when received"),
     MetricRow("slippage", "Slippage", "money", "cost of fill prices worse than the open of the bar"),

@@ -10,11 +10,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from strategies.analyzers.metrics import drawdowns as drawdown
-from strategies.analyzers.metrics import performance, profit_factor, turnover, win_rate
+from strategies.analyzers.metrics import (
+    performance,
+    profit_factor,
+    returns_per_year,
+    turnover,
+    win_rate,
+    without_cash_flows,
+    years_between,
+)
 
 from .metric_rows import ROWS, show
 
-__all__ = ["compute_metrics", "drawdown", "format_table"]
+__all__ = ["compute_metrics", "drawdown", "format_table", "growth"]
 
 _YEAR_MS = 365 * 24 * 3_600_000
 
@@ -35,7 +43,8 @@ def compute_metrics(
     """Return the content of metrics.json from the tables of one run.
 
     Args:
-        bar_ms: size of a bar in ms; it sets the annualisation.
+        bar_ms: size of a bar in ms; it sets `periods_per_year` of a run of one bar only, because a year is time and
+            not a number of bars.
         benchmark_costs: metrics of buy-and-hold that its equity does not contain: fees, funding, slippage,
             n_orders, turnover, exposure, ...; they override the defaults.
         model: the model's held-out metrics, copied unchanged.
@@ -45,11 +54,13 @@ def compute_metrics(
     """
     if not len(equity):
         raise ValueError("the run has no bar: nothing to measure")
-    periods = _YEAR_MS / bar_ms
-    filled = orders[orders["status"] == "completed"]
-    metrics: dict[str, Any] = dict(performance(_values(equity, "equity"), periods))
+    times = pd.to_datetime(equity["time"], utc=True)
+    stamps = times.astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    periods = returns_per_year(stamps) or _YEAR_MS / bar_ms
+    filled = orders[(orders["size"] != 0.0) & (orders["price"] > 0.0)]
+    metrics: dict[str, Any] = dict(performance(growth(equity), periods))
     metrics |= _trade_metrics(trades)
-    metrics |= _activity_metrics(equity, filled, periods)
+    metrics |= _activity_metrics(equity, filled, years_between(stamps))
     metrics |= {
         "fees": float(orders["fee"].sum()),
         "funding": float(funding["amount"].sum()),
@@ -57,7 +68,6 @@ def compute_metrics(
         "liquidations": int(filled["liquidation"].sum()),
     }
     metrics |= _density_metrics(decisions)
-    times = pd.to_datetime(equity["time"], utc=True)
     metrics |= {
         "periods_per_year": periods,
         "bars": len(equity),
@@ -67,6 +77,16 @@ def compute_metrics(
     metrics["benchmark"] = _benchmark_metrics(metrics, equity, periods, benchmark_costs or {})
     metrics["model"] = None if model is None else dict(model)
     return metrics
+
+
+def growth(equity: pd.DataFrame, column: str = "equity") -> Array:
+    """Return the equity [N] of a run as it would be without deposits and withdrawals (column `cash_flow`, if any).
+
+    Raises:
+        ValueError: a value is not finite, or the first is not positive.
+    """
+    flows = equity["cash_flow"].to_numpy(np.float64) if "cash_flow" in equity and column == "equity" else None
+    return without_cash_flows(_values(equity, column), flows)
 
 
 def format_table(metrics: Mapping[str, Any], *, name: str = "strategy") -> str:
@@ -101,24 +121,25 @@ def _trade_metrics(trades: pd.DataFrame) -> dict[str, Any]:
     return {"win_rate": win_rate(net), "profit_factor": profit_factor(net), "n_trades": len(net)}
 
 
-def _activity_metrics(equity: pd.DataFrame, filled: pd.DataFrame, periods: float) -> dict[str, Any]:
+def _activity_metrics(equity: pd.DataFrame, filled: pd.DataFrame, years: float) -> dict[str, Any]:
     """Return number of orders, turnover (multiples of mean equity per year) and mean absolute exposure."""
-    traded = (filled["size"] * filled["price"]).to_numpy(np.float64)
-    years = (len(equity) - 1) / periods
+    traded = filled["value"] if "value" in filled else filled["size"] * filled["price"]
     return {
         "n_orders": len(filled),
-        "turnover": turnover(traded, equity["equity"].to_numpy(np.float64), years),
+        "turnover": turnover(traded.to_numpy(np.float64), equity["equity"].to_numpy(np.float64), years),
         "exposure": float(equity["exposure"].abs().mean()),
     }
 
 
 def _density_metrics(decisions: pd.DataFrame) -> dict[str, Any]:
-    """Return in-distribution ratio and mean confidence, over the bars with a decision."""
+    """Return in-distribution ratio and mean confidence, over the bars with a decision and a state."""
     decided = decisions[decisions["reason"] != "warmup"]
     confidence = decided["confidence"].dropna()
-    by_symbol = decided.groupby("symbol", sort=True)["in_distribution"].mean()
+    known = decided[decided["in_distribution"].notna()]
+    by_symbol = known.groupby("symbol", sort=True)["in_distribution"].mean()
     return {
-        "in_distribution_ratio": float(decided["in_distribution"].mean()) if len(decided) else None,
+        "in_distribution_ratio": float(known["in_distribution"].mean()) if len(known) else None,
+        "bars_without_state": len(decided) - len(known),
         "in_distribution_ratio_by_symbol": {str(symbol): float(share) for symbol, share in by_symbol.items()},
         "avg_confidence": float(confidence.mean()) if len(confidence) else None,
     }
@@ -129,7 +150,7 @@ def _benchmark_metrics(
 ) -> dict[str, Any]:
     """Return the same keys for buy-and-hold; by default one order, no closed trade, exposure 1."""
     ratios: dict[str, Any] = {"in_distribution_ratio": None, "in_distribution_ratio_by_symbol": {}}
-    no_model = ratios | {"avg_confidence": None}
+    no_model = ratios | {"bars_without_state": 0, "avg_confidence": None}
     no_trade = {"win_rate": None, "profit_factor": None, "n_trades": 0, "n_orders": 1, "liquidations": 0}
     no_costs = {"fees": 0.0, "funding": 0.0, "slippage": 0.0, "turnover": None, "exposure": 1.0}
     span = {key: metrics[key] for key in ("periods_per_year", "bars", "start", "end")}

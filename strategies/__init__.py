@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from .account.perpetual import PerpetualCommission
     from .account.slippage import FillFacts, register_slippage
     from .analyzers import (
+        Attribution,
+        DailyReturns,
         Decisions,
         Drawdown,
         EquityCurve,
         Funding,
         InDistribution,
+        MonthlyReturns,
         Orders,
         Sharpe,
         Sortino,
         Trades,
+        add_scorenet_analyzers,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
     from .decision import Conditions, Decision, Observation, Rules, decide, register_position_rule
@@ -33,15 +37,19 @@ _EXPORTS = {
     ".account.perpetual": ("PerpetualCommission",),
     ".account.slippage": ("FillFacts", "register_slippage"),
     ".analyzers": (
+        "Attribution",
+        "DailyReturns",
         "Decisions",
         "Drawdown",
         "EquityCurve",
         "Funding",
         "InDistribution",
+        "MonthlyReturns",
         "Orders",
         "Sharpe",
         "Sortino",
         "Trades",
+        "add_scorenet_analyzers",
     ),
     ".baselines": (
         "BuyAndHold",
@@ -72,9 +80,11 @@ _EXPORTS = {
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
 
 __all__ = [
+    "Attribution",
     "BuyAndHold",
     "Conditions",
     "Costs",
+    "DailyReturns",
     "Decision",
     "Decisions",
     "Drawdown",
@@ -85,6 +95,7 @@ __all__ = [
     "LiveScoreStrategy",
     "MarketScore",
     "MarketState",
+    "MonthlyReturns",
     "Observation",
     "Orders",
     "PerpetualBroker",
@@ -97,6 +108,7 @@ __all__ = [
     "Sortino",
     "Trades",
     "Watch",
+    "add_scorenet_analyzers",
     "decide",
     "orders_to_replay",
     "precompute",

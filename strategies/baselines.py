@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from scorenet.base.times import float_days
 
+from .account.contracts import contract_value
 from .account.perpetual import PerpetualCommission
 from .datas import symbol_of, to_milliseconds
 from .sizing import cap_gross, exposure_to_size, outside_band
 
 __all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
 
+_LOG = logging.getLogger(__name__)
 _HALF_SECOND = 0.5 / 86_400.0
 
 
@@ -30,10 +33,14 @@ def _commission_of(strategy: Any, data: Any) -> PerpetualCommission:
 
 
 class BuyAndHold(bt.Strategy):
-    """Buy all datas at the first bar that all of them have, in equal shares of `exposure`, and hold to the end.
+    """Buy each data at its first bar, an equal share of `exposure` of the starting equity, and hold to the end.
 
-    If the margin is not sufficient (exposure near the leverage, and fees), the order is sent again, 1 % smaller each
-    time. The broker charges fees, slippage and funding.
+    The share of a data that is listed later stays in cash until then. If the margin is not sufficient (exposure near
+    the leverage, and fees), the order is sent again, 1 % smaller each time. The broker charges fees, slippage and
+    funding.
+
+    Attributes:
+      - not_bought: symbols whose share is below the smallest order; each is also a warning in the log.
 
     Params:
       - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative for short positions.
@@ -47,17 +54,37 @@ class BuyAndHold(bt.Strategy):
         self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
+        self._sent: dict[Any, float] = {}
+        self._capital: float | None = None
+        self.not_bought: list[str] = []
+
+    def prenext(self) -> None:
+        """Buy also before all datas have a bar."""
+        self.next()
 
     def next(self) -> None:
         """Send orders for the shares that are not bought yet."""
         if not self._shares or self.lines.datetime[0] < self._trade_from:
             return
-        wanted, self._shares = self._shares, {}
-        self._sent = wanted
-        equity = self.broker.getvalue()
-        for data, share in wanted.items():
-            size = exposure_to_size(share, equity, data.close[0], self._commissions[data].round_size)
+        if self._capital is None:
+            self._capital = self.broker.getvalue()
+        for data in [data for data in self._shares if len(data)]:
+            share = self._sent[data] = self._shares.pop(data)
+            commission, price = self._commissions[data], data.close[0]
+            unit = contract_value(commission, 1.0, price)
+            size = exposure_to_size(share, self._capital, price, commission.round_size, unit)
+            if not size:
+                self._skip(data, share * self._capital)
+                continue
             self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
+
+    def _skip(self, data: Any, value: float) -> None:
+        self.not_bought.append(symbol_of(data))
+        _LOG.warning(
+            "%s was not bought: %g is below the smallest order; use more cash, or a smaller lot_step and min_notional",
+            symbol_of(data),
+            value,
+        )
 
     def notify_order(self, order: Any) -> None:
         """Reduce the share by 1 % if the broker rejected the order for lack of margin."""
@@ -67,7 +94,7 @@ class BuyAndHold(bt.Strategy):
 
 def orders_to_replay(orders: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `orders` parameter of `ReplayOrders` that repeats a run, from the result of its `Orders` analyzer."""
-    chosen = ~np.asarray(orders["liquidation"], dtype=bool)
+    chosen = ~(np.asarray(orders["liquidation"], dtype=bool) | np.asarray(orders["settlement"], dtype=bool))
     return {
         "decided": np.asarray(orders["decided"])[chosen],
         "symbol": np.asarray(orders["symbol"], dtype=object)[chosen].tolist(),
@@ -157,9 +184,15 @@ class SignalStrategy(bt.Strategy):
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
         ]
         self._waiting: set[str] = set()
+        # Backtrader's own broker holds a market that has ended for ever.
+        self._has_settled = getattr(self.broker, "has_settled", lambda data: False)
+
+    def prenext(self) -> None:
+        """Trade also before all datas have a bar."""
+        self.next()
 
     def next(self) -> None:
-        """Send the orders that bring each data to its target exposure."""
+        """Send the orders that bring each data with a bar to its target exposure."""
         if self.lines.datetime[0] < self._trade_from:
             return
         equity = self.broker.getvalue()
@@ -167,22 +200,26 @@ class SignalStrategy(bt.Strategy):
             return
         current, target = {}, {}
         room = self.p.max_exposure
-        for data, symbol, _, lookup in self._books:
-            current[symbol] = self.getposition(data).size * data.close[0] / equity
+        listed = [book for book in self._books if len(book[0])]
+        for data, symbol, commission, lookup in listed:
+            current[symbol] = contract_value(commission, self.getposition(data).size, data.close[0]) / equity
+            if self._has_settled(data):
+                continue
             signal = lookup(data)
             if np.isnan(signal):
                 room -= abs(current[symbol])
             else:
                 target[symbol] = signal * self.p.max_exposure
         target = cap_gross(target, max(room, 0.0))
-        for data, symbol, commission, _ in self._books:
+        for data, symbol, commission, _ in listed:
             # The last order of a data is filled only at its next bar.
             if symbol in self._waiting or symbol not in target:
                 continue
             if not outside_band(current[symbol], target[symbol], self.p.rebalance_band):
                 continue
             price = data.close[0]
-            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size)
+            unit = contract_value(commission, 1.0, price)
+            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size, unit)
             size = commission.order_size(wanted, self.getposition(data).size, price)
             if size:
                 self._waiting.add(symbol)

@@ -1,4 +1,4 @@
-"""Compact record of decisions: 91 bytes per row, so a year of one-minute bars needs 48 MB."""
+"""Compact record of decisions: 93 bytes per row, so a year of one-minute bars needs 49 MB."""
 
 from __future__ import annotations
 
@@ -24,24 +24,20 @@ _FLOATS = (
     "target",
     "position",
 )
-_ROW = np.dtype([("date", "<f8"), *((name, "<f8") for name in _FLOATS), ("symbol", "<u2"), ("reason", "u1")])
-_pack = struct.Struct(f"<{1 + len(_FLOATS)}dHB").pack  # one call per row is faster than one call per column
+_ROW = np.dtype([("date", "<f8"), *((name, "<f8") for name in _FLOATS), ("symbol", "<u4"), ("reason", "u1")])
+_pack = struct.Struct(f"<{1 + len(_FLOATS)}dIB").pack  # one call per row is faster than one call per column
 
 
 class DecisionRecorder:
     """Record one row per bar and symbol, and return them as columns.
 
-    A state is in distribution if its density rank is at least `density_quantile`. `unfiltered` is the exposure that the
-    position rule gave before filters, steps, bands and caps (fraction of the account's equity, mean over the forecast
-    window), `expected_return` the expected log-return over the model's horizon.
-
-    Raises:
-        ValueError: there are more than 65,535 symbols.
+    A state is in distribution if its density rank is at least `density_quantile`; without a rank (no state is known)
+    the answer is None, neither True nor False. `unfiltered` is the exposure that the position rule gave before filters,
+    steps, bands and caps (fraction of the account's equity, mean over the forecast window), `expected_return` the
+    expected log-return over the model's horizon.
     """
 
     def __init__(self, symbols: list[str], density_quantile: float) -> None:
-        if len(symbols) > 65_535:
-            raise ValueError(f"expected at most 65,535 symbols in one account, found {len(symbols)}")
         self._symbols, self._quantile = symbols, density_quantile
         self._rows = bytearray()
 
@@ -104,6 +100,8 @@ class DecisionRecorder:
             # Copies, because no row can be added while a view of the buffer exists.
             out[name] = rows[name].copy()
             if name == "density_rank":
-                out["in_distribution"] = out[name] >= self._quantile
+                inside = (out[name] >= self._quantile).astype(object)
+                inside[np.isnan(out[name])] = None
+                out["in_distribution"] = inside
         out["reason"] = np.array(REASONS, dtype=object)[rows["reason"]]
         return out

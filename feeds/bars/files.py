@@ -1,7 +1,9 @@
 """Read and write bar files (parquet, CSV); a file is written completely or not at all."""
 
 import json
+import logging
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,58 @@ from scorenet.base.error_line import error_line
 from ..errors import BadBars, BadSource, MissingData, StoreError
 from .cells import COLUMNS, OPTIONAL_COLUMNS
 from .frame import GapPolicy, as_bars, check_gap_policy, join_funding, join_open_interest, with_gaps
+from .joins import settlements_of
+from .settlements import check_funding
+from .symbols import one_symbol
 from .timeframes import TIMEFRAMES
+from .times import iso
 from .whole_file import write_whole
 
-__all__ = ["EXTENSIONS", "read_bars", "write_bars"]
+__all__ = ["EXTENSIONS", "Siblings", "read_bars", "read_with_siblings", "write_bars"]
 
 EXTENSIONS = (".parquet", ".csv")
+
+_log = logging.getLogger("feeds")
 
 # Errors that readers raise for a damaged file.
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, pa.ArrowException)
 _FLAGS = {"true": True, "false": False}
 _NAME = re.compile(rf"(?P<symbol>.+)_(?P<timeframe>{'|'.join(TIMEFRAMES)})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Siblings:
+    """The files beside a bar file that were joined to it.
+
+    Attributes:
+        funding: path of the funding file, None if there is none.
+        settlements: its settlement times [N], UTC ms.
+        open_interest: path of the open-interest file, None if there is none.
+    """
+
+    funding: Path | None = None
+    settlements: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    open_interest: Path | None = None
+
+    def check(self, bars: pd.DataFrame) -> None:
+        """Check that the files cover `bars`; a missing open interest is only a warning, because it is 0.0 in the bars.
+
+        Raises:
+            MissingData: the funding file lacks settlements that are due on the bars.
+        """
+        if self.funding is not None:
+            check_funding(bars, self.settlements, str(self.funding))
+        if self.open_interest is not None:
+            unknown = bars["timestamp"].to_numpy()[bars["open_interest"].to_numpy() == 0.0]
+            if len(unknown):
+                _log.warning(
+                    "%s: no open interest on %d of %d bars, from %s to %s; it counts as unknown (0.0) there",
+                    self.open_interest,
+                    len(unknown),
+                    len(bars),
+                    iso(int(unknown[0])),
+                    iso(int(unknown[-1])),
+                )
 
 
 def read_bars(
@@ -38,14 +81,31 @@ def read_bars(
     """Return the canonical bars of a parquet or CSV file.
 
     Symbol and timeframe come from the arguments, the file's metadata, its name (`BTCUSDT_1h.parquet`) or the spacing of
-    the bars. If the file `X_1h.parquet` has no funding_rate or open_interest column, `X_funding.parquet` and
-    `X_open_interest_1h.parquet` in the same folder are used if present.
+    the bars. Of a file with several symbols in a column `symbol`, `symbol` chooses one. If the file `X_1h.parquet` has
+    no funding_rate or open_interest column, `X_funding.parquet` and `X_open_interest_1h.parquet` in the same folder are
+    used if present; the funding file must have every settlement that is due on the bars.
 
     Raises:
         BadSource: the file is neither .parquet nor .csv.
-        MissingData: there is no such file.
+        MissingData: there is no such file, or its funding file lacks settlements.
         StoreError: the file is empty, damaged or cannot be read.
-        BadBars: its bars violate the contract.
+        BadBars: its bars violate the contract, or are of several symbols of which none is chosen.
+    """
+    bars, siblings = read_with_siblings(path, symbol, timeframe, gaps)
+    siblings.check(bars)
+    return bars
+
+
+def read_with_siblings(
+    path: str | Path,
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    gaps: GapPolicy = "raise",
+) -> tuple[pd.DataFrame, Siblings]:
+    """Return the same as `read_bars`, and the joined files, which the caller checks for the bars that it uses.
+
+    Raises:
+        BadSource, MissingData, StoreError, BadBars: as `read_bars`, except for settlements that are missing.
     """
     check_gap_policy(gaps)
     path = Path(path)
@@ -54,14 +114,14 @@ def read_bars(
     stem = named["symbol"] if named else path.stem
     try:
         bars = as_bars(
-            frame,
+            one_symbol(frame, symbol),
             symbol=symbol or _note(frame, "symbol") or stem,
             timeframe=timeframe or _note(frame, "timeframe") or (named["timeframe"] if named else None),
             gaps="keep",
             source=str(path),
         )
-        bars = _join_siblings(bars, path, stem)
-        return with_gaps(bars, gaps)
+        bars, siblings = _join_siblings(bars, path, stem)
+        return with_gaps(bars, gaps), siblings
     except BadBars as error:
         raise _in_file(error, path) from error
 
@@ -158,20 +218,24 @@ def _number(cell: object) -> object:
         return cell
 
 
-def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> pd.DataFrame:
+def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> tuple[pd.DataFrame, Siblings]:
     funding = path.with_name(f"{stem}_funding.parquet")
+    found: dict[str, Any] = {}
     if "funding_rate" not in bars.columns and funding.exists():
         try:
-            bars = join_funding(bars, _read_table(funding))
+            series = one_symbol(_read_table(funding), bars.attrs["symbol"])
+            bars = join_funding(bars, series)
+            found |= {"funding": funding, "settlements": settlements_of(series)[0]}
         except BadBars as error:
             raise _in_file(error, funding) from error
     open_interest = path.with_name(f"{stem}_open_interest_1h.parquet")
     if "open_interest" not in bars.columns and open_interest.exists():
         try:
-            bars = join_open_interest(bars, _read_table(open_interest))
+            bars = join_open_interest(bars, one_symbol(_read_table(open_interest), bars.attrs["symbol"]))
+            found["open_interest"] = open_interest
         except BadBars as error:
             raise _in_file(error, open_interest) from error
-    return bars
+    return bars, Siblings(**found)
 
 
 def _note(frame: pd.DataFrame, key: str) -> str | None:
@@ -184,6 +248,8 @@ def _in_file(error: BadBars, path: Path) -> BadBars:
     message = str(error)
     if ".parquet: " not in message and ".csv: " not in message:
         message = f"{path}: {message}"
+        if error.reason in ("unsorted", "duplicate"):
+            message += "; a file holds one symbol, or names each row's in a column 'symbol' to choose by"
     return type(error)(
         message, row=error.row, column=error.column, timestamp=error.timestamp, reason=error.reason
     )

@@ -19,6 +19,7 @@ from ..errors import BadBars, BadSource, BadTimeframe, BarGap
 from .cells import COLUMNS, OPTIONAL_COLUMNS, bar_values, to_arrays
 from .joins import join_funding, join_open_interest
 from .resampling import resample
+from .symbols import one_symbol
 from .timeframes import from_ms, to_ms
 from .times import iso, utc_ms
 
@@ -75,9 +76,9 @@ def as_bars(
         raise BadBars(f"expected a pandas DataFrame of bars, found {type(frame).__name__}", reason="dtype")
     if frame.empty:
         raise BadBars("expected at least one bar, found an empty frame", reason="empty")
+    own_symbol = _symbol_column(frame)
     times = utc_ms(frame)
     values = bar_values(frame, times)
-    own_symbol = _symbol_column(frame)
     symbol = symbol or frame.attrs.get("symbol") or own_symbol or ""
     timeframe = _timeframe(times, timeframe or frame.attrs.get("timeframe"))
     _check_spacing(times, timeframe)
@@ -138,16 +139,8 @@ def data_hash(frame: pd.DataFrame) -> str:
 
 
 def _symbol_column(frame: pd.DataFrame) -> str | None:
-    if "symbol" not in frame.columns:
-        return None
-    symbols = [str(name) for name in frame["symbol"].unique()]
-    if len(symbols) > 1:
-        raise BadBars(
-            f"expected bars of one symbol, found {', '.join(symbols[:5])}; select one first",
-            column="symbol",
-            reason="mixed_symbols",
-        )
-    return symbols[0]
+    one_symbol(frame, None)
+    return str(frame["symbol"].iloc[0]) if "symbol" in frame.columns else None
 
 
 def _timeframe(times: NDArray[np.int64], named: str | None) -> str:

@@ -6,10 +6,11 @@ from numpy.typing import NDArray
 
 from ..errors import BadBars
 from .cells import COLUMNS, OPTIONAL_COLUMNS
+from .settlements import settlement_times
 from .timeframes import to_ms
 from .times import iso, utc_ms
 
-__all__ = ["join_funding", "join_open_interest"]
+__all__ = ["join_funding", "join_open_interest", "settlements_of"]
 
 _MAX_AGE_MS = 24 * 3_600_000
 
@@ -17,13 +18,14 @@ _MAX_AGE_MS = 24 * 3_600_000
 def join_funding(frame: pd.DataFrame, funding: pd.DataFrame) -> pd.DataFrame:
     """Return the bars with `funding_rate`: the sum of the rates settled in (previous open, open], a fraction.
 
-    `funding` has a time column and `funding_rate`. A settlement at 08:00 belongs to the bar that opens at 08:00; one
-    inside a gap belongs to the next bar; rows without a settlement hold 0.0.
+    `funding` has a time column and `funding_rate`. A settlement at 08:00 belongs to the bar that opens at 08:00, even
+    if it is stamped a few seconds late (`settlements.LATE_MS`); one inside a gap belongs to the next bar; rows without
+    a settlement hold 0.0. Settlements that the series lacks are not noticed here, but by `settlements.check_funding`.
 
     Raises:
         BadBars: a settlement is not finite, duplicated or out of order.
     """
-    times, rates = _series(funding, "funding_rate")
+    times, rates = settlements_of(funding)
     opens = frame["timestamp"].to_numpy(dtype=np.int64)
     joined = np.zeros(len(opens))
     if len(opens):
@@ -31,6 +33,21 @@ def join_funding(frame: pd.DataFrame, funding: pd.DataFrame) -> pd.DataFrame:
         inside = (row < len(opens)) & (times > opens[0] - _step(frame, opens))
         np.add.at(joined, row[inside], rates[inside])
     return _with_column(frame, "funding_rate", joined)
+
+
+def settlements_of(funding: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the settlement times [N] (UTC ms) and rates [N] (fraction) of a funding series.
+
+    Raises:
+        BadBars: a settlement is not finite, duplicated or out of order.
+    """
+    stamps, rates = _series(funding, "funding_rate")
+    times = settlement_times(stamps)
+    twice = np.flatnonzero(np.diff(times) == 0) + 1
+    if twice.size:
+        expected = "expected one rate per settlement, found the settlement of the row before again"
+        raise _bad(int(twice[0]), "funding_rate", stamps, rates, expected, "duplicate")
+    return times, rates
 
 
 def join_open_interest(frame: pd.DataFrame, open_interest: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from ..bars.settlements import LATE_MS, settlement_times
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import ExchangeUnavailable
@@ -90,7 +91,8 @@ class Extras:
         if due <= self._settled:
             return True
         low = self._settled + 1
-        table = await rest.funding(self._instrument, low, due + 1)
+        table = await rest.funding(self._instrument, low, due + 1 + LATE_MS)
+        table = {**table, "timestamp": settlement_times(table["timestamp"])}
         found = dict(zip(table["timestamp"].tolist(), table["funding_rate"].tolist(), strict=True))
         self._rates |= found
         complete = due in found or not self._expected(due)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from strategies.analyzers.metrics import total_return, without_cash_flows
+
 from .rundir import CorruptRun, RunDir
 
 __all__ = ["LoadedRun", "milliseconds"]
@@ -68,20 +70,23 @@ class LoadedRun:
         """Warnings of the run, and those that the report adds."""
         listed = self.manifest.get("warnings")
         found = [str(warning) for warning in listed] if isinstance(listed, list) else []
-        refused = self.orders.loc[self.orders["status"] != "completed", "status"].value_counts()
-        found += [f"{count:,} order(s) ended as {status}, not filled" for status, count in refused.items()]
+        orders = self.orders[self.orders["status"] != "completed"]
+        for filled, how in ((False, "not filled"), (True, "filled in part only")):
+            ended = orders.loc[(orders["size"] != 0.0) == filled, "status"].value_counts()
+            found += [f"{count:,} order(s) ended as {status}, {how}" for status, count in ended.items()]
         forced = int(self.orders["liquidation"].sum())
         if forced:
             found.append(f"{forced:,} position(s) were liquidated because of too little margin")
-        stated, actual = (
-            self.metrics.get("total_return"),
-            float(self.equity["equity"].iloc[-1] / self.equity["equity"].iloc[0] - 1),
-        )
+        stated, actual = self.metrics.get("total_return"), self._total_return()
         if isinstance(stated, int | float) and abs(stated - actual) > 1e-6 * max(1.0, abs(actual)):
             found.append(
                 f"metrics.json says a total return of {stated:.6f}, equity.parquet gives {actual:.6f}"
             )
         return found
+
+    def _total_return(self) -> float:
+        flows = self.equity.get("cash_flow")
+        return total_return(without_cash_flows(self.equity["equity"], flows)) or 0.0
 
     def _series(self) -> list[dict[str, Any]]:
         data = self.manifest.get("data")

@@ -57,7 +57,7 @@ SCHEMAS = MappingProxyType(
             "confidence": "float64",
             "log_density": "float64",
             "density_rank": "float64",
-            "in_distribution": "bool",
+            "in_distribution": "boolean",  # null: the bar has no market state
             "expected_return": "float64",
             "unfiltered": "float64",
             "target": "float64",

@@ -75,15 +75,15 @@ def exposure(run: LoadedRun) -> str:
 
 def familiarity(run: LoadedRun) -> str:
     """Return the rolling share of bars in distribution."""
-    decided = run.decisions[run.decisions["reason"] != "warmup"]
+    decided = run.decisions[run.decisions["reason"] != "warmup"].dropna(subset="in_distribution")
     if not len(decided):
         return panel(
             "In-distribution ratio",
-            _empty("The model decided on no bar."),
+            _empty("No decided bar has a known market state."),
             name="in-distribution",
             wide=False,
         )
-    known = decided.groupby("time", sort=True)["in_distribution"].mean()
+    known = decided.groupby("time", sort=True)["in_distribution"].mean().astype("float64")
     window = min(_bars_in(run, days=7), max(len(known) // 5, 1))
     rolling = known.rolling(window, min_periods=max(window // 4, 1)).mean()
     curves = [Curve("", milliseconds(known.index.to_series()), rolling.to_numpy(), "strategy", area=True)]
@@ -97,7 +97,7 @@ def familiarity(run: LoadedRun) -> str:
         axis=ValueAxis(limits=(0.0, 1.04), zero=True),
         level=level,
     )
-    note = f"Share of decided bars whose state was in distribution; rolling mean of {_bars(window)}."
+    note = f"Share of bars in distribution, among those with a known state; rolling mean of {_bars(window)}."
     return panel("In-distribution ratio", chart, note=note, name="in-distribution", wide=False)
 
 
@@ -178,7 +178,7 @@ def _rank_class(rank: float) -> int:
 
 def _cumulative_costs(run: LoadedRun) -> dict[str, Array]:
     """Return fees, funding and slippage paid up to each bar of the equity, each [N]."""
-    filled = run.orders[run.orders["status"] == "completed"]
+    filled = run.orders[run.orders["size"] != 0.0]
     return {
         "fees": _cumulative(run, run.orders["time"], run.orders["fee"]),
         "funding": _cumulative(run, run.funding["time"], run.funding["amount"]),

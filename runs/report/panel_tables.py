@@ -24,9 +24,11 @@ _CARDS = (
     ("slippage", "Slippage", "money"),
 )
 _NOT_ROWS = {
+    "attribution",
     "benchmark",
     "model",
     "in_distribution_ratio_by_symbol",
+    "bars_without_state",
     "periods_per_year",
     "bars",
     "start",
@@ -202,7 +204,7 @@ def warnings(run: LoadedRun) -> str:
 def _below(run: LoadedRun, key: str, beside: str) -> str:
     """Return the second line of a card: buy-and-hold's metric, or what the metric counts."""
     if key == "in_distribution_ratio":
-        return "of the decided bars"
+        return "of the bars with a known state"
     if key == "n_trades":
         return (
             f"{show('share', run.metrics.get('win_rate'))} won"
@@ -216,7 +218,7 @@ def _symbol_row(run: LoadedRun, symbol: str, ratio: object) -> list[str]:
     closed, orders, funding, decided = (
         frame[frame["symbol"] == symbol] for frame in (run.trades, run.orders, run.funding, run.decisions)
     )
-    filled = orders[orders["status"] == "completed"]
+    filled = orders[orders["size"] != 0.0]
     net = closed["net_pnl"]
     cells = [
         ("share", ratio),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scorenet.base.registry import Registry
 
 from ..folder.contents import LoadedRun
-from . import panel_charts, panel_tables
+from . import panel_attribution, panel_charts, panel_tables
 from .markup import esc, panel
 from .tearsheet import tearsheet_panel
 
@@ -31,6 +31,7 @@ for _name, _panel in (
     ("decisions", panel_tables.decisions),
     ("ranks", panel_charts.ranks),
     ("metrics", panel_tables.metrics),
+    ("attribution", panel_attribution.attribution),
     ("symbols", panel_tables.symbols),
     ("trades", panel_tables.trades),
     ("model", panel_tables.model),

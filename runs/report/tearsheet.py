@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scorenet.base.error_line import error_line
-from strategies.analyzers.metrics import daily_equity
+from strategies.analyzers.metrics import daily_equity, without_cash_flows
 
 from ..folder.contents import LoadedRun
 from .markup import esc, panel
@@ -103,7 +103,9 @@ def tearsheet(equity: pd.DataFrame) -> str:
         NoTearsheet: QuantStats is not installed, or it cannot process the returns.
         ValueError: A value is not finite.
     """
-    returns = daily_returns(equity["time"], equity["equity"])
+    flows = equity.get("cash_flow")
+    growth = pd.Series(without_cash_flows(equity["equity"], flows))
+    returns = daily_returns(equity["time"], growth)
     benchmark = daily_returns(equity["time"], equity["benchmark"])
     _check(returns)
     beside = None if _unusable(benchmark) or np.allclose(benchmark, returns, atol=_ROUNDING) else benchmark

@@ -94,7 +94,11 @@ def _novelty(metrics: Mapping[str, Any]) -> list[str]:
     share = metrics.get("in_distribution_ratio")
     if share is None:
         return []
-    return [f"The market state was in distribution on {show('share', share)} of the bars with a decision."]
+    unknown = metrics.get("bars_without_state") or 0
+    missing = f"; no state was known on {unknown:,} bar{'s' * (unknown != 1)}" if unknown else ""
+    return [
+        f"The market state was in distribution on {show('share', share)} of the bars with a known state{missing}."
+    ]
 
 
 def _benchmark(metrics: Mapping[str, Any], key: str) -> float | None:

@@ -5,65 +5,35 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-import backtrader as bt
 import numpy as np
 
-from scorenet.base.times import float_days
-
-from ..datas import bar_milliseconds, periods_per_year, to_milliseconds
+from ..account.contracts import contract_value
 from .metrics import bar_returns, drawdowns, sharpe_ratio, sortino_ratio
+from .recording import EquityAnalyzer
 
 __all__ = ["Drawdown", "EquityCurve", "Sharpe", "Sortino"]
 
-_HALF_SECOND = 0.5 / 86_400.0
-
-
-class EquityAnalyzer(bt.Analyzer):
-    """Record the equity at each bar's close, from the first bar at which the strategy can trade.
-
-    Params:
-      - trade_from (None): first bar close to record, UTC ms.
-      - warmup (False): also record the bars before the strategy's minimum period.
-    """
-
-    params = (("trade_from", None), ("warmup", False))
-
-    def start(self) -> None:
-        """Look up the objects that every bar needs."""
-        self._times, self._equity = array("d"), array("d")
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
-        self._clock = self.strategy.lines.datetime
-        self._broker = self.strategy.broker
-
-    def prenext(self) -> None:
-        """Record a bar of the warm-up if `warmup` is set."""
-        if self.p.warmup:
-            self.next()
-
-    def next(self) -> None:
-        """Record one bar."""
-        now = self._clock[0]
-        if now >= self._trade_from:
-            self._times.append(now)
-            self._equity.append(self._broker.getvalue())
-
-    def stop(self) -> None:
-        """Release the run's objects, so that the analyzer can be pickled for another process."""
-        del self._clock, self._broker
-
 
 class EquityCurve(EquityAnalyzer):
-    """Return columns [N], one row per bar: `time` (bar close, UTC ms), `equity`, `cash`, `exposure`, `gross`.
+    """Return columns [N], one row per bar: time, equity, cash, exposure, gross, cash_flow.
 
-    Equity and cash are in quote currency, and cash = equity - sum(size * close). `exposure` is sum(size * close) /
-    equity, `gross` is sum(|size * close|) / equity; both are 0 without equity.
+    `time` is the bar close in UTC ms.
+    Equity and cash are in quote currency, and cash = equity - sum(value of the positions). `exposure` is the sum of the
+    signed values / equity, `gross` the sum of the absolute values / equity; both are 0 without equity. `cash_flow` is
+    what was deposited (positive) or withdrawn in the bar.
     """
 
     def start(self) -> None:
         """Look up the objects that every bar needs."""
         super().start()
         self._net, self._absolute = array("d"), array("d")
-        self._closes = [(data, data.lines.close) for data in self.strategy.datas]
+        # `getposition` would create a position of a data without bars, whose price the stock broker then reads.
+        positions = getattr(self._broker, "positions", None)
+        self._position_of = self._broker.getposition if positions is None else positions.get
+        # The recording is shared; the columns of positions have rows only where this analyzer has written them.
+        self._values = [
+            (data, data.lines.close, self._broker.getcommissioninfo(data)) for data in self.strategy.datas
+        ]
 
     def next(self) -> None:
         """Record one bar."""
@@ -72,75 +42,76 @@ class EquityCurve(EquityAnalyzer):
             return
         broker = self._broker
         net = gross = 0.0
-        for data, close in self._closes:
-            size = broker.getposition(data).size
-            if size:
-                value = size * close[0]
+        for data, close, commission in self._values:
+            position = self._position_of(data)
+            if position is not None and position.size:
+                value = contract_value(commission, position.size, close[0])
                 net += value
                 gross += abs(value)
-        self._times.append(now)
-        self._equity.append(broker.getvalue())
-        self._net.append(net)
-        self._absolute.append(gross)
+        if self._writes:
+            self.recording.add(now, broker)
+        rows = len(self.recording.dates)
+        if len(self._net) == rows:  # a second bar with the same close
+            self._net[-1], self._absolute[-1] = net, gross
+        else:
+            self._net.append(net)
+            self._absolute.append(gross)
 
     def stop(self) -> None:
         """Release the run's objects, so that the analyzer can be pickled for another process."""
         super().stop()
-        del self._closes
+        del self._values, self._position_of
 
     def get_analysis(self) -> dict[str, np.ndarray]:
         """Return the columns, each [N]."""
-        equity, net = np.array(self._equity), np.array(self._net)
+        equity, net = np.array(self.recording.equity), np.array(self._net)
         solvent = equity > 0.0
         divisor = np.where(solvent, equity, 1.0)
         return {
-            "time": to_milliseconds(self._times),
+            "time": self.recording.times,
             "equity": equity,
             "cash": equity - net,
             "exposure": np.where(solvent, net / divisor, 0.0),
             "gross": np.where(solvent, np.array(self._absolute) / divisor, 0.0),
+            "cash_flow": self.recording.cash_flows,
         }
 
 
-class RatioAnalyzer(EquityAnalyzer):
-    """Base class of annualised ratios: a year is 365 days of 24 hours, counted in bars of the smallest bar size."""
-
-    def start(self) -> None:
-        """Look up the objects that every bar needs."""
-        super().start()
-        self._periods_per_year = periods_per_year(min(map(bar_milliseconds, self.strategy.datas)))
-
-
-class Sharpe(RatioAnalyzer):
+class Sharpe(EquityAnalyzer):
     """Return `{"sharpe_ratio"}`: mean / standard deviation (ddof 1) of bar returns, annualised.
 
-    A year is 365 days of bars, the risk-free rate is 0. None if undefined: fewer than two returns, or equal gains at
-    all bars.
+    A year is 365 days of time: the factor is the root of the number of returns in a year, which missing bars lower. The
+    risk-free rate is 0, deposits are no return. None if undefined: fewer than two returns, or equal gains at all bars.
     """
 
     def get_analysis(self) -> dict[str, float | None]:
         """Return the figure."""
-        return {"sharpe_ratio": sharpe_ratio(bar_returns(self._equity), self._periods_per_year)}
+        rate = self.recording.returns_per_year
+        returns = bar_returns(self.recording.growth)
+        return {"sharpe_ratio": None if rate is None else sharpe_ratio(returns, rate)}
 
 
-class Sortino(RatioAnalyzer):
-    """Return `{"sortino_ratio"}`: mean / root mean square of min(return, 0) over all bars, annualised."""
+class Sortino(EquityAnalyzer):
+    """Return `{"sortino_ratio"}`: mean / root mean square of min(return, 0) over all bars, annualised as `Sharpe`."""
 
     def get_analysis(self) -> dict[str, float | None]:
         """Return the figure."""
-        return {"sortino_ratio": sortino_ratio(bar_returns(self._equity), self._periods_per_year)}
+        rate = self.recording.returns_per_year
+        returns = bar_returns(self.recording.growth)
+        return {"sortino_ratio": None if rate is None else sortino_ratio(returns, rate)}
 
 
 class Drawdown(EquityAnalyzer):
     """Return `{"max_drawdown", "max_drawdown_bars", "drawdown"}`.
 
-    `max_drawdown` and `drawdown` (at the end of the run) are fractions <= 0 of the running maximum of equity.
-    `max_drawdown_bars` is the longest number of bars below a maximum. All are None before the first bar.
+    `max_drawdown` and `drawdown` (at the end of the run) are fractions <= 0 of the running maximum of equity without
+    deposits and withdrawals. `max_drawdown_bars` is the longest number of bars below a maximum. The fractions are None
+    before the first bar.
     """
 
     def get_analysis(self) -> dict[str, float | int | None]:
         """Return the figures."""
-        depths = drawdowns(self._equity)
+        depths = drawdowns(self.recording.growth)
         if not len(depths):
             return {"max_drawdown": None, "max_drawdown_bars": 0, "drawdown": None}
         return {

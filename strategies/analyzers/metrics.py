@@ -18,19 +18,59 @@ __all__ = [
     "calmar_ratio",
     "daily_equity",
     "drawdowns",
+    "last_of_each",
     "max_drawdown",
+    "month_of",
     "performance",
     "profit_factor",
+    "returns_per_year",
     "sharpe_ratio",
     "sortino_ratio",
     "total_return",
     "turnover",
     "volatility",
     "win_rate",
+    "without_cash_flows",
+    "years_between",
 ]
 
 _ROUNDING = 1e-14
 _DAY_MS = 86_400_000
+_YEAR_MS = 365 * _DAY_MS
+
+
+def years_between(time: ArrayLike) -> float:
+    """Return the time from the first to the last of `time` [N] (UTC ms) in years of 365 days."""
+    stamps = np.asarray(time, dtype=np.int64)
+    return float(stamps[-1] - stamps[0]) / _YEAR_MS if len(stamps) else 0.0
+
+
+def returns_per_year(time: ArrayLike) -> float | None:
+    """Return the number of bar returns in a year, from the bar closes `time` [N] (UTC ms); None without a return.
+
+    Without missing bars this is the number of bars in 365 days. A missing bar makes the return after it span more time,
+    and there are fewer of them in a year: a year is time, not a number of bars.
+    """
+    stamps = np.asarray(time, dtype=np.int64)
+    span = int(stamps[-1] - stamps[0]) if len(stamps) else 0
+    return (len(stamps) - 1) * _YEAR_MS / span if span > 0 else None
+
+
+def without_cash_flows(equity: ArrayLike, cash_flows: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Return equity [N] as it would be without deposits and withdrawals (time-weighted), starting at the first equity.
+
+    `cash_flows` [N] are deposits minus withdrawals booked in each bar, part of that bar's equity and not yet invested
+    in it: the bar's return is (equity - cash flow) / previous equity - 1. After ruin the result stays 0, whatever is
+    deposited.
+    """
+    values = np.asarray(equity, dtype=np.float64)
+    if cash_flows is None or len(values) < 2 or not np.any(cash_flows):
+        return values
+    earned = values - np.asarray(cash_flows, dtype=np.float64)
+    before = values[:-1]
+    alive = before > 0.0
+    factors = np.where(alive, earned[1:] / np.where(alive, before, 1.0), 1.0)
+    return values[0] * np.concatenate(([1.0], np.cumprod(factors)))
 
 
 def bar_returns(equity: ArrayLike) -> NDArray[np.float64]:
@@ -159,7 +199,20 @@ def daily_equity(time: ArrayLike, equity: ArrayLike) -> tuple[NDArray[np.int64],
     Days are closed on the right: a bar that closes at 00:00 belongs to the day that ends then. `time` [N] is the bar
     close in UTC ms, increasing.
     """
-    stamps = np.asarray(time, dtype=np.int64)
-    days = (stamps - 1) // _DAY_MS
-    last = np.flatnonzero(np.diff(days, append=days[-1:] + 1))
+    days = (np.asarray(time, dtype=np.int64) - 1) // _DAY_MS
+    last = last_of_each(days)
     return days[last] * _DAY_MS, np.asarray(equity, dtype=np.float64)[last]
+
+
+def month_of(time: ArrayLike) -> NDArray[np.int64]:
+    """Return the start (UTC ms) of the UTC month of each bar close [N] (UTC ms).
+
+    Months are closed on the right: a bar that closes at 00:00 on the first belongs to the month that ends then.
+    """
+    stamps = (np.asarray(time, dtype=np.int64) - 1).astype("datetime64[ms]")
+    return stamps.astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64)
+
+
+def last_of_each(groups: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the index of the last row of each group of equal neighbours in `groups` [N]."""
+    return np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))

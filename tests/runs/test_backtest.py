@@ -164,7 +164,8 @@ def expected_figures(run):
         "funding": sum(run.funding["amount"]),
         "slippage": sum(orders["slippage"]),
         "liquidations": int(orders["liquidation"].sum()),
-        "in_distribution_ratio": decided["in_distribution"].sum() / len(decided),
+        "in_distribution_ratio": decided["in_distribution"].sum() / decided["density_rank"].notna().sum(),
+        "bars_without_state": decided["density_rank"].isna().sum(),
         "avg_confidence": decided["confidence"].mean(),
         "periods_per_year": 8760.0,
         "bars": len(run.equity),
@@ -209,7 +210,11 @@ def test_every_figure_follows_from_the_tables(run):
         assert by_symbol[symbol] == pytest.approx(rows["in_distribution"].mean())
     assert run.metrics["start"] == "2021-01-04T01:00:00Z"
     assert run.metrics["end"] == "2021-02-03T00:00:00Z"
-    others = {"in_distribution_ratio_by_symbol", "start", "end", "benchmark", "model"}
+    profit = run.equity["equity"].iloc[-1] - run.equity["equity"].iloc[0]
+    assert run.metrics["attribution"]["total"] == pytest.approx(profit)
+    for cut in ("by_state", "by_side", "by_reason", "by_symbol", "by_month"):
+        assert sum(part["net"] for part in run.metrics["attribution"][cut].values()) == pytest.approx(profit)
+    others = {"in_distribution_ratio_by_symbol", "attribution", "start", "end", "benchmark", "model"}
     assert set(run.metrics) == set(expected) | others, "a figure that nobody recomputes"
 
 

@@ -34,6 +34,7 @@ KEYS = {
     "liquidations",
     "in_distribution_ratio",
     "in_distribution_ratio_by_symbol",
+    "bars_without_state",
     "avg_confidence",
     "periods_per_year",
     "bars",
@@ -92,7 +93,7 @@ def test_trades_orders_and_costs_by_hand():
         {
             "symbol": ["A", "A", "A", "B", "B"],
             "reason": ["warmup", "trade", "out_of_distribution", "hold", "stale"],
-            "in_distribution": [False, True, False, True, False],
+            "in_distribution": [None, True, False, True, None],
             "confidence": [np.nan, 0.8, 0.4, 0.6, np.nan],
         }
     )
@@ -106,17 +107,18 @@ def test_trades_orders_and_costs_by_hand():
     assert found["slippage"] == pytest.approx(0.3)
     assert found["turnover"] == pytest.approx((100 + 120) / 1000 / (10 / 8760))
     assert found["exposure"] == 0.5
-    assert found["in_distribution_ratio"] == 0.5
-    assert found["in_distribution_ratio_by_symbol"] == {"A": 0.5, "B": 0.5}
+    assert found["in_distribution_ratio"] == pytest.approx(2 / 3), "a bar without a state is on neither side"
+    assert found["in_distribution_ratio_by_symbol"] == {"A": 0.5, "B": 1.0}
+    assert found["bars_without_state"] == 1
     assert found["avg_confidence"] == pytest.approx(0.6)
 
 
-def test_only_orders_that_were_completed_count_and_every_order_pays_its_fee():
+def test_every_order_with_a_fill_counts_whatever_its_status():
     def row(status, size, fee, slippage, liquidation=False):
         return {
             "status": status,
             "size": size,
-            "price": 100.0,
+            "price": 100.0 if size else np.nan,
             "fee": fee,
             "slippage": slippage,
             "liquidation": liquidation,
@@ -125,17 +127,82 @@ def test_only_orders_that_were_completed_count_and_every_order_pays_its_fee():
     orders = pd.DataFrame(
         [
             row("completed", 1.0, 0.1, 0.2),
-            row("canceled", 1.0, 1.0, 2.0, True),
-            row("margin", -1.0, 0.4, 0.3, True),
-            row("expired", 1.0, 0.0, 4.0),
-            row("rejected", 1.0, 0.0, 8.0),
+            row("canceled", 1.0, 1.0, 2.0),
+            row("margin", -1.0, 0.4, 0.3),
+            row("expired", 0.0, 0.0, 0.0),
+            row("rejected", 0.0, 0.0, 0.0, True),
+            row("completed", -0.5, 0.0, 0.0, True),
         ]
     )
     found = compute_metrics(**tables([1000.0] * 11, orders=orders), bar_ms=HOUR_MS)
-    assert (found["n_orders"], found["liquidations"]) == (1, 0)
-    assert found["slippage"] == pytest.approx(0.2)
+    assert (found["n_orders"], found["liquidations"]) == (4, 1)
+    assert found["slippage"] == pytest.approx(2.5)
+    assert found["turnover"] == pytest.approx(350 / 1000 / (10 / 8760))
+    assert found["fees"] == pytest.approx(1.5)
+    multiplied = orders.assign(value=[10.0, 20.0, 30.0, 0.0, 0.0, 40.0])
+    found = compute_metrics(**tables([1000.0] * 11, orders=multiplied), bar_ms=HOUR_MS)
     assert found["turnover"] == pytest.approx(100 / 1000 / (10 / 8760))
-    assert found["fees"] == pytest.approx(1.5), "an order that closed and could not open has paid"
+
+
+def with_times(hours, equity, **columns):
+    parts = tables(equity)
+    start = pd.Timestamp("2024-07-01 01:00", tz="UTC")
+    parts["equity"]["time"] = start + pd.to_timedelta(hours, unit="h")
+    parts["equity"] = parts["equity"].assign(**columns)
+    return parts
+
+
+def test_a_year_is_time_and_not_a_number_of_bars():
+    # A doubling over one year of which every second bar is missing: 100 %, not (1 + 1)^2 - 1 = 300 %.
+    hours = np.arange(0, 8761, 2)
+    equity = 100.0 * 2.0 ** (hours / 8760) * np.where(np.arange(len(hours)) % 2, 1.01, 1.0)
+    orders = pd.DataFrame(
+        {
+            "status": ["completed"],
+            "size": [1.0],
+            "price": [50.0],
+            "fee": [0.0],
+            "slippage": [0.0],
+            "liquidation": [False],
+        }
+    )
+    parts = with_times(hours, equity) | {"orders": orders}
+    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    r = equity[1:] / equity[:-1] - 1
+    assert found["annual_return"] == pytest.approx(1.0)
+    assert found["periods_per_year"] == 4380.0
+    assert found["volatility"] == pytest.approx(r.std(ddof=1) * math.sqrt(4380))
+    assert found["sharpe_ratio"] == pytest.approx(r.mean() / r.std(ddof=1) * math.sqrt(4380))
+    assert found["calmar_ratio"] == pytest.approx(1.0 / (1 - equity[2] / equity[1]), rel=1e-6)
+    assert found["turnover"] == pytest.approx(50 / equity.mean())
+    assert found["benchmark"]["annual_return"] == pytest.approx(1.0)
+
+
+def test_a_hole_changes_no_figure_of_a_run_that_stands_still_in_it():
+    whole = np.array([100.0, 101.0, 100.0, 100.0, 100.0, 100.0, 103.0])
+    kept = [0, 1, 2, 5, 6]
+    one = compute_metrics(**with_times(range(7), whole), bar_ms=HOUR_MS)
+    other = compute_metrics(**with_times(kept, whole[kept]), bar_ms=HOUR_MS)
+    for name in ("total_return", "annual_return", "max_drawdown", "start", "end"):
+        assert other[name] == pytest.approx(one[name])
+    # Mean and variance per year are the same sums over the same time; ddof moves the Sharpe ratio a little.
+    assert other["sharpe_ratio"] == pytest.approx(one["sharpe_ratio"], rel=0.1)
+
+
+def test_a_run_of_one_bar_is_annualised_by_its_bar_size():
+    assert metrics([100.0])["periods_per_year"] == 8760.0
+
+
+def test_deposits_and_withdrawals_are_no_return():
+    # 10,000 grows by 10 %, 10,000 is deposited, then 10 % again, 5,000 is withdrawn, then -10 %.
+    equity = [10_000.0, 11_000.0, 21_000.0, 23_100.0, 18_100.0, 16_290.0]
+    parts = with_times(range(6), equity, cash_flow=[0.0, 0.0, 10_000.0, 0.0, -5_000.0, 0.0])
+    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    r = np.array([0.1, 0.0, 0.1, 0.0, -0.1])
+    assert found["total_return"] == pytest.approx(1.1 * 1.1 * 0.9 - 1)
+    assert found["max_drawdown"] == pytest.approx(-0.1)
+    assert found["sharpe_ratio"] == pytest.approx(r.mean() / r.std(ddof=1) * math.sqrt(8760))
+    assert found["bar_win_rate"] == pytest.approx(2 / 3)
 
 
 def test_exposure_is_the_mean_size_on_either_side():
@@ -172,6 +239,7 @@ def test_buy_and_hold_is_one_order_always_invested_unless_more_is_known():
             "exposure": 1.0,
             "in_distribution_ratio": None,
             "in_distribution_ratio_by_symbol": {},
+            "bars_without_state": 0,
             "avg_confidence": None,
             "bars": 3,
             "periods_per_year": 8760.0,

@@ -130,7 +130,9 @@ def test_not_a_frame_and_empty():
 def test_mixed_symbols_are_refused_even_when_a_symbol_is_given():
     frame = small_frame()
     frame["symbol"] = ["BTC"] * 4 + ["ETH"]
-    with pytest.raises(BadBars, match="one symbol, found BTC, ETH"):
+    with pytest.raises(
+        BadBars, match=r"one symbol, found 2 symbols in column 'symbol': BTC, ETH; choose one"
+    ):
         as_bars(frame, symbol="BTC")
     frame["symbol"] = "BTC"
     assert as_bars(frame).attrs["symbol"] == "BTC"

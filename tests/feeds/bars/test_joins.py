@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from feeds.bars.frame import as_bars
 from feeds.bars.joins import join_funding, join_open_interest
+from feeds.bars.settlements import LATE_MS
 from feeds.errors import BadBars
 from tests.feeds.bars.frames import HOUR, START, small_frame
 
@@ -36,12 +37,12 @@ def test_settlements_off_the_grid_in_holes_and_outside():
     bars = as_bars(small_frame(6).drop(index=[3]), gaps="keep")
     times = [
         START - HOUR,  # belongs to the bar before the first
-        START - HOUR + 1,  # within (previous open, open] of the first bar
+        START - HOUR + LATE_MS + 1,  # within (previous open, open] of the first bar
         START + MINUTE,
         START + 2 * HOUR - 1,
         START + 3 * HOUR,  # in the gap
         START + 4 * HOUR,
-        START + 5 * HOUR + 1,  # belongs to the bar after the last
+        START + 5 * HOUR + LATE_MS + 1,  # belongs to the bar after the last
     ]
     joined = join_funding(bars, funding_of(times, [1, 2, 4, 8, 16, 32, 64]))
     assert joined["funding_rate"].tolist() == [2.0, 4.0, 8.0, 48.0, 0.0]
@@ -55,9 +56,16 @@ def test_open_interest_is_the_last_value_known_at_the_open_and_at_most_a_day_old
 
 @st.composite
 def series(draw, low):
-    times = sorted(draw(st.sets(st.integers(START - 30 * HOUR, START + 40 * HOUR), max_size=40)))
+    minute = 60_000  # apart, so that no two stamps mean one settlement
+    span = st.integers((START - 30 * HOUR) // minute, (START + 40 * HOUR) // minute)
+    late = st.integers(0, minute - 1)
+    times = sorted(m * minute + draw(late) for m in draw(st.sets(span, max_size=40)))
     values = draw(st.lists(st.floats(low, 1.0), min_size=len(times), max_size=len(times)))
     return times, values
+
+
+def _meant(stamp):
+    return stamp - stamp % HOUR if stamp % HOUR <= 5_000 else stamp
 
 
 @given(series(-1.0), st.integers(1, 30))
@@ -68,10 +76,14 @@ def test_funding_uses_no_later_row_and_loses_none(rows, bars):
     joined = join_funding(frame, funding_of(times, rates))["funding_rate"].to_numpy()
     for k in range(bars):
         opened = START + k * HOUR
-        settled = [rate for time, rate in zip(times, rates, strict=True) if opened - HOUR < time <= opened]
+        settled = [
+            rate for time, rate in zip(times, rates, strict=True) if opened - HOUR < _meant(time) <= opened
+        ]
         assert joined[k] == pytest.approx(sum(settled), abs=1e-12)
     cut = bars // 2
-    known = [(time, rate) for time, rate in zip(times, rates, strict=True) if time <= START + cut * HOUR]
+    known = [
+        (time, rate) for time, rate in zip(times, rates, strict=True) if _meant(time) <= START + cut * HOUR
+    ]
     past = join_funding(frame, funding_of(*(zip(*known, strict=True) if known else ([], []))))
     assert past["funding_rate"].to_numpy()[: cut + 1].tolist() == joined[: cut + 1].tolist()
 
@@ -118,3 +130,25 @@ def test_negative_open_interest_text_and_missing_columns():
     text.loc[0, "funding_rate"] = "much"
     with pytest.raises(BadBars, match="column 'funding_rate': expected numbers"):
         join_funding(bars, text)
+
+
+@pytest.mark.parametrize(
+    ("late", "bar"), [(0, 8), (6, 8), (LATE_MS, 8), (LATE_MS + 1, 9), (30 * MINUTE, 9), (-6, 8)]
+)
+def test_a_settlement_stamped_a_little_late_belongs_to_its_hour(late, bar):
+    bars = as_bars(small_frame(12))
+    joined = join_funding(bars, funding_of([START + 8 * HOUR + late], [0.01]))
+    assert np.flatnonzero(joined["funding_rate"]).tolist() == [bar]
+
+
+def test_a_stamp_half_a_minute_past_a_minute_bar_is_moved_nowhere():
+    frame = small_frame(10)
+    frame["timestamp"] = START + MINUTE * np.arange(10)
+    joined = join_funding(as_bars(frame), funding_of([START + 3 * MINUTE + 6], [0.01]))
+    assert np.flatnonzero(joined["funding_rate"]).tolist() == [4]
+
+
+def test_one_settlement_stamped_twice_is_refused():
+    with pytest.raises(BadBars, match="the settlement of the row before again") as caught:
+        join_funding(as_bars(small_frame()), funding_of([START + HOUR, START + HOUR + 6], [0.01, 0.01]))
+    assert (caught.value.reason, caught.value.row) == ("duplicate", 1)

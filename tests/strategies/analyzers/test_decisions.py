@@ -10,7 +10,7 @@ from tests.strategies.market import bars
 COLUMNS = {
     "symbol": ["A", "B", "A", "B", "A", "B"],
     "reason": ["warmup", "warmup", "trade", "out_of_distribution", "hold", "stale"],
-    "in_distribution": [False, True, True, False, True, False],
+    "in_distribution": [None, True, True, False, True, None],
     "confidence": [np.nan, 0.9, 0.8, 0.2, 0.5, np.nan],
 }
 
@@ -35,12 +35,13 @@ def analyse(columns):
 
 
 @pytest.mark.parametrize("kind", [list, np.array])
-def test_the_ratio_counts_decided_bars_only(kind):
+def test_the_ratio_counts_decided_bars_with_a_state_only(kind):
     decisions, ratios = analyse({name: kind(column) for name, column in COLUMNS.items()})
     assert list(decisions["reason"]) == COLUMNS["reason"]
     assert ratios == {
-        "in_distribution_ratio": 0.5,
+        "in_distribution_ratio": pytest.approx(2 / 3),
         "by_symbol": {"A": 1.0, "B": 0.0},
+        "bars_without_state": 1,
         "reasons": {"hold": 1, "out_of_distribution": 1, "stale": 1, "trade": 1, "warmup": 2},
         "avg_confidence": pytest.approx(0.5),
     }
@@ -51,6 +52,7 @@ def test_a_run_that_never_decides_has_no_ratio():
     assert ratios == {
         "in_distribution_ratio": None,
         "by_symbol": {"A": None, "B": None},
+        "bars_without_state": 0,
         "reasons": {"warmup": 2},
         "avg_confidence": None,
     }
@@ -59,4 +61,25 @@ def test_a_run_that_never_decides_has_no_ratio():
 def test_a_strategy_without_a_recorder_has_no_ratio():
     decisions, ratios = analyse(None)
     assert decisions == {}
-    assert ratios == {"in_distribution_ratio": None, "by_symbol": {}, "reasons": {}, "avg_confidence": None}
+    assert ratios == {
+        "in_distribution_ratio": None,
+        "by_symbol": {},
+        "bars_without_state": 0,
+        "reasons": {},
+        "avg_confidence": None,
+    }
+
+
+def test_of_bars_without_a_state_alone_there_is_no_ratio():
+    columns = {
+        "symbol": ["A", "A"],
+        "reason": ["stale", "stale"],
+        "in_distribution": [None, None],
+        "confidence": [np.nan, np.nan],
+    }
+    _, ratios = analyse(columns)
+    assert (ratios["in_distribution_ratio"], ratios["by_symbol"], ratios["bars_without_state"]) == (
+        None,
+        {"A": None},
+        2,
+    )

@@ -4,6 +4,7 @@ import backtrader as bt
 import numpy as np
 import pytest
 
+from strategies.account.broker import PerpetualBroker
 from strategies.analyzers import EquityCurve, Funding, Orders, Trades
 from tests.strategies.market import HOUR, START, bars, free_broker, free_commission, run, trade
 
@@ -22,10 +23,12 @@ def test_an_order_row_says_when_what_and_at_which_cost():
         "requested": [-10.0],
         "price": [pytest.approx(price)],
         "reference_price": [102.0],
+        "value": [pytest.approx(10 * price)],
         "fee": [pytest.approx(10 * price * 0.001)],
         "slippage": [pytest.approx(10 * (102 - price))],
         "status": ["completed"],
         "liquidation": [False],
+        "settlement": [False],
     }
 
 
@@ -73,3 +76,41 @@ def test_an_empty_run_has_empty_columns_of_the_right_kind():
     assert orders["time"].dtype == np.int64
     assert orders["liquidation"].dtype == bool
     assert all(len(column) == 0 for column in orders.values())
+
+
+def test_what_was_filled_before_a_refusal_has_its_slippage_and_value():
+    # Long 100 from 100.1 (slip 10 = 100 x 0.1); at 130 sell 1,090: 100 are closed at 129.87 (slip 13), and the 990 more
+    # need 990 x 130 / 10 of margin, which 10,000 + 2,977 less fees do not cover at once: refused.
+    broker = free_broker(slippage=0.001, taker=0.00055)
+    market = bars([100, 100, 130, 130, 130])
+    strategy = run(market, {0: [trade(100)], 1: [trade(-1090)]}, broker)
+    orders = strategy.analyzers.orders.get_analysis()
+    assert orders["status"] == ["completed", "margin"]
+    assert orders["size"].tolist() == [100.0, -100.0]
+    assert orders["slippage"].tolist() == pytest.approx([10.0, 13.0])
+    assert orders["value"].tolist() == pytest.approx([10_010.0, 12_987.0])
+    assert orders["fee"].tolist() == pytest.approx([10_010 * 0.00055, 12_987 * 0.00055])
+
+
+def test_an_order_that_the_end_of_the_run_leaves_filled_in_part_has_a_row():
+    broker = PerpetualBroker(slippage=0.01, commission=free_commission(taker=0.001), filler=lambda *_: 4.0)
+    strategy = run(bars([100, 100, 110]), {0: [trade(10)]}, broker)
+    orders = strategy.analyzers.orders.get_analysis()
+    assert orders["status"] == ["open"]
+    assert (orders["size"].tolist(), orders["requested"].tolist()) == ([8.0], [10.0])
+    assert orders["value"].tolist() == pytest.approx([4 * 101 + 4 * 111.1])
+    assert orders["fee"].tolist() == pytest.approx([(4 * 101 + 4 * 111.1) * 0.001])
+    assert orders["slippage"].tolist() == pytest.approx([4 * 1 + 4 * 1.1])
+
+
+def test_the_multiplier_of_a_contract_counts_in_exposure_value_and_slippage():
+    # Backtrader's futures: 2 contracts of 50 units at 100 are worth 10,000; at 101 they have gained 100.
+    broker = bt.brokers.BackBroker()
+    broker.setcommission(commission=0.0, margin=1_000.0, mult=50.0)
+    broker.set_slippage_perc(0.01, slip_open=True, slip_out=True)
+    strategy = run(bars([100, 100, 101, 101]), {0: [trade(2)]}, broker)
+    curve, orders = (getattr(strategy.analyzers, name).get_analysis() for name in ("equitycurve", "orders"))
+    assert orders["value"].tolist() == pytest.approx([2 * 101 * 50])
+    assert orders["slippage"].tolist() == pytest.approx([2 * 1 * 50])
+    assert curve["exposure"][-1] == pytest.approx(2 * 101 * 50 / curve["equity"][-1])
+    assert curve["gross"][-1] == pytest.approx(2 * 101 * 50 / curve["equity"][-1])

@@ -1,0 +1,157 @@
+"""Where the profit of a run came from: every amount, with the symbol, side, decision and bar that it belongs to."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from ..datas import symbol_of
+from .attribution_tables import KINDS, ROW, attribute, refused
+from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
+from .recording import EquityAnalyzer
+
+__all__ = ["Attribution"]
+
+_pack = struct.Struct("<4dIbB").pack
+_GROSS, _TAKER, _MAKER, _LIQUIDATION, _SLIPPAGE, _FUNDING = range(len(KINDS))
+_DUST = 1e-9
+
+
+class _Position:
+    """A position from fill to fill; `mark` is the price up to which its profit is recorded."""
+
+    __slots__ = (
+        "close",
+        "commission",
+        "decided",
+        "largest",
+        "ledger",
+        "mark",
+        "number",
+        "paid",
+        "size",
+        "symbol",
+    )
+
+    def __init__(self, number: int, data: Any, commission: Any, ledger: Any) -> None:
+        self.number, self.symbol, self.commission, self.ledger = number, symbol_of(data), commission, ledger
+        self.close = data.lines.close
+        self.size = self.largest = self.paid = 0.0
+        self.mark = self.decided = 0.0
+
+
+class Attribution(EquityAnalyzer):
+    """Return where the profit of the run came from, in quote currency; all parts add up.
+
+    The keys:
+
+    - `total`: last equity - first equity - deposits. `total` = `gross` - all `costs` + `insurance`.
+    - `gross`: profit at prices without slippage (the reference prices of `Orders`), before costs.
+    - `costs`: `taker_fees`, `maker_fees`, `liquidation_fees`, `slippage`, `funding` (positive = paid).
+    - `insurance`: losses beyond the account's equity, which were not charged to it.
+    - `by_state`, `by_side`, `by_reason`, `by_symbol`, `by_month`: the same profit cut in five ways, each a mapping of
+      part to `gross`, `fees`, `slippage`, `funding` and `net` = gross - fees - slippage - funding. The parts of each
+      cut add up to `total` - `insurance`.
+    - `refused`: see below.
+
+    A bar's profit is `inside`, `outside` or `unknown` by the state at the close before it, at which the position was
+    kept. Its reason is that of the decision whose order opened the position or last changed its size; the costs of an
+    order belong to the decision that sent it. Without a decision record the reason is `unrecorded`. A fill that turns a
+    long into a short is two: its costs are split by size. Months are UTC, closed on the right.
+
+    `refused` has, for each reason for which a decision set the target to 0, the number of `bars`, and `pnl`: what the
+    target of the position rule would have earned from that close to the symbol's next one, without costs, on the
+    equity of that bar. It needs the column `unfiltered` of the decision record, and is left out without it.
+    """
+
+    def start(self) -> None:
+        """Start without positions."""
+        super().start()
+        strategy, broker = self.strategy, self.strategy.broker
+        ledgers = funding_ledgers(strategy)
+        self._positions = {
+            id(data): _Position(number, data, broker.getcommissioninfo(data), ledgers.get(symbol_of(data)))
+            for number, data in enumerate(strategy.datas)
+        }
+        self._held: dict[int, _Position] = {}
+        self._rows = bytearray()
+
+    def notify_order(self, order: Any) -> None:
+        """Record the new fills of an order."""
+        for at, fill in enumerate(order.executed.iterpending(), start=order.executed.p1):
+            self._fill(self._positions[id(order.data)], order, fill, first=at == 0)
+
+    def next(self) -> None:
+        """Record one bar."""
+        super().next()
+        if self._held:
+            now = self._clock[0]
+            for position in self._held.values():
+                self._settle(position, position.close[0], now)
+
+    def _settle(self, position: _Position, price: float, now: float) -> None:
+        """Record the profit of a position up to `price` and the funding that it has paid."""
+        side = 1 if position.size > 0.0 else -1
+        if price != position.mark:
+            gross = position.commission.profitandloss(position.size, position.mark, price)
+            self._rows += _pack(now, now, position.decided, gross, position.number, side, _GROSS)
+            position.mark = price
+        if position.ledger is not None:
+            total = position.ledger.total(position.symbol)
+            if total != position.paid:
+                amount, position.paid = total - position.paid, total
+                self._rows += _pack(now, now, position.decided, amount, position.number, side, _FUNDING)
+
+    def _fill(self, position: _Position, order: Any, fill: Any, *, first: bool) -> None:
+        now = self._clock[0]
+        reference = reference_price(order, fill, first=first)
+        if position.size:
+            self._settle(position, reference, now)
+        elif position.ledger is not None:
+            position.paid = position.ledger.total(position.symbol)
+        forced = is_forced(order)
+        decided = position.decided if forced else order.created.dt
+        fee = fill_fee(order, fill, self.strategy.broker)
+        slip = position.commission.profitandloss(fill.size, reference, fill.price)
+        kind = (
+            _LIQUIDATION
+            if order.info.get("liquidation", False)
+            else _MAKER
+            if is_maker(order, fill)
+            else _TAKER
+        )
+        closing = min(abs(position.size), abs(fill.size)) if position.size * fill.size < 0.0 else 0.0
+        share = closing / abs(fill.size)
+        for side, part in ((np.sign(position.size), share), (np.sign(fill.size), 1.0 - share)):
+            if part > 0.0:
+                for amount, what in ((fee * part, kind), (slip * part, _SLIPPAGE)):
+                    if amount:
+                        self._rows += _pack(now, 0.0, decided, amount, position.number, int(side), what)
+        position.size += fill.size
+        position.largest = max(position.largest, abs(position.size))
+        position.mark, position.decided = reference, decided
+        if abs(position.size) <= _DUST * position.largest:
+            position.size = position.largest = 0.0
+            self._held.pop(position.number, None)
+        else:
+            self._held[position.number] = position
+
+    def stop(self) -> None:
+        """Compute the tables, and release the run's objects so that the analyzer can be pickled."""
+        dates, equity = self.recording.dates, np.array(self.recording.equity)
+        rows = np.frombuffer(self._rows, dtype=ROW).copy()
+        # A bar's profit is since the bar before, so the first recorded bar has none.
+        rows = rows[rows["date"] > dates[0]] if len(dates) else rows[:0]
+        recorder = getattr(self.strategy, "decisions", None)
+        decisions = {} if recorder is None else dict(recorder.columns())
+        symbols = [position.symbol for position in self._positions.values()]
+        insurance = float(getattr(self._broker, "insurance", 0.0))
+        total = float(equity[-1] - equity[0] - self.recording.cash_flows.sum()) if len(equity) else 0.0
+        self.rets = {"total": total, **attribute(rows, symbols, decisions), "insurance": insurance}
+        if "unfiltered" in decisions:
+            inverse = {p.symbol for p in self._positions.values() if getattr(p.commission, "inverse", False)}
+            self.rets["refused"] = refused(decisions, self.recording.times, equity, inverse)
+        del self._positions, self._held, self._rows
+        super().stop()
