@@ -37,6 +37,8 @@ class Observation(NamedTuple):
         ruined: equity has been at or below 0.
         stopped: equity has fallen from its peak by `Rules.max_drawdown_stop`.
         cost: cost of a market order, fraction of its value.
+        expired: the model ended its training longer than `Rules.expire_after` ago.
+        drift: the share of rejected bars is above its calibrated level (`Rules.drift_alarm`).
     """
 
     score: float
@@ -62,6 +64,8 @@ class Observation(NamedTuple):
     lower_tail: float = math.nan
     upper_tail: float = math.nan
     cost: float = 0.0
+    expired: bool = False
+    drift: bool = False
     strength: float = math.nan
 
 

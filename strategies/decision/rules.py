@@ -7,6 +7,8 @@ import numbers
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from scorenet.conformal.drift import RejectionAlarm
+
 from .position import POSITION_RULES
 
 __all__ = ["Rules"]
@@ -36,6 +38,11 @@ class Rules:
             of the fill is the first.
         max_drawdown_stop: drawdown of equity (positive fraction) at which all positions are closed for good.
         stale_after: number of bar lengths without a new bar after which a symbol is closed.
+        expire_after: days after the end of the model's training and calibration at which its positions are closed and
+            no new ones are taken.
+        drift_alarm: probability of a false alarm (e.g. 0.01) of a test that the share of rejected bars is above
+            `density_quantile`; while the alarm lasts, the position is closed.
+        drift_window: number of past bars that this test looks at.
         position_rule: name of the function that turns a forecast into an exposure (`strategies.decision.position`):
             "confidence" (the chapter's: sign times confidence), "kelly", "cvar" or one of the user's.
         kelly_fraction: share of the Kelly exposure that "kelly" and "cvar" take; also the risk aversion of `cost_band`.
@@ -65,6 +72,9 @@ class Rules:
     cooldown: int = 24
     max_drawdown_stop: float = 0.0
     stale_after: int = 0
+    expire_after: float = 0.0
+    drift_alarm: float = 0.0
+    drift_window: int = 720
     position_rule: str = "confidence"
     kelly_fraction: float = 0.25
     forecast_window: int | None = 1
@@ -80,6 +90,7 @@ class Rules:
             "consistency_share",
             "max_drawdown_stop",
             "close_quantile",
+            "drift_alarm",
         ):
             _check(name, getattr(self, name), 0.0, 1.0)
         for name in (
@@ -89,18 +100,24 @@ class Rules:
             "rebalance_band",
             "exposure_step",
             "cost_band",
+            "expire_after",
         ):
             _check(name, getattr(self, name), 0.0, math.inf)
         if not _is_number(self.leverage) or not self.leverage > 0:
             raise ValueError(f"leverage: expected a positive number, found {self.leverage!r}")
         if not _is_number(self.kelly_fraction) or not 0 < self.kelly_fraction < math.inf:
             raise ValueError(f"kelly_fraction: expected a positive number, found {self.kelly_fraction!r}")
-        for name in ("consistency_window", "cooldown", "stale_after"):
+        for name in ("consistency_window", "cooldown", "stale_after", "drift_window"):
             _check_bars(name, getattr(self, name))
         if self.forecast_window is not None:
             _check_bars("forecast_window", self.forecast_window)
         if self.target_volatility is not None:
             _check("target_volatility", self.target_volatility, 0.0, math.inf)
+        if self.drift_alarm:
+            try:
+                RejectionAlarm(self.density_quantile, int(self.drift_window), self.drift_alarm)
+            except ValueError as error:
+                raise ValueError(f"drift_alarm: {error}") from error
         POSITION_RULES[self.position_rule]
 
     @cached_property
