@@ -9,8 +9,8 @@ below 5 %     share of rows with a density rank below 5 %
 confidence    Kolmogorov-Smirnov distance of the confidence from a uniform distribution
 log score, CRPS, IC   of the forward return
 
-"own rows" is the refitted model with ranks and confidence from the rows that it was trained on: what the cross-fitted
-calibration is for.
+"own rows" is the refitted model with ranks and confidence from all rows that it was trained on, "other scores" the one
+with confidence from the scores of the plain model: the two calibrations that the refit does not use.
 
 real          BTC, ETH, SOL and BNB pooled; spans end each half-year, the following half-year is measured
 simulated     a market whose law does not change (planted) and one with regimes, after 30,000 bars
@@ -77,9 +77,10 @@ def measure(model: ScoreModel, rows: Rows) -> Row:
     }
 
 
-def on_own_rows(model: ScoreModel, x: NDArray[np.float64]) -> ScoreModel:
-    scores = {"forward": model.forward(x).score, "state": np.zeros(len(x))}
-    return replace(model, calibration=Calibration.fit(model.log_density(x), scores))
+def calibrated(model: ScoreModel, judge: ScoreModel, x: NDArray[np.float64]) -> ScoreModel:
+    """Return a model with the ranks and the confidence that `judge` gives to rows x."""
+    scores = {"forward": judge.forward(x).score, "state": np.zeros(len(x))}
+    return replace(model, calibration=Calibration.fit(judge.log_density(x), scores))
 
 
 def trained(span: Sequence[Market], config: ModelConfig) -> tuple[dict[str, ScoreModel], dict[str, float]]:
@@ -101,8 +102,9 @@ def compare(name: str, markets: Sequence[Market], end: int, config: ModelConfig)
     """Print and return the figures of one span by kind of training."""
     models, seconds = trained([cut(market, 0, end) for market in markets], config)
     found = {}
-    own = rows_of(models["refit"], markets, 0, end).x
-    models["own rows"] = on_own_rows(models["refit"], own)
+    own, begin = rows_of(models["refit"], markets, 0, end), models["refit"].info["calibration_span"][0]
+    models["own rows"] = calibrated(models["refit"], models["refit"], own.x)
+    models["other scores"] = calibrated(models["refit"], models["plain"], own.x[own.time >= begin])
     later = rows_of(models["plain"], markets, end, end + HALF_YEAR)
     for kind, model in models.items():
         found[kind] = measure(model, later)

@@ -92,20 +92,21 @@ def test_the_shift_is_shrunk_by_rows_that_did_not_train_it(refitted):
     ]
 
 
-def test_ranks_and_confidence_are_the_selected_models_on_all_later_rows(plain, refitted):
+def test_ranks_are_the_selected_models_on_all_later_rows(plain, refitted):
     model, (first, _) = refitted.model, cuts(COUNT)
     later = model.features.compute(bars(COUNT))[first + BACK :]
     assert model.scaler.to_dict() == plain.scaler.to_dict(), "one unit of log-density"
     assert model.calibration.rows == len(later)
     np.testing.assert_allclose(model.calibration.log_density, np.sort(plain.log_density(later)), atol=1e-9)
-    shrunk = plain.forward_net.requires_grad_(False)
-    before = float(shrunk.belief)
-    try:
-        shrunk.belief.copy_(model.forward_net.belief)
-        found = np.sort(np.abs(plain.forward(later).score))
-    finally:
-        shrunk.belief.fill_(before)
-    np.testing.assert_allclose(model.calibration.magnitude["forward"], found, atol=1e-9)
+
+
+def test_confidence_is_in_the_sizes_of_the_final_models_own_scores(refitted):
+    model, (first, _) = refitted.model, cuts(COUNT)
+    later = model.features.compute(bars(COUNT))[first + BACK :]
+    own = {"forward": model.forward(later).score, "state": model.signal_score(later, "state")}
+    for name, score in own.items():
+        np.testing.assert_allclose(model.calibration.magnitude[name], np.sort(np.abs(score)), atol=1e-9)
+        assert model.calibration.confidence(name, score).max() == 1.0
 
 
 def test_the_refit_is_another_model_made_the_same_way_each_time(plain, refitted, tmp_path):
