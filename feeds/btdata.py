@@ -47,6 +47,8 @@ class BarsData(bt.feed.DataBase):
 
     Attributes:
         absent: optional columns missing from the frame; their lines are 0.0.
+        filled_closes: closes (UTC ms) of the bars that were added where bars are missing (`gaps="ffill"`).
+        source_ms: bar size of the frame in ms.
     """
 
     lines = _EXTRA_LINES
@@ -85,7 +87,10 @@ class BarsData(bt.feed.DataBase):
         self.p.name = self.p.name or bars.attrs["symbol"]
         self._columns = columns_of(bars)
         self.absent = frozenset(name for name in _EXTRA_LINES if name not in bars)
+        self.source_ms = to_ms(bars.attrs["timeframe"])
+        self.filled_closes = _closes_of_filled(bars, self.source_ms)
         self._row = 0
+        self._exhausted = False
         self._lines: list[tuple[bt.LineBuffer, array[float]]] = []
 
     @property
@@ -97,9 +102,22 @@ class BarsData(bt.feed.DataBase):
         """Return the close of the bar `ago` in UTC ms; float days round-trip to the second exactly."""
         return whole_ms(self.datetime[ago])
 
+    def ended(self) -> bool:
+        """Return whether the feed has no more bars and all of them have been delivered; silence is no end."""
+        bounded = self.datetime.mode != self.datetime.UnBounded
+        return self._exhausted and not self._barstack and (bounded or len(self) >= self.buflen())
+
+    def load(self) -> bool | None:
+        """Load the next bar as Backtrader does, and remember when there are no more."""
+        found: bool | None = super().load()
+        if found is False:
+            self._exhausted = True
+        return found
+
     def start(self) -> None:
         super().start()
         self._row = 0
+        self._exhausted = False
         self._lines = [(getattr(self.lines, name), column) for name, column in self._columns.items()]
 
     def preload(self) -> None:
@@ -117,6 +135,7 @@ class BarsData(bt.feed.DataBase):
             column = self._columns.get(name)
             line.array = (absent if column is None else column[first:end]) + line.array
         self._row = len(datetimes)
+        self._exhausted = True
         self.home()
 
     def qbuffer(self, savemem: int = 0, replaying: bool = False) -> None:
@@ -179,6 +198,12 @@ class ReplayData(BarsData):
     def islive(self) -> bool:
         """Return True, so that Cerebro runs bar by bar."""
         return True
+
+
+def _closes_of_filled(bars: pd.DataFrame, step: int) -> frozenset[int]:
+    if "filled" not in bars:
+        return frozenset()
+    return frozenset((bars["timestamp"].to_numpy()[bars["filled"].to_numpy(dtype=bool)] + step).tolist())
 
 
 def columns_of(bars: pd.DataFrame) -> dict[str, "array[float]"]:

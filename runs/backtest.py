@@ -276,6 +276,7 @@ def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result,
             said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")
     if not len(result.orders):
         said.append("The strategy never traded; the decisions by reason say why.")
+    said += result.notes
     if result.insurance > 0:
         said.append(f"Losses of {result.insurance:,.2f} beyond the account's equity were not charged to it.")
     return said

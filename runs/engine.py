@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from feeds import BarsData
-from strategies import BuyAndHold, PerpetualBroker
+from strategies import PerpetualBroker, PerpetualCommission
 from strategies.analyzers import Decisions, EquityCurve, Funding, InDistribution, Orders, Trades
 
 from .folder.frames import conform, empty_frame
+from .result import Result, benchmark
 from .settings import Account
 
 __all__ = ["Modes", "Result", "assemble", "benchmark", "build", "collect", "run"]
@@ -28,19 +29,6 @@ class Modes:
     preload: bool = True
     exactbars: int = 0
     feed: type[bt.feed.DataBase] = BarsData
-
-
-@dataclass(frozen=True)
-class Result:
-    """The tables of one run, as RUN_DIR stores them, and totals that no table contains."""
-
-    equity: pd.DataFrame
-    orders: pd.DataFrame
-    trades: pd.DataFrame
-    decisions: pd.DataFrame
-    funding: pd.DataFrame
-    in_distribution: dict[str, Any]
-    insurance: float
 
 
 def build(
@@ -70,9 +58,14 @@ def assemble(
     """Return a Cerebro over (data, symbol) pairs, historical or live; otherwise as `build`."""
     how = modes or Modes()
     cerebro = bt.Cerebro(stdstats=False, runonce=how.runonce, preload=how.preload, exactbars=how.exactbars)
-    cerebro.setbroker(PerpetualBroker(cash=account.cash, costs=account.costs))
+    account.check_coins(symbol for _, symbol in datas)
+    broker = PerpetualBroker(cash=account.cash, costs=account.costs)
+    cerebro.setbroker(broker)
     for data, symbol in datas:
         cerebro.adddata(data, name=symbol)
+        own = account.costs_of(symbol)
+        if own != account.costs:
+            broker.addcommissioninfo(PerpetualCommission.of(own), name=symbol)
     cerebro.addstrategy(strategy, **params)
     cerebro.addanalyzer(EquityCurve, _name="equity", trade_from=since, warmup=True)
     for name, analyzer in (
@@ -112,12 +105,8 @@ def collect(finished: bt.Strategy, since: int | None = None) -> Result:
         equity=tables["equity"],
         in_distribution=dict(finished.analyzers.in_distribution.get_analysis()),
         insurance=float(finished.broker.insurance),
+        notes=tuple(finished.broker.notes()),
     )
-
-
-def benchmark(frames: Sequence[pd.DataFrame], account: Account, since: int) -> Result:
-    """Run buy-and-hold from the bar close `since` under the same costs."""
-    return run(frames, account, BuyAndHold, {"trade_from": since}, since=since)
 
 
 _TABLES = ("equity", "orders", "trades", "decisions", "funding")

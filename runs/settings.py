@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from scorenet import ConfigError, ModelConfig
 from scorenet.base.did_you_mean import close_matches
 from strategies import Costs
+from strategies.account.contracts import contract_of, settlement_coin
 
 __all__ = ["Account", "model_config", "read_toml", "run_settings"]
 
@@ -21,13 +22,18 @@ _RENAMED = {"fee": "taker"}
 
 @dataclass(frozen=True, kw_only=True)
 class Account(Costs):
-    """The simulated account: its initial cash (quote currency) and its `Costs`.
+    """The simulated account: its initial cash (settlement coin) and its `Costs`.
+
+    `contract` "auto" takes the kind from each symbol: BTC/USDT:USDT is linear, BTC/USD:BTC inverse, BTC/USDT spot.
+    `symbols` maps a symbol to costs of its own, e.g. {"ETH/USDT:USDT": {"taker": 0.001}}.
 
     Raises:
         ConfigError: the message names the setting, its allowed values and the value found.
     """
 
     cash: float = 10_000.0
+    contract: str = "auto"
+    symbols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
@@ -36,11 +42,53 @@ class Account(Costs):
             raise ConfigError(str(error)) from error
         if not 0 < self.cash < math.inf:
             raise ConfigError(f"cash: expected a positive amount, found {self.cash!r}")
+        for symbol in self.symbols:
+            self.costs_of(symbol)
+
+    @classmethod
+    def contracts(cls) -> tuple[str, ...]:
+        """Return the values that `contract` may have."""
+        return ("auto", *super().contracts())
 
     @property
     def costs(self) -> Costs:
-        """Return the settings other than cash."""
-        return Costs(**{item.name: getattr(self, item.name) for item in fields(Costs)})
+        """Return the costs of a symbol without settings of its own, as a linear contract unless another is set."""
+        values = {item.name: getattr(self, item.name) for item in fields(Costs)}
+        return Costs(**{**values, "contract": "linear" if self.contract == "auto" else self.contract})
+
+    def costs_of(self, symbol: str) -> Costs:
+        """Return the costs of one symbol.
+
+        Raises:
+            ConfigError: its own settings are unknown, impossible, or belong to the whole account.
+        """
+        own = self.symbols.get(symbol, {})
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"symbols.{symbol}: expected a table of settings, found {own!r}")
+        known = {item.name for item in fields(Costs)} - {"slippage", "slippage_model"}
+        for name in own:
+            if name not in known:
+                raise ConfigError(_unknown(name, known, f"symbols.{symbol}."))
+        kind = {"contract": contract_of(symbol)} if self.contract == "auto" else {}
+        try:
+            return replace(self.costs, **{**kind, **own})
+        except ValueError as error:
+            raise ConfigError(f"symbols.{symbol}: {error}") from error
+
+    def check_coins(self, symbols: Iterable[str]) -> None:
+        """Check that all symbols settle in one coin.
+
+        Raises:
+            ConfigError: two symbols settle in different coins.
+        """
+        found: dict[str, str] = {}
+        for symbol in symbols:
+            coin = settlement_coin(symbol, self.costs_of(symbol).contract)
+            if coin is not None:
+                found.setdefault(coin, symbol)
+        if len(found) > 1:
+            named = ", ".join(f"{symbol} in {coin}" for coin, symbol in found.items())
+            raise ConfigError(f"an account holds one settlement coin, found {named}; run them separately")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -55,6 +103,8 @@ class Account(Costs):
             kind = type(getattr(default, name))
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
+            if kind is tuple and isinstance(value, list):
+                value = tuple(value)
             if not isinstance(value, kind):
                 raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
             changes[name] = value

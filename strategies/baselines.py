@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from scorenet.base.times import float_days
 
+from .account.contracts import contract_value
 from .account.perpetual import PerpetualCommission
 from .datas import symbol_of, to_milliseconds
 from .sizing import cap_gross, exposure_to_size, outside_band
 
 __all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
 
+_LOG = logging.getLogger(__name__)
 _HALF_SECOND = 0.5 / 86_400.0
 
 
@@ -35,6 +38,9 @@ class BuyAndHold(bt.Strategy):
     If the margin is not sufficient (exposure near the leverage, and fees), the order is sent again, 1 % smaller each
     time. The broker charges fees, slippage and funding.
 
+    Attributes:
+      - not_bought: symbols whose share is below the smallest order; each is also a warning in the log.
+
     Params:
       - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative for short positions.
       - trade_from (None): first bar close at which to buy, UTC ms.
@@ -47,6 +53,7 @@ class BuyAndHold(bt.Strategy):
         self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
+        self.not_bought: list[str] = []
 
     def next(self) -> None:
         """Send orders for the shares that are not bought yet."""
@@ -56,8 +63,21 @@ class BuyAndHold(bt.Strategy):
         self._sent = wanted
         equity = self.broker.getvalue()
         for data, share in wanted.items():
-            size = exposure_to_size(share, equity, data.close[0], self._commissions[data].round_size)
+            commission, price = self._commissions[data], data.close[0]
+            unit = contract_value(commission, 1.0, price)
+            size = exposure_to_size(share, equity, price, commission.round_size, unit)
+            if not size:
+                self._skip(data, share * equity)
+                continue
             self.buy(data=data, size=size) if size > 0.0 else self.sell(data=data, size=-size)
+
+    def _skip(self, data: Any, value: float) -> None:
+        self.not_bought.append(symbol_of(data))
+        _LOG.warning(
+            "%s was not bought: %g is below the smallest order; use more cash, or a smaller lot_step and min_notional",
+            symbol_of(data),
+            value,
+        )
 
     def notify_order(self, order: Any) -> None:
         """Reduce the share by 1 % if the broker rejected the order for lack of margin."""
@@ -157,6 +177,8 @@ class SignalStrategy(bt.Strategy):
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
         ]
         self._waiting: set[str] = set()
+        # Backtrader's own broker holds a market that has ended for ever.
+        self._has_settled = getattr(self.broker, "has_settled", lambda data: False)
 
     def next(self) -> None:
         """Send the orders that bring each data to its target exposure."""
@@ -167,8 +189,10 @@ class SignalStrategy(bt.Strategy):
             return
         current, target = {}, {}
         room = self.p.max_exposure
-        for data, symbol, _, lookup in self._books:
-            current[symbol] = self.getposition(data).size * data.close[0] / equity
+        for data, symbol, commission, lookup in self._books:
+            current[symbol] = contract_value(commission, self.getposition(data).size, data.close[0]) / equity
+            if self._has_settled(data):
+                continue
             signal = lookup(data)
             if np.isnan(signal):
                 room -= abs(current[symbol])
@@ -182,7 +206,8 @@ class SignalStrategy(bt.Strategy):
             if not outside_band(current[symbol], target[symbol], self.p.rebalance_band):
                 continue
             price = data.close[0]
-            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size)
+            unit = contract_value(commission, 1.0, price)
+            wanted = exposure_to_size(target[symbol], equity, price, commission.round_size, unit)
             size = commission.order_size(wanted, self.getposition(data).size, price)
             if size:
                 self._waiting.add(symbol)

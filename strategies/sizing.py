@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, Context, Decimal
 
-__all__ = ["cap_gross", "exposure_to_size", "outside_band", "round_to_step"]
+__all__ = ["cap_gross", "exposure_to_size", "outside_band", "round_to_step", "round_to_tick"]
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _DUST = Decimal("1e-6")
@@ -35,16 +35,34 @@ def round_to_step(size: float, step: float, *, forgive_dust: bool = False) -> fl
     return float(_EXACT.multiply(nearest, exact_step))
 
 
-def exposure_to_size(
-    exposure: float, equity: float, price: float, round_size: Callable[[float, float], float]
-) -> float:
-    """Return the position (signed base units) with a value of `exposure` (fraction of `equity`) at `price`.
+def round_to_tick(price: float, tick: float, *, up: bool) -> float:
+    """Round a price to a multiple of `tick`, up or down, in exact decimal arithmetic; a tick of 0 allows any price.
 
+    A price that differs from a multiple by less than a millionth of a tick counts as that multiple.
+    """
+    if tick == 0.0 or not math.isfinite(price):
+        return price
+    below = round_to_step(price, tick, forgive_dust=True)
+    if not up or abs(price - below) < 1e-6 * tick:
+        return below
+    return float(_EXACT.add(Decimal(repr(below)), Decimal(repr(tick))))
+
+
+def exposure_to_size(
+    exposure: float,
+    equity: float,
+    price: float,
+    round_size: Callable[[float, float], float],
+    value: float | None = None,
+) -> float:
+    """Return the position (signed contracts) with a value of `exposure` (fraction of `equity`) at `price`.
+
+    `value` is the value of one contract (`contract_value(commission, 1.0, price)`), by default the price.
     `round_size(size, price)` applies the order rules of the instrument. Without equity the position is 0.0.
     """
     if equity <= 0.0 or exposure == 0.0:
         return 0.0
-    return round_size(exposure * equity / price, price)
+    return round_size(exposure * equity / (price if value is None else value), price)
 
 
 def outside_band(current: float, target: float, band: float) -> bool:

@@ -1,19 +1,20 @@
-"""A simulated exchange account for perpetuals: slippage, margin on both sides, funding, liquidation."""
+"""A simulated exchange account for perpetuals and spot: orders, margin checks, and the order of events in a bar."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from backtrader.order import BuyOrder, Order, SellOrder
+from backtrader.order import Order
 
-from .fill_price import PricedFills, had_to_wait
-from .holdings import Holding, equity_and_maintenance, is_margined, only_reduces
-from .margin import Liquidation, liquidate_on_gap, liquidate_on_slide
+from .bar_clock import HALF_SECOND, date_decision, is_invented
+from .fill_price import STOPS, had_to_wait
+from .holdings import Holding, is_margined, only_reduces
+from .path import BarPath, fills_at_open, is_touched
 
 __all__ = ["PerpetualBroker"]
 
 
-class PerpetualBroker(PricedFills):
+class PerpetualBroker(BarPath):
     """Simulate one cross-margin account of linear perpetuals: `cerebro.setbroker(PerpetualBroker(...))`.
 
     *Equity* (`getvalue()`) is cash + sum(size * close) for long and short positions. A purchase lowers cash by its full
@@ -64,10 +65,28 @@ class PerpetualBroker(PricedFills):
     def init(self) -> None:
         """Reset the account to its starting cash; called by the constructor and at the start of each run."""
         super().init()
-        self.cash: float = self.p.cash
-        self._holdings: dict[Any, Holding] = {}
-        self.liquidations = 0
-        self.insurance = 0.0
+        self._waited: set[int] = set()
+
+    @property
+    def orders_in_filled_bars(self) -> int:
+        """Return how many orders met a bar that was added where bars are missing, and had to wait."""
+        return len(self._waited)
+
+    def notes(self) -> list[str]:
+        """Return what happened to the account in this run, one sentence each."""
+        said = [
+            f"{s.symbol} has no more bars: {s.size:g} contracts were settled at its last price {s.price:g}."
+            for s in self.settlements
+            if s.size
+        ]
+        if self._waited:
+            said.append(
+                f"{len(self._waited)} orders met a bar that was added where bars are missing, and had to wait."
+            )
+        said += [
+            f"{count} orders were refused: {reason}." for reason, count in sorted(self.rejections.items())
+        ]
+        return said
 
     def next(self) -> None:
         """Process one bar: submissions, funding, liquidation at the open, fills, liquidation in the bar, marking."""
@@ -83,98 +102,127 @@ class PerpetualBroker(PricedFills):
             self._close_bar()
         self._value = self._get_value()
 
-    def _open_bar(self) -> None:
-        held = []
-        for holding in self._holdings.values():
-            holding.turn_bar()
-            if holding.position.size:
-                if holding.fresh:
-                    # Only once per bar, so positions opened at this bar's open pay no funding. Backtrader calls `next`
-                    # again before the next bar if another data has a bar, or a live feed has none yet.
-                    self.cash -= holding.commission.funding_payment(holding.data, holding.position.size)
-                held.append(holding)
-        if held:
-            equity, need = equity_and_maintenance(self.cash, [(h, h.mark) for h in held])
-            if equity <= need:
-                self._liquidate(held, liquidate_on_gap(self.cash, [h.leg(h.last, h.mark) for h in held]))
-
-    def _close_bar(self) -> None:
-        held = [holding for holding in self._holdings.values() if holding.position.size]
-        if held:
-            equity, need = equity_and_maintenance(self.cash, [(h, h.adverse()) for h in held])
-            if equity <= need:
-                self._liquidate(
-                    held, liquidate_on_slide(self.cash, [h.leg(h.mark, h.adverse()) for h in held])
-                )
-        elif self.cash < 0.0:
-            self._call_insurance()
-        for holding in self._holdings.values():
-            holding.mark = holding.close[0]
-
     # Orders -------------------------------------------------------------------------------------------------
 
     def submit(self, order: Any, check: bool = True) -> Any:
-        """Queue an order for the next bar, or reject it if the account is ruined.
+        """Queue an order for the next bar, or reject it with the reason in `order.info.reason`.
 
         Raises:
-            ValueError: the order is an `Order.Close`.
+            ValueError: the order is an `Order.Close`, or its market settles in another coin than the account's.
         """
         if order.exectype == Order.Close:
             raise ValueError(
                 "Order.Close waits for the end of a session, and a perpetual has none; "
                 "send a market order: it fills at the next bar's open"
             )
-        if self._value <= 0.0:
-            order.reject()
-            self.notify(order)
+        date_decision(order)
+        reason = self._refusal(order)
+        if reason:
+            self._reject(order, reason)
             return order
-        if order.data not in self._holdings:
-            commission = self.getcommissioninfo(order.data)
-            self._holdings[order.data] = Holding(order.data, self.positions[order.data], commission)
         return super().submit(order, check)
+
+    def _refusal(self, order: Any) -> str | None:
+        """Return why the exchange would not accept an order, None if it would."""
+        if self._value <= 0.0:
+            return "ruined"
+        if order.data in self._over:
+            return "delisted"
+        holding = self._hold(order.data)
+        held, size, price = holding.position.size, order.created.size, order.created.price
+        if only_reduces(held, size) and abs(held + size) <= 1e-9 * abs(held):
+            return None  # a position can always be closed
+        if holding.commission.is_too_small(size, price or holding.close[0]):
+            return "below_minimum"
+        if holding.spot and size < 0.0 and order.exectype == Order.Market and order.parent is None:
+            open_orders = (*self.pending, *self.submitted)
+            held += sum(other.executed.remsize for other in open_orders if other.data is order.data)
+            if held + size < -1e-9 * abs(size):
+                return "short_on_spot"
+        return None
+
+    def _reject(self, order: Any, reason: str) -> None:
+        self.rejections[reason] += 1
+        order.addinfo(reason=reason)
+        order.reject()
+        self.notify(order)
 
     def check_submitted(self) -> None:
         """Check the margin of the submitted orders, in their order, at the last close; accept or reject each."""
         cash = self.cash
-        book = {h: (h.position.size, h.mark) for h in self._holdings.values()}
+        book = {h: h.stake() for h in self._holdings.values()}
         while self.submitted:
             order = self.submitted.popleft()
             if self._take_children(order) is None:
                 continue
-            holding = self._holdings[order.data]
-            held, mark = book[holding]
-            size, price = order.executed.remsize, order.created.price
-            after = {**book, holding: (held + size, price)}
-            after_cash = cash - size * price - holding.commission.fee(size, price)
-            if not (only_reduces(held, size) or is_margined(after_cash, _triples(after))):
-                self._refuse_for_margin(order)
+            holding = self._holdings.get(order.data)
+            if holding is None:  # the market ended after the order was sent
+                self._reject(order, "delisted")
                 continue
-            if order.active():  # a bracket's exit orders become active only after its entry
-                cash, book = after_cash, {**after, holding: (held + size, mark)}
-            self.submit_accept(order)
+            before = book[holding]
+            size = order.executed.remsize
+            price = order.created.price
+            worth = holding.worth_of(price)
+            after_cash = cash - size * worth - holding.commission.fee(size, price)
+            book[holding] = before.after(holding, size, worth, worth)
+            fits = only_reduces(before.size, size) or (
+                self._within_limit(holding, book[holding].size * worth) and is_margined(after_cash, book)
+            )
+            # A bracket's exit orders become active only after its entry.
+            if fits and order.active():
+                cash, book[holding] = after_cash, book[holding]._replace(mark=before.mark)
+            else:
+                book[holding] = before
+            if fits:
+                self.submit_accept(order)
+            else:
+                self._refuse_for_margin(order)
+
+    @staticmethod
+    def _within_limit(holding: Holding, value: float) -> bool:
+        return holding.tiers is None or abs(value) <= holding.tiers.limit
 
     def _refuse_for_margin(self, order: Any) -> None:
+        self.rejections["margin"] += 1
+        order.addinfo(reason="margin")
         order.margin()
         self.notify(order)
         self._ococheck(order)
         self._bracketize(order, cancel=True)
 
+    # Fills --------------------------------------------------------------------------------------------------
+
     def _fill_pending(self) -> None:
+        """Fill what can be filled at the open, then what the range of the bar reaches."""
+        touched = []
         self.pending.append(None)
         while (order := self.pending.popleft()) is not None:
             if order.expire():
                 self.notify(order)
                 self._ococheck(order)
                 self._bracketize(order, cancel=True)
-            elif not order.active() or order.data.datetime[0] <= order.created.dt:
-                # Another data may have a bar first. An order must not be filled in the bar on which it was decided.
+            elif not order.active() or not self._can_trade(order):
                 self.pending.append(order)
             else:
-                self._try_exec(order)
-                if order.alive():
+                opening, high, low, _, _ = self._holdings[order.data].quote()
+                if fills_at_open(order, opening) or not is_touched(order, opening, high, low):
+                    self._try(order)
+                else:
                     self.pending.append(order)
-                elif order.status == Order.Completed:
-                    self._bracketize(order)
+                    touched.append(order)
+        if touched:
+            self._fill_in_bar(touched)
+
+    def _can_trade(self, order: Any) -> bool:
+        """Return whether the order's data has a bar that began after the decision, and in which somebody traded."""
+        holding, decided = self._holdings[order.data], order.created.dt
+        # Another data may have a bar first. An order must not be filled in the bar on which it was decided.
+        if order.data.datetime[0] <= decided or holding.opened() < decided - HALF_SECOND:
+            return False
+        if is_invented(order.data):
+            self._waited.add(order.ref)
+            return False
+        return True
 
     def _execute(
         self,
@@ -189,10 +237,17 @@ class PerpetualBroker(PricedFills):
             return
         holding = self._holdings[order.data]
         held = holding.position.size
+        if order.exectype in STOPS:
+            order.triggered = True
         size = self._fill_size(order, held, price, ago)
         if not size:
             return
-        fee = holding.commission.fee(size, price, maker=had_to_wait(order))
+        if holding.spot and held + size < -1e-9 * abs(size):
+            self._reject(order, "short_on_spot")
+            self._ococheck(order)
+            self._bracketize(order, cancel=True)
+            return
+        fee = holding.commission.fee(size, price, maker=had_to_wait(order, holding.quote().open))
         short_of_margin = not (only_reduces(held, size) or self._can_margin(holding, size, price, fee))
         if short_of_margin:
             closing = -held if held * size < 0.0 else 0.0
@@ -204,94 +259,10 @@ class PerpetualBroker(PricedFills):
         if short_of_margin:
             self._refuse_for_margin(order)
 
-    def _fill_size(self, order: Any, held: float, price: float, ago: int | None) -> float:
-        size = order.executed.remsize
-        if self.p.filler is not None:
-            filled = min(abs(size), self.p.filler(order, price, ago))
-            return filled if size > 0 else -filled
-        if held and abs(held + size) <= 1e-9 * abs(held):
-            # 0.1 + 0.2 - 0.3 must be exactly 0, otherwise the position and its trade would never be closed.
-            size = order.executed.remsize = -held
-        return size
-
     def _can_margin(self, holding: Holding, size: float, price: float, fee: float) -> bool:
-        book = {h: (h.position.size, h.mark) for h in self._holdings.values()}
-        book[holding] = (holding.position.size + size, holding.mark)
-        return is_margined(self.cash - size * price - fee, _triples(book))
-
-    def _book(self, order: Any, holding: Holding, size: float, price: float, fee: float) -> None:
-        data, position, commission = holding.data, holding.position, holding.commission
-        entry = position.price
-        psize, pprice, opened, closed = position.update(size, price, data.datetime.datetime())
-        self.cash -= size * price + fee
-        order.execute(
-            data.datetime[0],
-            size,
-            price,
-            closed,
-            -closed * entry,
-            fee * (closed / size),
-            opened,
-            opened * price,
-            fee * (opened / size),
-            commission.margin,
-            commission.profitandloss(-closed, entry, price),
-            psize,
-            pprice,
-        )
-        order.addcomminfo(commission)
-        holding.owner, holding.tradeid = order.owner, order.tradeid
-
-    # Liquidation --------------------------------------------------------------------------------------------
-
-    def _liquidate(self, held: list[Holding], liquidation: Liquidation | None) -> None:
-        if liquidation is None:
-            return
-        for order in list(self.pending):
-            self.cancel(order)
-        for holding, price, fee in zip(held, liquidation.prices, liquidation.fees, strict=True):
-            size = -holding.position.size
-            order = (BuyOrder if size > 0 else SellOrder)(
-                owner=holding.owner, data=holding.data, size=abs(size), tradeid=holding.tradeid
-            )
-            order.addinfo(liquidation=True)
-            self._ocoize(order, None)
-            order.submit()
-            order.accept()
-            self.orders.append(order)
-            self._book(order, holding, size, price, fee)
-            self.notify(order)
-            self.liquidations += 1
-        if self.cash < -1e-9 * self.startingcash:
-            self._call_insurance()
-        self.cash = 0.0  # the remainder of the sums above is a rounding error
-
-    def _call_insurance(self) -> None:
-        self.insurance -= self.cash
-        self.cash = 0.0
-
-    # Values -------------------------------------------------------------------------------------------------
-
-    def _get_value(self, datas: Any = None) -> float:
-        while self._cash_addition:
-            self.cash += self._cash_addition.popleft()
-        if datas:
-            return sum(self.positions[data].size * data.close[0] for data in datas)
-        return self.cash + sum(h.position.size * h.mark for h in self._holdings.values())
-
-    def get_value(self, datas: Any = None, mkt: bool = False, lever: bool = False) -> float:
-        """Return equity in quote currency; with `datas` or `mkt`, the signed value of the positions."""
-        if datas is not None:
-            return self._get_value(datas)
-        return self._value - self.cash if mkt else self._value
-
-    getvalue = get_value
-
-    def get_leverage(self) -> float:
-        """Return gross exposure as a multiple of equity; 0.0 without equity."""
-        gross = sum(abs(h.position.size) * h.mark for h in self._holdings.values())
-        return gross / self._value if self._value > 0.0 else 0.0
-
-
-def _triples(book: dict[Holding, tuple[float, float]]) -> list[tuple[Holding, float, float]]:
-    return [(holding, size, price) for holding, (size, price) in book.items()]
+        book = {h: h.stake() for h in self._holdings.values() if h.position.size or h is holding}
+        worth = holding.worth_of(price)
+        book[holding] = book[holding].after(holding, size, worth, holding.mark)
+        if not self._within_limit(holding, book[holding].size * holding.mark):
+            return False
+        return is_margined(self.cash - size * worth - fee, book)

@@ -1,73 +1,172 @@
-"""One position of a perpetual account: its size, its mark prices and its margin."""
+"""One position of an account: its size, its mark price, its margin, and the bars of its data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+from scorenet.base.times import DAY_MS
+
+from ..datas import bar_milliseconds
 from .margin import Leg
 from .perpetual import PerpetualCommission
 
-__all__ = ["Holding", "equity_and_maintenance", "is_margined", "only_reduces"]
+__all__ = ["Holding", "Quote", "Stake", "equity_and_maintenance", "is_margined", "only_reduces"]
+
+
+class Quote(NamedTuple):
+    """Prices (quote currency) and volume of the bar in which an order may be filled."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
 
 
 class Holding:
-    """A data with its position, its commission and its last mark price (quote currency).
+    """A data with its position, its commission scheme and its last mark price.
 
-    `owner` and `tradeid` are those of the last fill, so that the strategy is notified of a liquidation.
+    `last`, `mark` and all prices that methods take and return are the worth of one contract (settlement coin): the
+    price itself for a linear contract with a `mult` of 1, see `contracts.worth_of_price`. `owner` and `tradeid` are
+    those of the last fill, so that the strategy is notified of a liquidation. `margin` and `basis` are the margin and
+    the cost of the present position; only isolated positions have margin of their own.
     """
 
     def __init__(self, data: Any, position: Any, commission: PerpetualCommission) -> None:
         self.data, self.position, self.commission = data, position, commission
+        costs = commission.costs
+        self.worth, self.tiers = commission.worth, commission.tiers
+        self.isolated, self.spot = costs.margin_mode == "isolated" and not commission.spot, commission.spot
+        self.rate = 0.0 if self.spot else costs.maintenance_margin
+        self.leverage = 1.0 if self.spot else costs.margin_leverage
+        # The mark price decides on margin where the data has one; fills are at traded prices.
+        names = ("mark_open", "mark_high", "mark_low", "mark_close")
+        self.marked = all(hasattr(data.lines, name) for name in names)
         self.open, self.high, self.low, self.close = (
-            getattr(data.lines, name) for name in ("open", "high", "low", "close")
+            getattr(data.lines, name) for name in (names if self.marked else ("open", "high", "low", "close"))
         )
+        self.participation = costs.participation
+        self.replayed = bool(getattr(data, "replaying", False))
         self.seen = len(data)
         self.fresh = False
-        self.last = self.mark = self.close[0]
+        self.stamp = self.before = data.datetime[0]
+        self.length = _bar_days(data)
+        self.last = self.mark = self.worth_of(self.close[0])
+        self.margin = self.basis = self.traded = 0.0
         self.owner: Any = None
         self.tradeid = 0
+
+    def worth_of(self, price: float) -> float:
+        """Return the worth of one contract at a price."""
+        return price if self.worth is None else self.worth(price)
+
+    def quote(self) -> Quote:
+        """Return the prices and the volume of the present bar; of a replayed bar, of its newest part only."""
+        data = self.data
+        if self.replayed and data.tick_open is not None:
+            return Quote(data.tick_open, data.tick_high, data.tick_low, data.tick_close, data.tick_volume)
+        return Quote(data.open[0], data.high[0], data.low[0], data.close[0], data.volume[0])
 
     def turn_bar(self) -> None:
         """Mark the position at the open of a new bar; without a new bar it keeps the last close."""
         bars = len(self.data)
-        self.fresh = bars != self.seen
+        self.fresh = bars != self.seen or (self.replayed and self.data.datetime[0] != self.stamp)
         self.seen = bars
         self.last = self.mark
         if self.fresh:
-            self.mark = self.open[0]
+            self.before, self.stamp = self.stamp, self.data.datetime[0]
+            self.traded = 0.0
+            opening = self.quote().open if self.replayed else self.open[0]
+            self.mark = opening if self.worth is None else self.worth(opening)
+
+    def opened(self) -> float:
+        """Return when the present bar opened (Backtrader date): before that, nobody could trade at its prices."""
+        return max(self.before, self.stamp - self.length)
 
     def adverse(self) -> float:
         """Return the worst price of the bar for the position: the low for a long, the high for a short."""
         if not self.fresh:
             return self.mark
-        return self.low[0] if self.position.size > 0 else self.high[0]
+        if self.replayed:
+            quote = self.quote()
+            worst = quote.low if self.position.size > 0 else quote.high
+        else:
+            worst = self.low[0] if self.position.size > 0 else self.high[0]
+        return worst if self.worth is None else self.worth(worst)
 
     def leg(self, start: float, end: float) -> Leg:
         """Return the position for a price move from `start` to `end`."""
-        return Leg(self.position.size, start, end, self.commission.p.maintenance_margin)
+        return Leg(self.position.size, start, end, self.rate, self.tiers)
+
+    def initial(self, value: float) -> float:
+        """Return the initial margin of a position value."""
+        return (
+            abs(value) / self.leverage
+            if self.tiers is None
+            else self.tiers.initial(abs(value), self.leverage)
+        )
+
+    def stake(self) -> Stake:
+        """Return the present position and its margin."""
+        return Stake(self.position.size, self.mark, self.margin, self.basis)
+
+
+class Stake(NamedTuple):
+    """A position of `size` contracts valued at `mark`; `margin` and `basis` are its own margin and its cost."""
+
+    size: float
+    mark: float
+    margin: float
+    basis: float
+
+    def after(self, holding: Holding, size: float, price: float, mark: float) -> Stake:
+        """Return the position after a trade of `size` contracts at the price `price`, valued at `mark`."""
+        margin, basis, held = self.margin, self.basis, self.size
+        if held * size < 0.0:
+            kept = max(0.0, 1.0 - abs(size) / abs(held))
+            margin, basis = margin * kept, basis * kept
+            size = 0.0 if abs(size) <= abs(held) else held + size
+            held = held * kept
+        if size:
+            basis += size * price
+            if holding.isolated:
+                total = held + size
+                margin += holding.initial(total * price) * (size / total)
+        return Stake(held + size, mark, margin, basis)
 
 
 def equity_and_maintenance(cash: float, positions: Iterable[tuple[Holding, float]]) -> tuple[float, float]:
-    """Return equity and maintenance margin of `cash` and (holding, price) pairs, in quote currency."""
+    """Return equity and maintenance margin of `cash` and (holding, price) pairs, in the settlement coin."""
     need = 0.0
     for holding, price in positions:
         value = holding.position.size * price
         cash += value
-        need += abs(value) * holding.commission.p.maintenance_margin
+        need += abs(value) * holding.rate if holding.tiers is None else holding.tiers.maintenance(abs(value))
     return cash, need
 
 
 def only_reduces(held: float, size: float) -> bool:
-    """Return whether an order of `size` reduces the position `held` without flipping it (base units)."""
+    """Return whether an order of `size` reduces the position `held` without flipping it (contracts)."""
     return held * size < 0.0 and abs(size) <= abs(held)
 
 
-def is_margined(cash: float, positions: Iterable[tuple[Holding, float, float]]) -> bool:
-    """Return whether equity covers the initial margin of (holding, size, price) triples."""
+def is_margined(cash: float, book: Mapping[Holding, Stake]) -> bool:
+    """Return whether equity covers the initial margin; the margin of isolated positions is set apart."""
     equity, need = cash, 0.0
-    for holding, size, price in positions:
-        value = size * price
+    for holding, (size, mark, margin, basis) in book.items():
+        if holding.isolated:
+            equity -= margin - basis
+            continue
+        value = size * mark
         equity += value
-        need += abs(value) / holding.commission.p.margin_leverage
+        need += holding.initial(value)
     return equity >= need
+
+
+def _bar_days(data: Any) -> float:
+    try:
+        return bar_milliseconds(data) / DAY_MS
+    except ValueError:  # bars without a fixed length
+        return math.inf

@@ -13,11 +13,13 @@ import numpy as np
 
 from ..datas import symbol_of, to_milliseconds
 from ..sizing import round_to_step
+from .contracts import contract_value, worth_of_price
 from .costs import Costs
+from .risk_tiers import RiskTiers
 
 __all__ = ["FundingLedger", "PerpetualCommission"]
 
-# Without slippage: Backtrader calls a commission scheme only after the price of a fill is known.
+# Without the slippage model: Backtrader calls a commission scheme only after the price of a fill is known.
 _TERMS = tuple((item.name, item.default) for item in fields(Costs) if not item.name.startswith("slippage"))
 
 
@@ -63,9 +65,10 @@ class FundingLedger:
 
 
 class PerpetualCommission(bt.CommInfoBase):
-    """Charge a linear perpetual (Bybit USDT by default) on Backtrader's stock broker or on `PerpetualBroker`.
+    """Charge a perpetual (Bybit USDT by default) or spot on Backtrader's stock broker or on `PerpetualBroker`.
 
-    Equity is cash + size * price on either side of the market, as for a stock that may be sold short.
+    Equity is cash + size * price on either side of the market, as for a stock that may be sold short. `contract`
+    "inverse" and "spot", `margin_mode`, `risk_tiers`, `tick_size` and `participation` need `PerpetualBroker`.
 
     *Fees* are a fraction of the traded value. Backtrader passes only the size and price of a fill to a commission
     scheme, not the order. So on the stock broker every fill pays `taker`, even of a limit order, which is never too
@@ -75,18 +78,20 @@ class PerpetualCommission(bt.CommInfoBase):
     order is sent. `margin_leverage` is the leverage that the exchange allows. It does not multiply sizes:
     `order_target_percent(target=0.5)` holds half of the equity.
 
-    *Funding* is charged at the open of the bar that has the rate, on the position held until then:
-    `size * open * funding_rate`, positive if paid. So a long pays a positive rate and a short receives it. Data without
-    a `funding_rate` line have no funding. Each bar is charged once, even if another data has a bar in between. The
-    payments of the current run are in `ledger`.
+    *Funding* is charged at the open of the bar that has the rate, on the position held until then: its value at the
+    open * `funding_rate`, positive if paid. The open is the mark price's where the data has one. So a long pays a
+    positive rate and a short receives it. Data without a `funding_rate` line have no funding. Each bar is charged once,
+    even if another data has a bar in between. The payments of the current run are in `ledger`.
 
     Params:
-      - the fields of `Costs` without slippage, and their defaults: taker, maker, lot_step, min_size, min_notional,
-        max_size, margin_leverage, maintenance_margin (enforced by `PerpetualBroker`), funding.
+      - the fields of `Costs` except `slippage` and `slippage_model`, and their defaults.
       - leverage (None): Backtrader's name for `margin_leverage`.
 
     Attributes:
         costs: the same values as `Costs`, with the default slippage.
+        inverse, spot: whether the contract is of this kind.
+        worth: function from a price to the worth of one contract, None if it is the price; see `contracts`.
+        tiers: the risk tiers, None without.
 
     Raises:
         ValueError: a value is outside its range, or `leverage` and `margin_leverage` differ.
@@ -101,7 +106,10 @@ class PerpetualCommission(bt.CommInfoBase):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.costs = self._read_costs()
+        self.costs = costs = self._read_costs()
+        self.inverse, self.spot = costs.contract == "inverse", costs.contract == "spot"
+        self.worth = worth_of_price(costs.mult, self.inverse)
+        self.tiers = RiskTiers(costs.risk_tiers) if costs.risk_tiers else None
         # Backtrader's own brokers read these two names.
         self.p.commission, self.p.leverage = self.costs.taker, self.costs.margin_leverage
         super().__init__(*args, **kwargs)
@@ -111,7 +119,11 @@ class PerpetualCommission(bt.CommInfoBase):
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process starts its own run, so this object must not be pickled with the strategies of this run.
-        return {**vars(self), "_run": None}
+        return {**vars(self), "_run": None, "worth": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.worth = worth_of_price(self.costs.mult, self.inverse)
 
     @classmethod
     def of(cls, costs: Costs) -> PerpetualCommission:
@@ -134,8 +146,31 @@ class PerpetualCommission(bt.CommInfoBase):
         return Costs(**{name: getattr(p, name) for name, _ in _TERMS})
 
     def fee(self, size: float, price: float, *, maker: bool = False) -> float:
-        """Return the fee of a fill in quote currency."""
+        """Return the fee of a fill in the settlement coin."""
+        price = price if self.worth is None else abs(self.worth(price))
         return abs(size) * price * (self.p.maker if maker else self.p.taker)
+
+    def value(self, size: float, price: float) -> float:
+        """Return the signed value of `size` contracts at `price` in the settlement coin."""
+        return contract_value(self, size, price)
+
+    def notional(self, size: float, price: float) -> float:
+        """Return the value of `size` contracts in quote currency, at least 0; minimum order values are in it."""
+        return float(abs(size) * self.p.mult * (1.0 if self.inverse else price))
+
+    def getvaluesize(self, size: float, price: float) -> float:
+        """Return what `size` contracts add to equity beside cash (settlement coin)."""
+        return size * (price if self.worth is None else self.worth(price))
+
+    def getoperationcost(self, size: float, price: float) -> float:
+        """Return the value of an order at a price, without the sign of its side (settlement coin)."""
+        return abs(self.value(size, price))
+
+    def profitandloss(self, size: float, price: float, newprice: float) -> float:
+        """Return the profit of `size` contracts from `price` to `newprice` in the settlement coin."""
+        if self.inverse and price and newprice:
+            return float(size * self.p.mult * (1.0 / price - 1.0 / newprice))
+        return float(size * (newprice - price) * self.p.mult)
 
     def _getcommission(self, size: float, price: float, pseudoexec: bool) -> float:
         return self.fee(size, price)
@@ -145,9 +180,13 @@ class PerpetualCommission(bt.CommInfoBase):
         if self.p.max_size and abs(size) > self.p.max_size:
             size = math.copysign(self.p.max_size, size)
         rounded = round_to_step(size, self.p.lot_step)
-        if abs(rounded) < self.p.min_size or abs(rounded) * price < self.p.min_notional:
+        if abs(rounded) < self.p.min_size or self.notional(rounded, price) < self.p.min_notional:
             return 0.0
         return rounded
+
+    def is_too_small(self, size: float, price: float) -> bool:
+        """Return whether the exchange refuses an order of this size (contracts) as too small."""
+        return abs(size) < self.p.min_size or self.notional(size, price) < self.p.min_notional
 
     def order_size(self, target: float, position: float, price: float) -> float:
         """Return the order size (signed base units) from `position` to `target`; 0.0 if it is too small.
@@ -159,8 +198,8 @@ class PerpetualCommission(bt.CommInfoBase):
         return self.round_size(round_to_step(target - position, self.p.lot_step, forgive_dust=True), price)
 
     def getsize(self, price: float, cash: float) -> float:
-        """Return the size (base units) that `cash` buys at `price`, rounded to a size that the exchange accepts."""
-        return self.round_size(cash / price, price)
+        """Return the size (contracts) that `cash` buys at `price`, rounded to a size that the exchange accepts."""
+        return self.round_size(cash / self.value(1.0, price), price)
 
     def begin_run(self, run: Any) -> None:
         """Clear the ledger if `run` is a new run; Cerebro creates a new list of strategies for each run."""
@@ -189,8 +228,9 @@ class PerpetualCommission(bt.CommInfoBase):
         if self._charged.get(symbol) == len(data):
             return 0.0
         self._charged[symbol] = len(data)
-        price = data.open[0]
-        amount = size * price * rate
+        marks = getattr(data.lines, "mark_open", None)
+        price = data.open[0] if marks is None else marks[0]
+        amount = (size * price if self.worth is None else self.value(size, price)) * rate
         self.ledger.add(symbol, data.datetime[0], rate, size, price, amount)
         return amount
 

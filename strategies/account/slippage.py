@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -10,14 +11,14 @@ from scorenet.base.registry import Registry
 if TYPE_CHECKING:
     from .costs import Costs
 
-__all__ = ["SLIPPAGE", "FillFacts", "SlippageModel", "fixed", "register_slippage"]
+__all__ = ["SLIPPAGE", "FillFacts", "SlippageModel", "fixed", "impact", "register_slippage", "spread"]
 
 
 class FillFacts(NamedTuple):
     """A fill and the bar in which it happens.
 
     Attributes:
-        size: unfilled size of the order, signed base units.
+        size: size of the fill, signed base units: all that is open of the order, or what the bar's volume allows.
         price: price before slippage, quote currency.
         order: "market", "limit", "stop", "stoplimit", "stoptrail" or "stoptraillimit".
         open, high, low: prices of the bar, quote currency.
@@ -65,3 +66,30 @@ def register_slippage(name: str) -> Callable[[_Model], _Model]:
 def fixed(costs: Costs, fill: FillFacts) -> float:
     """Return the same fraction for every fill, `Costs.slippage`."""
     return costs.slippage
+
+
+@register_slippage("spread")
+def spread(costs: Costs, fill: FillFacts) -> float:
+    """Return half of the spread, `Costs.half_spread`."""
+    return costs.half_spread
+
+
+@register_slippage("impact")
+def impact(costs: Costs, fill: FillFacts) -> float:
+    """Return half of the spread and the square-root impact of the fill's share of its bar's volume.
+
+    In a bar without volume the fill counts as all of it. The move is at most half of the price.
+
+    References:
+        Bouchaud, Farmer, Lillo (2009), "How markets slowly digest changes in supply and demand": the square-root law.
+
+    Raises:
+        ValueError: the bar's volume is not a number.
+    """
+    if not 0.0 <= fill.volume < math.inf:
+        raise ValueError(
+            f"slippage_model 'impact' needs the volume of every bar, found {fill.volume!r}; "
+            "use bars with volume, or 'spread'"
+        )
+    share = abs(fill.size) / fill.volume if fill.volume else 1.0
+    return min(costs.half_spread + costs.impact * math.sqrt(share), 0.5)

@@ -1,4 +1,4 @@
-"""The Cerebro of all runs: money is conserved at every bar, costs add up, buy-and-hold matches a hand calculation."""
+"""The Cerebro of all runs: money is conserved at every bar, costs add up, the benchmark matches a hand calculation."""
 
 import math
 
@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feeds import BadBars, BarsData, load_bars, simulate, write_bars
+from feeds import BadBars, BarsData, as_bars, load_bars, simulate, write_bars
 from feeds.bars import cells
 from runs.engine import benchmark, build, run
 from runs.folder.frames import SCHEMAS
 from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, ScoreStrategy
+from tests.strategies.market import START, frame_of
 
 HOUR = 3_600_000
 ACCOUNT = Account(cash=25_000.0, taker=0.001, slippage=0.0005, lot_step=0.01)
@@ -146,41 +147,63 @@ def test_the_closed_trades_and_what_is_open_make_the_profit(result, frames):
     assert trades["fees"].sum() <= result.orders["fee"].sum()
 
 
-def test_buy_and_hold_by_hand(frames, start):
+def test_the_benchmark_is_the_asset_bought_once_and_held(frames, start):
+    # All of the cash pays 1.001 x size x price; no funding, no lots, no margin.
     frame = frames[0]
     result = benchmark([frame], ACCOUNT, start)
-    size = math.floor(25_000.0 / frame["close"].iloc[60] / 0.01) * 0.01
     price = frame["open"].iloc[61] * 1.0005
-    fee = size * price * 0.001
-    funding = (size * frame["open"] * frame["funding_rate"]).iloc[62:].cumsum()
-    cash = 25_000.0 - size * price - fee
-    expected = [25_000.0, cash + size * frame["close"].iloc[61]]
-    expected += (cash + size * frame["close"].iloc[62:] - funding).tolist()
+    size = 25_000.0 / (price * 1.001)
+    expected = [25_000.0, *(size * frame["close"].iloc[61:])]
     np.testing.assert_allclose(result.equity["equity"], expected, rtol=1e-12)
-    assert len(result.orders) == 1
-    assert result.orders["fee"].iloc[0] == pytest.approx(fee)
-    assert result.funding["amount"].sum() == pytest.approx(funding.iloc[-1])
-    assert result.decisions.empty
+    np.testing.assert_allclose(result.equity["exposure"], [0.0] + [1.0] * 339, rtol=1e-12)
+    [order] = result.orders.to_dict("records")
+    assert order["fee"] == pytest.approx(size * price * 0.001)
+    assert order["slippage"] == pytest.approx(size * frame["open"].iloc[61] * 0.0005)
+    assert (order["decided"], order["time"]) == tuple(result.equity["time"][:2])
+    assert [len(t) for t in (result.funding, result.trades, result.decisions)] == [0, 0, 0]
 
 
-def test_buy_and_hold_of_two_symbols_buys_half_of_each(frames, start):
+def test_the_benchmark_of_two_symbols_buys_half_of_each(frames, start):
     result = benchmark(frames, ACCOUNT, start)
-    first = result.orders.set_index("symbol")
-    closes = prices(frames, [pd.Timestamp(start, unit="ms", tz="UTC")]).iloc[0]
-    np.testing.assert_allclose(
-        first["size"], [math.floor(12_500.0 / closes[s] / 0.01) * 0.01 for s in first.index], rtol=1e-12
+    grown = [frame["close"].iloc[-1] / (frame["open"].iloc[61] * 1.0005 * 1.001) for frame in frames]
+    assert result.equity["equity"].iloc[-1] == pytest.approx(12_500.0 * sum(grown))
+
+
+def test_a_perpetual_that_doubles_is_a_benchmark_that_doubles():
+    # From 28,990 to 62,750 with a fall of 60 % on the way and heavy funding: held as a perpetual it was liquidated.
+    path = np.concatenate([np.linspace(28_990, 11_600, 100), np.linspace(11_600, 62_750, 200)])
+    frame = as_bars(
+        frame_of(path.tolist(), dict.fromkeys(range(8, 300, 8), 0.002)),
+        symbol="BTC/USDT:USDT",
+        timeframe="1h",
     )
+    free = Account(taker=0.0, slippage=0.0)
+    result = benchmark([frame], free, int(frame["timestamp"].iloc[0]) + HOUR)
+    assert result.equity["equity"].iloc[-1] == pytest.approx(10_000.0 * 62_750 / path[1])
 
 
-def test_what_costs_nothing_when_it_is_switched_off(frames, start):
-    free = Account(cash=1_000.0, taker=0.0, slippage=0.0, lot_step=0.0, min_notional=0.0, funding=False)
-    result = benchmark([frames[0]], free, start)
-    assert result.orders[["fee", "slippage"]].to_numpy().sum() == 0.0
-    assert result.funding.empty
+def test_a_cent_of_cash_still_has_a_benchmark(frames, start):
+    result = benchmark([frames[0]], Account(cash=0.01, taker=0.0, slippage=0.0), start)
     growth = frames[0]["close"].iloc[-1] / frames[0]["open"].iloc[61]
-    size = 1_000.0 / frames[0]["close"].iloc[60]
-    cost = size * frames[0]["open"].iloc[61]
-    assert result.equity["equity"].iloc[-1] == pytest.approx(1_000.0 + cost * (growth - 1))
+    assert result.equity["equity"].iloc[-1] == pytest.approx(0.01 * growth)
+
+
+def test_the_benchmark_waits_for_a_listing_for_a_trade_and_keeps_the_last_price_of_what_ends():
+    # A ends after two bars at 110; B has a hole that is filled, and doubles from its first traded price.
+    a = as_bars(frame_of([100, 100, 110]), symbol="A", timeframe="1h")
+    b = as_bars(frame_of([50, None, None, 40, 80]), symbol="B", timeframe="1h", gaps="ffill")
+    result = benchmark([a, b], Account(taker=0.0, slippage=0.0), START + HOUR)
+    assert result.equity["equity"].tolist() == pytest.approx(
+        [10_000, 10_000, 10_500, 5_500 + 5_000, 5_500 + 10_000]
+    )
+    assert result.orders["price"].tolist() == [100.0, 40.0]
+
+
+def test_the_benchmark_of_an_inverse_account_is_its_coin():
+    frame = as_bars(frame_of([100, 100, 200]), symbol="BTC/USD:BTC", timeframe="1h")
+    result = benchmark([frame], Account(cash=0.25), START + HOUR)
+    assert result.equity["equity"].tolist() == [0.25] * 3
+    assert result.orders.empty
 
 
 def test_the_account_reaches_the_broker(frames):

@@ -18,21 +18,34 @@ HOUR = 3_600_000
 
 
 def bars(
-    prices: Sequence[float | tuple[float, float, float, float]],
+    prices: Sequence[float | tuple[float, float, float, float] | None],
     funding: Mapping[int, float] | None = None,
     symbol: str = "BTC/USDT:USDT",
     start: int = START,
+    gaps: str = "keep",
+    volume: float = 1.0,
 ) -> BarsData:
-    """Return hourly bars: a number is a bar with four equal prices, a tuple is (open, high, low, close).
+    """Return hourly bars: a number is a bar with four equal prices, a tuple is (open, high, low, close), None a hole.
 
     `funding` maps a bar's position to the rate that settles at its open.
     """
+    frame = frame_of(prices, funding, start, volume)
+    return BarsData(dataname=frame, symbol=symbol, timeframe="1h", gaps=gaps)
+
+
+def frame_of(
+    prices: Sequence[float | tuple[float, float, float, float] | None],
+    funding: Mapping[int, float] | None = None,
+    start: int = START,
+    volume: float = 1.0,
+) -> pd.DataFrame:
+    """Return the frame of `bars`."""
     quotes = [bar if isinstance(bar, tuple) else (bar,) * 4 for bar in prices]
     frame = pd.DataFrame(quotes, columns=["open", "high", "low", "close"], dtype="float64")
     frame.insert(0, "timestamp", [start + HOUR * i for i in range(len(quotes))])
-    frame["volume"] = 1.0
+    frame["volume"] = volume
     frame["funding_rate"] = [(funding or {}).get(i, 0.0) for i in range(len(quotes))]
-    return BarsData(dataname=frame, symbol=symbol, timeframe="1h")
+    return frame.dropna(ignore_index=True)
 
 
 class Script(bt.Strategy):

@@ -150,7 +150,14 @@ def test_a_symbol_without_a_signal_is_refused():
 
 
 def test_a_silent_symbol_is_not_ordered_twice():
-    # B has one bar; its order waits for the next one, which never comes.
-    datas = [bars([100] * 5, symbol="A"), bars([100], symbol="B")]
-    strategy = play(datas, SignalStrategy, signals={"A": np.ones(5) * 0.1, "B": np.ones(5)})
-    assert len(strategy.broker.get_orders_open()) == 1
+    # B has one bar, and the next ones ten hours later; its order waits.
+    sent = []
+
+    class Counting(SignalStrategy):
+        def next(self):
+            super().next()
+            sent.append(len(self.broker.get_orders_open()) + len(self.broker.submitted))
+
+    datas = [bars([100] * 12, symbol="A"), bars([100, *[None] * 9, 100, 100], symbol="B")]
+    play(datas, Counting, signals={"A": np.zeros(12), "B": np.ones(3)})
+    assert sent == [1] * 10 + [0, 0]

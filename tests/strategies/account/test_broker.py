@@ -164,10 +164,10 @@ def test_an_order_that_is_canceled_is_counted():
 
 
 def test_the_bar_on_which_an_order_was_decided_never_fills_it():
-    # SLOW has one bar, with a low of 90, and FAST ticks on; a limit at 95 must wait for SLOW's next bar.
+    # SLOW has one bar, with a low of 90, and FAST ticks on; a limit at 95 waits for SLOW's next bar, which never comes.
     slow = bars([(100, 100, 90, 100)], symbol="SLOW")
     order = trade(1, price=95.0, exectype=bt.Order.Limit)
-    assert run([slow, bars([10] * 6, symbol="FAST")], {0: [order]}).notices == []
+    assert run([slow, bars([10] * 6, symbol="FAST")], {0: [order]}).notices == [(1, "Canceled", 0.0)]
 
 
 def test_brackets_protect_from_the_fill_of_their_entry():

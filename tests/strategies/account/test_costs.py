@@ -65,7 +65,9 @@ def test_an_instrument_brings_its_order_sizes():
         "BTC/USDT:USDT", "BTCUSDT", "linear", 0.1, 0.01, 0.02, 7.0, 480, None, True, max_quantity=3.0
     )
     costs = Costs.for_instrument(instrument, taker=0.001)
-    assert costs == Costs(lot_step=0.01, min_size=0.02, min_notional=7.0, max_size=3.0, taker=0.001)
+    assert costs == Costs(
+        lot_step=0.01, min_size=0.02, min_notional=7.0, max_size=3.0, tick_size=0.1, taker=0.001
+    )
     assert Costs.for_instrument(instrument, min_size=0.5).min_size == 0.5
 
 

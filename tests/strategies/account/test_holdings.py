@@ -3,7 +3,7 @@
 import backtrader as bt
 import pytest
 
-from strategies.account.holdings import Holding, equity_and_maintenance, is_margined, only_reduces
+from strategies.account.holdings import Holding, Stake, equity_and_maintenance, is_margined, only_reduces
 from tests.strategies.market import bars, free_broker, free_commission, run, trade
 
 
@@ -28,8 +28,12 @@ def on_each_bar(prices, size, look):
 
 def holding_of(size, **terms):
     [holding] = on_each_bar([100.0, 100.0], size, lambda holding: holding)
-    holding.commission = free_commission(**terms)
-    return holding
+    return Holding(holding.data, holding.position, free_commission(**terms))
+
+
+def book(*entries):
+    """Return the book of (holding, size, price) for `is_margined`."""
+    return {holding: Stake(size, price, 0.0, 0.0) for holding, size, price in entries}
 
 
 PRICES = [(100, 104, 96, 101), (102, 109, 98, 105), (107, 120, 99, 118)]
@@ -85,8 +89,8 @@ def test_equity_adds_longs_and_takes_shorts_off_and_both_need_maintenance():
 
 def test_an_account_that_holds_nothing_is_its_cash_and_needs_nothing():
     assert equity_and_maintenance(7.0, []) == (7.0, 0.0)
-    assert is_margined(0.0, [])
-    assert not is_margined(-0.01, [])
+    assert is_margined(0.0, {})
+    assert not is_margined(-0.01, {})
 
 
 @pytest.mark.parametrize(("cash", "enough"), [(-450.0, True), (-450.01, False), (-400.0, True)])
@@ -94,14 +98,14 @@ def test_equity_must_reach_the_initial_margin_and_may_just_reach_it(cash, enough
     # 3 x 200 - 2 x 25 = 550 of positions; 600 / 10 + 50 / 1.25 = 100 of margin: cash may fall to -450.
     long = holding_of(0.0, margin_leverage=10.0)
     short = holding_of(0.0, margin_leverage=1.25)
-    assert is_margined(cash, [(long, 3.0, 200.0), (short, -2.0, 25.0)]) is enough
+    assert is_margined(cash, book((long, 3.0, 200.0), (short, -2.0, 25.0))) is enough
 
 
 def test_a_fraction_of_a_coin_needs_a_fraction_of_a_unit_of_money():
     # Half a unit at 3 is worth 1.5; at 4x it needs 0.375.
     half = holding_of(0.0, margin_leverage=4.0)
-    assert is_margined(-1.125, [(half, 0.5, 3.0)])
-    assert not is_margined(-1.126, [(half, 0.5, 3.0)])
+    assert is_margined(-1.125, book((half, 0.5, 3.0)))
+    assert not is_margined(-1.126, book((half, 0.5, 3.0)))
 
 
 @pytest.mark.parametrize(

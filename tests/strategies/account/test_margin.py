@@ -62,6 +62,7 @@ LEGS = st.lists(
         st.floats(10, 1000),
         st.floats(1, 2000),
         st.floats(0.001, 0.05),
+        st.none(),
     ),
     min_size=1,
     max_size=3,
