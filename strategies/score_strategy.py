@@ -10,23 +10,20 @@ import backtrader as bt
 
 from scorenet.base.times import float_days
 
-from .datas import symbol_of
+from .datas import bar_milliseconds, symbol_of
 from .decision import (
     KEEPS,
     AccountState,
     Conditions,
-    Observation,
     Rules,
-    cap_factor,
-    capped,
     choose,
-    is_silent,
     may_order,
     watch_equity,
     with_order,
 )
 from .recorder import DecisionRecorder
 from .schedule import ModelSchedule
+from .shared_capital import SharedCapital
 from .sizing import exposure_to_size
 from .traded_symbol import TradedSymbol
 
@@ -35,15 +32,11 @@ __all__ = ["ScoreStrategy"]
 _RULES = tuple((item.name, item.default) for item in fields(Rules))
 
 
-# State of the symbol, target exposure, reason code, observation, unfiltered exposure. A tuple, because it is created at
-# every bar.
-_Plan = tuple[TradedSymbol, float, int, Observation, float]
-
-
 class ScoreStrategy(bt.Strategy):
     """Trade by the score of the return coordinate, only where the density says that the state is in distribution.
 
-    The strategy trades one or several datas in one account; several datas share the capital equally. It decides at a
+    The strategy trades one or several datas in one account; several datas share the capital
+    (`allocation`). It decides at a
     bar's close, and the order is filled at the next bar's open.
 
     Params:
@@ -56,7 +49,8 @@ class ScoreStrategy(bt.Strategy):
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
         ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``expire_after``, ``drift_alarm``, ``drift_window``,
         ``position_rule``, ``kelly_fraction``, ``forecast_window``, ``close_quantile``, ``exposure_step``,
-        ``cost_band``.
+        ``cost_band``, ``allocation``, ``allocation_every``, ``covariance_window``, ``max_symbol_exposure``,
+        ``max_net_exposure``, ``portfolio_volatility``.
 
     A subclass can override `conditions` (late bars, kill switch) and `order_sent` (called after every order).
 
@@ -87,8 +81,9 @@ class ScoreStrategy(bt.Strategy):
             TradedSymbol(self, number, self.rules, models, trade_from) for number in range(len(symbols))
         ]
         self._by_data = {id(state.data): state for state in self._states}
-        self._now, self._n_symbols = self.lines.datetime, len(self._states)
-        self._may_exceed_leverage = self._n_symbols > 1 or self.rules.max_exposure > self.rules.leverage
+        self._now = self.lines.datetime
+        step = bar_milliseconds(self.data)
+        self._capital = SharedCapital(self.rules, self._states, models.lookback, step)
 
     def prenext(self) -> None:
         self.next()
@@ -111,21 +106,15 @@ class ScoreStrategy(bt.Strategy):
         if not account.floor < equity <= account.peak:
             self._account = watch_equity(self.rules, account, equity)
         plans = []
-        for state in self._states:
-            bars = state.clock.lencount
-            if bars > state.bars:
-                state.bars = bars
-                observation = state.observe(equity, self._account, conditions)
-            elif state.bars and is_silent(self.rules, now - state.clock[0], state.step_days):
+        for state, silent in self._capital.turn(now):
+            if silent:
                 observation = state.observe_without_outputs(equity, self._account, conditions, silent=True)
             else:
-                continue
+                observation = state.observe(equity, self._account, conditions)
             forecast = state.forecast(observation)
-            unfiltered = forecast.unfiltered / self._n_symbols
+            unfiltered = forecast.unfiltered / state.symbols
             plans.append((state, *choose(self.rules, observation, forecast), observation, unfiltered))
-        if self._may_exceed_leverage:
-            plans = self._within_leverage(plans, equity)
-        for state, target, code, observation, unfiltered in plans:
+        for state, target, code, observation, unfiltered in self._capital.capped(plans, equity):
             if code not in KEEPS and may_order(observation, code):
                 code = self._send_order(state, target, code, equity, observation.exposure)
             self.decisions.append(
@@ -143,24 +132,6 @@ class ScoreStrategy(bt.Strategy):
                 target,
                 observation.exposure,
             )
-
-    def _within_leverage(self, plans: list[_Plan], equity: float) -> list[_Plan]:
-        planned = {id(state) for state, *_ in plans}
-        others = sum(
-            abs(state.exposure(equity)) for state in self._states if state.bars and id(state) not in planned
-        )
-        factor = cap_factor(self.rules, [target for _, target, *_ in plans], others)
-        if factor == 1.0:
-            return plans
-        return [
-            (
-                state,
-                *capped(self.rules, target, code, observation.exposure, observation.symbols, factor),
-                observation,
-                unfiltered,
-            )
-            for state, target, code, observation, unfiltered in plans
-        ]
 
     def _send_order(self, state: TradedSymbol, target: float, code: int, equity: float, held: float) -> int:
         """Send the order for a symbol's target; return the reason code, which changes if the size rounds to zero."""

@@ -11,7 +11,7 @@ from scorenet.conformal.drift import RejectionAlarm
 from scorenet.model import Evaluation
 
 from .buffers import Rows
-from .datas import bar_milliseconds, periods_per_year
+from .datas import bar_milliseconds, periods_per_year, symbol_of
 from .decision import (
     POSITION_RULES,
     AccountState,
@@ -41,6 +41,9 @@ class TradedSymbol:
         bars: number of its bars so far.
         last_fill: number of the bar of its last fill.
         order: its open order, or None.
+        active: it shares the capital at this bar.
+        over: its data has ended.
+        symbols: the capital over its part of it, see `Observation.symbols`.
     """
 
     def __init__(
@@ -48,14 +51,17 @@ class TradedSymbol:
     ) -> None:
         data = strategy.datas[number]
         step = bar_milliseconds(data)
-        self.number, self.data = number, data
+        self.number, self.data, self.name = number, data, symbol_of(data)
         self.clock, self.close = data.lines.datetime, data.lines.close
         self.step_days = step / 86_400_000
         self.order_size = getattr(strategy.broker.getcommissioninfo(data), "order_size", _difference)
         self.bars, self.last_fill = 0, -math.inf
         self.order: Any = None
+        self.active = self.over = False
+        self.symbols = float(len(strategy.datas))
+        self._volatility = math.nan
         self._rules, self._position_rule = rules, POSITION_RULES[rules.position_rule]
-        self._broker, self._symbols = strategy.broker, len(strategy.datas)
+        self._broker = strategy.broker
         self._lookback, self._trade_from = schedule.lookback, trade_from
         self._root_year, self._cost = math.sqrt(periods_per_year(step)), trading_cost(strategy.broker, data)
         score: Any = MarketScore(
@@ -79,6 +85,17 @@ class TradedSymbol:
     def exposure(self, equity: float) -> float:
         """Return the present position, signed fraction of `equity`."""
         return exposure_of(self._broker.getposition(self.data).size, self.close[0], equity)
+
+    def holds(self) -> bool:
+        """Return whether there is a position."""
+        return bool(self._broker.getposition(self.data).size)
+
+    def volatility(self) -> float:
+        """Return the annual volatility of the log-returns by the model, the last known one; NaN before it."""
+        now = self._outputs.current()[_VOLATILITY] * self._root_year
+        if now == now:
+            self._volatility = now
+        return self._volatility
 
     def observe(self, equity: float, account: AccountState, conditions: Conditions) -> Observation:
         """Return the observation at the close of a new bar; called once per bar."""
@@ -112,7 +129,7 @@ class TradedSymbol:
             share,
             exposure_of(self._broker.getposition(self.data).size, self.close[0], equity),
             self.bars - self.last_fill,
-            self._symbols,
+            self.symbols,
             self.clock[0] < self._trade_from,
             False,
             *conditions,
@@ -135,7 +152,7 @@ class TradedSymbol:
         """Return the observation of a symbol without a bar (`silent`), or with too few bars for the model."""
         return _UNKNOWN._replace(
             exposure=self.exposure(equity),
-            symbols=self._symbols,
+            symbols=self.symbols,
             warming=not silent,
             silent=silent,
             late=conditions.late,
@@ -152,6 +169,8 @@ class TradedSymbol:
             return forecast
         return self._held.add(forecast, self.clock[0], self.step_days)
 
+
+_VOLATILITY = Evaluation._fields.index("volatility")
 
 _UNKNOWN = Observation(
     score=math.nan,

@@ -1,9 +1,18 @@
 """The decision at each bar: pure functions from observations to a target exposure and its reason."""
 
+from .allocation import (
+    ALLOCATIONS,
+    ActiveSymbols,
+    Allocation,
+    divisors,
+    needs_covariance,
+    register_allocation,
+)
+from .caps import cap_factors, capped, fixed_exposure, has_caps, volatility_factor
 from .decide import agreement, choose, decide, is_silent, may_order, with_order
 from .facts import Conditions, Decision, Observation
 from .forecast import NO_FORECAST, Forecast, HeldForecasts, forecast_of
-from .portfolio import AccountState, cap_factor, capped, exposure_of, watch_equity
+from .portfolio import AccountState, exposure_of, watch_equity
 from .position import (
     POSITION_RULES,
     PositionRule,
@@ -15,15 +24,19 @@ from .position import (
     register_position_rule,
 )
 from .reasons import KEEPS, REASONS, TRADE
+from .risk_parity import TrailingReturns, equal_risk_weights, shrunk_covariance
 from .rules import Rules
 
 __all__ = [
+    "ALLOCATIONS",
     "KEEPS",
     "NO_FORECAST",
     "POSITION_RULES",
     "REASONS",
     "TRADE",
     "AccountState",
+    "ActiveSymbols",
+    "Allocation",
     "Conditions",
     "Decision",
     "Forecast",
@@ -31,21 +44,30 @@ __all__ = [
     "Observation",
     "PositionRule",
     "Rules",
+    "TrailingReturns",
     "agreement",
-    "cap_factor",
+    "cap_factors",
     "capped",
     "choose",
     "confidence",
     "cvar",
     "decide",
+    "divisors",
+    "equal_risk_weights",
     "exposure_of",
+    "fixed_exposure",
     "forecast_of",
+    "has_caps",
     "is_silent",
     "kelly",
     "may_order",
+    "needs_covariance",
     "needs_tails",
     "proportional",
+    "register_allocation",
     "register_position_rule",
+    "shrunk_covariance",
+    "volatility_factor",
     "watch_equity",
     "with_order",
 ]

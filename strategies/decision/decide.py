@@ -78,7 +78,9 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
         target, code = target * ((rank - floor) / rules.novelty_scaling), REDUCED
     if rules.exposure_step:
         target = _stepped(rules, target)
-    # Each symbol has an equal part of the capital, and the bands are fractions of that part.
+    if seen.symbols == math.inf:
+        return 0.0, TRADE if seen.exposure else HOLD
+    # Each symbol has its part of the capital, and the bands are fractions of that part.
     held = seen.exposure * seen.symbols
     # A kept position is returned as `seen.exposure`, which rounding can make different from `held / seen.symbols`.
     if target != 0.0 and abs(target - held) < rules.rebalance_band:

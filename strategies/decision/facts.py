@@ -30,7 +30,8 @@ class Observation(NamedTuple):
         agreement: share of the signals in the consistency window with the sign of the latest signal.
         exposure: present position, signed fraction of the account's equity.
         bars_since_fill: bars since the symbol's last fill, 0 at the close of the bar of the fill.
-        symbols: number of symbols that share the capital equally; each symbol decides on its own part.
+        symbols: the capital over the part on which the symbol decides: the number of symbols if all parts are equal,
+            infinity for a symbol without a part.
         warming: the model needs more bars, or trading has not begun.
         silent: the symbol has had no bar for longer than `Rules.stale_after`.
         late, kill_switch, flatten: see `Conditions`; `kill_switch` is its `halted`.
@@ -50,7 +51,7 @@ class Observation(NamedTuple):
     agreement: float
     exposure: float
     bars_since_fill: float
-    symbols: int = 1
+    symbols: float = 1.0
     warming: bool = False
     silent: bool = False
     late: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from scorenet.conformal.drift import RejectionAlarm
-
+from .allocation import ALLOCATIONS
 from .position import POSITION_RULES
 
 __all__ = ["Rules"]
@@ -31,7 +31,7 @@ class Rules:
         score_variance_scaling: k in score^2 / (score^2 + k score_std^2), the factor that scales the exposure.
         target_volatility: annual volatility (fraction) of a position with full signal; "kelly" and "cvar" have it as
             an upper limit.
-        max_exposure: largest |exposure| of one symbol.
+        max_exposure: largest |exposure| of one symbol, fraction of its part of the capital.
         rebalance_band: a smaller change of exposure is not traded.
         leverage: cap on the sum of |exposure| over all symbols; infinity means no cap.
         cooldown: number of bar closes after a fill at which exposure is not increased or flipped; the close of the bar
@@ -52,7 +52,13 @@ class Rules:
             once; between it and `density_quantile` only the bar's own forecast is refused.
         exposure_step: targets are rounded to multiples of this step, before the bands.
         cost_band: a change of exposure is traded only if it is expected to earn more than this many times its cost.
-
+        allocation: name of the function that divides the capital between the active symbols
+            (`strategies.decision.allocation`): "equal", "risk", "covariance" or one of the user's.
+        allocation_every: bars after which parts and covariance are computed again, in UTC: 24 hourly bars are the day.
+        covariance_window: trailing bars of the covariance of the symbols' log-returns.
+        max_symbol_exposure: largest |exposure| of one symbol, fraction of the account's equity, whatever its part.
+        max_net_exposure: cap on |sum of exposures| over all symbols.
+        portfolio_volatility: cap on the annual volatility (fraction) of all positions together, by the covariance.
 
     Raises:
         ValueError: a value is outside its range; the message names the field.
@@ -81,6 +87,12 @@ class Rules:
     close_quantile: float = 0.01
     exposure_step: float = 0.0
     cost_band: float = 0.0
+    allocation: str = "equal"
+    allocation_every: int = 24
+    covariance_window: int = 720
+    max_symbol_exposure: float = 0.0
+    max_net_exposure: float = 0.0
+    portfolio_volatility: float = 0.0
 
     def __post_init__(self) -> None:
         for name in (
@@ -101,6 +113,9 @@ class Rules:
             "exposure_step",
             "cost_band",
             "expire_after",
+            "max_symbol_exposure",
+            "max_net_exposure",
+            "portfolio_volatility",
         ):
             _check(name, getattr(self, name), 0.0, math.inf)
         if not _is_number(self.leverage) or not self.leverage > 0:
@@ -118,7 +133,10 @@ class Rules:
                 RejectionAlarm(self.density_quantile, int(self.drift_window), self.drift_alarm)
             except ValueError as error:
                 raise ValueError(f"drift_alarm: {error}") from error
+        _check_bars("allocation_every", self.allocation_every, 1)
+        _check_bars("covariance_window", self.covariance_window, 2)
         POSITION_RULES[self.position_rule]
+        ALLOCATIONS[self.allocation]
 
     @cached_property
     def closing_rank(self) -> float:
@@ -132,8 +150,8 @@ class Rules:
         return self if self.forecast_window else replace(self, forecast_window=horizon)
 
 
-def _check_bars(name: str, value: float) -> None:
-    _check(name, value, 0, math.inf)
+def _check_bars(name: str, value: float, low: int = 0) -> None:
+    _check(name, value, low, math.inf)
     if not float(value).is_integer():
         raise ValueError(f"{name}: expected a whole number of bars, found {value!r}")
 

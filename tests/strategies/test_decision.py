@@ -14,8 +14,6 @@ from strategies.decision import (
     Observation,
     Rules,
     agreement,
-    cap_factor,
-    capped,
     choose,
     confidence,
     decide,
@@ -266,38 +264,6 @@ def test_a_symbol_is_silent_half_a_bar_after_the_bars_it_may_miss():
     assert not is_silent(rules(stale_after=3), 3.5, 1.0)
     assert is_silent(rules(stale_after=3), 3.6, 1.0)
     assert not is_silent(rules(stale_after=3), 7.0, 2.0)
-
-
-def test_the_leverage_cap_shrinks_all_targets_alike():
-    assert cap_factor(rules(leverage=1.0), [0.5, -0.5], 0.0) == 1.0
-    assert cap_factor(rules(leverage=1.0), [1.0, -1.0], 0.0) == 0.5
-    assert cap_factor(rules(leverage=1.0), [1.0, -0.5], 0.25) == 0.5
-    assert cap_factor(rules(leverage=1.0), [1.0], 3.0) == 0.0
-    assert cap_factor(rules(leverage=math.inf), [1e6], 3.0) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("target", "reason", "exposure", "expected"),
-    [
-        (1.0, "trade", 0.0, (0.5, "trade")),
-        (1.0, "trade", 0.45, (0.45, "hold")),
-        (0.8, "hold", 0.8, (0.4, "trade")),
-        (0.2, "hold", 0.2, (0.2, "hold")),
-        (0.2, "cooldown", 0.2, (0.2, "cooldown")),
-        (0.8, "cooldown", 0.8, (0.4, "trade")),
-        (0.0, "out_of_distribution", 0.8, (0.0, "out_of_distribution")),
-        (0.8, "stale", 0.8, (0.8, "stale")),
-        (0.8, "kill_switch", 0.8, (0.8, "kill_switch")),
-    ],
-)
-def test_a_capped_target_is_traded_only_outside_the_band(target, reason, exposure, expected):
-    found = capped(rules(rebalance_band=0.3), target, code(reason), exposure, 1, 0.5)
-    assert (found[0], REASONS[found[1]]) == expected
-
-
-def test_the_band_of_the_cap_is_of_a_symbols_part():
-    found = capped(rules(rebalance_band=0.3), 0.4, code("trade"), 0.1, 4, 0.5)
-    assert (found[0], REASONS[found[1]]) == (0.2, "trade")
 
 
 def test_the_decision_reads_numbers_only():
