@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from scorenet.conformal.drift import RejectionAlarm
+
 from .allocation import ALLOCATIONS
 from .position import POSITION_RULES
 
