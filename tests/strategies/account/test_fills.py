@@ -64,7 +64,9 @@ def test_a_price_on_the_tick_stays_and_a_limit_is_kept():
     assert fill_price(Costs(slippage=0.0, tick_size=0.1), FILL._replace(price=0.3)) == 0.3
     assert fill_price(Costs(slippage=0.0, tick_size=0.1), FILL._replace(price=0.3, size=-1.0)) == 0.3
     assert fill_price(Costs(slippage=0.001, tick_size=1.0), FILL, limit=100.5) == 100.5
-    assert fill_price(Costs(slippage=0.9, tick_size=1.0), FILL._replace(price=3.0, size=-1.0)) == pytest.approx(0.3)
+    assert fill_price(
+        Costs(slippage=0.9, tick_size=1.0), FILL._replace(price=3.0, size=-1.0)
+    ) == pytest.approx(0.3)
 
 
 def test_an_order_takes_its_share_of_each_bar_and_the_rest_waits():
