@@ -9,7 +9,7 @@ import numpy as np
 
 from scorenet.base.times import DAY_MS, EPOCH_DAY
 
-__all__ = ["bar_milliseconds", "periods_per_year", "symbol_of", "to_milliseconds"]
+__all__ = ["bar_milliseconds", "mark_line", "periods_per_year", "symbol_of", "to_milliseconds"]
 
 _YEAR_MS = 365 * DAY_MS
 _FRAME_MS = {
@@ -53,3 +53,10 @@ def bar_milliseconds(data: Any) -> int:
 def periods_per_year(bar_ms: float) -> float:
     """Return the number of bars of `bar_ms` in 365 days of 24 hours."""
     return _YEAR_MS / bar_ms
+
+
+def mark_line(data: Any) -> Any:
+    """Return the line of prices at which an account values a position at a bar's close: its mark price, if any."""
+    lines = data.lines
+    marked = all(hasattr(lines, f"mark_{name}") for name in ("open", "high", "low", "close"))
+    return lines.mark_close if marked else lines.close

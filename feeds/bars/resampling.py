@@ -48,9 +48,10 @@ def _aggregate(
     arrays: dict[str, NDArray[Any]], groups: NDArray[np.int64], starts: NDArray[np.intp], long: int
 ) -> dict[str, NDArray[Any]]:
     ends = np.append(starts[1:], len(arrays["timestamp"])) - 1
+    first = starts if "filled" not in arrays else _first_real(arrays["filled"], starts, ends)
     columns: dict[str, NDArray[Any]] = {
         "timestamp": groups,
-        "open": arrays["open"][starts],
+        "open": arrays["open"][first],
         "high": np.maximum.reduceat(arrays["high"], starts),
         "low": np.minimum.reduceat(arrays["low"], starts),
         "close": arrays["close"][ends],
@@ -64,6 +65,13 @@ def _aggregate(
     if "filled" in arrays:
         columns["filled"] = np.logical_and.reduceat(arrays["filled"], starts)
     return columns
+
+
+def _first_real(filled: NDArray[Any], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the first row of each group in which somebody traded; the first row of a group without one."""
+    following = np.append(np.flatnonzero(~filled), len(filled))
+    real = following[np.searchsorted(following, starts)]
+    return np.where(real <= ends, real, starts)
 
 
 def _funding(arrays: dict[str, NDArray[Any]], groups: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ __all__ = ["PerpetualBroker"]
 
 
 class PerpetualBroker(BarPath):
-    """Simulate one cross-margin account of linear perpetuals: `cerebro.setbroker(PerpetualBroker(...))`.
+    """Simulate one account of perpetuals or spot: `cerebro.setbroker(PerpetualBroker(...))`.
 
     *Equity* (`getvalue()`) is cash + sum(size * close) for long and short positions. A purchase lowers cash by its full
     value, and a short sale raises it. So cash is negative for a long position above 1x leverage. Leverage affects only
@@ -26,10 +26,13 @@ class PerpetualBroker(BarPath):
     order is never filled at a price worse than its limit, and pays the maker fee if it rested in the book. There is no
     closing auction, so `Order.Close` is an error, as are cheat-on-close, cheat-on-open and order histories.
 
-    *Margin.* After a trade with its fee and slippage, equity must be at least sum(|size| * price / margin_leverage).
-    This is checked when the order is submitted (at the close of the decision) and again at the fill. An order that only
+    *Order of events.* What happens inside a bar is unknown, so the account takes the worse: see `path`. An order is
+    filled only in a bar that opened at its decision or later, and not in a bar that was added where bars are missing.
+
+    *Margin.* After a trade with its fee and slippage, equity must cover the initial margin of all positions. This is
+    checked when the order is submitted (at the close of the decision) and again at the fill. An order that only
     reduces a position always passes. If a flip fails the check at the fill, the old position is closed, no new one is
-    opened, and the order's status is Margin.
+    opened, and the order's status is Margin. An isolated position has its own margin and can lose no more.
 
     *Funding.* It is charged at a bar's open on the position held until then, before that bar's fills. It is not part of
     any fee.
@@ -40,7 +43,10 @@ class PerpetualBroker(BarPath):
     open is already beyond that point, the closing price is the open. If the open is also beyond bankruptcy, it is the
     price at which equity was 0. The remaining equity, at most the maintenance margin, is the liquidation fee. So equity
     is 0 afterwards and never negative; the insurance fund covers the rest. The closing orders have
-    `order.info.liquidation = True`. Partial liquidation and risk tiers are not modelled.
+    `order.info.liquidation = True`. Partial liquidation is not modelled.
+
+    *Settlement.* A market that has no more bars while others go on is settled at its last price with the taker fee;
+    the closing order has `order.info.settlement = True`.
 
     *Ruin.* Without equity every order is Rejected. Backtrader's TimeReturn, and analyzers based on it, divide by equity
     and fail from then on; `EquityCurve`, `Sharpe`, `Sortino` and `Drawdown` do not.
@@ -48,7 +54,7 @@ class PerpetualBroker(BarPath):
     *Fund mode* is an error, because it books funding as a withdrawal by the investor and hides it from returns.
 
     Params:
-      - cash (10000.0): starting equity in quote currency.
+      - cash (10000.0): starting equity in the settlement coin.
       - costs (None): `Costs` of the account; None takes the defaults.
       - slippage (None): fraction of the price lost on every market and stop order; None takes it from `costs`.
       - slippage_model (None): name of the slippage model; None takes it from `costs`.
@@ -58,6 +64,10 @@ class PerpetualBroker(BarPath):
 
     Attributes:
       - liquidations: positions closed by liquidation in this run.
+      - settlements: `Settlement` of each market that ended.
+      - cash_flows: `CashFlow` (time in UTC ms, amount) of each deposit and withdrawal.
+      - rejections: number of refused orders by reason, which is also in `order.info.reason`.
+      - orders_in_filled_bars: number of orders that met an invented bar and had to wait.
       - insurance: losses beyond equity, which the insurance fund covered (quote currency). It is not 0 only if a single
         fee, slippage or funding payment exceeded the remaining equity.
     """

@@ -31,6 +31,7 @@ class PerpetualSettings(bt.brokers.BackBroker):
     def init(self) -> None:
         """Check the parameters and reset the account; called by the constructor and at the start of each run."""
         costs = Costs() if self.p.costs is None else self.p.costs
+        self._costs: dict[tuple[int, float, str], tuple[Costs, Costs]] = {}
         if self.p.slippage is None:
             self.p.slippage = costs.slippage
         if self.p.slippage_model is None:
@@ -59,7 +60,13 @@ class PerpetualSettings(bt.brokers.BackBroker):
     def costs_of(self, data: Any) -> Costs:
         """Return the costs of trading `data` in this account."""
         costs: Costs = self.getcommissioninfo(data).costs
-        return replace(costs, slippage=self.p.slippage, slippage_model=self.p.slippage_model)
+        key = (id(costs), self.p.slippage, self.p.slippage_model)
+        found = self._costs.get(key)
+        if found is None:
+            # `costs` is kept beside, so that its id stays its own.
+            found = replace(costs, slippage=self.p.slippage, slippage_model=self.p.slippage_model), costs
+            self._costs[key] = found
+        return found[0]
 
     def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
         """Set the fees of the data called `name`, or the default.

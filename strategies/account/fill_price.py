@@ -57,6 +57,10 @@ class PricedFills(PerpetualSettings):
     def _try_exec(self, order: Any) -> None:
         # Backtrader calls its slippage method without the order, so the order is stored here.
         self._filling = order
+        data = order.data
+        if not self._holdings[data].replayed:
+            # Backtrader prefers these to the lines; of a resampled data's last bar they are those of the bar before.
+            data.tick_open = data.tick_high = data.tick_low = data.tick_close = None
         if order.triggered and order.exectype in STOPS:
             # A stop that was met but not wholly filled is a market order from then on.
             quote = self._holdings[order.data].quote()
@@ -65,10 +69,16 @@ class PricedFills(PerpetualSettings):
             super()._try_exec(order)
 
     def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> float:
-        return self._slip(price, pmax if lim else None)
+        return self._slip(price, self._own_limit() if lim else None)
 
     def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> float:
-        return self._slip(price, pmin if lim else None)
+        return self._slip(price, self._own_limit() if lim else None)
+
+    def _own_limit(self) -> float:
+        """Return the limit of the order; Backtrader's own bound is the bar's range, which slippage may leave."""
+        order = self._filling
+        is_limit = order.exectype == Order.Limit
+        return float(order.created.price if is_limit else order.created.pricelimit)
 
     def _slip(self, price: float, limit: float | None) -> float:
         order = self._filling

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datas import symbol_of
+from ..datas import mark_line, symbol_of
 from .attribution_tables import KINDS, ROW, attribute, refused
 from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
 from .recording import EquityAnalyzer
@@ -37,7 +37,7 @@ class _Position:
 
     def __init__(self, number: int, data: Any, commission: Any, ledger: Any) -> None:
         self.number, self.symbol, self.commission, self.ledger = number, symbol_of(data), commission, ledger
-        self.close = data.lines.close
+        self.close = mark_line(data)
         self.size = self.largest = self.paid = 0.0
         self.mark = self.decided = 0.0
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..account.contracts import contract_value
+from ..datas import mark_line
 from .metrics import bar_returns, drawdowns, sharpe_ratio, sortino_ratio
 from .recording import EquityAnalyzer
 
@@ -32,7 +33,7 @@ class EquityCurve(EquityAnalyzer):
         self._position_of = self._broker.getposition if positions is None else positions.get
         # The recording is shared; the columns of positions have rows only where this analyzer has written them.
         self._values = [
-            (data, data.lines.close, self._broker.getcommissioninfo(data)) for data in self.strategy.datas
+            (data, mark_line(data), self._broker.getcommissioninfo(data)) for data in self.strategy.datas
         ]
 
     def next(self) -> None:

@@ -68,10 +68,12 @@ def reference_price(order: Any, fill: Any, *, first: bool) -> float:
     if order.exectype == bt.Order.Market:
         return float(opening)
     if order.exectype in (bt.Order.Stop, bt.Order.StopTrail):
-        if not first:  # a triggered stop is a market order from the next bar on
+        stop = order.created.price
+        side = 1.0 if order.isbuy() else -1.0
+        # A stop that was met but not wholly filled, for lack of volume, is a market order from the next bar on.
+        if not first or (fill.price - stop) * side < 0.0:
             return float(opening)
-        worse = max if order.isbuy() else min
-        return float(worse(opening, order.created.price))
+        return float(max(opening, stop) if side > 0.0 else min(opening, stop))
     return float(fill.price)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 
-from ..datas import symbol_of, to_milliseconds
+from ..datas import mark_line, symbol_of, to_milliseconds
 from .metrics import profit_factor, win_rate
 from .orders import fill_fee, funding_ledgers
 
@@ -133,7 +133,7 @@ class Trades(bt.Analyzer):
             trade = self._current.get(symbol)
             if trade is not None:
                 bars = len(data) - trade.bar
-                self._open.append(trade.row(symbol, data.datetime[0], bars, data.close[0]))
+                self._open.append(trade.row(symbol, data.datetime[0], bars, mark_line(data)[0]))
         del self._ledgers
 
     def get_analysis(self) -> dict[str, Any]:

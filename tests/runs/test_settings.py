@@ -212,3 +212,73 @@ def test_wrong_model_settings_are_explained(pair, words):
     with pytest.raises(ConfigError) as caught:
         model_config(None, [pair])
     assert words in str(caught.value)
+
+
+# Contracts and symbols -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("symbol", "contract"),
+    [("BTC/USDT:USDT", "linear"), ("BTC/USD:BTC", "inverse"), ("BTC/USDT", "spot"), ("A", "linear")],
+)
+def test_the_contract_is_taken_from_the_symbol_unless_it_is_set(symbol, contract):
+    assert resolve()[0].costs_of(symbol).contract == contract
+    assert resolve(None, "contract=linear")[0].costs_of(symbol).contract == "linear"
+
+
+def test_every_new_setting_of_the_account_can_be_set(file):
+    pairs = (
+        "margin_mode=isolated",
+        "risk_tiers=[[2000000, 0.005, 100], [2600000, 0.0056, 90]]",
+        "slippage_model=impact",
+        "half_spread=0.0003",
+        "impact=0.02",
+        "participation=0.1",
+        "tick_size=0.1",
+        "mult=2",
+    )
+    costs = resolve(None, *pairs)[0].costs
+    assert (costs.margin_mode, costs.slippage_model, costs.half_spread) == ("isolated", "impact", 0.0003)
+    assert (costs.impact, costs.participation, costs.tick_size, costs.mult) == (0.02, 0.1, 0.1, 2.0)
+    assert costs.risk_tiers[1] == (2_600_000, 0.0056, 90, pytest.approx(1_200.0))
+
+
+def test_a_symbol_may_have_costs_of_its_own(file):
+    path = file(
+        '[account]\ntaker = 0.001\n[account.symbols."ETH/USDT:USDT"]\ntaker = 0.002\ntick_size = 0.01\n'
+    )
+    account, _ = resolve(path)
+    assert (account.costs_of("ETH/USDT:USDT").taker, account.costs_of("ETH/USDT:USDT").tick_size) == (
+        0.002,
+        0.01,
+    )
+    assert account.costs_of("BTC/USDT:USDT") == account.costs
+    assert Account.from_dict(account.to_dict()) == account
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("takr = 1", "did you mean 'symbols.X.taker'"),
+        ("slippage = 0.1", "unknown setting 'symbols.X.slippage'"),
+        ("taker = 2.0", "symbols.X: taker: expected a fraction"),
+    ],
+)
+def test_wrong_costs_of_a_symbol_are_named(file, own, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(file(f"[account.symbols.X]\n{own}\n"))
+
+
+def test_the_symbols_of_an_account_settle_in_one_coin():
+    Account().check_coins(["BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT", "A"])
+    with pytest.raises(
+        ConfigError, match=r"one settlement coin, found BTC/USDT:USDT in USDT, BTC/USD:BTC in BTC"
+    ):
+        Account().check_coins(["BTC/USDT:USDT", "BTC/USD:BTC"])
+
+
+def test_an_unknown_contract_is_answered_with_a_known_one():
+    with pytest.raises(
+        ConfigError, match=r"contract: expected one of auto, linear, inverse, spot.*did you mean 'spot'"
+    ):
+        resolve(None, "contract=spt")

@@ -47,6 +47,25 @@ def test_buy_and_hold_splits_its_exposure_equally_and_may_be_short_or_late():
     assert strategy.analyzers.orders.get_analysis()["decided"].tolist() == [START + 3 * HOUR] * 2
 
 
+def test_buy_and_hold_says_what_it_cannot_buy(caplog):
+    # 1.0 of cash in two halves, and the smallest order is 5.
+    datas = [bars([100] * 4, symbol="A"), bars([50] * 4, symbol="B")]
+    strategy = play(datas, BuyAndHold, PerpetualBroker(cash=1.0))
+    assert strategy.not_bought == ["A", "B"]
+    assert "A was not bought: 0.5 is below the smallest order" in caplog.text
+
+
+def test_buy_and_hold_counts_contracts():
+    # 10,000 buy 10 contracts of 10 units at 100.
+    assert positions(play([bars([100] * 4, symbol="A")], BuyAndHold, free_broker(mult=10.0))) == {"A": 10.0}
+
+
+def test_signals_count_contracts():
+    signals = {"A": np.array([0.5, np.nan, np.nan, np.nan])}
+    strategy = play([bars([100] * 4, symbol="A")], SignalStrategy, free_broker(mult=10.0), signals=signals)
+    assert positions(strategy) == {"A": 5.0}
+
+
 def test_buy_and_hold_shrinks_until_the_account_can_margin_it():
     broker = bt.brokers.BackBroker()
     broker.addcommissioninfo(free_commission(taker=0.001, leverage=1.0))

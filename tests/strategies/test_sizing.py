@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.account.perpetual import PerpetualCommission
-from strategies.sizing import cap_gross, exposure_to_size, outside_band, round_to_step
+from strategies.sizing import cap_gross, exposure_to_size, outside_band, round_to_step, round_to_tick
 
 SIZES = st.floats(-1e9, 1e9, allow_nan=False)
 STEPS = st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.3, 1.0, 5.0, 1e-6, 1e-8])
@@ -102,3 +102,26 @@ def test_the_gross_cap_holds_and_keeps_signs_and_proportions(exposures, cap):
     assert all(capped[s] * exposures[s] >= 0.0 and abs(capped[s]) <= abs(exposures[s]) for s in exposures)
     if math.fsum(abs(v) for v in exposures.values()) <= cap:
         assert capped == exposures
+
+
+@pytest.mark.parametrize(
+    ("price", "tick", "up", "rounded"),
+    [
+        (100.03, 0.05, True, 100.05),
+        (100.03, 0.05, False, 100.0),
+        (0.1 + 0.2, 0.1, True, 0.3),
+        (0.1 + 0.2, 0.1, False, 0.3),
+        (7.0, 0.0, True, 7.0),
+        (0.04, 0.1, False, 0.0),
+    ],
+)
+def test_a_price_is_rounded_to_its_tick(price, tick, up, rounded):
+    assert round_to_tick(price, tick, up=up) == rounded
+
+
+def test_the_size_of_an_exposure_counts_the_value_of_a_contract():
+    # Half of 10,000 in contracts of 10 units at 100; half of 1 BTC in contracts of 1 USD at 40,000.
+    assert exposure_to_size(0.5, 10_000.0, 100.0, lambda size, price: size, 1_000.0) == 5.0
+    assert exposure_to_size(0.5, 1.0, 40_000.0, lambda size, price: size, 1 / 40_000) == pytest.approx(
+        20_000.0
+    )

@@ -76,3 +76,13 @@ def test_what_cannot_be_resampled():
         resample(bars, "30m")
     with pytest.raises(BadBars, match="pass it through as_bars first"):
         resample(small_frame(9), "4h")
+
+
+def test_a_long_bar_opens_where_the_first_trade_was_and_not_in_a_filled_bar():
+    # 00:00 to 02:00 traded at 10, 02:00 to 06:00 missing, then 20: the bar from 04:00 opens at 20.
+    frame = pd.DataFrame({"timestamp": [START + i * HOUR for i in (0, 1, 6, 7)], "volume": 1.0})
+    for name in ("open", "high", "low", "close"):
+        frame[name] = [10.0, 10.0, 20.0, 20.0]
+    long = resample(as_bars(frame, symbol="X", timeframe="1h", gaps="ffill"), "4h")
+    assert long["open"].tolist() == [10.0, 20.0]
+    assert long["filled"].tolist() == [False, False]

@@ -85,6 +85,13 @@ def test_an_instrument_brings_its_order_sizes():
         ("margin_leverage", 0.99),
         ("maintenance_margin", 0.1),
         ("funding", 1),
+        ("half_spread", 1.0),
+        ("impact", -0.1),
+        ("participation", 1.1),
+        ("tick_size", -0.1),
+        ("mult", 0.0),
+        ("margin_mode", "portfolio"),
+        ("contract", "option"),
     ],
 )
 def test_an_impossible_cost_is_refused_by_name(name, value):
