@@ -21,7 +21,15 @@ if TYPE_CHECKING:
         Trades,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-    from .decision import Conditions, Decision, Observation, Rules, decide, register_position_rule
+    from .decision import (
+        Conditions,
+        Decision,
+        Observation,
+        Rules,
+        decide,
+        register_allocation,
+        register_position_rule,
+    )
     from .indicators import MarketScore, MarketState
     from .live_strategy import LiveScoreStrategy, Watch
     from .models import precompute
@@ -55,6 +63,7 @@ _EXPORTS = {
         "Observation",
         "Rules",
         "decide",
+        "register_allocation",
         "register_position_rule",
     ),
     ".indicators": (
@@ -100,6 +109,7 @@ __all__ = [
     "decide",
     "orders_to_replay",
     "precompute",
+    "register_allocation",
     "register_position_rule",
     "register_slippage",
 ]
