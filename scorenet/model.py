@@ -182,6 +182,12 @@ class ScoreModel(ModelParts):
         """Bars ahead of the main forecast."""
         return self.config.forward.horizon
 
+    @property
+    def learned_until(self) -> int | None:
+        """Close of the last bar that trained or calibrated the model, UTC ms; None if that is not recorded."""
+        ends = [self.info[name][1] for name in ("training_span", "calibration_span") if name in self.info]
+        return max(ends) + int(self.info["bar_ms"]) if ends else None
+
     def evaluate(
         self, bars: Bars, signal: str = "forward", step_ms: int | None = None, *, tails: bool = False
     ) -> Evaluation:

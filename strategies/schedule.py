@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
+from scorenet.base.times import DAY_MS
 from scorenet.features import Bars
 
 from .models import resolve_model
@@ -58,6 +59,20 @@ class ModelSchedule:
     def number_at(self, close: float) -> int:
         """Return the number of the model for a bar that closes at `close` (UTC ms), -1 before the first."""
         return bisect_right(self.since, close) - 1
+
+    def expiries(self, days: float) -> tuple[float, ...]:
+        """Return the last close (UTC ms) at which each model may trade, `days` after its training and calibration.
+
+        Raises:
+            ValueError: a model does not say when that was.
+        """
+        ends = [model.learned_until for model in self.models]
+        known = [end for end in ends if end is not None]
+        if len(known) < len(ends):
+            raise ValueError(
+                "expire_after: the model does not say when its training ended; train it again, or set expire_after=0"
+            )
+        return tuple(end + days * DAY_MS for end in known)
 
     def evaluate_last(
         self, read: Callable[[tuple[str, ...], int], Bars], close: int, signal: str, step: int, *, tails: bool

@@ -46,10 +46,10 @@ class ScoreStrategy(bt.Strategy):
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
         ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
-        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``position_rule``, ``kelly_fraction``,
-        ``forecast_window``, ``close_quantile``, ``exposure_step``, ``cost_band``, ``allocation``,
-        ``allocation_every``, ``covariance_window``, ``max_symbol_exposure``, ``max_net_exposure``,
-        ``portfolio_volatility``.
+        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``expire_after``, ``drift_alarm``, ``drift_window``,
+        ``position_rule``, ``kelly_fraction``, ``forecast_window``, ``close_quantile``, ``exposure_step``,
+        ``cost_band``, ``allocation``, ``allocation_every``, ``covariance_window``, ``max_symbol_exposure``,
+        ``max_net_exposure``, ``portfolio_volatility``.
 
     A subclass can override `conditions` (late bars, kill switch) and `order_sent` (called after every order).
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scorenet.base.times import whole_ms
 from scorenet.conformal.adaptive import AdaptiveThreshold
+from scorenet.conformal.drift import RejectionAlarm
 from scorenet.model import Evaluation
 
 from .buffers import Rows
@@ -71,6 +73,11 @@ class TradedSymbol:
         self._outputs = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
         level, rate = rules.density_quantile, rules.density_adaptation
         self._threshold = AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
+        self._alarm = (
+            RejectionAlarm(level, int(rules.drift_window), rules.drift_alarm) if rules.drift_alarm else None
+        )
+        self._models = schedule
+        self._expiries = schedule.expiries(rules.expire_after) if rules.expire_after else None
         window = int(rules.forecast_window or 1)
         self._held = HeldForecasts(window) if window > 1 else None
         self._signals: list[float] = []
@@ -97,7 +104,14 @@ class TradedSymbol:
         outputs = self._outputs.current()
         score, signal, confidence, score_std, log_density, rank, volatility = outputs[:7]
         mean, std, lower, upper, strength = outputs[7:]
-        if self._threshold is not None and rank == rank:  # NaN if the market state is undefined
+        drift = expired = False
+        if self._alarm is not None and rank == rank:  # NaN if the market state is undefined
+            # The plain rank: an adaptive threshold would keep the share of rejected bars at its level.
+            drift = self._alarm.update(rank < self._rules.density_quantile)
+        if self._expiries is not None:
+            close = whole_ms(self.clock[0])
+            expired = close > self._expiries[self._models.number_at(close)]
+        if self._threshold is not None and rank == rank:
             rank = self._threshold.update(rank)
         window, share = self._rules.consistency_window, 1.0
         if window:
@@ -128,6 +142,8 @@ class TradedSymbol:
             upper,
             self._cost,
             strength,
+            expired,
+            drift,
         )
 
     def observe_without_outputs(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .reasons import HOLD, KEEPS, KILL_SWITCH, STALE, TRADE, WARMUP
+from .reasons import HOLD, KEEPS, KILL_SWITCH, REDUCED, STALE, TRADE, WARMUP
 from .rules import Rules
 
 __all__ = ["cap_factors", "capped", "fixed_exposure", "has_caps", "volatility_factor"]
@@ -97,7 +97,7 @@ def capped(
     target *= factor
     if target == exposure or (target != 0.0 and abs(target - exposure) * symbols < rules.rebalance_band):
         return exposure, code if code in KEEPS else HOLD
-    return target, TRADE
+    return target, REDUCED if code == REDUCED else TRADE
 
 
 def _net_factor(limit: float, targets: Sequence[float], net: float) -> tuple[float, float]:

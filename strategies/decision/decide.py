@@ -1,7 +1,7 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
-`choose` makes its checks in this order: warm-up, kill switch, late bar, account, stale data, density, signal, size, and
-finally the bands and the cool-down.
+`choose` makes its checks in this order: warm-up, kill switch, late bar, account, age of the model, stale data, drift,
+density, signal, size, and finally the bands and the cool-down.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from .reasons import (
     BELOW_MINIMUM,
     COOLDOWN,
     DRAWDOWN_STOP,
+    DRIFT,
+    EXPIRED,
     HOLD,
     KEEPS,
     KILL_SWITCH,
     OUT_OF_DISTRIBUTION,
     REASONS,
+    REDUCED,
     RUINED,
     STALE,
     TRADE,
@@ -57,17 +60,22 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
         return 0.0, RUINED
     if seen.stopped:
         return 0.0, DRAWDOWN_STOP
+    if seen.expired:
+        return 0.0, EXPIRED
     signal, rank = seen.signal, seen.density_rank
     if seen.silent or signal != signal or rank != rank:  # NaN if the market state is undefined
         return 0.0, STALE
+    if seen.drift:
+        return 0.0, DRIFT
     floor = rules.closing_rank
     if rank < floor:
         return 0.0, OUT_OF_DISTRIBUTION
     target = forecast.exposure
     if target == 0.0 and forecast.code != TRADE:
         return 0.0, forecast.code
-    if rules.novelty_scaling:
-        target *= min(1.0, (rank - floor) / rules.novelty_scaling)
+    code = TRADE if forecast.code == TRADE else REDUCED
+    if rules.novelty_scaling and rank - floor < rules.novelty_scaling:
+        target, code = target * ((rank - floor) / rules.novelty_scaling), REDUCED
     if rules.exposure_step:
         target = _stepped(rules, target)
     if seen.symbols == math.inf:
@@ -84,7 +92,7 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
         return seen.exposure, COOLDOWN
     if target == held:
         return seen.exposure, HOLD
-    return target / seen.symbols, TRADE
+    return target / seen.symbols, code
 
 
 def may_order(seen: Observation, code: int) -> bool:
@@ -94,7 +102,7 @@ def may_order(seen: Observation, code: int) -> bool:
 
 def with_order(code: int, target: float, size: float) -> int:
     """Return the final reason code: a change that the lot step rounds to 0 is not a trade."""
-    return BELOW_MINIMUM if code == TRADE and size == 0.0 and target != 0.0 else code
+    return BELOW_MINIMUM if code in (TRADE, REDUCED) and size == 0.0 and target != 0.0 else code
 
 
 def is_silent(rules: Rules, age: float, bar: float) -> bool:

@@ -38,6 +38,8 @@ class Observation(NamedTuple):
         ruined: equity has been at or below 0.
         stopped: equity has fallen from its peak by `Rules.max_drawdown_stop`.
         cost: cost of a market order, fraction of its value.
+        expired: the model ended its training longer than `Rules.expire_after` ago.
+        drift: the share of rejected bars is above its calibrated level (`Rules.drift_alarm`).
     """
 
     score: float
@@ -64,6 +66,8 @@ class Observation(NamedTuple):
     upper_tail: float = math.nan
     cost: float = 0.0
     strength: float = math.nan
+    expired: bool = False
+    drift: bool = False
 
 
 class Decision(NamedTuple):

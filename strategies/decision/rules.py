@@ -7,6 +7,8 @@ import numbers
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from scorenet.conformal.drift import RejectionAlarm
+
 from .allocation import ALLOCATIONS
 from .position import POSITION_RULES
 
@@ -37,6 +39,11 @@ class Rules:
             of the fill is the first.
         max_drawdown_stop: drawdown of equity (positive fraction) at which all positions are closed for good.
         stale_after: number of bar lengths without a new bar after which a symbol is closed.
+        expire_after: days after the end of the model's training and calibration at which its positions are closed and
+            no new ones are taken.
+        drift_alarm: probability of a false alarm (e.g. 0.01) of a test that the share of rejected bars is above
+            `density_quantile`; while the alarm lasts, the position is closed.
+        drift_window: number of past bars that this test looks at.
         position_rule: name of the function that turns a forecast into an exposure (`strategies.decision.position`):
             "confidence" (the chapter's: sign times confidence), "kelly", "cvar" or one of the user's.
         kelly_fraction: share of the Kelly exposure that "kelly" and "cvar" take; also the risk aversion of `cost_band`.
@@ -72,6 +79,9 @@ class Rules:
     cooldown: int = 24
     max_drawdown_stop: float = 0.0
     stale_after: int = 0
+    expire_after: float = 0.0
+    drift_alarm: float = 0.0
+    drift_window: int = 720
     position_rule: str = "confidence"
     kelly_fraction: float = 0.25
     forecast_window: int | None = 1
@@ -93,6 +103,7 @@ class Rules:
             "consistency_share",
             "max_drawdown_stop",
             "close_quantile",
+            "drift_alarm",
         ):
             _check(name, getattr(self, name), 0.0, 1.0)
         for name in (
@@ -102,6 +113,7 @@ class Rules:
             "rebalance_band",
             "exposure_step",
             "cost_band",
+            "expire_after",
             "max_symbol_exposure",
             "max_net_exposure",
             "portfolio_volatility",
@@ -111,12 +123,17 @@ class Rules:
             raise ValueError(f"leverage: expected a positive number, found {self.leverage!r}")
         if not _is_number(self.kelly_fraction) or not 0 < self.kelly_fraction < math.inf:
             raise ValueError(f"kelly_fraction: expected a positive number, found {self.kelly_fraction!r}")
-        for name in ("consistency_window", "cooldown", "stale_after"):
+        for name in ("consistency_window", "cooldown", "stale_after", "drift_window"):
             _check_bars(name, getattr(self, name))
         if self.forecast_window is not None:
             _check_bars("forecast_window", self.forecast_window)
         if self.target_volatility is not None:
             _check("target_volatility", self.target_volatility, 0.0, math.inf)
+        if self.drift_alarm:
+            try:
+                RejectionAlarm(self.density_quantile, int(self.drift_window), self.drift_alarm)
+            except ValueError as error:
+                raise ValueError(f"drift_alarm: {error}") from error
         _check_bars("allocation_every", self.allocation_every, 1)
         _check_bars("covariance_window", self.covariance_window, 2)
         POSITION_RULES[self.position_rule]

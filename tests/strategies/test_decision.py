@@ -377,7 +377,7 @@ def test_a_filter_that_fails_closes_whatever_the_band_and_the_cooldown_say(rules
         assert decision.target == 0.0
         assert decision.reason in ("out_of_distribution", "low_confidence", "inconsistent")
     else:
-        assert decision.reason in ("trade", "hold", "cooldown")
+        assert decision.reason in ("trade", "reduced", "hold", "cooldown")
 
 
 @given(rules=RULES, seen=OBSERVATIONS)

@@ -77,7 +77,7 @@ def test_novelty_has_two_levels_one_refuses_a_forecast_and_a_lower_one_closes():
     assert decided(0.5) == (0.8, "trade")
     assert decided(0.05) == (0.8, "trade")
     for rank in (0.049, 0.01):
-        assert decided(rank) == (0.6, "trade"), "one unfamiliar bar takes only its own quarter"
+        assert decided(rank) == (0.6, "reduced"), "one unfamiliar bar takes only its own quarter"
     assert decided(0.0099) == (0.0, "out_of_distribution")
 
 

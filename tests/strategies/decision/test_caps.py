@@ -100,7 +100,16 @@ def test_which_positions_stay():
     assert fixed_exposure(0.0, code("warmup"), 0.4, False) == 0.4, "no order is sent"
     assert fixed_exposure(0.4, code("kill_switch"), 0.4, False) == 0.4
     assert fixed_exposure(0.0, code("kill_switch"), 0.4, False) == 0.0
-    for reason in ("trade", "hold", "cooldown", "out_of_distribution", "drawdown_stop"):
+    for reason in (
+        "trade",
+        "reduced",
+        "hold",
+        "cooldown",
+        "out_of_distribution",
+        "drift",
+        "expired",
+        "drawdown_stop",
+    ):
         assert fixed_exposure(0.3, code(reason), 0.4, False) is None
 
 
@@ -117,6 +126,7 @@ def test_one_symbol_within_its_largest_exposure_needs_no_caps():
     [
         (1.0, "trade", 0.0, (0.5, "trade")),
         (1.0, "trade", 0.45, (0.45, "hold")),
+        (1.0, "reduced", 0.0, (0.5, "reduced")),
         (0.8, "hold", 0.8, (0.4, "trade")),
         (0.2, "hold", 0.2, (0.2, "hold")),
         (0.2, "cooldown", 0.2, (0.2, "cooldown")),
