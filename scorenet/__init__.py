@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Sortino,
         Trades,
         precompute,
+        register_allocation,
         register_position_rule,
         register_slippage,
     )
@@ -127,6 +128,7 @@ _EXPORTS = {
         "Sortino",
         "Trades",
         "precompute",
+        "register_allocation",
         "register_position_rule",
         "register_slippage",
     ),
@@ -180,6 +182,7 @@ __all__ = [
     "load_bars",
     "precompute",
     "read_bars",
+    "register_allocation",
     "register_feature_set",
     "register_network",
     "register_objective",

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
         add_scorenet_analyzers,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
-    from .decision import Conditions, Decision, Observation, Rules, decide, register_position_rule
+    from .decision import (
+        Conditions,
+        Decision,
+        Observation,
+        Rules,
+        decide,
+        register_allocation,
+        register_position_rule,
+    )
     from .indicators import MarketScore, MarketState
     from .live_strategy import LiveScoreStrategy, Watch
     from .models import precompute
@@ -63,6 +71,7 @@ _EXPORTS = {
         "Observation",
         "Rules",
         "decide",
+        "register_allocation",
         "register_position_rule",
     ),
     ".indicators": (
@@ -112,6 +121,7 @@ __all__ = [
     "decide",
     "orders_to_replay",
     "precompute",
+    "register_allocation",
     "register_position_rule",
     "register_slippage",
 ]

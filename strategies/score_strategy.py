@@ -35,9 +35,8 @@ _RULES = tuple((item.name, item.default) for item in fields(Rules))
 class ScoreStrategy(bt.Strategy):
     """Trade by the score of the return coordinate, only where the density says that the state is in distribution.
 
-    The strategy trades one or several datas in one account; several datas share the capital
-    (`allocation`). It decides at a
-    bar's close, and the order is filled at the next bar's open.
+    The strategy trades one or several datas in one account; several datas share the capital (``allocation``). It
+    decides at a bar's close, and the order is filled at the next bar's open.
 
     Params:
       - ``model``: a model folder, a `ScoreModel`, or a sequence of (since, model) pairs: from the bar close `since`
@@ -82,8 +81,7 @@ class ScoreStrategy(bt.Strategy):
         ]
         self._by_data = {id(state.data): state for state in self._states}
         self._now = self.lines.datetime
-        step = bar_milliseconds(self.data)
-        self._capital = SharedCapital(self.rules, self._states, models.lookback, step)
+        self._capital = SharedCapital(self.rules, self._states, models.lookback, bar_milliseconds(self.data))
 
     def prenext(self) -> None:
         self.next()

@@ -141,9 +141,9 @@ class TradedSymbol:
             lower,
             upper,
             self._cost,
+            strength,
             expired,
             drift,
-            strength,
         )
 
     def observe_without_outputs(

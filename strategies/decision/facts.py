@@ -65,9 +65,9 @@ class Observation(NamedTuple):
     lower_tail: float = math.nan
     upper_tail: float = math.nan
     cost: float = 0.0
+    strength: float = math.nan
     expired: bool = False
     drift: bool = False
-    strength: float = math.nan
 
 
 class Decision(NamedTuple):

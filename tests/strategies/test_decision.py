@@ -222,6 +222,14 @@ def test_a_symbol_decides_on_its_part_of_the_capital(rules, seen, symbols):
     assert shared == Decision(alone.target / symbols, alone.reason)
 
 
+def test_a_symbol_without_a_part_is_closed_and_nothing_holds_it():
+    strict = rules(rebalance_band=1.0, cooldown=9, cost_band=9.0)
+    nothing = {"symbols": math.inf, "bars_since_fill": 1.0, "cost": 0.01}
+    assert decide(strict, seen(exposure=0.2, **nothing)) == Decision(0.0, "trade")
+    assert decide(strict, seen(**nothing)) == Decision(0.0, "hold")
+    assert decide(rules(density_quantile=0.9), seen(**nothing)) == Decision(0.0, "out_of_distribution")
+
+
 def test_what_is_kept_of_a_part_is_the_exposure_to_the_last_bit():
     third = 0.1 / 3
     assert decide(rules(rebalance_band=1.0), seen(exposure=third, symbols=3)) == Decision(third, "hold")
@@ -420,6 +428,12 @@ def test_a_window_of_one_signal_or_none_has_nothing_to_disagree_with():
         ("cooldown", math.inf, "at least 0"),
         ("consistency_window", -1, "at least 0"),
         ("stale_after", 0.5, "whole number of bars"),
+        ("allocation_every", 0, "at least 1"),
+        ("covariance_window", 1, "at least 2"),
+        ("covariance_window", 30.5, "whole number of bars"),
+        ("max_symbol_exposure", -0.1, "at least 0"),
+        ("max_net_exposure", math.inf, "at least 0"),
+        ("portfolio_volatility", None, "at least 0"),
     ],
 )
 def test_an_impossible_parameter_is_named_with_what_it_may_be(name, value, words):
