@@ -46,8 +46,7 @@ def sharpe(equity: np.ndarray) -> float:
 
 def trade(model: ScoreModel, frame: pd.DataFrame) -> tuple[Result, int]:
     since = int(frame["timestamp"].iloc[model.lookback + 1]) + 3_600_000
-    # The oracle has no cool-down: its expected return changes within hours.
-    params = {**strategy_defaults(), "cooldown": 0, "model": model, "trade_from": since}
+    params = {**strategy_defaults(), "model": model, "trade_from": since}
     return run([frame], Account(), ScoreStrategy, params, since=since), since
 
 
@@ -57,14 +56,11 @@ def oracle(
     """Trade the exact expected return with the strategy's rules."""
     rules = Rules()
     volatility = model.features.volatility(to_arrays(frame)) * math.sqrt(YEAR)
-    confidence = np.searchsorted(np.sort(np.abs(calibration)), np.abs(expected), side="right") / len(
-        calibration
-    )
-    target = (
-        np.sign(expected) * confidence * np.minimum(rules.max_exposure, rules.target_volatility / volatility)
-    )
-    target[confidence < rules.confidence_threshold] = 0.0
-    signals = {frame.attrs["symbol"]: np.where(np.isfinite(target), target, 0.0)}
+    strength = expected / math.sqrt(float(np.mean(calibration**2)))
+    wanted = strength * np.minimum(rules.max_exposure, (rules.target_volatility or np.inf) / volatility)
+    wanted = np.nan_to_num(np.clip(wanted, -rules.max_exposure, rules.max_exposure))
+    held = np.convolve(wanted, np.ones(model.horizon) / model.horizon)[: len(wanted)]
+    signals = {frame.attrs["symbol"]: held}
     params = {"signals": signals, "trade_from": since, "rebalance_band": rules.rebalance_band}
     return run([frame], Account(), SignalStrategy, params, since=since)
 

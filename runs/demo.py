@@ -19,6 +19,7 @@ __all__ = ["demo"]
 
 SOURCE = "simulated:planted?seed=1&bars=40000&edge=0.15"
 _TRADED = 8_760  # the last simulated year
+_HORIZON = 24  # the market's edge lives for about a day
 
 
 def demo(out: str | Path, models: str | Path, *, progress: bool = True) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def demo(out: str | Path, models: str | Path, *, progress: bool = True) -> dict[
     cut = iso(int(frame["timestamp"].iloc[-_TRADED]))
     model_dir = Path(models)
     click.echo(f"1/2 training on {SOURCE} up to {cut}", err=True)
-    train([SOURCE], model_dir, ModelConfig(), LoadOptions(until=cut, progress=progress))
+    train([SOURCE], model_dir, ModelConfig().with_values(**{"forward.horizon": _HORIZON}), LoadOptions(until=cut, progress=progress))
     click.echo(f"2/2 trading the bars after {cut} with fees, slippage and funding", err=True)
     return backtest(
         model_dir,

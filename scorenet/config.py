@@ -109,7 +109,7 @@ class ForwardConfig:
     `half_life_days` draws rows of that age half as often as the latest training rows; 0 draws all alike.
     """
 
-    horizon: int = 24
+    horizon: int = 72
     horizons: tuple[int, ...] = ()
     hidden: int = 32
     members: int = 8

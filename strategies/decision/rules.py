@@ -65,26 +65,26 @@ class Rules:
         ValueError: a value is outside its range; the message names the field.
     """
 
-    confidence_threshold: float = 0.1
+    confidence_threshold: float = 0.0
     density_quantile: float = 0.05
     density_adaptation: float = 0.0
     novelty_scaling: float = 0.0
     consistency_window: int = 0
     consistency_share: float = 0.6
     score_variance_scaling: float = 0.0
-    target_volatility: float | None = 0.3
+    target_volatility: float | None = 0.2
     max_exposure: float = 1.0
     leverage: float = 1.0
-    rebalance_band: float = 0.25
-    cooldown: int = 24
+    rebalance_band: float = 0.1
+    cooldown: int = 0
     max_drawdown_stop: float = 0.0
     stale_after: int = 0
     expire_after: float = 0.0
     drift_alarm: float = 0.0
     drift_window: int = 720
-    position_rule: str = "confidence"
+    position_rule: str = "proportional"
     kelly_fraction: float = 0.25
-    forecast_window: int | None = 1
+    forecast_window: int | None = None
     close_quantile: float = 0.01
     exposure_step: float = 0.0
     cost_band: float = 0.0

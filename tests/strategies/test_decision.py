@@ -35,6 +35,8 @@ OFF = {
     "max_exposure": 1.0,
     "rebalance_band": 0.0,
     "cooldown": 0,
+    "position_rule": "confidence",
+    "forecast_window": 1,
 }
 CALM = Observation(
     score=0.2,

@@ -97,4 +97,5 @@ def test_a_window_of_refused_forecasts_names_the_filter():
 def test_the_horizon_of_the_model_is_the_window_that_is_not_set():
     for unset in (None, 0):
         assert Rules(forecast_window=unset).for_horizon(24).forecast_window == 24
-    assert Rules().for_horizon(24).forecast_window == 1
+    assert Rules(forecast_window=1).for_horizon(24).forecast_window == 1
+    assert Rules().for_horizon(24).forecast_window == 24

@@ -23,10 +23,22 @@ def rule():
     POSITION_RULES.remove("own")
 
 
-def test_the_default_scales_the_signal_to_the_target_volatility():
+def test_the_default_scales_the_strength_of_the_score_to_the_target_volatility():
+    # 0.2 / 0.6 of the capital has the target volatility, and the score is 1.5 times as large as usual.
+    seen = SEEN._replace(strength=1.5)
+    assert decide(Rules(), seen) == (pytest.approx(0.5), "trade")
+    assert decide(Rules(position_rule="proportional"), seen) == decide(Rules(), seen)
+    assert decide(Rules(), SEEN._replace(strength=-1.5)) == (pytest.approx(-0.5), "trade")
+
+
+def test_the_strength_has_no_limit_but_the_largest_exposure():
+    assert decide(Rules(), SEEN._replace(strength=30.0)).target == 1.0
+
+
+def test_the_chapters_rule_scales_the_signal_to_the_target_volatility():
     # 0.3 / 0.6 of the capital has the target volatility, and the signal scales that by 0.8.
-    assert decide(Rules(), SEEN) == (pytest.approx(0.4), "trade")
-    assert decide(Rules(position_rule="confidence"), SEEN) == decide(Rules(), SEEN)
+    rules = Rules(position_rule="confidence", target_volatility=0.3)
+    assert decide(rules, SEEN) == (pytest.approx(0.4), "trade")
 
 
 def test_a_rule_of_ones_own_sees_the_rules_and_the_facts(rule):
@@ -35,10 +47,11 @@ def test_a_rule_of_ones_own_sees_the_rules_and_the_facts(rule):
 
 
 def test_the_largest_exposure_the_band_and_the_filters_hold_for_every_rule(rule):
-    rules = rule(lambda rules, seen: 5.0, max_exposure=1.5)
+    limits = {"max_exposure": 1.5, "rebalance_band": 0.25, "cooldown": 24}
+    rules = rule(lambda rules, seen: 5.0, **limits)
     assert decide(rules, SEEN).target == 1.5
     POSITION_RULES.remove("own")
-    assert decide(rule(lambda rules, seen: -5.0, max_exposure=1.5), SEEN).target == -1.5
+    assert decide(rule(lambda rules, seen: -5.0, **limits), SEEN).target == -1.5
     assert decide(rules, SEEN._replace(exposure=-1.4)) == (-1.4, "hold")
     assert decide(rules, SEEN._replace(bars_since_fill=1.0)) == (0.0, "cooldown")
     assert decide(rules, SEEN._replace(density_rank=0.01)) == (0.0, "out_of_distribution")
