@@ -238,6 +238,7 @@ def measure(
         model=None if model is None else model.info["metrics"],
     )
     metrics["attribution"] = result.attribution or None
+    metrics["benchmark"]["attribution"] = None  # it only holds
     return metrics, equity
 
 

@@ -19,14 +19,20 @@ _DUST = 1e-9
 
 @dataclass
 class _RoundTrip:
-    """The sums of one trade; sizes are in base units, values in quote currency, `sign` is +1 for a long."""
+    """The sums of one trade; `sign` is +1 for a long.
+
+    Sizes are in contracts. A value is the sum of size * price; of an inverse contract, whose profit is linear in
+    1 / price, the sum of size / price.
+    """
 
     sign: float
     opened: float
     bar: int
+    mult: float = 1.0
+    inverse: bool = False
     size: float = 0.0
     max_size: float = 0.0
-    entered: float = 0.0  # base units
+    entered: float = 0.0
     entered_value: float = 0.0
     left: float = 0.0
     left_value: float = 0.0
@@ -37,14 +43,21 @@ class _RoundTrip:
         self.size += size
         self.max_size = max(self.max_size, self.size)
         self.entered += size
-        self.entered_value += size * price
+        self.entered_value += self._value(size, price)
         self.fees += fee
 
     def leave(self, size: float, price: float, fee: float) -> None:
         self.size -= size
         self.left += size
-        self.left_value += size * price
+        self.left_value += self._value(size, price)
         self.fees += fee
+
+    def _value(self, size: float, price: float) -> float:
+        return size / price if self.inverse else size * price
+
+    def _price(self, size: float, value: float) -> float:
+        """Return the average price of `size` contracts with this value."""
+        return size / value if self.inverse else value / size
 
     @property
     def is_flat(self) -> bool:
@@ -52,7 +65,8 @@ class _RoundTrip:
 
     def row(self, symbol: str, closed: float, bars: int, mark: float) -> dict[str, Any]:
         """Return the trade as a row; the open part is valued at the price `mark`."""
-        gross = self.sign * (self.left_value + self.size * mark - self.entered_value)
+        gained = self.left_value + self._value(self.size, mark) - self.entered_value
+        gross = self.sign * self.mult * (-gained if self.inverse else gained)
         return {
             "symbol": symbol,
             "side": "long" if self.sign > 0 else "short",
@@ -60,8 +74,8 @@ class _RoundTrip:
             "closed": closed,
             "bars": bars,
             "size": self.max_size,
-            "entry_price": self.entered_value / self.entered,
-            "exit_price": self.left_value / self.left if self.left else np.nan,
+            "entry_price": self._price(self.entered, self.entered_value),
+            "exit_price": self._price(self.left, self.left_value) if self.left else np.nan,
             "gross_pnl": gross,
             "fees": self.fees,
             "funding": self.funding,
@@ -107,13 +121,18 @@ class Trades(bt.Analyzer):
             trade.leave(leaving, price, fee * leaving / abs(size))
             left -= leaving
             if trade.is_flat:
-                self._closed.append(trade.row(symbol, date, len(data) - trade.bar, 0.0))
+                self._closed.append(trade.row(symbol, date, len(data) - trade.bar, price))
                 del self._current[symbol]
                 trade = None
         if left > _DUST * abs(size):
             if trade is None:
-                trade = self._current[symbol] = _RoundTrip(float(sign), date, len(data))
+                trade = self._current[symbol] = self._begin(data, float(sign), date)
             trade.enter(left, price, fee * left / abs(size))
+
+    def _begin(self, data: Any, sign: float, date: float) -> _RoundTrip:
+        commission = self.strategy.broker.getcommissioninfo(data)
+        inverse = bool(getattr(commission, "inverse", False))
+        return _RoundTrip(sign, date, len(data), float(commission.p.mult), inverse)
 
     def _settle_funding(self, symbol: str) -> None:
         """Add the funding since the last fill to the open trade."""

@@ -258,3 +258,20 @@ def test_all_analyzers_are_added_in_one_call_and_agree():
         "decisions",
         "in_distribution",
     ]
+
+
+def test_an_inverse_contract_is_attributed_in_its_coin():
+    # 10,000 contracts of 1 USD from 40,000 to 50,000 earn 0.05 BTC; the slip of 1 % costs 10,000 (1/40,000 - 1/40,400).
+    broker = free_broker(slippage=0.01, contract="inverse")
+    market = bars([40_000, 40_000, 50_000], symbol="BTC/USD:BTC")
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(market)
+    cerebro.setbroker(broker)
+    cerebro.broker.setcash(1.0)
+    cerebro.addstrategy(Script, orders={0: [trade(10_000)]})
+    cerebro.addanalyzer(Attribution)
+    found = cerebro.run()[0].analyzers.attribution.get_analysis()
+    slip = 10_000 * (1 / 40_000 - 1 / 40_400)
+    assert found["gross"] == pytest.approx(0.05)
+    assert found["costs"]["slippage"] == pytest.approx(slip)
+    assert found["total"] == pytest.approx(0.05 - slip)

@@ -151,3 +151,24 @@ def test_trades_open_and_closed_explain_all_of_the_equity(seed, stock):
     assert sum(c["fees"].sum() for c in columns) == pytest.approx(fees)
     funding = strategy.analyzers.funding.get_analysis()["amount"].sum()
     assert sum(c["funding"].sum() for c in columns) == pytest.approx(funding)
+
+
+def test_the_multiplier_of_a_contract_counts_in_its_profit():
+    # Backtrader's futures: 2 contracts of 50 units, bought at 100 and sold at 101, gain 100.
+    account = bt.brokers.BackBroker()
+    account.setcommission(commission=0.0, margin=1_000.0, mult=50.0)
+    strategy = run(bars([100, 100, 101, 101]), {0: [trade(2)], 1: [trade(-2)]}, account)
+    assert closed_of(strategy)["gross_pnl"].tolist() == pytest.approx([100.0])
+    assert equity_of(strategy)[-1] == pytest.approx(10_100.0)
+
+
+def test_an_inverse_contract_earns_in_its_coin():
+    # 10,000 contracts of 1 USD from 40,000 to 50,000 earn 10,000 (1 / 40,000 - 1 / 50,000) = 0.05 BTC.
+    broker = free_broker(contract="inverse")
+    market = bars([40_000, 40_000, 50_000, 50_000], symbol="BTC/USD:BTC")
+    strategy = run(market, {0: [trade(10_000)], 1: [trade(-10_000)]}, broker, cash=1.0)
+    closed = closed_of(strategy)
+    assert closed["gross_pnl"].tolist() == pytest.approx([0.05])
+    assert closed["entry_price"].tolist() == pytest.approx([40_000.0])
+    assert closed["exit_price"].tolist() == pytest.approx([50_000.0])
+    assert equity_of(strategy)[-1] == pytest.approx(1.05)
