@@ -1,4 +1,4 @@
-"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule, an allocation and a panel.
+"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule, an allocation, a panel.
 
     scorenet train --plugin examples/plugin.py --features trend --set state.objective=huber --set state.network=small \
         --set 'signals=["fade"]' --bars 'simulated:planted?seed=1&bars=20000' --out models/own
