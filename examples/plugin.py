@@ -1,9 +1,9 @@
-"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule and a panel.
+"""A plug-in file: a feature set, an objective, a network, a signal, slippage, a position rule, an allocation, a panel.
 
     scorenet train --plugin examples/plugin.py --features trend --set state.objective=huber --set state.network=small \
         --set 'signals=["fade"]' --bars 'simulated:planted?seed=1&bars=20000' --out models/own
     scorenet backtest --plugin examples/plugin.py --model models/own --signal fade \
-        --set slippage_model=impact --set position_rule=half \
+        --set slippage_model=size_impact --set position_rule=half --set allocation=calm \
         --bars 'simulated:planted?seed=2&bars=5000' --out out/own
 """
 
@@ -12,6 +12,7 @@ import torch
 
 from runs.report import esc, panel, register_panel, table
 from scorenet import (
+    register_allocation,
     register_feature_set,
     register_network,
     register_objective,
@@ -79,8 +80,8 @@ def fade(model, x, z):
     return score, np.zeros_like(score)
 
 
-@register_slippage("impact")
-def impact(costs, fill):
+@register_slippage("size_impact")
+def size_impact(costs, fill):
     """A fixed part, and a part that grows with the square root of the order's share of the bar's volume."""
     share = min(abs(fill.size) / fill.volume, 1.0) if fill.volume > 0 else 1.0
     return costs.slippage + 0.01 * share**0.5
@@ -90,6 +91,12 @@ def impact(costs, fill):
 def half(rules, seen):
     """Half of the largest exposure, in the direction of the signal."""
     return float(np.sign(seen.signal)) * rules.max_exposure / 2
+
+
+@register_allocation("calm")
+def calm(rules, active):
+    """More capital for calm symbols: weights by the inverse variance."""
+    return active.volatility**-2.0
 
 
 @register_panel("hours")

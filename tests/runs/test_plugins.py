@@ -67,7 +67,8 @@ def test_the_example_trains_trades_and_shows_its_panel(tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["features"] == ["return_1", "trend_24", "range_24", "volume"]
-    own = ("--set", "slippage_model=impact", "--set", "position_rule=half", "--set", "slippage=0.001")
+    own = ("--set", "slippage_model=size_impact", "--set", "position_rule=half", "--set", "slippage=0.001")
+    own += ("--set", "allocation=calm")
     trade = ("backtest", *plugin, "--model", model, "--bars", TRADED, "--signal", "fade")
     done = scorenet(*trade, *own, "--out", out)
     assert done.exit_code == 0, done.output
@@ -79,9 +80,15 @@ def test_the_example_trains_trades_and_shows_its_panel(tmp_path):
     decided = pd.read_parquet(out / "decisions.parquet")
     assert set(decided.loc[decided["reason"] == "trade", "target"].abs()) == {0.5}
     config = tomllib.loads((out / "config.toml").read_text())
-    assert (config["account"]["slippage_model"], config["strategy"]["position_rule"]) == ("impact", "half")
-    done = scorenet(*trade, "--set", "slippage_model=impct", "--out", tmp_path / "p")
-    assert (done.exit_code, "did you mean 'impact'?" in done.stderr) == (2, True)
+    assert (config["account"]["slippage_model"], config["strategy"]["position_rule"]) == (
+        "size_impact",
+        "half",
+    )
+    done = scorenet(*trade, "--set", "slippage_model=size_impct", "--out", tmp_path / "p")
+    assert (done.exit_code, "did you mean 'size_impact'?" in done.stderr) == (2, True)
+    assert config["strategy"]["allocation"] == "calm"
+    done = scorenet(*trade, "--set", "allocation=clam", "--out", tmp_path / "p")
+    assert (done.exit_code, "did you mean 'calm'?" in done.stderr) == (2, True)
     done = scorenet(*trade, "--set", "position_rule=halv", "--out", tmp_path / "p")
     assert (done.exit_code, "did you mean 'half'?" in done.stderr) == (2, True)
     assert scorenet("check-model", model, *plugin).exit_code == 0
