@@ -15,7 +15,7 @@ with confidence from the scores of the plain model: the two calibrations that th
 real          BTC, ETH, SOL and BNB pooled; spans end each half-year, the following half-year is measured
 simulated     a market whose law does not change (planted) and one with regimes, after 30,000 bars
 
-python benchmarks/refit.py [--quick] [--data FOLDER] [--only real|simulated] [--symbols 4]
+python benchmarks/refit.py [--quick | --light] [--data FOLDER] [--only real|simulated] [--symbols 4]
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one span of each, hardly any training")
+    parser.add_argument("--light", action="store_true", help="about a quarter of the default training")
     parser.add_argument("--only", choices=("real", "simulated"))
     parser.add_argument("--symbols", type=int, default=len(SYMBOLS), help="number of real symbols")
     parser.add_argument("--cuts", nargs="+", default=list(CUTS), help="ends of the real spans")
@@ -162,6 +163,9 @@ def main() -> None:
         few = {"density.steps": 60, "density.points": 600, "forward.steps": 20, "forward.scale_steps": 20}
         config, seeds, bars = config.with_values(**{"state.steps": 30, **few}), (11,), 8_000
         options.cuts = options.cuts[:1]
+    if options.light:
+        few = {"density.steps": 800, "density.points": 12_000, "forward.steps": 300, "state.steps": 200}
+        config = config.with_values(**few)
     heading("refit on the whole span", "rows after the span: density, calibration, forward return")
     print(f"{'':<28}" + "".join(f"{column:>12}" for column in COLUMNS))
     if options.only != "simulated":
