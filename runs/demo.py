@@ -33,7 +33,12 @@ def demo(out: str | Path, models: str | Path, *, progress: bool = True) -> dict[
     cut = iso(int(frame["timestamp"].iloc[-_TRADED]))
     model_dir = Path(models)
     click.echo(f"1/2 training on {SOURCE} up to {cut}", err=True)
-    train([SOURCE], model_dir, ModelConfig().with_values(**{"forward.horizon": _HORIZON}), LoadOptions(until=cut, progress=progress))
+    train(
+        [SOURCE],
+        model_dir,
+        ModelConfig().with_values(**{"forward.horizon": _HORIZON}),
+        LoadOptions(until=cut, progress=progress),
+    )
     click.echo(f"2/2 trading the bars after {cut} with fees, slippage and funding", err=True)
     return backtest(
         model_dir,

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scorenet.forward.horizons import expected_path
 
 from feeds import simulate
 from runs.markets import as_market
 from scorenet import ModelConfig, ScoreModel, learn
 from scorenet.conformal.calibration import coverage_error
+from scorenet.forward.horizons import expected_path
 from scorenet.learning import Market, fit
 from tests.conftest import TINY
 from tests.scorenet.learning.watched_learning import (
