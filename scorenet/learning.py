@@ -16,7 +16,7 @@ from .config import ModelConfig
 from .conformal.calibration import Calibration
 from .density.net import fit_density_net
 from .diagnostics.held_out import held_out_metrics
-from .errors import ScorenetError, TooFewBars
+from .errors import FeatureMismatch, ScorenetError, TooFewBars
 from .features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
 from .forward.distribution import forward_target
 from .forward.net import ForwardNet
@@ -133,7 +133,8 @@ def _learn(
     logs = {"state": state_log, "density": density_log, "forward": forward_log}
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in density_error.items()}
-    return replace(model, info=_describe(markets, step_ms, rows, split, logs, metrics) | info)
+    model = replace(model, info=_describe(markets, step_ms, rows, split, logs, metrics) | info)
+    return _with_regimes(model, rows, np.sort(split.train))
 
 
 def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
@@ -144,6 +145,14 @@ def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
         model.denoiser, model.base, _DRAWN, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max
     )
     return replace(model, atoms=find_atoms(x, model.scaler.transform(x), drawn.numpy()))
+
+
+def _with_regimes(model: ScoreModel, rows: _Rows, train: NDArray[np.int64]) -> ScoreModel:
+    """Fit the regimes to the training span, unless it is short or a user's features name no volatility."""
+    try:
+        return model.with_regimes(rows.x[train], rows.time[train])
+    except (FeatureMismatch, TooFewBars):
+        return model
 
 
 def _describe(
