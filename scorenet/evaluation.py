@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .features import Bars
+from .forward.moments import moments, tail_means
+from .forward.net import Parts
 from .score.training import threads
 from .signals import signal_scores
 
@@ -38,6 +43,10 @@ class Evaluation(NamedTuple):
     log_density: log p of the scaled state, nats.
     density_rank: conformal p-value of log_density, in (0, 1].
     volatility: root mean square log-return per bar.
+    expected_return: E[log-return over the next `horizon` bars | state], by the forward density.
+    return_std: standard deviation of that log-return given the state.
+    lower_tail: mean of that log-return below its 5 % quantile; NaN unless tails are asked for.
+    upper_tail: mean of that log-return above its 95 % quantile; NaN unless tails are asked for.
     """
 
     score: Array
@@ -47,10 +56,16 @@ class Evaluation(NamedTuple):
     log_density: Array
     density_rank: Array
     volatility: Array
+    expected_return: Array
+    return_std: Array
+    lower_tail: Array
+    upper_tail: Array
 
 
-def evaluate_bars(model: ScoreModel, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
-    """Evaluate bars, columns of [T], with a calibrated signal.
+def evaluate_bars(
+    model: ScoreModel, bars: Bars, signal: str, step_ms: int | None, *, tails: bool = False
+) -> Evaluation:
+    """Evaluate bars, columns of [T], with a calibrated signal; tail means only if `tails`.
 
     Raises:
         FeatureMismatch: the bars lack a column that the model reads.
@@ -64,7 +79,12 @@ def evaluate_bars(model: ScoreModel, bars: Bars, signal: str, step_ms: int | Non
         for begin in range(0, len(known), BLOCK):
             rows = known[begin : begin + BLOCK]
             z = torch.from_numpy(model.scaler.transform(x[rows]))
-            out["score"][rows], out["score_std"][rows] = signal_scores(signal, model, x[rows], z)
+            mixtures = model.forward_net(z)
+            out["score"][rows], out["score_std"][rows] = signal_scores(signal, model, x[rows], z, mixtures)
+            unit = volatility[rows] * math.sqrt(model.config.forward.horizon)
+            for name, values in _forward_outputs(mixtures, tails):
+                # Rounded in units of volatility: in log-return ten decimals would be too few for short bars.
+                out[name][rows] = np.round(values.numpy(), _DECIMALS) * unit
             out["log_density"][rows] = model.density_net(z).numpy()
     out["log_density"] = np.round(out["log_density"], _DECIMALS)
     score = out["score"][known]
@@ -72,3 +92,9 @@ def evaluate_bars(model: ScoreModel, bars: Bars, signal: str, step_ms: int | Non
     out["density_rank"][known] = model.calibration.density_rank(out["log_density"][known])
     out["signal"][known] = np.sign(score) * out["confidence"][known]
     return Evaluation(**out)
+
+
+def _forward_outputs(mixtures: Parts, tails: bool) -> Iterator[tuple[str, Tensor]]:
+    yield from zip(("expected_return", "return_std"), moments(mixtures), strict=True)
+    if tails:
+        yield from zip(("lower_tail", "upper_tail"), tail_means(mixtures), strict=True)

@@ -34,7 +34,7 @@ from .sampling.registry import SAMPLERS
 from .score.divergence import denoiser_field
 from .score.signal_score import SignalScore
 from .score.training import limit_worker_threads, threads
-from .signals import SIGNALS, signal_scores
+from .signals import SIGNALS, check_calibrated, signal_scores
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
@@ -209,43 +209,49 @@ class ScoreModel(ModelParts):
         found = fit_regimes(x, position, time, int(self.info["bar_ms"]), chosen, seed=self.config.seed)
         return replace(self, regime_map=found)
 
-    def evaluate(self, bars: Bars, signal: str = "forward", step_ms: int | None = None) -> Evaluation:
+    @property
+    def horizon(self) -> int:
+        """Bars ahead of the main forecast."""
+        return self.config.forward.horizon
+
+    @property
+    def learned_until(self) -> int | None:
+        """Close of the last bar that trained or calibrated the model, UTC ms; None if that is not recorded."""
+        ends = [self.info[name][1] for name in ("training_span", "calibration_span") if name in self.info]
+        return max(ends) + int(self.info["bar_ms"]) if ends else None
+
+    def evaluate(
+        self, bars: Bars, signal: str = "forward", step_ms: int | None = None, *, tails: bool = False
+    ) -> Evaluation:
         """Evaluate every bar of a market: columns of [T] in, `Evaluation` of [T] out.
 
         A tail of `lookback + 1` bars gives the same last value as the whole series. Results are cached, so a sweep
-        over thresholds evaluates the nets once.
+        over thresholds evaluates the nets once. The tail means of the forward return are computed only if `tails`.
 
         Raises:
             FeatureMismatch: the bars lack a column that the model reads.
             ConfigError: the model is not calibrated for the signal.
         """
-        if signal not in self.calibration.magnitude:
-            untrained = signal in SIGNALS
-            hint = (
-                f"; train the model with --set 'signals=[\"{signal}\"]' to calibrate it" if untrained else ""
-            )
-            raise ConfigError(
-                f"signal: expected one of {', '.join(self.calibration.magnitude)}; found {signal!r}{hint}"
-            )
+        check_calibrated(signal, self.calibration.magnitude)
         if len(bars["close"]) <= self.lookback + _FEW:
-            return self._evaluate(bars, signal, step_ms)
-        key = self._memo_key(bars, signal, step_ms)
+            return self._evaluate(bars, signal, step_ms, tails)
+        key = self._memo_key(bars, signal, step_ms, tails)
         if key not in _memo:
-            _memo[key] = self._evaluate(bars, signal, step_ms)
+            _memo[key] = self._evaluate(bars, signal, step_ms, tails)
             while len(_memo) > _MEMO_SIZE:
                 _memo.popitem(last=False)
         _memo.move_to_end(key)
         return _memo[key]
 
-    def _memo_key(self, bars: Bars, signal: str, step_ms: int | None) -> str:
-        digest = hashlib.sha256(f"{self.fingerprint} {signal} {step_ms}".encode())
+    def _memo_key(self, bars: Bars, signal: str, step_ms: int | None, tails: bool) -> str:
+        digest = hashlib.sha256(f"{self.fingerprint} {signal} {step_ms} {tails}".encode())
         for name in (*self.features.inputs, "timestamp"):
             if name in bars:
                 digest.update(np.ascontiguousarray(bars[name]).tobytes())
         return digest.hexdigest()
 
-    def _evaluate(self, bars: Bars, signal: str, step_ms: int | None) -> Evaluation:
-        return evaluate_bars(self, bars, signal, step_ms)
+    def _evaluate(self, bars: Bars, signal: str, step_ms: int | None, tails: bool) -> Evaluation:
+        return evaluate_bars(self, bars, signal, step_ms, tails=tails)
 
     def signal_score(self, x: Array, signal: str) -> Array:
         """Return a registered signal's score [N] of raw states x [N, F], whether calibrated or not."""

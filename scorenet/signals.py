@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -12,11 +12,12 @@ from torch import Tensor
 from .base.registry import Registry
 from .base.sources import remember_source
 from .errors import ConfigError
+from .forward.net import Parts, score_at_zero
 
 if TYPE_CHECKING:
     from .model import ScoreModel
 
-__all__ = ["SIGNALS", "Signal", "forward", "register_signal", "signal_scores", "state"]
+__all__ = ["SIGNALS", "Signal", "check_calibrated", "forward", "register_signal", "signal_scores", "state"]
 
 Array = NDArray[np.float64]
 
@@ -35,6 +36,19 @@ class Signal(Protocol):
         unit.
         """
         ...
+
+
+def check_calibrated(signal: str, calibrated: Iterable[str]) -> None:
+    """Check that a model has a calibration table for a signal.
+
+    Raises:
+        ConfigError: it has none; the message says how to train one.
+    """
+    known = list(calibrated)
+    if signal not in known:
+        untrained = signal in SIGNALS
+        hint = f"; train the model with --set 'signals=[\"{signal}\"]' to calibrate it" if untrained else ""
+        raise ConfigError(f"signal: expected one of {', '.join(known)}; found {signal!r}{hint}")
 
 
 _Signal = TypeVar("_Signal", bound=Signal)
@@ -60,13 +74,19 @@ def register_signal(name: str) -> Callable[[_Signal], _Signal]:
     return decorate
 
 
-def signal_scores(name: str, model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
+def signal_scores(
+    name: str, model: ScoreModel, x: Array, z: Tensor, mixtures: Parts | None = None
+) -> tuple[Array, Array]:
     """Return the score [N] and its standard deviation [N] of a signal, rounded to ten decimals.
+
+    `mixtures` is `model.forward_net(z)`, if it is known: the built-in forward signal then needs no second pass.
 
     Raises:
         ConfigError: the signal is unknown, or returns arrays of another shape.
     """
-    parts = SIGNALS[name](model, x, z)
+    signal = SIGNALS[name]
+    known = mixtures if signal is forward else None
+    parts = signal(model, x, z) if known is None else _forward_scores(model, known)
     score, spread = (np.asarray(part, dtype=np.float64) for part in parts)
     if score.shape != (len(x),) or spread.shape != (len(x),):
         raise ConfigError(
@@ -79,7 +99,11 @@ def signal_scores(name: str, model: ScoreModel, x: Array, z: Tensor) -> tuple[Ar
 @register_signal("forward")
 def forward(model: ScoreModel, x: Array, z: Tensor) -> tuple[Array, Array]:
     """Return the score of the next return at 0, and its standard deviation over the nets, both [N]."""
-    scores = model.forward_net.scores(z, model.config.forward.signal_sigma).numpy()
+    return _forward_scores(model, model.forward_net(z))
+
+
+def _forward_scores(model: ScoreModel, mixtures: Parts) -> tuple[Array, Array]:
+    scores = score_at_zero(mixtures, model.config.forward.signal_sigma).numpy()
     return scores.mean(axis=0), scores.std(axis=0)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .indicators import MarketScore, MarketState
     from .live_strategy import LiveScoreStrategy, Watch
     from .models import precompute
+    from .regime_indicator import MarketRegime
     from .score_strategy import ScoreStrategy
 
 _EXPORTS = {
@@ -66,6 +67,7 @@ _EXPORTS = {
         "Watch",
     ),
     ".models": ("precompute",),
+    ".regime_indicator": ("MarketRegime",),
     ".score_strategy": ("ScoreStrategy",),
 }
 
@@ -83,6 +85,7 @@ __all__ = [
     "Funding",
     "InDistribution",
     "LiveScoreStrategy",
+    "MarketRegime",
     "MarketScore",
     "MarketState",
     "Observation",

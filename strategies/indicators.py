@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import repeat
 
 import backtrader as bt
@@ -13,8 +14,9 @@ from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
 from .buffers import has_column, store, tail, whole
-from .datas import bar_milliseconds
-from .models import check_fits, resolve_model
+from .datas import bar_milliseconds, to_milliseconds
+from .models import check_fits
+from .schedule import ModelSchedule
 
 __all__ = ["MarketScore", "MarketState"]
 
@@ -58,34 +60,37 @@ class MarketScore(bt.Indicator):
     """The outputs of a score model at every bar.
 
     Params:
-      - ``model``: a model folder or a `ScoreModel`.
+      - ``model``: a model folder, a `ScoreModel`, or a sequence of (since, model) pairs (`ModelSchedule`).
       - ``signal`` (def: "forward"): "forward" (score of the next return) or "state" (score of the last return).
+      - ``tails`` (def: False): compute the tail means too; they are NaN otherwise.
 
     Lines: ``score``, ``signal`` (-1 .. 1), ``confidence`` (0 .. 1), ``score_std``, ``log_density`` (nats),
-    ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar).
+    ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar); of the log-return over the horizon
+    ``expected_return``, ``return_std``, ``lower_tail`` and ``upper_tail`` (means beyond the 5 % and 95 % quantiles).
     """
 
     lines = Evaluation._fields
-    params = (("model", None), ("signal", "forward"))
+    params = (("model", None), ("signal", "forward"), ("tails", False))
     plotinfo = {"subplot": True}
 
     def __init__(self) -> None:
-        self._model = resolve_model(self.p.model)
-        self._step = check_fits(self._model, self.data)
-        self._names = self._model.features.inputs
+        self._models = ModelSchedule(self.p.model)
+        (self._step,) = {check_fits(model, self.data) for model in self._models.models}
         self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
-        self.addminperiod(self._model.lookback + 1)
+        self.addminperiod(self._models.lookback + 1)
 
     def next(self) -> None:
-        bars = tail(self.data, self._names, self._model.lookback + 1)
-        for line, values in zip(
-            self._outputs, self._model.evaluate(bars, self.p.signal, self._step), strict=True
-        ):
-            # Bounded buffers store the object itself, and a numpy scalar would spread into order sizes.
-            line[0] = float(values[-1])
+        close = int(to_milliseconds(self.data.lines.datetime[0]))
+        values = self._models.evaluate_last(
+            partial(tail, self.data), close, self.p.signal, self._step, tails=self.p.tails
+        )
+        for line, value in zip(self._outputs, values, strict=True):
+            line[0] = value
 
     def once(self, start: int, end: int) -> None:
-        evaluation = self._model.evaluate(whole(self.data, self._names), self.p.signal, self._step)
+        evaluation = self._models.evaluate(
+            partial(whole, self.data), self.p.signal, self._step, tails=self.p.tails
+        )
         for line, values in zip(self._outputs, evaluation, strict=True):
             store(line, start, end, values)
 
@@ -101,7 +106,7 @@ class MarketScore(bt.Indicator):
 
     def advance(self, size: int = 1) -> None:
         """Move to the next bar of a vectorised run; Backtrader calls this once per bar."""
-        # Backtrader's implementation makes several calls for each of the seven lines and takes as long as a decision.
+        # Backtrader's implementation makes several calls for each of the lines and takes as long as a decision.
         first = self._outputs[0]
         at, count = first._idx + size, first.lencount + size
         for line in self._outputs:

@@ -42,17 +42,21 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
 
 
 def precompute(
-    model: ScoreModel | str | Path, bars: Mapping[str, NDArray[Any]], signal: str = "forward"
+    model: ScoreModel | str | Path,
+    bars: Mapping[str, NDArray[Any]],
+    signal: str = "forward",
+    *,
+    tails: bool = False,
 ) -> Evaluation:
     """Evaluate a model on bars (columns [T], "timestamp" = bar open, UTC ms) and cache the outputs for the next runs.
 
     Strategies in this process use the cached outputs, and so do the workers that `cerebro.run(maxcpus=...)` forks. So a
-    sweep over thresholds evaluates the networks once, not once per worker.
+    sweep over thresholds evaluates the networks once, not once per worker. `position_rule="cvar"` needs `tails`.
     """
     resolved = resolve_model(model)
     step = int(resolved.info["bar_ms"])
     columns = {name: bars[name] for name in resolved.features.inputs if name in bars}
-    return resolved.evaluate({**columns, "timestamp": bars["timestamp"] + step}, signal, step)
+    return resolved.evaluate({**columns, "timestamp": bars["timestamp"] + step}, signal, step, tails=tails)
 
 
 def check_fits(model: ScoreModel, data: Any) -> int:

@@ -3,65 +3,41 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 import backtrader as bt
 
 from scorenet.base.times import float_days
-from scorenet.conformal.adaptive import AdaptiveThreshold
-from scorenet.model import Evaluation
 
-from .buffers import Rows
-from .datas import bar_milliseconds, periods_per_year, symbol_of
+from .datas import symbol_of
 from .decision import (
     KEEPS,
-    POSITION_RULES,
     AccountState,
     Conditions,
     Observation,
     Rules,
-    agreement,
     cap_factor,
     capped,
     choose,
-    exposure_of,
     is_silent,
     may_order,
     watch_equity,
     with_order,
 )
-from .indicators import MarketScore
-from .models import resolve_model
 from .recorder import DecisionRecorder
+from .schedule import ModelSchedule
 from .sizing import exposure_to_size
+from .traded_symbol import TradedSymbol
 
 __all__ = ["ScoreStrategy"]
 
 _RULES = tuple((item.name, item.default) for item in fields(Rules))
 
 
-@dataclass(slots=True)
-class _SymbolState:
-    """The state of one symbol between bars; `clock`, `close` and `score` are lines, looked up once for speed."""
-
-    number: int
-    data: Any
-    clock: Any
-    close: Any
-    score: Rows
-    order_size: Any
-    root_year: float
-    step_days: float
-    threshold: AdaptiveThreshold | None
-    bars: int = 0
-    last_fill: float = -math.inf
-    order: Any = None
-    signals: list[float] = field(default_factory=list)
-
-
-# State of the symbol, target exposure, reason code, observation. A tuple, because it is created at every bar.
-_Plan = tuple[_SymbolState, float, int, Observation]
+# State of the symbol, target exposure, reason code, observation, unfiltered exposure. A tuple, because it is created at
+# every bar.
+_Plan = tuple[TradedSymbol, float, int, Observation, float]
 
 
 class ScoreStrategy(bt.Strategy):
@@ -71,13 +47,16 @@ class ScoreStrategy(bt.Strategy):
     bar's close, and the order is filled at the next bar's open.
 
     Params:
-      - ``model``: a model folder or a `ScoreModel`.
+      - ``model``: a model folder, a `ScoreModel`, or a sequence of (since, model) pairs: from the bar close `since`
+        (UTC ms) on that model is used. Nothing is reset at a switch.
       - ``signal`` (def: "forward"): "forward" or "state".
       - ``trade_from`` (def: None): UTC ms; earlier bars are warm-up only.
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
         ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
-        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``position_rule``.
+        ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``expire_after``, ``drift_alarm``, ``drift_window``,
+        ``position_rule``, ``kelly_fraction``, ``forecast_window``, ``close_quantile``, ``exposure_step``,
+        ``cost_band``, ``regimes``.
 
     A subclass can override `conditions` (late bars, kill switch) and `order_sent` (called after every order).
 
@@ -88,40 +67,28 @@ class ScoreStrategy(bt.Strategy):
     Raises:
         ValueError: a rule is outside its range.
         CheckpointError: the model folder has no valid model.
-        FeatureMismatch: the model was trained on bars of another size, or needs a column that the data lacks.
+        FeatureMismatch: the model was trained on bars of another size, or needs a column that the data lacks; or the
+            models of a schedule have several bar sizes or horizons.
     """
 
     params = (("model", None), ("signal", "forward"), ("trade_from", None), *_RULES)
 
     def __init__(self) -> None:
-        self.rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
-        self._position_rule = POSITION_RULES[self.rules.position_rule]
-        self.model = resolve_model(self.p.model)
-        self._lookback = self.model.lookback
+        self.models = models = ModelSchedule(self.p.model)
+        rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
+        self.rules = rules.for_horizon(models.horizon)
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
         self.rejections = 0
-        self._trade_from = None if self.p.trade_from is None else float_days(self.p.trade_from)
+        begins = max(models.since[0], -math.inf if self.p.trade_from is None else self.p.trade_from)
+        trade_from = float_days(begins) if math.isfinite(begins) else begins
         self._account = AccountState()
-        self._states = [self._make_state(number, data) for number, data in enumerate(self.datas)]
+        self._states = [
+            TradedSymbol(self, number, self.rules, models, trade_from) for number in range(len(symbols))
+        ]
         self._by_data = {id(state.data): state for state in self._states}
         self._now, self._n_symbols = self.lines.datetime, len(self._states)
         self._may_exceed_leverage = self._n_symbols > 1 or self.rules.max_exposure > self.rules.leverage
-
-    def _make_state(self, number: int, data: Any) -> _SymbolState:
-        step = bar_milliseconds(data)
-        score: Any = MarketScore(data, model=self.model, signal=self.p.signal)  # type: ignore[call-arg]
-        order_size = getattr(self.broker.getcommissioninfo(data), "order_size", _difference)
-        rows = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
-        root_year, step_days = math.sqrt(periods_per_year(step)), step / 86_400_000
-        clock, close = data.lines.datetime, data.lines.close
-        return _SymbolState(
-            number, data, clock, close, rows, order_size, root_year, step_days, self._threshold()
-        )
-
-    def _threshold(self) -> AdaptiveThreshold | None:
-        level, rate = self.rules.density_quantile, self.rules.density_adaptation
-        return AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
 
     def prenext(self) -> None:
         self.next()
@@ -148,15 +115,17 @@ class ScoreStrategy(bt.Strategy):
             bars = state.clock.lencount
             if bars > state.bars:
                 state.bars = bars
-                observation = self._observe(state, equity, conditions)
+                observation = state.observe(equity, self._account, conditions)
             elif state.bars and is_silent(self.rules, now - state.clock[0], state.step_days):
-                observation = self._observe_without_outputs(state, equity, conditions, silent=True)
+                observation = state.observe_without_outputs(equity, self._account, conditions, silent=True)
             else:
                 continue
-            plans.append((state, *choose(self.rules, observation, self._position_rule), observation))
+            forecast = state.forecast(observation)
+            unfiltered = forecast.unfiltered / self._n_symbols
+            plans.append((state, *choose(self.rules, observation, forecast), observation, unfiltered))
         if self._may_exceed_leverage:
             plans = self._within_leverage(plans, equity)
-        for state, target, code, observation in plans:
+        for state, target, code, observation, unfiltered in plans:
             if code not in KEEPS and may_order(observation, code):
                 code = self._send_order(state, target, code, equity, observation.exposure)
             self.decisions.append(
@@ -169,64 +138,16 @@ class ScoreStrategy(bt.Strategy):
                 observation.confidence,
                 observation.log_density,
                 observation.density_rank,
+                observation.expected_return,
+                unfiltered,
                 target,
                 observation.exposure,
             )
 
-    def _observe(self, state: _SymbolState, equity: float, conditions: Conditions) -> Observation:
-        if state.bars <= self._lookback:
-            return self._observe_without_outputs(state, equity, conditions, silent=False)
-        score, signal, confidence, score_std, log_density, rank, volatility = state.score.current()
-        if state.threshold is not None and rank == rank:  # NaN if the market state is undefined
-            rank = state.threshold.update(rank)
-        window, share = self.rules.consistency_window, 1.0
-        if window:
-            state.signals.append(signal)
-            del state.signals[:-window]
-            share = agreement(state.signals, window)
-        account = self._account
-        # Positional arguments, because keyword arguments would take as long as the decision itself.
-        return Observation(
-            score,
-            signal,
-            confidence,
-            score_std,
-            rank,
-            volatility * state.root_year,
-            share,
-            exposure_of(self.broker.getposition(state.data).size, state.close[0], equity),
-            state.bars - state.last_fill,
-            self._n_symbols,
-            self._trade_from is not None and state.clock[0] < self._trade_from,
-            False,
-            *conditions,
-            account.ruined,
-            account.stopped,
-            log_density,
-        )
-
-    def _observe_without_outputs(
-        self, state: _SymbolState, equity: float, conditions: Conditions, *, silent: bool
-    ) -> Observation:
-        """Return the observation of a symbol without a bar, or with too few bars for the model."""
-        return _UNKNOWN._replace(
-            exposure=exposure_of(self.broker.getposition(state.data).size, state.close[0], equity),
-            symbols=self._n_symbols,
-            warming=not silent,
-            silent=silent,
-            late=conditions.late,
-            kill_switch=conditions.halted,
-            flatten=conditions.flatten,
-            ruined=self._account.ruined,
-            stopped=self._account.stopped,
-        )
-
     def _within_leverage(self, plans: list[_Plan], equity: float) -> list[_Plan]:
         planned = {id(state) for state, *_ in plans}
         others = sum(
-            abs(exposure_of(self.broker.getposition(state.data).size, state.close[0], equity))
-            for state in self._states
-            if state.bars and id(state) not in planned
+            abs(state.exposure(equity)) for state in self._states if state.bars and id(state) not in planned
         )
         factor = cap_factor(self.rules, [target for _, target, *_ in plans], others)
         if factor == 1.0:
@@ -236,11 +157,12 @@ class ScoreStrategy(bt.Strategy):
                 state,
                 *capped(self.rules, target, code, observation.exposure, observation.symbols, factor),
                 observation,
+                unfiltered,
             )
-            for state, target, code, observation in plans
+            for state, target, code, observation, unfiltered in plans
         ]
 
-    def _send_order(self, state: _SymbolState, target: float, code: int, equity: float, held: float) -> int:
+    def _send_order(self, state: TradedSymbol, target: float, code: int, equity: float, held: float) -> int:
         """Send the order for a symbol's target; return the reason code, which changes if the size rounds to zero."""
         # Without equity `held` is 0, although there may still be a position to close.
         if target == held and equity > 0 and state.order is None:
@@ -277,22 +199,7 @@ class ScoreStrategy(bt.Strategy):
 
 
 _NORMAL = Conditions()
-_UNKNOWN = Observation(
-    score=math.nan,
-    signal=math.nan,
-    confidence=math.nan,
-    score_std=math.nan,
-    density_rank=math.nan,
-    annual_volatility=math.nan,
-    agreement=1.0,
-    exposure=0.0,
-    bars_since_fill=math.inf,
-)
 
 
 def _any_size(size: float, price: float) -> float:
     return size
-
-
-def _difference(target: float, position: float, price: float) -> float:
-    return target - position

@@ -59,7 +59,7 @@ def regime_model(tiny_model: ScoreModel) -> ScoreModel:
     return tiny_model.with_regimes(x, frame["timestamp"].to_numpy()[tiny_model.lookback :])
 
 
-def regime_market(*, bars: int, seed: int = 1) -> pd.DataFrame:
+def regime_market(*, bars: int, seed: int = 1, stay: float = 0.995) -> pd.DataFrame:
     """Bars of a market with three levels of volatility that are far apart and last long."""
     quiet = {"volatility_of_volatility": 0.05, "jump_rate": 0.0}
-    return simulate("regimes", seed=seed, bars=bars, stay=0.995, spread=4.0, **quiet)
+    return simulate("regimes", seed=seed, bars=bars, stay=stay, spread=4.0, **quiet)

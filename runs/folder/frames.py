@@ -58,6 +58,8 @@ SCHEMAS = MappingProxyType(
             "log_density": "float64",
             "density_rank": "float64",
             "in_distribution": "bool",
+            "expected_return": "float64",
+            "unfiltered": "float64",
             "target": "float64",
             "position": "float64",
             "reason": "str",
@@ -73,6 +75,9 @@ SCHEMAS = MappingProxyType(
     }
 )
 
+_ADDED = MappingProxyType({"decisions": ("expected_return", "unfiltered")})
+"""Columns that run folders of earlier versions lack; they are read as NaN."""
+
 
 def empty_frame(name: str) -> pd.DataFrame:
     """Return a table of a run folder with its columns and types and no rows."""
@@ -84,12 +89,14 @@ def empty_frame(name: str) -> pd.DataFrame:
 def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table with the contract's columns first, in order and with their types; other columns follow.
 
-    Times must be datetimes (naive ones count as UTC). Integers are not accepted, because their unit is unknown.
+    Columns that earlier versions did not write are NaN. Times must be datetimes (naive ones count as UTC). Integers are
+    not accepted, because their unit is unknown.
 
     Raises:
         ValueError: A column is missing or cannot be converted.
     """
     schema = _schema(name)
+    frame = frame.assign(**{column: float("nan") for column in _ADDED.get(name, ()) if column not in frame})
     missing = [column for column in schema if column not in frame.columns]
     if missing:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from ..folder.contents import LoadedRun
@@ -49,9 +50,9 @@ def _title(run: LoadedRun) -> str:
 def _header(run: LoadedRun) -> str:
     """Return the header: what was run, over which span, and the result in words."""
     reasons = {str(reason): int(count) for reason, count in run.decisions["reason"].value_counts().items()}
-    sentences = "".join(
-        f"<p>{esc(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in verdict(run.metrics, reasons)
-    )
+    price = float(run.decisions["close"].iloc[-1]) if len(run.decisions) else math.nan
+    said = verdict(run.metrics, reasons, run.config.get("account"), price)
+    sentences = "".join(f"<p>{esc(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in said)
     first, last = (run.equity["time"].iloc[i] for i in (0, -1))
     facts = [
         f"{first:%d %b %Y %H:%M} – {last:%d %b %Y %H:%M} UTC",

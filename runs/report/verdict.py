@@ -12,7 +12,7 @@ __all__ = ["verdict"]
 
 _REASONS = {
     "warmup": "waiting for enough bars",
-    "hold": "a target smaller than its rebalance_band",
+    "hold": "a change of the target inside its rebalance_band or cost_band",
     "out_of_distribution": "a market state outside the training distribution",
     "low_confidence": "a signal that was too weak",
     "inconsistent": "a signal that kept changing its sign",
@@ -22,19 +22,31 @@ _REASONS = {
     "drawdown_stop": "its drawdown stop",
     "kill_switch": "its kill switch",
     "ruined": "an account without equity",
+    "expired": "a model trained too long ago (expire_after)",
+    "drift": "its drift alarm",
+    "reduced": "a position reduced by a filter",
     "halted": "a halted account",  # earlier versions did not record what halted the run
 }
 
 
-def verdict(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> list[str]:
-    """Return one to four sentences on a run from metrics.json and the number of decisions by reason."""
+def verdict(
+    metrics: Mapping[str, Any],
+    reasons: Mapping[str, int],
+    account: Mapping[str, Any] | None = None,
+    price: float = math.nan,
+) -> list[str]:
+    """Return one to four sentences on a run from metrics.json and the number of decisions by reason.
+
+    `account` has the account's settings and `price` a price of the traded symbol; both explain orders that are too
+    small.
+    """
     total = metrics.get("total_return")
     if total is None:
         return ["The run has no total return."]
     if total <= -1.0:
         return [_ruin(metrics), *_novelty(metrics)]
     if not metrics.get("n_orders"):
-        return [_idle(metrics, reasons), *_novelty(metrics)]
+        return [_idle(metrics, reasons, account or {}, price), *_novelty(metrics)]
     sentences = [_comparison(metrics, total), _costs(metrics), _significance(metrics), *_novelty(metrics)]
     return [sentence for sentence in sentences if sentence]
 
@@ -45,16 +57,36 @@ def _ruin(metrics: Mapping[str, Any]) -> str:
     return f"The account was ruined: its equity is zero or less.{beside}"
 
 
-def _idle(metrics: Mapping[str, Any], reasons: Mapping[str, int]) -> str:
+def _idle(
+    metrics: Mapping[str, Any], reasons: Mapping[str, int], account: Mapping[str, Any], price: float
+) -> str:
     benchmark = _benchmark(metrics, "total_return")
     beside = "" if benchmark is None else f"; buy-and-hold returned {show('percent', benchmark)}"
     idle = {reason: count for reason, count in reasons.items() if count and reason in _REASONS}
     if not idle:
         return f"The strategy never traded{beside}."
     main = max(idle, key=lambda reason: idle[reason])
+    if "below_minimum" in idle:
+        # On these bars only the size kept an order from being sent; on all others there was none to send.
+        main = "below_minimum"
     share = idle[main] / sum(reasons.values())
-    cause = f"The most frequent cause, on {share:.0%} of the bars, was {_REASONS[main]}."
+    rank = "most frequent cause" if idle[main] == max(idle.values()) else "cause"
+    numbers = _smallest_order(account, price) if main == "below_minimum" else ""
+    cause = f"The {rank}, on {share:.0%} of the bars, was {_REASONS[main]}{numbers}."
     return f"The strategy never traded{beside}. {cause}"
+
+
+def _smallest_order(account: Mapping[str, Any], price: float) -> str:
+    """Return the account's cash and its smallest order in numbers, if they are known."""
+    names = ("cash", "min_notional", "lot_step", "min_size")
+    if not all(isinstance(account.get(name), int | float) for name in names) or not math.isfinite(price):
+        return ""
+    cash, notional, *steps = (float(account[name]) for name in names)
+    least, size = max(notional, max(steps) * price), max(steps)
+    return (
+        f": the account began with {cash:,.2f}, an order needs at least {least:,.2f} "
+        f"(min_notional {notional:g}; {size:g} units at {price:,.2f})"
+    )
 
 
 def _comparison(metrics: Mapping[str, Any], total: float) -> str:

@@ -1,4 +1,4 @@
-"""Detect drift away from the calibration span: the population stability index, and a sequential test of ranks.
+"""Detect drift away from the calibration span: a stability index, a sequential test of ranks, a test of rejections.
 
 References:
     Testing Exchangeability On-Line (Vovk, Nouretdinov & Gammerman, 2003).
@@ -7,10 +7,13 @@ References:
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DriftAlarm", "first_alarm", "population_stability"]
+__all__ = ["DriftAlarm", "RejectionAlarm", "first_alarm", "population_stability"]
 
 Array = NDArray[np.float64]
 
@@ -65,3 +68,46 @@ def first_alarm(rank: Array, *, false_alarm: float = 0.01, every: int = 24) -> i
     """Return the index of the first rank [T] at which a `DriftAlarm` goes off, or None."""
     alarm = DriftAlarm(false_alarm, every)
     return next((t for t, value in enumerate(rank) if alarm.update(float(value))), None)
+
+
+class RejectionAlarm:
+    """Test whether more of the last `window` bars are rejected than the level says; the alarm ends when they are not.
+
+    It is a binomial test of the share of rejected bars. Neighbouring ranks are dependent, so the window counts as
+    window / `every` independent bars: at any one bar the alarm is false with at most the probability `false_alarm`.
+
+    Attributes:
+        limit: number of rejected bars in the window at which the alarm goes off.
+
+    Raises:
+        ValueError: no share of rejected bars in such a window would be significant.
+    """
+
+    def __init__(
+        self, level: float = 0.05, window: int = 720, false_alarm: float = 0.01, every: int = 24
+    ) -> None:
+        if not 0.0 < level < 1.0:
+            raise ValueError(
+                f"expected a share of rejected bars between 0 and 1 to compare with, found {level}"
+            )
+        if not 0.0 < false_alarm < 1.0:
+            raise ValueError(f"expected a probability of a false alarm between 0 and 1, found {false_alarm}")
+        independent = window // every
+        tail, count = 1.0, 0  # P(at least `count` of the independent bars are rejected)
+        while tail > false_alarm and count <= independent:
+            tail -= math.comb(independent, count) * level**count * (1.0 - level) ** (independent - count)
+            count += 1
+        if count > independent:
+            raise ValueError(
+                f"a window of {window} bars, {independent} of them independent, is too short to find more than "
+                f"{level:g} rejected with a false alarm of {false_alarm:g}; use a longer window"
+            )
+        self.limit = math.ceil(count * window / independent)
+        self._recent = deque([False] * window, window)
+        self._rejected = 0
+
+    def update(self, rejected: bool) -> bool:
+        """Add one bar; return whether the alarm is on."""
+        self._rejected += rejected - self._recent[0]
+        self._recent.append(rejected)
+        return self._rejected >= self.limit

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .moments import lower_tail_mean, mixture_quantile, pooled
 from .net import ForwardNet, score_at_zero
 
 __all__ = ["ForwardReturn", "forward_target"]
@@ -65,10 +66,8 @@ class ForwardReturn:
         """Evaluate the ensemble on scaled states x [N, F]."""
         parts = net(x)
         scores = score_at_zero(parts, sigma)
-        members = parts[0].shape[0]
-        weights, means, widths = (p.transpose(0, 1).reshape(len(x), -1) for p in parts)
-        pooled = (weights.exp() / members).numpy()
-        return cls(pooled, means.numpy(), widths.numpy(), sigma, scores.numpy())
+        weights, means, widths = (part.numpy() for part in pooled(parts))
+        return cls(weights, means, widths, sigma, scores.numpy())
 
     @property
     def score(self) -> Array:
@@ -109,24 +108,19 @@ class ForwardReturn:
         return np.asarray(top[:, 0] + np.log(np.exp(terms - top).sum(axis=1)))
 
     def quantile(self, q: float) -> Array:
-        """Return the q-quantile of y given x, [N], by bisection on the exact distribution function."""
+        """Return the q-quantile of y given x, [N], from the exact distribution function."""
         if not 0.0 < q < 1.0:
             raise ValueError(f"quantile: expected 0 < q < 1, found {q}")
-        low = (self.means - 40 * self.widths).min(axis=1)
-        high = (self.means + 40 * self.widths).max(axis=1)
-        for _ in range(80):
-            middle = 0.5 * (low + high)
-            below = self.cdf(middle) < q
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.asarray(0.5 * (low + high))
+        return np.asarray(mixture_quantile(*self._tensors(), q).numpy())
 
     def cvar(self, alpha: float = 0.05) -> Array:
         """Return E[y | y <= quantile(alpha)], [N]: the mean of the worst `alpha` share; losses are negative."""
-        cut = self.quantile(alpha)[:, None]
-        z = (cut - self.means) / self.widths
-        density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-        below = self.means * _normal_cdf(z) - self.widths * density
-        return np.asarray((self.weights * below).sum(axis=1) / alpha)
+        cut = torch.from_numpy(self.quantile(alpha))
+        return np.asarray(lower_tail_mean(*self._tensors(), alpha, cut).numpy())
+
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        weights, means, widths = map(torch.from_numpy, (self.weights, self.means, self.widths))
+        return weights, means, widths
 
     def pit(self, y: Array) -> Array:
         """Return the probability integral transform of outcomes y [N]: uniform if the density is right."""

@@ -1,7 +1,7 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
-`choose` makes its checks in this order: warm-up, kill switch, late bar, account, stale data, density, signal, size, and
-finally the rebalance band and the cool-down.
+`choose` makes its checks in this order: warm-up, kill switch, late bar, account, age of the model, stale data, drift,
+regime, density, signal, size, and finally the bands and the cool-down.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 
 from .facts import Decision, Observation
-from .position import POSITION_RULES, PositionRule
+from .forecast import Forecast, forecast_of
+from .position import POSITION_RULES
 from .reasons import (
     BELOW_MINIMUM,
     COOLDOWN,
     DRAWDOWN_STOP,
+    DRIFT,
+    EXPIRED,
     HOLD,
-    INCONSISTENT,
     KEEPS,
     KILL_SWITCH,
-    LOW_CONFIDENCE,
     OUT_OF_DISTRIBUTION,
     REASONS,
+    REDUCED,
+    REGIME,
     RUINED,
     STALE,
     TRADE,
@@ -30,23 +33,24 @@ from .rules import Rules
 
 __all__ = ["agreement", "choose", "decide", "is_silent", "may_order", "with_order"]
 
+_DUST = 1e-9  # of a step: the quotient of two decimals may fall just short of a whole number
+
 
 def decide(rules: Rules, seen: Observation) -> Decision:
     """Decide one bar of one symbol, before the leverage cap over all symbols and the exchange's minimum order size.
 
     If a filter sets the target to 0, the position is always closed: neither the rebalance band nor the cool-down
-    prevents it.
-    """
-    target, code = choose(rules, seen, POSITION_RULES[rules.position_rule])
-    return Decision(target, REASONS[code])
-
-
-def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[float, int]:
-    """Return the same as `decide`, but with the reason code; `position` is the function of `Rules.position_rule`.
+    prevents it. Only the forecast of this bar counts, as with `forecast_window=1`.
 
     Raises:
         ValueError: the position rule did not return a finite number.
     """
+    target, code = choose(rules, seen, forecast_of(rules, seen, POSITION_RULES[rules.position_rule]))
+    return Decision(target, REASONS[code])
+
+
+def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, int]:
+    """Return the target and the reason code, given what the forecasts in force ask for."""
     if seen.warming and not seen.silent:
         return 0.0, WARMUP
     if seen.kill_switch:
@@ -57,27 +61,39 @@ def choose(rules: Rules, seen: Observation, position: PositionRule) -> tuple[flo
         return 0.0, RUINED
     if seen.stopped:
         return 0.0, DRAWDOWN_STOP
+    if seen.expired:
+        return 0.0, EXPIRED
     signal, rank = seen.signal, seen.density_rank
     if seen.silent or signal != signal or rank != rank:  # NaN if the market state is undefined
         return 0.0, STALE
-    if rank < rules.density_quantile:
+    if seen.drift:
+        return 0.0, DRIFT
+    if seen.outside_regimes:
+        return 0.0, REGIME
+    floor = rules.closing_rank
+    if rank < floor:
         return 0.0, OUT_OF_DISTRIBUTION
-    if seen.confidence < rules.confidence_threshold:
-        return 0.0, LOW_CONFIDENCE
-    if rules.consistency_window and seen.agreement < rules.consistency_share:
-        return 0.0, INCONSISTENT
-    # Each symbol has an equal part of the capital, and the rebalance band is a fraction of that part.
+    target = forecast.exposure
+    if target == 0.0 and forecast.code != TRADE:
+        return 0.0, forecast.code
+    code = TRADE if forecast.code == TRADE else REDUCED
+    if rules.novelty_scaling and rank - floor < rules.novelty_scaling:
+        target, code = target * ((rank - floor) / rules.novelty_scaling), REDUCED
+    if rules.exposure_step:
+        target = _stepped(rules, target)
+    # Each symbol has an equal part of the capital, and the bands are fractions of that part.
     held = seen.exposure * seen.symbols
-    target = _bounded(rules, position(rules, seen))
     # A kept position is returned as `seen.exposure`, which rounding can make different from `held / seen.symbols`.
     if target != 0.0 and abs(target - held) < rules.rebalance_band:
+        return seen.exposure, HOLD
+    if rules.cost_band and not _pays(rules, seen, forecast.expected_return, held, target):
         return seen.exposure, HOLD
     adds = abs(target) > abs(held) or target * held < 0
     if rules.cooldown and adds and seen.bars_since_fill < rules.cooldown:
         return seen.exposure, COOLDOWN
     if target == held:
         return seen.exposure, HOLD
-    return target / seen.symbols, TRADE
+    return target / seen.symbols, code
 
 
 def may_order(seen: Observation, code: int) -> bool:
@@ -87,7 +103,7 @@ def may_order(seen: Observation, code: int) -> bool:
 
 def with_order(code: int, target: float, size: float) -> int:
     """Return the final reason code: a change that the lot step rounds to 0 is not a trade."""
-    return BELOW_MINIMUM if code == TRADE and size == 0.0 and target != 0.0 else code
+    return BELOW_MINIMUM if code in (TRADE, REDUCED) and size == 0.0 and target != 0.0 else code
 
 
 def is_silent(rules: Rules, age: float, bar: float) -> bool:
@@ -105,12 +121,15 @@ def agreement(signals: list[float], window: int) -> float:
     return sum(1 for value in recent if value * sign > 0) / len(recent)
 
 
-def _bounded(rules: Rules, target: float) -> float:
-    limit = rules.max_exposure
-    if -limit <= target <= limit:
-        return target
-    if not math.isfinite(target):
-        raise ValueError(
-            f"position_rule {rules.position_rule!r}: expected a finite exposure, found {target!r}"
-        )
-    return math.copysign(limit, target)
+def _stepped(rules: Rules, target: float) -> float:
+    """Return the nearest multiple of `exposure_step` that `max_exposure` allows."""
+    step, limit = rules.exposure_step, rules.max_exposure
+    steps = min(round(abs(target) / step), math.floor(limit / step + _DUST))
+    return math.copysign(min(steps * step, limit), target) if steps else 0.0
+
+
+def _pays(rules: Rules, seen: Observation, mean: float, held: float, target: float) -> bool:
+    """Return whether a change of exposure earns more than `cost_band` times its cost, by the Kelly utility."""
+    cost = rules.cost_band * seen.cost * abs(target - held)
+    risk = seen.return_std * seen.return_std / (2.0 * rules.kelly_fraction)
+    return cost == 0.0 or (target - held) * (mean - risk * (target + held)) > cost

@@ -36,6 +36,10 @@ class Observation(NamedTuple):
         late, kill_switch, flatten: see `Conditions`; `kill_switch` is its `halted`.
         ruined: equity has been at or below 0.
         stopped: equity has fallen from its peak by `Rules.max_drawdown_stop`.
+        cost: cost of a market order, fraction of its value.
+        expired: the model ended its training longer than `Rules.expire_after` ago.
+        drift: the share of rejected bars is above its calibrated level (`Rules.drift_alarm`).
+        outside_regimes: the bar's regime is none of `Rules.regimes`, or not known yet.
     """
 
     score: float
@@ -56,6 +60,14 @@ class Observation(NamedTuple):
     ruined: bool = False
     stopped: bool = False
     log_density: float = math.nan
+    expected_return: float = math.nan
+    return_std: float = math.nan
+    lower_tail: float = math.nan
+    upper_tail: float = math.nan
+    cost: float = 0.0
+    expired: bool = False
+    drift: bool = False
+    outside_regimes: bool = False
 
 
 class Decision(NamedTuple):

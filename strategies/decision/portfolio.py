@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .reasons import HOLD, KEEPS, KILL_SWITCH, STALE, TRADE
+from .reasons import HOLD, KEEPS, KILL_SWITCH, REDUCED, STALE, TRADE
 from .rules import Rules
 
 __all__ = ["AccountState", "cap_factor", "capped", "exposure_of", "watch_equity"]
@@ -68,4 +68,4 @@ def capped(
     target *= factor
     if target != 0.0 and abs(target - exposure) * symbols < rules.rebalance_band:
         return exposure, code if code in KEEPS else HOLD
-    return target, TRADE
+    return target, REDUCED if code == REDUCED else TRADE

@@ -8,6 +8,8 @@ __all__ = [
     "BELOW_MINIMUM",
     "COOLDOWN",
     "DRAWDOWN_STOP",
+    "DRIFT",
+    "EXPIRED",
     "HOLD",
     "INCONSISTENT",
     "KEEPS",
@@ -15,6 +17,8 @@ __all__ = [
     "LOW_CONFIDENCE",
     "OUT_OF_DISTRIBUTION",
     "REASONS",
+    "REDUCED",
+    "REGIME",
     "RUINED",
     "STALE",
     "TRADE",
@@ -34,6 +38,10 @@ BELOW_MINIMUM: Final = 8
 DRAWDOWN_STOP: Final = 9
 KILL_SWITCH: Final = 10
 RUINED: Final = 11
+EXPIRED: Final = 12
+DRIFT: Final = 13
+REDUCED: Final = 14
+REGIME: Final = 15
 
 REASONS = (
     "warmup",
@@ -48,6 +56,10 @@ REASONS = (
     "drawdown_stop",
     "kill_switch",
     "ruined",
+    "expired",
+    "drift",
+    "reduced",
+    "regime",
 )
 """Name of each code, by position."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from scorenet.conformal.drift import RejectionAlarm
 
 from .position import POSITION_RULES
 
@@ -22,11 +25,12 @@ class Rules:
         density_quantile: trade only if density_rank is at least this value.
         density_adaptation: rate at which the rank adapts to a drifting market, so that the share of rejected bars stays
             at `density_quantile` (`scorenet.conformal.adaptive.AdaptiveThreshold`).
-        novelty_scaling: width of the rank range above `density_quantile` over which exposure grows from 0 to full.
+        novelty_scaling: width of the rank range above the rank that closes, over which exposure grows from 0 to full.
         consistency_window: bars over which the sign of the signal is compared.
         consistency_share: smallest share of that window with the sign of the latest signal.
         score_variance_scaling: k in score^2 / (score^2 + k score_std^2), the factor that scales the exposure.
-        target_volatility: annual volatility to which the position is scaled (fraction).
+        target_volatility: annual volatility (fraction) of a position with full signal; "kelly" and "cvar" have it as
+            an upper limit.
         max_exposure: largest |exposure| of one symbol.
         rebalance_band: a smaller change of exposure is not traded.
         leverage: cap on the sum of |exposure| over all symbols; infinity means no cap.
@@ -34,8 +38,22 @@ class Rules:
             of the fill is the first.
         max_drawdown_stop: drawdown of equity (positive fraction) at which all positions are closed for good.
         stale_after: number of bar lengths without a new bar after which a symbol is closed.
-        position_rule: name of the function that turns signal and volatility into an exposure
-            (`strategies.decision.position`).
+        expire_after: days after the end of the model's training and calibration at which its positions are closed and
+            no new ones are taken.
+        drift_alarm: probability of a false alarm (e.g. 0.01) of a test that the share of rejected bars is above
+            `density_quantile`; while the alarm lasts, the position is closed.
+        drift_window: number of past bars that this test looks at.
+        position_rule: name of the function that turns a forecast into an exposure (`strategies.decision.position`):
+            "confidence" (the chapter's: sign times confidence), "kelly", "cvar" or one of the user's.
+        kelly_fraction: share of the Kelly exposure that "kelly" and "cvar" take; also the risk aversion of `cost_band`.
+        forecast_window: bars for which each forecast is held: the target is the mean of the exposures of the last bars.
+            1: the latest forecast only; None or 0: the model's horizon.
+        close_quantile: with a longer `forecast_window` than 1, a density_rank below this value closes the position at
+            once; between it and `density_quantile` only the bar's own forecast is refused.
+        exposure_step: targets are rounded to multiples of this step, before the bands.
+        cost_band: a change of exposure is traded only if it is expected to earn more than this many times its cost.
+        regimes: names or numbers of the model's regimes in which to trade; in the others, and while the regime is not
+            known yet, the position is closed. Empty: trade in all.
 
     Raises:
         ValueError: a value is outside its range; the message names the field.
@@ -55,7 +73,16 @@ class Rules:
     cooldown: int = 24
     max_drawdown_stop: float = 0.0
     stale_after: int = 0
+    expire_after: float = 0.0
+    drift_alarm: float = 0.0
+    drift_window: int = 720
     position_rule: str = "confidence"
+    kelly_fraction: float = 0.25
+    forecast_window: int | None = 1
+    close_quantile: float = 0.01
+    exposure_step: float = 0.0
+    cost_band: float = 0.0
+    regimes: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (
@@ -64,19 +91,63 @@ class Rules:
             "density_adaptation",
             "consistency_share",
             "max_drawdown_stop",
+            "close_quantile",
+            "drift_alarm",
         ):
             _check(name, getattr(self, name), 0.0, 1.0)
-        for name in ("novelty_scaling", "score_variance_scaling", "max_exposure", "rebalance_band"):
+        for name in (
+            "novelty_scaling",
+            "score_variance_scaling",
+            "max_exposure",
+            "rebalance_band",
+            "exposure_step",
+            "cost_band",
+            "expire_after",
+        ):
             _check(name, getattr(self, name), 0.0, math.inf)
         if not _is_number(self.leverage) or not self.leverage > 0:
             raise ValueError(f"leverage: expected a positive number, found {self.leverage!r}")
-        for name in ("consistency_window", "cooldown", "stale_after"):
-            _check(name, getattr(self, name), 0, math.inf)
-            if not float(getattr(self, name)).is_integer():
-                raise ValueError(f"{name}: expected a whole number of bars, found {getattr(self, name)!r}")
+        if not _is_number(self.kelly_fraction) or not 0 < self.kelly_fraction < math.inf:
+            raise ValueError(f"kelly_fraction: expected a positive number, found {self.kelly_fraction!r}")
+        for name in ("consistency_window", "cooldown", "stale_after", "drift_window"):
+            _check_bars(name, getattr(self, name))
+        if self.forecast_window is not None:
+            _check_bars("forecast_window", self.forecast_window)
         if self.target_volatility is not None:
             _check("target_volatility", self.target_volatility, 0.0, math.inf)
+        if self.drift_alarm:
+            try:
+                RejectionAlarm(self.density_quantile, int(self.drift_window), self.drift_alarm)
+            except ValueError as error:
+                raise ValueError(f"drift_alarm: {error}") from error
+        _check_regimes(self.regimes)
         POSITION_RULES[self.position_rule]
+
+    @cached_property
+    def closing_rank(self) -> float:
+        """Return the density_rank below which a position is closed at once."""
+        if self.forecast_window == 1:
+            return self.density_quantile
+        return min(self.close_quantile, self.density_quantile)
+
+    def for_horizon(self, horizon: int) -> Rules:
+        """Return the rules with the model's horizon for a `forecast_window` that is not set."""
+        return self if self.forecast_window else replace(self, forecast_window=horizon)
+
+
+def _check_regimes(regimes: object) -> None:
+    if not isinstance(regimes, tuple | list) or any(
+        isinstance(item, bool) or not isinstance(item, str | int) for item in regimes
+    ):
+        raise ValueError(
+            f'regimes: expected a list of names or numbers, such as ["calm market", 2], found {regimes!r}'
+        )
+
+
+def _check_bars(name: str, value: float) -> None:
+    _check(name, value, 0, math.inf)
+    if not float(value).is_integer():
+        raise ValueError(f"{name}: expected a whole number of bars, found {value!r}")
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

@@ -24,11 +24,11 @@ def states(tiny_model, bars) -> np.ndarray:
 
 @pytest.mark.parametrize("signal", ["forward", "state"])
 def test_every_tail_gives_the_value_of_the_whole_series(tiny_model, bars, signal):
-    whole = tiny_model.evaluate(bars, signal)
+    whole = tiny_model.evaluate(bars, signal, tails=True)
     need = tiny_model.lookback + 1
     for end in range(need, 600, 7):
         tail = {name: values[end - need : end] for name, values in bars.items()}
-        for part, full in zip(tiny_model.evaluate(tail, signal), whole, strict=True):
+        for part, full in zip(tiny_model.evaluate(tail, signal, tails=True), whole, strict=True):
             assert part[-1] == full[end - 1]
 
 

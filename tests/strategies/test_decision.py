@@ -20,6 +20,7 @@ from strategies.decision import (
     confidence,
     decide,
     exposure_of,
+    forecast_of,
     is_silent,
     may_order,
     watch_equity,
@@ -301,7 +302,7 @@ def test_the_band_of_the_cap_is_of_a_symbols_part():
 
 def test_the_decision_reads_numbers_only():
     """Compiled code takes tuples of numbers, and neither strings nor objects."""
-    target, reason = choose(rules(), seen(), confidence)
+    target, reason = choose(rules(), seen(), forecast_of(rules(), seen(), confidence))
     assert (type(target), type(reason)) == (float, int)
     assert all(isinstance(value, float | int) for value in seen())
 
@@ -402,7 +403,7 @@ def test_a_filter_that_fails_closes_whatever_the_band_and_the_cooldown_say(rules
         assert decision.target == 0.0
         assert decision.reason in ("out_of_distribution", "low_confidence", "inconsistent")
     else:
-        assert decision.reason in ("trade", "hold", "cooldown")
+        assert decision.reason in ("trade", "reduced", "hold", "cooldown")
 
 
 @given(rules=RULES, seen=OBSERVATIONS)

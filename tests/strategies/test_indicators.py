@@ -70,10 +70,9 @@ def test_market_state_is_the_feature_set_on_arrays(frame, modes):
 @pytest.mark.parametrize("signal", ["forward", "state"])
 @pytest.mark.parametrize("modes", MODES, ids=str)
 def test_market_score_is_the_model_on_arrays(frame, tiny_model, modes, signal):
-    expected = np.stack(tiny_model.evaluate(columns(frame), signal, HOUR), axis=1)[20:]
-    found, first = play(
-        BarsData(dataname=frame), MarketScore, Evaluation._fields, modes, model=tiny_model, signal=signal
-    )
+    expected = np.stack(tiny_model.evaluate(columns(frame), signal, HOUR, tails=True), axis=1)[20:]
+    params = {"model": tiny_model, "signal": signal, "tails": True}
+    found, first = play(BarsData(dataname=frame), MarketScore, Evaluation._fields, modes, **params)
     assert first == tiny_model.lookback + 1
     np.testing.assert_array_equal(found, expected)
     assert np.isfinite(found).all(axis=1).sum() == len(frame) - 40

@@ -287,13 +287,24 @@ def test_the_verdict_is_in_plain_words():
     assert idle[0].startswith("The strategy never traded; buy-and-hold returned −20.00 %.")
     assert "on 90% of the bars, was a market state outside the training distribution" in idle[0]
     small = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"hold": 90, "warmup": 10})
-    assert "on 90% of the bars, was a target smaller than its rebalance_band" in small[0]
+    assert "on 90% of the bars, was a change of the target inside its rebalance_band or cost_band" in small[0]
     for reason, cause in (
         ("kill_switch", "its kill switch"),
         ("drawdown_stop", "its drawdown stop"),
         ("below_minimum", "a size below the exchange's smallest order"),
+        ("expired", "a model trained too long ago (expire_after)"),
+        ("drift", "its drift alarm"),
         ("halted", "a halted account"),
     ):
         halted = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {reason: 90, "warmup": 10})
         assert f"was {cause}." in halted[0]
+    account = {"cash": 1.0, "min_notional": 5.0, "lot_step": 0.001, "min_size": 0.0}
+    tiny = verdict(
+        metrics | {"n_orders": 0, "total_return": 0.0}, {"hold": 60, "below_minimum": 40}, account, 60_000.0
+    )
+    # 0.001 units at 60,000 are worth 60, more than min_notional.
+    assert "The cause, on 40% of the bars, was a size below the exchange's smallest order" in tiny[0]
+    assert (
+        "began with 1.00, an order needs at least 60.00 (min_notional 5; 0.001 units at 60,000.00)" in tiny[0]
+    )
     assert verdict(metrics | {"total_return": -1.0}, {})[0].startswith("The account was ruined")

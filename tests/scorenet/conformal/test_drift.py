@@ -1,9 +1,12 @@
 """The alarm does not go off on the calibration distribution, and goes off after a change of distribution."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from scorenet.conformal.drift import DriftAlarm, first_alarm, population_stability
+from scorenet.conformal.drift import DriftAlarm, RejectionAlarm, first_alarm, population_stability
 
 
 def test_false_alarms_are_as_rare_as_promised():
@@ -56,3 +59,41 @@ def test_impossible_settings_are_explained():
         DriftAlarm(false_alarm=1.0)
     with pytest.raises(ValueError, match="every"):
         DriftAlarm(every=0)
+
+
+def test_the_limit_of_rejections_is_that_of_the_binomial_test():
+    for level, window, chance in ((0.05, 720, 0.01), (0.05, 240, 0.01), (0.1, 480, 0.05)):
+        independent = window // 24
+        count = next(k for k in range(independent + 1) if stats.binom.sf(k - 1, independent, level) <= chance)
+        assert RejectionAlarm(level, window, chance).limit == math.ceil(count * window / independent)
+
+
+def test_rejections_sound_the_alarm_at_the_limit_and_it_ends_below_it():
+    alarm = RejectionAlarm(0.05, 240, 0.01)
+    said = [alarm.update(bar < alarm.limit) for bar in range(300)]
+    first = said.index(True)
+    assert first == alarm.limit - 1
+    assert [bar for bar, on in enumerate(said) if on] == list(range(first, 240))
+
+
+def test_at_the_calibrated_level_rejections_are_no_alarm():
+    wrong = 0
+    for seed in range(100):
+        alarm = RejectionAlarm(0.05, 240, 0.01, every=1)
+        rejected = np.random.default_rng(seed).uniform(size=240) < 0.05
+        wrong += [alarm.update(bool(bar)) for bar in rejected][-1]
+    assert wrong <= 4  # 1 of 100 is expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((0.0, 720, 0.01), "share of rejected bars between 0 and 1"),
+        ((0.05, 720, 1.0), "probability of a false alarm"),
+        ((0.05, 24, 0.01), "too short"),
+        ((0.05, 0, 0.01), "too short"),
+    ],
+)
+def test_a_test_of_rejections_that_cannot_be_made_is_refused(arguments, told):
+    with pytest.raises(ValueError, match=told):
+        RejectionAlarm(*arguments)

@@ -1,0 +1,177 @@
+"""One symbol of `ScoreStrategy`: its lines, its state between bars, and its observation at a close."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from scorenet.base.times import whole_ms
+from scorenet.conformal.adaptive import AdaptiveThreshold
+from scorenet.conformal.drift import RejectionAlarm
+from scorenet.model import Evaluation
+
+from .buffers import Rows
+from .datas import bar_milliseconds, periods_per_year
+from .decision import (
+    POSITION_RULES,
+    AccountState,
+    Conditions,
+    Forecast,
+    HeldForecasts,
+    Observation,
+    Rules,
+    agreement,
+    exposure_of,
+    forecast_of,
+    needs_tails,
+)
+from .indicators import MarketScore
+from .regime_indicator import MarketRegime
+from .schedule import ModelSchedule
+from .trading_cost import trading_cost
+
+__all__ = ["TradedSymbol"]
+
+
+class TradedSymbol:
+    """The state of one symbol between bars.
+
+    Attributes:
+        number: position of its data in the strategy.
+        clock, close: lines of its data, looked up once for speed.
+        bars: number of its bars so far.
+        last_fill: number of the bar of its last fill.
+        order: its open order, or None.
+    """
+
+    def __init__(
+        self, strategy: Any, number: int, rules: Rules, schedule: ModelSchedule, trade_from: float
+    ) -> None:
+        data = strategy.datas[number]
+        step = bar_milliseconds(data)
+        self.number, self.data = number, data
+        self.clock, self.close = data.lines.datetime, data.lines.close
+        self.step_days = step / 86_400_000
+        self.order_size = getattr(strategy.broker.getcommissioninfo(data), "order_size", _difference)
+        self.bars, self.last_fill = 0, -math.inf
+        self.order: Any = None
+        self._rules, self._position_rule = rules, POSITION_RULES[rules.position_rule]
+        self._broker, self._symbols = strategy.broker, len(strategy.datas)
+        self._lookback, self._trade_from = schedule.lookback, trade_from
+        self._root_year, self._cost = math.sqrt(periods_per_year(step)), trading_cost(strategy.broker, data)
+        score: Any = MarketScore(
+            data,  # type: ignore[call-arg]
+            model=schedule,
+            signal=strategy.p.signal,
+            tails=needs_tails(rules.position_rule),
+        )
+        self._outputs = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
+        level, rate = rules.density_quantile, rules.density_adaptation
+        self._threshold = AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
+        self._alarm = (
+            RejectionAlarm(level, int(rules.drift_window), rules.drift_alarm) if rules.drift_alarm else None
+        )
+        self._models = schedule
+        self._expiries = schedule.expiries(rules.expire_after) if rules.expire_after else None
+        self._allowed = schedule.regime_numbers(rules.regimes) if rules.regimes else None
+        if self._allowed is not None:
+            regime: Any = MarketRegime(data, model=schedule)  # type: ignore[call-arg]
+            self._regime = regime.lines.regime
+        window = int(rules.forecast_window or 1)
+        self._held = HeldForecasts(window) if window > 1 else None
+        self._signals: list[float] = []
+
+    def exposure(self, equity: float) -> float:
+        """Return the present position, signed fraction of `equity`."""
+        return exposure_of(self._broker.getposition(self.data).size, self.close[0], equity)
+
+    def observe(self, equity: float, account: AccountState, conditions: Conditions) -> Observation:
+        """Return the observation at the close of a new bar; called once per bar."""
+        if self.bars <= self._lookback:
+            return self.observe_without_outputs(equity, account, conditions, silent=False)
+        outputs = self._outputs.current()
+        score, signal, confidence, score_std, log_density, rank, volatility, mean, std, lower, upper = outputs
+        drift = expired = outside = False
+        if self._alarm is not None and rank == rank:  # NaN if the market state is undefined
+            # The plain rank: an adaptive threshold would keep the share of rejected bars at its level.
+            drift = self._alarm.update(rank < self._rules.density_quantile)
+        if self._expiries is not None:
+            close = whole_ms(self.clock[0])
+            expired = close > self._expiries[self._models.number_at(close)]
+        if self._allowed is not None:
+            # NaN while the regime is not known: no number equals it.
+            outside = self._regime[0] not in self._allowed[self._models.number_at(whole_ms(self.clock[0]))]
+        if self._threshold is not None and rank == rank:
+            rank = self._threshold.update(rank)
+        window, share = self._rules.consistency_window, 1.0
+        if window:
+            self._signals.append(signal)
+            del self._signals[:-window]
+            share = agreement(self._signals, window)
+        # Positional arguments, because keyword arguments would take as long as the decision itself.
+        return Observation(
+            score,
+            signal,
+            confidence,
+            score_std,
+            rank,
+            volatility * self._root_year,
+            share,
+            exposure_of(self._broker.getposition(self.data).size, self.close[0], equity),
+            self.bars - self.last_fill,
+            self._symbols,
+            self.clock[0] < self._trade_from,
+            False,
+            *conditions,
+            account.ruined,
+            account.stopped,
+            log_density,
+            mean,
+            std,
+            lower,
+            upper,
+            self._cost,
+            expired,
+            drift,
+            outside,
+        )
+
+    def observe_without_outputs(
+        self, equity: float, account: AccountState, conditions: Conditions, *, silent: bool
+    ) -> Observation:
+        """Return the observation of a symbol without a bar (`silent`), or with too few bars for the model."""
+        return _UNKNOWN._replace(
+            exposure=self.exposure(equity),
+            symbols=self._symbols,
+            warming=not silent,
+            silent=silent,
+            late=conditions.late,
+            kill_switch=conditions.halted,
+            flatten=conditions.flatten,
+            ruined=account.ruined,
+            stopped=account.stopped,
+        )
+
+    def forecast(self, seen: Observation) -> Forecast:
+        """Return what the forecasts in force ask for; called once per observation."""
+        forecast = forecast_of(self._rules, seen, self._position_rule)
+        if self._held is None or seen.warming or seen.silent:
+            return forecast
+        return self._held.add(forecast, self.clock[0], self.step_days)
+
+
+_UNKNOWN = Observation(
+    score=math.nan,
+    signal=math.nan,
+    confidence=math.nan,
+    score_std=math.nan,
+    density_rank=math.nan,
+    annual_volatility=math.nan,
+    agreement=1.0,
+    exposure=0.0,
+    bars_since_fill=math.inf,
+)
+
+
+def _difference(target: float, position: float, price: float) -> float:
+    return target - position
