@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorenet import ScoreModel
+from scorenet.regimes.coordinates import coordinates
 from scorenet.regimes.filter import WINDOW
-from scorenet.regimes.labels import required
+from scorenet.regimes.labels import latest_regime, required
 
 from .buffers import store, tail, whole
 from .datas import to_milliseconds
@@ -57,7 +58,11 @@ class MarketRegime(bt.Indicator):
             return
         model = self._models.models[number]
         bars = tail(self.data, model.features.inputs, model.lookback + WINDOW)
-        self._show(float(_regimes(model, bars, self._step)[-1]))
+        position = coordinates(
+            model.features.names, model.features.compute(bars, self._step)[-WINDOW:], model.lookback
+        )
+        label = latest_regime(model.regime_map, position, bars["timestamp"][-WINDOW:], self._step)
+        self._show(float(label) if label >= 0 else math.nan)
 
     def _show(self, regime: float) -> None:
         changed = regime != self._last and not math.isnan(regime + self._last)

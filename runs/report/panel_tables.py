@@ -27,6 +27,7 @@ _NOT_ROWS = {
     "benchmark",
     "model",
     "in_distribution_ratio_by_symbol",
+    "regimes",
     "periods_per_year",
     "bars",
     "start",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scorenet.base.registry import Registry
 
 from ..folder.contents import LoadedRun
-from . import panel_charts, panel_tables
+from . import panel_charts, panel_regimes, panel_tables
 from .markup import esc, panel
 from .tearsheet import tearsheet_panel
 
@@ -32,6 +32,7 @@ for _name, _panel in (
     ("ranks", panel_charts.ranks),
     ("metrics", panel_tables.metrics),
     ("symbols", panel_tables.symbols),
+    ("regimes", panel_regimes.regimes),
     ("trades", panel_tables.trades),
     ("model", panel_tables.model),
     ("provenance", panel_tables.provenance),

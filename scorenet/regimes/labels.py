@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from .regime_map import RegimeMap
 
-__all__ = ["on_grid", "required", "state_regimes"]
+__all__ = ["latest_regime", "on_grid", "required", "state_regimes"]
 
 Array = NDArray[np.float64]
 
@@ -42,6 +42,17 @@ def state_regimes(
         return known.by_flow(position)
     place, grid = on_grid(position, time, int(step_ms or 1))
     return known.by_filter(grid)[place]
+
+
+def latest_regime(
+    found: RegimeMap | None, position: Array, time: NDArray[np.int64], step_ms: int | None
+) -> int:
+    """Return the last label of `state_regimes` with `time`; the last 168 positions are enough.
+
+    Raises:
+        ConfigError: the model has no regimes, or the times do not increase by whole bars.
+    """
+    return required(found).latest(on_grid(position, time, int(step_ms or 1))[1])
 
 
 def on_grid(rows: Array, time: NDArray[np.int64], step_ms: int) -> tuple[NDArray[np.int64], Array]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..base.did_you_mean import did_you_mean
 from ..errors import ConfigError
 from .coordinates import COORDINATES
-from .filter import forward_filter
+from .filter import WINDOW, filter_last, forward_filter
 from .flow import SampleDenoiser, climb, nearest
 
 __all__ = ["LIMIT", "RegimeMap"]
@@ -82,13 +82,15 @@ class RegimeMap:
         The label depends on the last `filter.WINDOW` bars only; -1 for a bar that is not finite.
         """
         known = np.isfinite(position).all(axis=1)
-        evidence = np.zeros((len(position), len(self)))
-        z = self._scaled(position[known])
-        for k in range(len(self)):
-            offset = (z - self.mean[k]) / self.std[k]
-            evidence[known, k] = -0.5 * (offset**2).sum(axis=1) - np.log(self.std[k]).sum()
-        labels = forward_filter(evidence, self.transitions, self.share).argmax(axis=1)
+        labels = forward_filter(self._evidence(position), self.transitions, self.share).argmax(axis=1)
         return np.where(known, labels, -1).astype(np.int64)
+
+    def latest(self, position: Array) -> int:
+        """Return the last label of `by_filter`, which needs `filter.WINDOW` bars."""
+        if not np.isfinite(position[-1]).all():
+            return -1
+        belief = filter_last(self._evidence(position[-WINDOW:]), self.transitions, self.share)
+        return belief.index(max(belief))
 
     def numbers(self, wanted: Sequence[str | int]) -> frozenset[int]:
         """Return the numbers of regimes that are given by name or by number.
@@ -161,6 +163,16 @@ class RegimeMap:
             tried=tuple(values.get("tried", ())),
             **parts,
         )
+
+    def _evidence(self, position: Array) -> Array:
+        """Return the log-likelihood of each position [N, 2] in each regime, [N, K]; 0 where it is not finite."""
+        known = np.isfinite(position).all(axis=1)
+        evidence = np.zeros((len(position), len(self)))
+        z = self._scaled(position[known])
+        for k in range(len(self)):
+            offset = (z - self.mean[k]) / self.std[k]
+            evidence[known, k] = -0.5 * (offset**2).sum(axis=1) - np.log(self.std[k]).sum()
+        return evidence
 
     def _scaled(self, position: Array) -> Array:
         columns = [COORDINATES.index(name) for name in self.uses]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scorenet.regimes.filter import WINDOW, forward_filter
+from scorenet.regimes.filter import WINDOW, filter_last, forward_filter
 
 TABLE = np.array([[0.9, 0.1], [0.2, 0.8]])
 START = np.array([2 / 3, 1 / 3])  # stationary: 2/3 * 0.1 = 1/3 * 0.2
@@ -31,3 +31,13 @@ def test_a_sticky_table_ignores_a_single_bar_and_follows_several():
     labels = forward_filter(evidence, sticky, np.array([0.5, 0.5])).argmax(axis=1)
     assert labels[:40].tolist() == [0] * 40
     assert labels[46:].tolist() == [1] * 14
+
+
+def test_the_last_row_alone_has_the_same_bits():
+    generator = np.random.default_rng(1)
+    for count, total in ((1, 5), (3, 400), (9, 200)):
+        table = generator.dirichlet(np.ones(count), size=count)
+        start, evidence = generator.dirichlet(np.ones(count)), 3 * generator.normal(size=(total, count))
+        whole = forward_filter(evidence, table, start)
+        assert filter_last(evidence, table, start) == whole[-1].tolist()
+        assert filter_last(evidence[: total // 2], table, start) == whole[total // 2 - 1].tolist()

@@ -146,8 +146,9 @@ def test_what_cannot_be_fitted_is_said():
 
 def test_names_follow_volatility_and_trend_and_are_unique():
     generator = np.random.default_rng(0)
-    training = generator.standard_normal((3_000, 2))  # thirds end at -0.43 and 0.43
-    modes = np.array([[-1.0, 0.5], [-0.9, 0.6], [0.0, -0.5], [1.0, 0.0]])
+    training = generator.standard_normal((3_000, 2))
+    # The range is from -1 to 1: calm is below -1/3, turbulent above 1/3.
+    modes = np.array([[-1.0, 0.5], [-0.4, 0.6], [0.3, -0.5], [1.0, 0.0]])
     assert regime_names(modes, training, trend=True) == (
         "calm uptrend 1",
         "calm uptrend 2",
@@ -155,7 +156,11 @@ def test_names_follow_volatility_and_trend_and_are_unique():
         "turbulent market",
     )
     plain = ("calm market", "normal market", "turbulent market")
-    assert regime_names(modes[1:], training, trend=False) == plain
+    assert regime_names(modes[[0, 2, 3]], training, trend=False) == plain
+    assert regime_names(modes[:1], training, trend=True) == ("one regime",)
+    # Regimes of the same volatility differ by their trend alone.
+    same = np.array([[0.1, -1.0], [0.2, 1.0]])
+    assert regime_names(same, training, trend=True) == ("normal downtrend", "normal uptrend")
 
 
 def test_mean_runs_by_hand():
