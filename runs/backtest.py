@@ -14,11 +14,12 @@ from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
 from scorenet.checkpoint import file_hash
 from scorenet.signals import SIGNALS
 from strategies import Rules, ScoreStrategy
+from strategies.analyzers.regimes import profit_by_regime, regime_warmup
 
 from .engine import Result, benchmark, run
 from .folder.manifest import manifest
 from .folder.rundir import RunDir
-from .markets import LoadOptions, describe, load_markets
+from .markets import LoadOptions, as_market, describe, load_markets
 from .plugins import loaded_plugins
 from .report.build import write_report
 from .settings import Account
@@ -78,7 +79,7 @@ def backtest(
         FeedError, ScorenetError, RunDirError: an error of the bars, the model or the folder.
     """
     model = ScoreModel.load(model_dir)
-    frames = load_markets(sources, options, warmup_bars=model.lookback + 1)
+    frames = load_markets(sources, options, warmup_bars=model.lookback + 1 + regime_warmup(model))
     check_frames(model, frames)
     check_signal(model, params["signal"])
     start = trading_start(model, frames, options.since)
@@ -129,6 +130,7 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
     result = replace(result, equity=result.equity.drop_duplicates("time", keep="last", ignore_index=True))
     held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
     metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
+    metrics["regimes"] = _regimes(model, frames, equity)
     folder.write_frame("equity", equity)
     for name in ("orders", "trades", "decisions", "funding"):
         folder.write_frame(name, getattr(result, name))
@@ -150,6 +152,17 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
     )
     write_report(folder)
     return metrics
+
+
+def _regimes(
+    model: ScoreModel, frames: Sequence[pd.DataFrame], equity: pd.DataFrame
+) -> dict[str, Any] | None:
+    """Return the account's profit by each symbol's regimes; None if the model has no regimes."""
+    if model.regime_map is None:
+        return None
+    closes, money = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8, equity["equity"].to_numpy()
+    markets = [as_market(frame) for frame in frames]
+    return {m.symbol: profit_by_regime(model, m.bars, m.step_ms, closes, money) for m in markets}
 
 
 def _at_times(held: Result, times: pd.Series) -> Result:

@@ -28,6 +28,7 @@ from .conformal.calibration import Calibration
 from .errors import CheckpointError, ScorenetError
 from .features import FeatureSet, feature_set
 from .parts import ModelParts, build_forward_net, build_nets, fingerprint_of
+from .regimes import RegimeMap
 from .sampling.atoms import Atom
 from .scaling import Scaler
 from .score.mixture import Mixture
@@ -55,6 +56,7 @@ _KEYS = frozenset(
         "base",
         "calibration",
         "atoms",
+        "regimes",
         "fingerprint",
         "own",
     )
@@ -108,6 +110,8 @@ def dump_model(model: ModelParts) -> tuple[bytes, bytes]:
         "fingerprint": model.fingerprint,
         **model.info,
     }
+    if model.regime_map is not None:
+        meta["regimes"] = model.regime_map.to_dict()
     own = bindings(model.config)
     if own:
         meta["own"] = own
@@ -144,6 +148,9 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         _check_numbers(dim, scaler, base, calibration, {"forward", "state", *config.signals})
         if any(atom.column >= dim for atom in atoms):
             raise ValueError(f"an atom in a column above {dim - 1}")
+        regime_map = RegimeMap.from_dict(meta["regimes"]) if "regimes" in meta else None
+        if regime_map is not None and regime_map.states.shape[1] != dim:
+            raise ValueError(f"regimes do not have {dim} features")
     except (KeyError, TypeError, ValueError, ScorenetError) as error:
         raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
     nets = build_nets(dim, config, base)
@@ -171,6 +178,7 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         fingerprint=fingerprint,
         further=further,
         atoms=atoms,
+        regime_map=regime_map,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from .base.did_you_mean import close_matches
 from .errors import ConfigError
 
-__all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"]
+__all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "RegimeConfig", "StateConfig"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -154,6 +154,25 @@ class ForwardConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegimeConfig:
+    """Regimes of the market: the coordinates of the flow ("volatility", "trend") and its noise level.
+
+    `sigma` is in standard deviations of a coordinate; 0 lets stability under resampling choose it.
+    """
+
+    uses: tuple[str, ...] = ("volatility",)
+    sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        known = {"volatility", "trend"}
+        _require(
+            bool(self.uses) and set(self.uses) <= known and len(set(self.uses)) == len(self.uses),
+            f"regimes.uses: expected one or both of volatility and trend, found {list(self.uses)}",
+        )
+        _require(0 <= self.sigma < 100, f"regimes.sigma: expected 0 or a positive level, found {self.sigma}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """All settings of `scorenet train`: with the same bars they give the same model.
 
@@ -173,6 +192,7 @@ class ModelConfig:
     state: StateConfig = field(default_factory=StateConfig)
     density: DensityConfig = field(default_factory=DensityConfig)
     forward: ForwardConfig = field(default_factory=ForwardConfig)
+    regimes: RegimeConfig = field(default_factory=RegimeConfig)
 
     def __post_init__(self) -> None:
         _require_name("features", self.features)

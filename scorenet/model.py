@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .checkpoint import dump_model, load_model, parse_model, save_model
+from .config import RegimeConfig
 from .density.heat import heat_log_density
 from .errors import ConfigError
 from .evaluation import BLOCK, Evaluation, evaluate_bars
@@ -23,6 +24,9 @@ from .features import Bars
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
 from .parts import ModelParts, fingerprint_of
+from .regimes.coordinates import coordinates
+from .regimes.fit import fit_regimes
+from .regimes.labels import state_regimes
 from .sampling.atoms import onto_atoms
 from .sampling.conditional import conditional
 from .sampling.known_values import check_known_values, scale_known_values
@@ -30,7 +34,7 @@ from .sampling.registry import SAMPLERS
 from .score.divergence import denoiser_field
 from .score.signal_score import SignalScore
 from .score.training import limit_worker_threads, threads
-from .signals import SIGNALS, signal_scores
+from .signals import SIGNALS, check_calibrated, signal_scores
 
 __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 
@@ -54,6 +58,7 @@ class ScoreModel(ModelParts):
         config: the settings of the training.
         further: nets of p(y | x) for horizons other than the main one.
         atoms: values that many training rows share exactly; samples take them too.
+        regime_map: the market regimes of the training span; None in a folder written before there were any.
         info: training span, symbols, timeframe, hashes, versions, log and held-out metrics.
     """
 
@@ -177,6 +182,33 @@ class ScoreModel(ModelParts):
             z = torch.from_numpy(self.scaler.transform(x))
             return ForwardReturn.from_net(net, z, self.config.forward.signal_sigma)
 
+    def regimes(self, x: Array, time: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the number of the regime of each state, [N], as in `regime_map.names`; -1 where it is not finite.
+
+        Without `time`: the regime in whose mode the flow of the state ends, each state alone. With `time` [N] (UTC
+        ms, increasing): the likeliest regime given the last 168 bars, a label that lasts and uses no later bar.
+
+        Raises:
+            ConfigError: the model has no regimes, or the times do not increase by whole bars.
+        """
+        position = coordinates(self.features.names, x, self.lookback)
+        return state_regimes(self.regime_map, position, time, self.info.get("bar_ms"))
+
+    def with_regimes(
+        self, x: Array, time: NDArray[np.int64], settings: RegimeConfig | None = None
+    ) -> ScoreModel:
+        """Return this model with the regimes of raw states x [N, F] at time [N] (UTC ms); see `fit_regimes`.
+
+        Rows of several symbols follow each other, each in the order of time. The settings default to the model's.
+
+        Raises:
+            TooFewBars: there are fewer than 256 states.
+            FeatureMismatch: the features have no volatility or no return.
+        """
+        position, chosen = coordinates(self.features.names, x, self.lookback), settings or self.config.regimes
+        found = fit_regimes(x, position, time, int(self.info["bar_ms"]), chosen, seed=self.config.seed)
+        return replace(self, regime_map=found)
+
     @property
     def horizon(self) -> int:
         """Bars ahead of the main forecast."""
@@ -200,14 +232,7 @@ class ScoreModel(ModelParts):
             FeatureMismatch: the bars lack a column that the model reads.
             ConfigError: the model is not calibrated for the signal.
         """
-        if signal not in self.calibration.magnitude:
-            untrained = signal in SIGNALS
-            hint = (
-                f"; train the model with --set 'signals=[\"{signal}\"]' to calibrate it" if untrained else ""
-            )
-            raise ConfigError(
-                f"signal: expected one of {', '.join(self.calibration.magnitude)}; found {signal!r}{hint}"
-            )
+        check_calibrated(signal, self.calibration.magnitude)
         if len(bars["close"]) <= self.lookback + _FEW:
             return self._evaluate(bars, signal, step_ms, tails)
         key = self._memo_key(bars, signal, step_ms, tails)

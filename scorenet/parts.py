@@ -14,6 +14,7 @@ from .conformal.calibration import Calibration
 from .density.net import DensityNet
 from .features import FeatureSet
 from .forward.net import ForwardNet
+from .regimes import RegimeMap
 from .sampling.atoms import Atom
 from .scaling import Scaler
 from .score.fit import build_denoiser
@@ -43,6 +44,7 @@ class ModelParts:
     fingerprint: str = ""
     further: Mapping[int, ForwardNet] = field(default_factory=dict)
     atoms: tuple[Atom, ...] = ()
+    regime_map: RegimeMap | None = None
 
     @property
     def seen_until(self) -> int | None:

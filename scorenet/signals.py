@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from .forward.net import Parts, score_at_zero
 if TYPE_CHECKING:
     from .model import ScoreModel
 
-__all__ = ["SIGNALS", "Signal", "forward", "register_signal", "signal_scores", "state"]
+__all__ = ["SIGNALS", "Signal", "check_calibrated", "forward", "register_signal", "signal_scores", "state"]
 
 Array = NDArray[np.float64]
 
@@ -36,6 +36,19 @@ class Signal(Protocol):
         unit.
         """
         ...
+
+
+def check_calibrated(signal: str, calibrated: Iterable[str]) -> None:
+    """Check that a model has a calibration table for a signal.
+
+    Raises:
+        ConfigError: it has none; the message says how to train one.
+    """
+    known = list(calibrated)
+    if signal not in known:
+        untrained = signal in SIGNALS
+        hint = f"; train the model with --set 'signals=[\"{signal}\"]' to calibrate it" if untrained else ""
+        raise ConfigError(f"signal: expected one of {', '.join(known)}; found {signal!r}{hint}")
 
 
 _Signal = TypeVar("_Signal", bound=Signal)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .indicators import MarketScore, MarketState
     from .live_strategy import LiveScoreStrategy, Watch
     from .models import precompute
+    from .regime_indicator import MarketRegime
     from .score_strategy import ScoreStrategy
 
 _EXPORTS = {
@@ -83,6 +84,7 @@ _EXPORTS = {
         "Watch",
     ),
     ".models": ("precompute",),
+    ".regime_indicator": ("MarketRegime",),
     ".score_strategy": ("ScoreStrategy",),
 }
 
@@ -102,6 +104,7 @@ __all__ = [
     "Funding",
     "InDistribution",
     "LiveScoreStrategy",
+    "MarketRegime",
     "MarketScore",
     "MarketState",
     "MonthlyReturns",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
 from scorenet.base.times import DAY_MS
 from scorenet.features import Bars
+from scorenet.regimes.labels import required
 
 from .models import resolve_model
 
@@ -74,6 +75,14 @@ class ModelSchedule:
             )
         return tuple(end + days * DAY_MS for end in known)
 
+    def regime_numbers(self, wanted: Sequence[str | int]) -> tuple[frozenset[int], ...]:
+        """Return the numbers of regimes, given by name or number, in each model.
+
+        Raises:
+            ConfigError: a model has no regimes, or none of this name or number.
+        """
+        return tuple(required(model.regime_map).numbers(wanted) for model in self.models)
+
     def evaluate_last(
         self, read: Callable[[tuple[str, ...], int], Bars], close: int, signal: str, step: int, *, tails: bool
     ) -> Sequence[float]:
@@ -95,14 +104,15 @@ class ModelSchedule:
             return model.evaluate(read(model.features.inputs), signal, step, tails=tails)
         closes = np.asarray(read(())["timestamp"], dtype=np.int64)
         out = Evaluation(*(np.full(len(closes), np.nan) for _ in Evaluation._fields))
-        for model, rows in self._spans(closes):
+        for model, rows in self.spans(closes):
             first = max(rows.start - model.lookback, 0)
             part = {name: values[first : rows.stop] for name, values in read(model.features.inputs).items()}
             for whole, values in zip(out, model.evaluate(part, signal, step, tails=tails), strict=True):
                 whole[rows] = values[rows.start - first :]
         return out
 
-    def _spans(self, closes: NDArray[np.int64]) -> Iterator[tuple[ScoreModel, slice]]:
+    def spans(self, closes: NDArray[np.int64]) -> Iterator[tuple[ScoreModel, slice]]:
+        """Return each model with the bars that it evaluates; `closes` [T] in UTC ms, ascending."""
         edges = [*np.searchsorted(closes, self.since, side="left").tolist(), len(closes)]
         for model, start, stop in zip(self.models, edges, edges[1:], strict=False):
             if stop > start:

@@ -49,7 +49,7 @@ class ScoreStrategy(bt.Strategy):
         ``cooldown``, ``max_drawdown_stop``, ``stale_after``, ``expire_after``, ``drift_alarm``, ``drift_window``,
         ``position_rule``, ``kelly_fraction``, ``forecast_window``, ``close_quantile``, ``exposure_step``,
         ``cost_band``, ``allocation``, ``allocation_every``, ``covariance_window``, ``max_symbol_exposure``,
-        ``max_net_exposure``, ``portfolio_volatility``.
+        ``max_net_exposure``, ``portfolio_volatility``, ``regimes``.
 
     A subclass can override `conditions` (late bars, kill switch) and `order_sent` (called after every order).
 

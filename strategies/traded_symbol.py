@@ -26,6 +26,7 @@ from .decision import (
     needs_tails,
 )
 from .indicators import MarketScore
+from .regime_indicator import MarketRegime
 from .schedule import ModelSchedule
 from .trading_cost import trading_cost
 
@@ -78,6 +79,10 @@ class TradedSymbol:
         )
         self._models = schedule
         self._expiries = schedule.expiries(rules.expire_after) if rules.expire_after else None
+        self._allowed = schedule.regime_numbers(rules.regimes) if rules.regimes else None
+        if self._allowed is not None:
+            regime: Any = MarketRegime(data, model=schedule)  # type: ignore[call-arg]
+            self._regime = regime.lines.regime
         window = int(rules.forecast_window or 1)
         self._held = HeldForecasts(window) if window > 1 else None
         self._signals: list[float] = []
@@ -104,13 +109,16 @@ class TradedSymbol:
         outputs = self._outputs.current()
         score, signal, confidence, score_std, log_density, rank, volatility = outputs[:7]
         mean, std, lower, upper, strength = outputs[7:]
-        drift = expired = False
+        drift = expired = outside = False
         if self._alarm is not None and rank == rank:  # NaN if the market state is undefined
             # The plain rank: an adaptive threshold would keep the share of rejected bars at its level.
             drift = self._alarm.update(rank < self._rules.density_quantile)
         if self._expiries is not None:
             close = whole_ms(self.clock[0])
             expired = close > self._expiries[self._models.number_at(close)]
+        if self._allowed is not None:
+            # NaN while the regime is not known: no number equals it.
+            outside = self._regime[0] not in self._allowed[self._models.number_at(whole_ms(self.clock[0]))]
         if self._threshold is not None and rank == rank:
             rank = self._threshold.update(rank)
         window, share = self._rules.consistency_window, 1.0
@@ -144,6 +152,7 @@ class TradedSymbol:
             strength,
             expired,
             drift,
+            outside,
         )
 
     def observe_without_outputs(

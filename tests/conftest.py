@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -48,3 +49,17 @@ def tiny_model() -> ScoreModel:
 def tiny_model_dir(tiny_model: ScoreModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model as a folder."""
     return tiny_model.save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def regime_model(tiny_model: ScoreModel) -> ScoreModel:
+    """The same model with the regimes of a market whose volatility has three levels, a factor of 4 apart."""
+    frame = regime_market(bars=4_000)
+    x = tiny_model.features.compute(as_market(frame).bars)[tiny_model.lookback :]
+    return tiny_model.with_regimes(x, frame["timestamp"].to_numpy()[tiny_model.lookback :])
+
+
+def regime_market(*, bars: int, seed: int = 1, stay: float = 0.995) -> pd.DataFrame:
+    """Bars of a market with three levels of volatility that are far apart and last long."""
+    quiet = {"volatility_of_volatility": 0.05, "jump_rate": 0.0}
+    return simulate("regimes", seed=seed, bars=bars, stay=stay, spread=4.0, **quiet)

@@ -29,6 +29,7 @@ _NOT_ROWS = {
     "model",
     "in_distribution_ratio_by_symbol",
     "bars_without_state",
+    "regimes",
     "periods_per_year",
     "bars",
     "start",

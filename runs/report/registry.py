@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scorenet.base.registry import Registry
 
 from ..folder.contents import LoadedRun
-from . import panel_attribution, panel_charts, panel_tables
+from . import panel_attribution, panel_charts, panel_regimes, panel_tables
 from .markup import esc, panel
 from .tearsheet import tearsheet_panel
 
@@ -33,6 +33,7 @@ for _name, _panel in (
     ("metrics", panel_tables.metrics),
     ("attribution", panel_attribution.attribution),
     ("symbols", panel_tables.symbols),
+    ("regimes", panel_regimes.regimes),
     ("trades", panel_tables.trades),
     ("model", panel_tables.model),
     ("provenance", panel_tables.provenance),

@@ -25,6 +25,7 @@ _REASONS = {
     "expired": "a model trained too long ago (expire_after)",
     "drift": "its drift alarm",
     "reduced": "a position reduced by a filter",
+    "regime": "a regime in which it does not trade (regimes)",
     "halted": "a halted account",  # earlier versions did not record what halted the run
 }
 

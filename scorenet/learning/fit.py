@@ -14,6 +14,7 @@ from ..bindings import check_names
 from ..config import ModelConfig
 from ..conformal.calibration import Calibration
 from ..diagnostics.held_out import held_out_metrics
+from ..errors import FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
 from ..sampling.atoms import commonest, find_atoms
@@ -83,7 +84,16 @@ def _learn(
         model, spans = _refit(model, rows, split, setting, nets)
         described |= spans
         described["rows"]["refit"] = len(rows.x)
-    return replace(model, info=described | info)
+    model = replace(model, info=described | info)
+    return _with_regimes(model, rows, np.arange(len(rows.x)) if config.refit else np.sort(split.train))
+
+
+def _with_regimes(model: ScoreModel, rows: Rows, train: Index) -> ScoreModel:
+    """Fit the regimes to the training span, unless it is short or a user's features name no volatility."""
+    try:
+        return model.with_regimes(rows.x[train], rows.time[train])
+    except (FeatureMismatch, TooFewBars):
+        return model
 
 
 def _setting(

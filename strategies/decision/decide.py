@@ -1,7 +1,7 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
 `choose` makes its checks in this order: warm-up, kill switch, late bar, account, age of the model, stale data, drift,
-density, signal, size, and finally the bands and the cool-down.
+regime, density, signal, size, and finally the bands and the cool-down.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .reasons import (
     OUT_OF_DISTRIBUTION,
     REASONS,
     REDUCED,
+    REGIME,
     RUINED,
     STALE,
     TRADE,
@@ -67,6 +68,8 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
         return 0.0, STALE
     if seen.drift:
         return 0.0, DRIFT
+    if seen.outside_regimes:
+        return 0.0, REGIME
     floor = rules.closing_rank
     if rank < floor:
         return 0.0, OUT_OF_DISTRIBUTION

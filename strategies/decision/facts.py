@@ -40,6 +40,7 @@ class Observation(NamedTuple):
         cost: cost of a market order, fraction of its value.
         expired: the model ended its training longer than `Rules.expire_after` ago.
         drift: the share of rejected bars is above its calibrated level (`Rules.drift_alarm`).
+        outside_regimes: the bar's regime is none of `Rules.regimes`, or not known yet.
     """
 
     score: float
@@ -68,6 +69,7 @@ class Observation(NamedTuple):
     strength: float = math.nan
     expired: bool = False
     drift: bool = False
+    outside_regimes: bool = False
 
 
 class Decision(NamedTuple):

@@ -18,6 +18,7 @@ __all__ = [
     "OUT_OF_DISTRIBUTION",
     "REASONS",
     "REDUCED",
+    "REGIME",
     "RUINED",
     "STALE",
     "TRADE",
@@ -40,6 +41,7 @@ RUINED: Final = 11
 EXPIRED: Final = 12
 DRIFT: Final = 13
 REDUCED: Final = 14
+REGIME: Final = 15
 
 REASONS = (
     "warmup",
@@ -57,6 +59,7 @@ REASONS = (
     "expired",
     "drift",
     "reduced",
+    "regime",
 )
 """Name of each code, by position."""
 

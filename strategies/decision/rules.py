@@ -60,6 +60,8 @@ class Rules:
         max_symbol_exposure: largest |exposure| of one symbol, fraction of the account's equity, whatever its part.
         max_net_exposure: cap on |sum of exposures| over all symbols.
         portfolio_volatility: cap on the annual volatility (fraction) of all positions together, by the covariance.
+        regimes: names or numbers of the model's regimes in which to trade; in the others, and while the regime is not
+            known yet, the position is closed. Empty: trade in all.
 
     Raises:
         ValueError: a value is outside its range; the message names the field.
@@ -94,6 +96,7 @@ class Rules:
     max_symbol_exposure: float = 0.0
     max_net_exposure: float = 0.0
     portfolio_volatility: float = 0.0
+    regimes: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (
@@ -136,6 +139,7 @@ class Rules:
                 raise ValueError(f"drift_alarm: {error}") from error
         _check_bars("allocation_every", self.allocation_every, 1)
         _check_bars("covariance_window", self.covariance_window, 2)
+        _check_regimes(self.regimes)
         POSITION_RULES[self.position_rule]
         ALLOCATIONS[self.allocation]
 
@@ -149,6 +153,15 @@ class Rules:
     def for_horizon(self, horizon: int) -> Rules:
         """Return the rules with the model's horizon for a `forecast_window` that is not set."""
         return self if self.forecast_window else replace(self, forecast_window=horizon)
+
+
+def _check_regimes(regimes: object) -> None:
+    if not isinstance(regimes, tuple | list) or any(
+        isinstance(item, bool) or not isinstance(item, str | int) for item in regimes
+    ):
+        raise ValueError(
+            f'regimes: expected a list of names or numbers, such as ["calm market", 2], found {regimes!r}'
+        )
 
 
 def _check_bars(name: str, value: float, low: int = 0) -> None:

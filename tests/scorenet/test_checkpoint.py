@@ -88,6 +88,8 @@ def test_a_pickled_checkpoint_is_refused_by_name(tmp_path):
             "expected format 'scorenet/2', found 'scorenet/1'; train the model again",
         ),
         (lambda m: m.pop("scaler"), "damaged"),
+        (lambda m: m["regimes"].pop("modes"), "damaged"),
+        (lambda m: m["regimes"].__setitem__("states", [[0.0]]), "regimes do not have 10 features"),
         (lambda m: m["config"]["state"].update(hidden=10**9), "state.hidden"),
         (lambda m: m["config"]["state"].update(blocks=2), "tensors do not fit"),
         (lambda m: m["config"]["density"].update(hidden="wide"), "expected int"),

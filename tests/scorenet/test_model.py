@@ -1,5 +1,7 @@
 """ScoreModel: rows are independent, a tail gives the same values as the whole series, units are as documented."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from feeds import simulate, to_arrays
 from runs.markets import as_market
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, learn
 from scorenet import model as model_module
-from tests.conftest import TINY
+from tests.conftest import TINY, regime_market
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +139,42 @@ def test_a_model_of_several_horizons_has_a_density_for_each_and_survives_its_fol
     assert not np.array_equal(means[1], means[12])
     with pytest.raises(ConfigError, match="this model has horizons of 4, 1, 12 bars, found 24"):
         model.forward(states, 24)
+
+
+@pytest.fixture(scope="module")
+def in_regimes(regime_model):
+    """States [N, F] and times [N] of a market with three levels of volatility."""
+    frame, back = regime_market(bars=1_500, seed=2), regime_model.lookback
+    return regime_model.features.compute(as_market(frame).bars)[back:], frame["timestamp"].to_numpy()[back:]
+
+
+def test_the_regimes_of_a_model_survive_its_folder_and_old_folders_load(regime_model, in_regimes, tmp_path):
+    x, time = in_regimes
+    assert regime_model.regime_map.names == ("calm market", "normal market", "turbulent market")
+    again = ScoreModel.load(regime_model.save(tmp_path / "model"))
+    assert set(again.regimes(x, time)) == {0, 1, 2}
+    np.testing.assert_array_equal(again.regimes(x, time), regime_model.regimes(x, time))
+    np.testing.assert_array_equal(again.regimes(x), regime_model.regimes(x))
+
+    old = replace(regime_model, regime_map=None)
+    loaded = ScoreModel.load(old.save(tmp_path / "old"))
+    with pytest.raises(ConfigError, match=r"has no regimes.*train it again, or use model.with_regimes"):
+        loaded.regimes(x)
+    assert len(loaded.with_regimes(x, time).regime_map) == 3
+
+
+def test_training_fits_regimes(tiny_model):
+    assert tiny_model.regime_map.names == ("one regime",)  # the returns of this market have one volatility
+
+
+def test_regimes_in_time_need_one_symbol_in_order_and_count_missing_bars(regime_model, in_regimes):
+    x, time = in_regimes
+    for wrong in (time[::-1], time + np.arange(len(time)), time[:-1]):
+        with pytest.raises(ConfigError, match=r"expected (the times of one symbol|a time for each)"):
+            regime_model.regimes(x, wrong)
+    # A bar that is missing is a bar without a state.
+    whole = x.copy()
+    whole[[200, 201]] = np.nan
+    holes = np.delete(np.arange(len(x)), [200, 201])
+    expected = np.delete(regime_model.regimes(whole, time), [200, 201])
+    np.testing.assert_array_equal(regime_model.regimes(x[holes], time[holes]), expected)

@@ -1,0 +1,102 @@
+"""The regime of the market as Backtrader lines; `once` and `next` use the same code for both."""
+
+from __future__ import annotations
+
+import math
+
+import backtrader as bt
+import numpy as np
+from numpy.typing import NDArray
+
+from scorenet import ScoreModel
+from scorenet.regimes.coordinates import coordinates
+from scorenet.regimes.filter import WINDOW
+from scorenet.regimes.labels import latest_regime, required
+
+from .buffers import store, tail, whole
+from .datas import to_milliseconds
+from .models import check_fits
+from .schedule import ModelSchedule
+
+__all__ = ["MarketRegime"]
+
+Array = NDArray[np.float64]
+
+
+class MarketRegime(bt.Indicator):
+    """The likeliest regime of the market given the last 168 bars, by a model's `regime_map`.
+
+    Params:
+      - ``model``: a model folder, a `ScoreModel`, or a sequence of (since, model) pairs (`ModelSchedule`).
+
+    Lines: ``regime`` (number, NaN where the state is not known), ``regime_age`` (bars that it has lasted, 1 at its
+    first), ``regime_changed`` (1.0 at the first bar of another regime than the bar before, otherwise 0.0).
+
+    `names` are those of the newest model's regimes, by number.
+
+    Raises:
+        ConfigError: a model has no regimes.
+    """
+
+    lines = ("regime", "regime_age", "regime_changed")
+    params = (("model", None),)
+    plotinfo = {"subplot": True}
+
+    def __init__(self) -> None:
+        self._models = ModelSchedule(self.p.model)
+        (self._step,) = {check_fits(model, self.data) for model in self._models.models}
+        self.names = [required(model.regime_map) for model in self._models.models][-1].names
+        self._needs = self._models.lookback + WINDOW
+        self.addminperiod(self._needs)
+        self._last, self._age = math.nan, 0.0
+        self._outputs = [getattr(self.lines, name) for name in ("regime", "regime_age", "regime_changed")]
+
+    def next(self) -> None:
+        number = self._models.number_at(int(to_milliseconds(self.data.lines.datetime[0])))
+        if number < 0:
+            self._show(math.nan)
+            return
+        model = self._models.models[number]
+        bars = tail(self.data, model.features.inputs, model.lookback + WINDOW)
+        position = coordinates(
+            model.features.names, model.features.compute(bars, self._step)[-WINDOW:], model.lookback
+        )
+        label = latest_regime(model.regime_map, position, bars["timestamp"][-WINDOW:], self._step)
+        self._show(float(label) if label >= 0 else math.nan)
+
+    def _show(self, regime: float) -> None:
+        changed = regime != self._last and not math.isnan(regime + self._last)
+        self._age = math.nan if math.isnan(regime) else self._age + 1 if regime == self._last else 1.0
+        self._last = regime
+        for line, value in zip(self._outputs, (regime, self._age, float(changed)), strict=True):
+            line[0] = value
+
+    def once(self, start: int, end: int) -> None:
+        regimes = self._all()
+        regimes[: self._needs - 1] = math.nan
+        changed = np.zeros(len(regimes))
+        differs = regimes[1:] != regimes[:-1]
+        changed[1:] = differs & ~np.isnan(regimes[1:] + regimes[:-1])
+        index = np.arange(len(regimes))
+        begin = np.maximum.accumulate(np.where(np.concatenate([[True], differs]), index, 0))
+        age = np.where(np.isnan(regimes), np.nan, index - begin + 1.0)
+        for line, values in zip(self._outputs, (regimes, age, changed), strict=True):
+            store(line, start, end, values)
+
+    def _all(self) -> Array:
+        """Return the regime of every preloaded bar [T], each by the model of its time."""
+        closes = whole(self.data, ())["timestamp"]
+        out = np.full(len(closes), math.nan)
+        for model, rows in self._models.spans(closes):
+            first = max(rows.start - model.lookback - WINDOW + 1, 0)
+            columns = whole(self.data, model.features.inputs).items()
+            part = {name: values[first : rows.stop] for name, values in columns}
+            out[rows] = _regimes(model, part, self._step)[rows.start - first :]
+        return out
+
+
+def _regimes(model: ScoreModel, bars: dict[str, np.ndarray], step: int) -> Array:
+    """Return the regime of each of consecutive bars, [T]; NaN where the state is not known."""
+    x = model.features.compute(bars, step)
+    labels = model.regimes(x, bars["timestamp"]).astype(np.float64)
+    return np.where(labels < 0, math.nan, labels)
