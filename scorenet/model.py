@@ -22,7 +22,7 @@ from .evaluation import BLOCK, Evaluation, evaluate_bars
 from .features import Bars
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
-from .parts import ModelParts, fingerprint_of
+from .parts import ModelParts
 from .sampling.atoms import onto_atoms
 from .sampling.conditional import conditional
 from .sampling.known_values import check_known_values, scale_known_values
@@ -69,8 +69,6 @@ class ScoreModel(ModelParts):
             h: copy.deepcopy(net).double().eval().requires_grad_(False) for h, net in self.further.items()
         }
         object.__setattr__(self, "further", further)
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint_of(self.base, self.modules()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers receive the bytes of the model folder; torch would pass tensors through shared-memory files.

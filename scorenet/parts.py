@@ -1,10 +1,10 @@
-"""The parts of a model: the content of its folder, untrained nets for given settings, and the fingerprint."""
+"""The parts of a model: the content of its folder, and untrained nets for given settings."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from .config import ForwardConfig, ModelConfig
 from .conformal.calibration import Calibration
 from .density.net import DensityNet
 from .features import FeatureSet
+from .fingerprint import digests_of, fingerprint_of, sections_of
 from .forward.net import ForwardNet
 from .sampling.atoms import Atom
 from .scaling import Scaler
@@ -20,7 +21,7 @@ from .score.fit import build_denoiser
 from .score.mixture import Mixture
 from .score.score_module import ScoreModule
 
-__all__ = ["SPANS", "ModelParts", "build_forward_net", "build_nets", "fingerprint_of"]
+__all__ = ["SPANS", "ModelParts", "build_forward_net", "build_nets"]
 
 # Keys of `info`: the first and the last row (UTC ms) that trained the weights, that the ranks come from, that measured
 # the model, and, if the weights were fitted again to the whole span, that trained the measured ones.
@@ -29,7 +30,10 @@ SPANS = ("training_span", "calibration_span", "test_span", "selection_span")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelParts:
-    """The content of a model folder; `ScoreModel` adds the methods."""
+    """The content of a model folder; `ScoreModel` adds the methods.
+
+    A part that decides an output is also named in `scorenet.fingerprint.SECTIONS`, or is one of the `modules`.
+    """
 
     features: FeatureSet
     config: ModelConfig
@@ -40,7 +44,6 @@ class ModelParts:
     forward_net: ForwardNet
     calibration: Calibration
     info: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
     further: Mapping[int, ForwardNet] = field(default_factory=dict)
     atoms: tuple[Atom, ...] = ()
 
@@ -52,22 +55,15 @@ class ModelParts:
         spans = [self.info[name] for name in SPANS if name in self.info]
         return max((int(last) for _, last in spans), default=None)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 over everything that decides an output: settings, features, scaler, nets, mixture, calibration."""
+        return fingerprint_of(digests_of(sections_of(self), self.modules()))
+
     def modules(self) -> dict[str, torch.nn.Module]:
         """Return the nets by the prefix of their tensors' names in the file."""
         named = {"state": self.denoiser, "density": self.density_net, "forward": self.forward_net}
         return named | {f"forward_{horizon}": net for horizon, net in self.further.items()}
-
-
-def fingerprint_of(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str:
-    """Return the sha256 of the parameters of the mixture and the nets."""
-    digest = hashlib.sha256()
-    for part in (base.weights, base.means, base.covariances):
-        digest.update(part.double().contiguous().numpy().tobytes())
-    for name, module in modules.items():
-        for key, value in module.state_dict().items():
-            digest.update(f"{name}.{key}".encode())
-            digest.update(value.float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def build_nets(dim: int, config: ModelConfig, base: Mixture) -> tuple[ScoreModule, DensityNet, ForwardNet]:

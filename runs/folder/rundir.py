@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from scorenet.base.error_line import error_line
-from scorenet.base.files import atomic_path, replace_folder, restore_folder, write_text
+from scorenet.base.files import atomic_path, replace_folder, restore_folder, staging_folder, write_text
 
 from . import toml
 from .frames import SCHEMAS, conform
@@ -84,18 +82,15 @@ class RunDir:
         with _writing(final):
             restore_folder(final)
         _check_replaceable(final)
-        staging = final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
-        with _writing(final):
-            staging.mkdir(parents=True)
-        try:
+        with ExitStack() as stack:
+            with _writing(final):
+                staging = stack.enter_context(staging_folder(final))
             run = cls(staging, final)
             yield run
             run._require("manifest.json", "metrics.json")
             with _writing(final):
                 replace_folder(staging, final)
             run.path = final
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
