@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 from .base.did_you_mean import close_matches
 from .errors import ConfigError
 
 __all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"]
+
+_MOST: Mapping[type, float] = MappingProxyType({int: 2**53, float: sys.float_info.max})
 
 
 def _require(condition: bool, message: str) -> None:
@@ -94,7 +98,7 @@ class DensityConfig:
 
     def __post_init__(self) -> None:
         _require(self.sigma > 0, f"density.sigma: expected a positive number, found {self.sigma}")
-        _require(self.nodes >= 4, f"density.nodes: expected at least 4, found {self.nodes}")
+        _require(4 <= self.nodes <= 4096, f"density.nodes: expected 4..4096, found {self.nodes}")
         _require(self.points >= 16, f"density.points: expected at least 16, found {self.points}")
         _require(1 <= self.hidden <= 4096, f"density.hidden: expected 1..4096, found {self.hidden}")
         _require(self.steps >= 1, f"density.steps: expected at least 1, found {self.steps}")
@@ -251,7 +255,7 @@ def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
         current = getattr(default, name)
         if hasattr(current, "__dataclass_fields__"):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{prefix}{name}: expected a table of settings, found {value!r}")
+                raise ConfigError(f"{prefix}{name}: expected a table of settings, found {_short(value)}")
             changes[name] = _build(type(current), value, f"{prefix}{name}.")
         else:
             changes[name] = _coerce(prefix + name, value, type(current))
@@ -260,9 +264,16 @@ def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 def _coerce(name: str, value: Any, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) <= _MOST[float] else math.inf
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {_short(value)}")
+    if isinstance(value, int | float) and kind in _MOST and not abs(value) <= _MOST[kind]:
+        raise ConfigError(f"{name}: expected a number up to {_MOST[kind]:g}, found {_short(value)}")
     return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

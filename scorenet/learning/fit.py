@@ -18,6 +18,7 @@ from ..diagnostics.held_out import held_out_metrics
 from ..features import FeatureSet
 from ..forward.net import ForwardNet
 from ..model import ScoreModel
+from ..parts import check_memory
 from ..sampling.atoms import commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
@@ -69,6 +70,7 @@ def _learn(
 ) -> ScoreModel:
     check_names(config)
     features = common_features(markets, config)
+    check_memory(len(features.names), config, training=True)
     rows = pool(markets, features, config.forward.all_horizons)
     split = split_rows(rows, features, config, markets)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
