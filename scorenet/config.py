@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
@@ -14,7 +13,9 @@ from .errors import ConfigError
 
 __all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "StateConfig"]
 
-_MOST: Mapping[type, float] = MappingProxyType({int: 2**53, float: sys.float_info.max})
+# Larger numbers are mistakes, and their squares may overflow.
+_MOST: Mapping[type, float] = MappingProxyType({int: 2**53, float: 1e6})
+_LEAST_SIGMA = 1e-6
 
 
 def _require(condition: bool, message: str) -> None:
@@ -40,7 +41,10 @@ class NoiseConfig:
     log_std: float = 1.4
 
     def __post_init__(self) -> None:
-        _require(0 < self.sigma_min < self.sigma_max, "noise: expected 0 < sigma_min < sigma_max")
+        _require(
+            _LEAST_SIGMA <= self.sigma_min < self.sigma_max,
+            f"noise: expected {_LEAST_SIGMA:g} <= sigma_min < sigma_max",
+        )
         _require(self.log_std > 0, f"noise.log_std: expected a positive number, found {self.log_std}")
 
 
@@ -80,7 +84,7 @@ class StateConfig:
         _require(self.steps >= 1, f"state.steps: expected at least 1, found {self.steps}")
         _require(self.batch_size >= 2, f"state.batch_size: expected at least 2, found {self.batch_size}")
         _require(self.learning_rate > 0, "state.learning_rate: expected a positive number")
-        _require(self.signal_sigma > 0, "state.signal_sigma: expected a positive number")
+        _require(self.signal_sigma >= _LEAST_SIGMA, f"state.signal_sigma: expected at least {_LEAST_SIGMA:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,9 @@ class ForwardConfig:
             0 <= self.half_life_days < math.inf,
             f"forward.half_life_days: expected a number of days, or 0 for rows alike, found {self.half_life_days}",
         )
-        _require(self.signal_sigma > 0, "forward.signal_sigma: expected a positive number")
+        _require(
+            self.signal_sigma >= _LEAST_SIGMA, f"forward.signal_sigma: expected at least {_LEAST_SIGMA:g}"
+        )
 
     @property
     def all_horizons(self) -> tuple[int, ...]:
