@@ -28,7 +28,7 @@ from .config import ModelConfig
 from .conformal.calibration import Calibration
 from .errors import CheckpointError, ScorenetError
 from .features import FeatureSet, feature_set
-from .fingerprint import SECTIONS, digests_of, earlier_fingerprint, fingerprint_of, sections_of
+from .fingerprint import SECTIONS, changed_parts, digests_of, earlier_fingerprint, sections_of
 from .notes import check_notes
 from .parts import ModelParts, build_forward_net, build_nets
 from .sampling.atoms import Atom
@@ -49,6 +49,7 @@ _EARLIER = "scorenet/2"  # its fingerprint covers the weights and the mixture on
 _WEIGHTS, _META = "model.safetensors", "model.json"
 _MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
 _MAX_FEATURES = 512
+_HUGE = 1e100  # squares of larger numbers may overflow
 # Errors that damaged values raise in constructors and in torch.
 _DAMAGED = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError)
 _OF_FILE = ("format", "fingerprint", "digests", "sigma_range")
@@ -203,13 +204,7 @@ def _check_identity(meta: Mapping[str, Any], parts: ModelParts, where: str) -> N
     # Of the file's own values, not of the objects: a setting that a later version adds is not in the file.
     sections = {name: meta[name] for name in SECTIONS if name in meta}
     notes = {"sigma_range": meta.get("sigma_range"), **_notes(meta)}
-    found = digests_of(sections | {"notes": notes}, modules)
-    kept = meta.get("digests")
-    kept = kept if isinstance(kept, dict) else {}
-    changed = sorted(name for name in found.keys() | kept.keys() if found.get(name) != kept.get(name))
-    decisive = {name: digest for name, digest in found.items() if name != "notes"}
-    if not changed and fingerprint_of(decisive) != meta.get("fingerprint"):
-        changed = ["fingerprint"]
+    changed = changed_parts(digests_of(sections | {"notes": notes}, modules), meta)
     if changed:
         raise CheckpointError(
             f"{where}: {_WEIGHTS} and {_META} do not belong together, or were changed after training: "
@@ -225,7 +220,7 @@ def _parse_meta(raw: bytes, where: str) -> dict[str, Any]:
     found = meta.get("format") if isinstance(meta, dict) else None
     if found not in (FORMAT, _EARLIER):
         raise CheckpointError(
-            f"{where}: expected format {FORMAT!r}, found {found!r}; train the model again with this version"
+            f"{where}: expected format {FORMAT!r}, found {repr(found)[:40]}; train the model again with this version"
         )
     return dict(meta)
 
@@ -272,7 +267,10 @@ def _check_numbers(
         raise ValueError("the scaler does not fit the features")
     tables = [calibration.log_density, *calibration.magnitude.values()]
     numbers = [scaler.mean, scaler.std, *tables]
-    if not all(table.size and np.isfinite(table).all() for table in numbers) or not (scaler.std > 0).all():
+    if (
+        not all(table.size and (np.abs(table) < _HUGE).all() for table in numbers)
+        or not (scaler.std > 0).all()
+    ):
         raise ValueError("empty or non-finite tables")
     if any(table.ndim != 1 or (np.diff(table) < 0).any() for table in tables) or calibration.rows < 1:
         raise ValueError("calibration tables that are not sorted")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .parts import ModelParts
     from .score.mixture import Mixture
 
-__all__ = ["SECTIONS", "digests_of", "earlier_fingerprint", "fingerprint_of", "sections_of"]
+__all__ = ["SECTIONS", "changed_parts", "digests_of", "earlier_fingerprint", "fingerprint_of", "sections_of"]
 
 
 def _features(model: ModelParts) -> dict[str, Any]:
@@ -56,14 +56,24 @@ def sections_of(model: ModelParts) -> dict[str, Any]:
 
 
 def digests_of(sections: Mapping[str, Any], modules: Mapping[str, torch.nn.Module]) -> dict[str, str]:
-    """Return the sha256 of each section and of each net; nets are named "net state", "net density" and so on."""
+    """Return the sha256 of each section (and of the notes, if given) and of each net ("net state", "net density" ...)."""
     found = {name: _sha256(_canonical(value)) for name, value in sections.items()}
     return found | {f"net {name}": _of_net(module) for name, module in modules.items()}
 
 
 def fingerprint_of(digests: Mapping[str, str]) -> str:
-    """Return the sha256 over the digests of all parts: two models with one fingerprint give the same outputs."""
-    return _sha256(_canonical(digests))
+    """Return the sha256 over the digests: two models with one fingerprint give the same outputs. Notes do not count."""
+    return _sha256(_canonical({name: digest for name, digest in digests.items() if name != "notes"}))
+
+
+def changed_parts(found: Mapping[str, str], stored: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parts whose digests are not those of `stored`, the content of a model.json."""
+    kept = stored.get("digests")
+    kept = kept if isinstance(kept, dict) else {}
+    changed = sorted(name for name in found.keys() | kept.keys() if found.get(name) != kept.get(name))
+    if not changed and fingerprint_of(found) != stored.get("fingerprint"):
+        return ["fingerprint"]
+    return changed
 
 
 def earlier_fingerprint(base: Mixture, modules: Mapping[str, torch.nn.Module]) -> str:
