@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,11 +10,15 @@ from typing import Any, Self
 
 from scorenet import ConfigError, ModelConfig
 from scorenet.base.did_you_mean import close_matches
+from scorenet.base.error_line import error_line
 from strategies import Costs
 from strategies.account.contracts import contract_of, settlement_coin
 
+from .folder import toml
+
 __all__ = ["Account", "model_config", "read_toml", "run_settings"]
 
+_MOST_CASH = 1e15  # above it a float64 cannot hold the account to the cent, and its squares overflow
 _RENAMED = {"fee": "taker"}
 """Settings of earlier versions, and what they are called now."""
 
@@ -40,8 +43,8 @@ class Account(Costs):
             super().__post_init__()
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        if not 0 < self.cash < math.inf:
-            raise ConfigError(f"cash: expected a positive amount, found {self.cash!r}")
+        if not 0 < self.cash <= _MOST_CASH:
+            raise ConfigError(f"cash: expected a positive amount up to {_MOST_CASH:g}, found {self.cash!r}")
         for symbol in self.symbols:
             self.costs_of(symbol)
 
@@ -124,11 +127,11 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return toml.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"no settings file at {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not a TOML file of settings: {error_line(error)}") from error
     except OSError as error:
         raise ConfigError(f"cannot read the settings file {path}: {error.strerror or error}") from error
 
@@ -189,9 +192,11 @@ def _scalar(text: str) -> Any:
     if text.lower() in ("none", "null", "off"):
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return toml.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except ValueError as error:
+        raise ConfigError(f"--set: expected a value, found {error_line(error)}") from error
 
 
 def _unknown(name: str, known: set[str], table: str = "") -> str:

@@ -1,17 +1,17 @@
 """Model folders: `model.safetensors` for weights, `model.json` for everything else. Nothing is unpickled.
 
 A folder is written next to its target and then renamed, so a reader sees a complete model or none. The reader does
-not trust the files: it limits sizes before reading, checks shapes against the settings, and requires finite
-numbers.
+not trust the files: it limits sizes before reading, checks shapes against the settings, requires finite numbers, and
+compares every part with the sha256 that model.json holds of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
-import shutil
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from .base.files import replace_folder, write_bytes
-from .bindings import bindings, check_bindings
+from .base.error_line import error_line
+from .base.files import FileTooLarge, read_regular, replace_folder, staging_folder, write_bytes
+from .bindings import check_bindings
 from .config import ModelConfig
 from .conformal.calibration import Calibration
 from .errors import CheckpointError, ScorenetError
 from .features import FeatureSet, feature_set
-from .parts import ModelParts, build_forward_net, build_nets, fingerprint_of
+from .fingerprint import SECTIONS, changed_parts, digests_of, earlier_fingerprint, sections_of
+from .notes import check_notes
+from .parts import ModelParts, build_forward_net, build_nets
 from .regimes import RegimeMap
 from .sampling.atoms import Atom
 from .scaling import Scaler
@@ -42,25 +45,17 @@ __all__ = [
     "save_model",
 ]
 
-FORMAT = "scorenet/2"
+FORMAT = "scorenet/3"
+_EARLIER = "scorenet/2"  # its fingerprint covers the weights and the mixture only
 _WEIGHTS, _META = "model.safetensors", "model.json"
 _MAX_BYTES = {_WEIGHTS: 512 << 20, _META: 16 << 20}
 _MAX_FEATURES = 512
-_KEYS = frozenset(
-    (
-        "format",
-        "features",
-        "config",
-        "sigma_range",
-        "scaler",
-        "base",
-        "calibration",
-        "atoms",
-        "regimes",
-        "fingerprint",
-        "own",
-    )
-)
+_HUGE = 1e100  # squares of larger numbers may overflow
+# Errors that damaged values raise in constructors and in torch.
+_DAMAGED = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError)
+_OF_FILE = ("format", "fingerprint", "digests", "sigma_range")
+
+_log = logging.getLogger("scorenet")
 
 
 def save_model(model: ModelParts, path: Path) -> Path:
@@ -73,15 +68,10 @@ def save_model(model: ModelParts, path: Path) -> Path:
         raise CheckpointError(f"{path} exists and is not a model folder; choose another --out")
     meta, weights = dump_model(model)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
+        with staging_folder(path) as staging:
             write_bytes(staging / _WEIGHTS, weights)
             write_bytes(staging / _META, meta)
-            staging.chmod(0o755)
             replace_folder(staging, path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise CheckpointError(f"cannot write the model to {path}: {error.strerror or error}") from error
     return path
@@ -94,27 +84,18 @@ def dump_model(model: ModelParts) -> tuple[bytes, bytes]:
         for part, module in model.modules().items()
         for name, value in module.state_dict().items()
     }
+    sections = sections_of(model)
+    notes = {
+        "sigma_range": [model.config.noise.sigma_min, model.config.noise.sigma_max],
+        **_notes(model.info),
+    }
     meta = {
         "format": FORMAT,
-        "features": {
-            "set": model.features.name,
-            "names": list(model.features.names),
-            "lookback": model.features.lookback,
-        },
-        "config": model.config.to_dict(),
-        "sigma_range": [model.config.noise.sigma_min, model.config.noise.sigma_max],
-        "scaler": model.scaler.to_dict(),
-        "base": model.base.to_dict(),
-        "calibration": model.calibration.to_dict(),
-        "atoms": [atom.to_dict() for atom in model.atoms],
         "fingerprint": model.fingerprint,
-        **model.info,
+        **sections,
+        **notes,
+        "digests": digests_of(sections | {"notes": notes}, model.modules()),
     }
-    if model.regime_map is not None:
-        meta["regimes"] = model.regime_map.to_dict()
-    own = bindings(model.config)
-    if own:
-        meta["own"] = own
     return json.dumps(meta, indent=1, allow_nan=False).encode(), save_tensors(tensors)
 
 
@@ -136,36 +117,33 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         CheckpointError: the bytes are damaged, invalid or of another version.
     """
     meta = _parse_meta(meta_bytes, where)
-    config, own = _read_config(meta, where)
-    check_bindings(config, own, where)
     try:
+        config = ModelConfig.from_dict(meta["config"])
+        check_bindings(config, dict(meta.get("own", {})), where)
         features = _read_features(meta["features"], config)
         dim = len(features.names)
         scaler = Scaler.from_dict(meta["scaler"])
         base = Mixture.from_dict(meta["base"])
         calibration = Calibration.from_dict(meta["calibration"])
         atoms = tuple(Atom.from_dict(values) for values in meta.get("atoms", ()))
-        _check_numbers(dim, scaler, base, calibration, {"forward", "state", *config.signals})
+        _check_numbers(features, scaler, base, calibration, {"forward", "state", *config.signals})
         if any(atom.column >= dim for atom in atoms):
             raise ValueError(f"an atom in a column above {dim - 1}")
         regime_map = RegimeMap.from_dict(meta["regimes"]) if "regimes" in meta else None
         if regime_map is not None and regime_map.states.shape[1] != dim:
             raise ValueError(f"regimes do not have {dim} features")
-    except (KeyError, TypeError, ValueError, ScorenetError) as error:
-        raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
-    nets = build_nets(dim, config, base)
-    further = {horizon: build_forward_net(dim, config.forward) for horizon in config.forward.horizons}
-    modules: dict[str, torch.nn.Module] = dict(zip(("state", "density", "forward"), nets, strict=True))
-    modules |= {f"forward_{horizon}": net for horizon, net in further.items()}
-    _load_weights(weights, where, modules)
-    info = {key: value for key, value in meta.items() if key not in _KEYS}
-    denoiser, density_net, forward_net = nets
-    fingerprint = fingerprint_of(base, modules)
-    if fingerprint != meta.get("fingerprint"):
+        info = {**_notes(meta), "bar_ms": meta.get("bar_ms")}
+        check_notes(info)
+        nets = build_nets(dim, config, base)
+        further = {horizon: build_forward_net(dim, config.forward) for horizon in config.forward.horizons}
+    except CheckpointError:
+        raise
+    except (*_DAMAGED, ScorenetError) as error:
         raise CheckpointError(
-            f"{where}: {_WEIGHTS} and {_META} do not belong together; train the model again"
-        )
-    return ModelParts(
+            f"{where}: {_META} is damaged or of another version ({error_line(error)})"
+        ) from error
+    denoiser, density_net, forward_net = nets
+    parts = ModelParts(
         features=features,
         config=config,
         scaler=scaler,
@@ -175,85 +153,133 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         forward_net=forward_net,
         calibration=calibration,
         info=info,
-        fingerprint=fingerprint,
         further=further,
         atoms=atoms,
         regime_map=regime_map,
     )
+    _load_weights(weights, where, parts.modules())
+    _check_identity(meta, parts, where)
+    return parts
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a model folder's two files."""
+    """Return the sha256 of a model folder's two files.
+
+    Raises:
+        CheckpointError: a file is missing or cannot be read.
+    """
     digest = hashlib.sha256()
     for name in (_META, _WEIGHTS):
-        digest.update((path / name).read_bytes())
+        digest.update(_read_bytes(path / name))
     return digest.hexdigest()
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES[path.name]:
-            raise CheckpointError(f"{path}: {size:,} bytes, more than a model of this version can have")
-        return path.read_bytes()
+        return read_regular(path, _MAX_BYTES[path.name])
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path.parent} is not a model folder: {path.name} is missing; make one with `scorenet train`"
         ) from error
+    except FileTooLarge as error:
+        raise CheckpointError(f"{path}: {error}, more than a model of this version can have") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def _notes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are neither a section nor a key of the file itself."""
+    return {name: value for name, value in values.items() if name not in SECTIONS and name not in _OF_FILE}
+
+
+def _check_identity(meta: Mapping[str, Any], parts: ModelParts, where: str) -> None:
+    """Compare every part of the folder with its sha256 in model.json, and these with the fingerprint."""
+    modules = parts.modules()
+    if meta["format"] == _EARLIER:
+        if earlier_fingerprint(parts.base, modules) != meta.get("fingerprint"):
+            raise CheckpointError(
+                f"{where}: {_WEIGHTS} and {_META} do not belong together; train the model again"
+            )
+        _log.warning(
+            "%s was written by an earlier version, which could not notice changes of scaler and calibration; "
+            "if you trust it, write it again: ScoreModel.load(path).save(path)",
+            where,
+        )
+        return
+    # Of the file's own values, not of the objects: a setting that a later version adds is not in the file.
+    sections = {name: meta[name] for name in SECTIONS if name in meta}
+    notes = {"sigma_range": meta.get("sigma_range"), **_notes(meta)}
+    changed = changed_parts(digests_of(sections | {"notes": notes}, modules), meta)
+    if changed:
+        raise CheckpointError(
+            f"{where}: {_WEIGHTS} and {_META} do not belong together, or were changed after training: "
+            f"{', '.join(changed[:4])}; restore the folder from a copy, or train the model again"
+        )
+
+
 def _parse_meta(raw: bytes, where: str) -> dict[str, Any]:
     try:
-        meta = json.loads(raw)
+        meta = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where}: {_META} is not JSON; train the model again") from error
     found = meta.get("format") if isinstance(meta, dict) else None
-    if found != FORMAT:
+    if found not in (FORMAT, _EARLIER):
         raise CheckpointError(
-            f"{where}: expected format {FORMAT!r}, found {found!r}; train the model again with this version"
+            f"{where}: expected format {FORMAT!r}, found {repr(found)[:40]}; train the model again with this version"
         )
     return dict(meta)
 
 
-def _read_config(meta: dict[str, Any], where: str) -> tuple[ModelConfig, dict[str, Any]]:
-    try:
-        config, own = ModelConfig.from_dict(meta["config"]), dict(meta.get("own", {}))
-    except (KeyError, TypeError, ValueError, ScorenetError) as error:
-        raise CheckpointError(f"{where}: {_META} is damaged or of another version ({error})") from error
-    return config, own
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _read_features(values: dict[str, Any], config: ModelConfig) -> FeatureSet:
     full = feature_set(values["set"])
     names = tuple(values["names"])
     unknown = [name for name in names if name not in full.names]
+    kinds = dict(zip(full.names, full.kinds, strict=True))
+    features = FeatureSet(
+        full.name, names, tuple(kinds.get(n, "") for n in names), full.lookback, full.volatility_window
+    )
+    defined = {
+        "lookback": full.lookback,
+        "volatility_window": full.volatility_window,
+        "kinds": list(features.kinds),
+    }
     if (
         unknown
         or full.name != config.features
-        or len(names) > _MAX_FEATURES
-        or values["lookback"] != full.lookback
+        or not 1 <= len(names) <= _MAX_FEATURES
         or len(set(names)) != len(names)
+        or "lookback" not in values
+        or any(values.get(name, here) != here for name, here in defined.items())
     ):
         raise ValueError(
             f"features {unknown or list(names)[:4]} do not fit the set {full.name!r} of this version"
         )
-    kinds = dict(zip(full.names, full.kinds, strict=True))
-    return FeatureSet(full.name, names, tuple(kinds[n] for n in names), full.lookback, full.volatility_window)
+    return features
 
 
 def _check_numbers(
-    dim: int, scaler: Scaler, base: Mixture, calibration: Calibration, signals: set[str]
+    features: FeatureSet, scaler: Scaler, base: Mixture, calibration: Calibration, signals: set[str]
 ) -> None:
+    dim = len(features.names)
     shapes = [scaler.mean.shape, scaler.std.shape, (base.dim,), (len(scaler.kinds),)]
     if any(shape != (dim,) for shape in shapes):
         raise ValueError(f"scaler or mixture do not have {dim} features")
-    tables = [scaler.mean, scaler.std, calibration.log_density]
-    tables += list(calibration.magnitude.values())
-    if not all(table.size and np.isfinite(table).all() for table in tables) or not (scaler.std > 0).all():
+    if scaler.kinds != features.kinds or not 0 < scaler.clip < math.inf:
+        raise ValueError("the scaler does not fit the features")
+    tables = [calibration.log_density, *calibration.magnitude.values()]
+    numbers = [scaler.mean, scaler.std, *tables]
+    if (
+        not all(table.size and (np.abs(table) < _HUGE).all() for table in numbers)
+        or not (scaler.std > 0).all()
+    ):
         raise ValueError("empty or non-finite tables")
-    if set(calibration.magnitude) != signals or not math.isfinite(scaler.clip) or scaler.clip <= 0:
+    if any(table.ndim != 1 or (np.diff(table) < 0).any() for table in tables) or calibration.rows < 1:
+        raise ValueError("calibration tables that are not sorted")
+    if set(calibration.magnitude) != signals:
         raise ValueError("incomplete calibration")
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 from .base.did_you_mean import close_matches
 from .errors import ConfigError
 
 __all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "RegimeConfig", "StateConfig"]
+
+# Larger numbers are mistakes, and their squares may overflow.
+_MOST: Mapping[type, float] = MappingProxyType({int: 2**53, float: 1e6})
+_LEAST_SIGMA = 1e-6
 
 
 def _require(condition: bool, message: str) -> None:
@@ -36,7 +41,10 @@ class NoiseConfig:
     log_std: float = 1.4
 
     def __post_init__(self) -> None:
-        _require(0 < self.sigma_min < self.sigma_max, "noise: expected 0 < sigma_min < sigma_max")
+        _require(
+            _LEAST_SIGMA <= self.sigma_min < self.sigma_max,
+            f"noise: expected {_LEAST_SIGMA:g} <= sigma_min < sigma_max",
+        )
         _require(self.log_std > 0, f"noise.log_std: expected a positive number, found {self.log_std}")
 
 
@@ -76,7 +84,7 @@ class StateConfig:
         _require(self.steps >= 1, f"state.steps: expected at least 1, found {self.steps}")
         _require(self.batch_size >= 2, f"state.batch_size: expected at least 2, found {self.batch_size}")
         _require(self.learning_rate > 0, "state.learning_rate: expected a positive number")
-        _require(self.signal_sigma > 0, "state.signal_sigma: expected a positive number")
+        _require(self.signal_sigma >= _LEAST_SIGMA, f"state.signal_sigma: expected at least {_LEAST_SIGMA:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +102,7 @@ class DensityConfig:
 
     def __post_init__(self) -> None:
         _require(self.sigma > 0, f"density.sigma: expected a positive number, found {self.sigma}")
-        _require(self.nodes >= 4, f"density.nodes: expected at least 4, found {self.nodes}")
+        _require(4 <= self.nodes <= 4096, f"density.nodes: expected 4..4096, found {self.nodes}")
         _require(self.points >= 16, f"density.points: expected at least 16, found {self.points}")
         _require(1 <= self.hidden <= 4096, f"density.hidden: expected 1..4096, found {self.hidden}")
         _require(self.steps >= 1, f"density.steps: expected at least 1, found {self.steps}")
@@ -145,7 +153,9 @@ class ForwardConfig:
             0 <= self.half_life_days < math.inf,
             f"forward.half_life_days: expected a number of days, or 0 for rows alike, found {self.half_life_days}",
         )
-        _require(self.signal_sigma > 0, "forward.signal_sigma: expected a positive number")
+        _require(
+            self.signal_sigma >= _LEAST_SIGMA, f"forward.signal_sigma: expected at least {_LEAST_SIGMA:g}"
+        )
 
     @property
     def all_horizons(self) -> tuple[int, ...]:
@@ -271,7 +281,7 @@ def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
         current = getattr(default, name)
         if hasattr(current, "__dataclass_fields__"):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{prefix}{name}: expected a table of settings, found {value!r}")
+                raise ConfigError(f"{prefix}{name}: expected a table of settings, found {_short(value)}")
             changes[name] = _build(type(current), value, f"{prefix}{name}.")
         else:
             changes[name] = _coerce(prefix + name, value, type(current))
@@ -280,9 +290,16 @@ def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 def _coerce(name: str, value: Any, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) <= _MOST[float] else math.inf
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {_short(value)}")
+    if isinstance(value, int | float) and kind in _MOST and not abs(value) <= _MOST[kind]:
+        raise ConfigError(f"{name}: expected a number up to {_MOST[kind]:g}, found {_short(value)}")
     return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

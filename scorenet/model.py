@@ -23,7 +23,7 @@ from .evaluation import BLOCK, Evaluation, evaluate_bars
 from .features import Bars
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
-from .parts import ModelParts, fingerprint_of
+from .parts import ModelParts
 from .regimes.coordinates import coordinates
 from .regimes.fit import fit_regimes
 from .regimes.labels import state_regimes
@@ -74,8 +74,6 @@ class ScoreModel(ModelParts):
             h: copy.deepcopy(net).double().eval().requires_grad_(False) for h, net in self.further.items()
         }
         object.__setattr__(self, "further", further)
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint_of(self.base, self.modules()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers receive the bytes of the model folder; torch would pass tensors through shared-memory files.

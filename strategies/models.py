@@ -34,7 +34,9 @@ def resolve_model(model: ScoreModel | str | Path) -> ScoreModel:
             "make one with `scorenet train` and pass model='models/...'"
         )
     path = Path(model).resolve()
-    stamps = tuple(file.stat().st_mtime_ns for file in sorted(path.glob("model.*")))
+    # With inode and size: a folder that was copied in place may have the times of the one before.
+    found = [file.lstat() for file in sorted(path.glob("model.*"))]
+    stamps = tuple(number for file in found for number in (file.st_mtime_ns, file.st_ino, file.st_size))
     key = (str(path), stamps)
     if key not in _loaded:
         _loaded[key] = ScoreModel.load(path)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scorenet.base.error_line import error_line
 
 from ..errors import BadBars, BadSource, MissingData, StoreError
+from .caps import TooLarge, check_footer, check_header, check_rows
 from .cells import COLUMNS, OPTIONAL_COLUMNS
 from .frame import GapPolicy, as_bars, check_gap_policy, join_funding, join_open_interest, with_gaps
 from .joins import settlements_of
@@ -32,7 +33,16 @@ EXTENSIONS = (".parquet", ".csv")
 _log = logging.getLogger("feeds")
 
 # Errors that readers raise for a damaged file.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, pa.ArrowException)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    RecursionError,
+    pa.ArrowException,
+)
 _FLAGS = {"true": True, "false": False}
 _NAME = re.compile(rf"(?P<symbol>.+)_(?P<timeframe>{'|'.join(TIMEFRAMES)})")
 
@@ -171,8 +181,10 @@ def _read_table(path: Path) -> pd.DataFrame:
         if path.stat().st_size == 0:
             raise StoreError(f"{path} is empty (0 bytes); write or download it again")
         if path.suffix.lower() == ".csv":
-            return _from_text(pd.read_csv(path, dtype=str))
+            return _from_text(_csv(path))
         frame = _from_parquet(path)
+    except TooLarge as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
     except _UNREADABLE as error:
         reason = error_line(error)
         raise StoreError(
@@ -184,10 +196,17 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _from_parquet(path: Path) -> pd.DataFrame:
     # Arrow's thread pools do not survive a fork, and a forked process may then abort at exit. A script that reads bars
     # and then optimises does fork. Reading from memory without threads starts no thread pool.
+    check_footer(pq.read_metadata(path))
     file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
     table = file.read(use_threads=False)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
     frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    return frame
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype=str, nrows=check_header(path) + 1)
+    check_rows(len(frame))
     return frame
 
 

@@ -39,6 +39,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 _FORMAT = 1
 _MAGIC = b"PAR1"
+_MAX_ROWS = 366 * 24 * 60  # a year of minutes
 _METADATA = b"scorenet"
 _LABEL = re.compile(r"(19[7-9]\d|2\d{3})(?:-(0[1-9]|1[0-2]))?")
 
@@ -126,7 +127,12 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
         raise CorruptChunk("not a complete parquet file")
     try:
         # `pq.read_table` would start threads; a process that then forks may abort at exit.
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > _MAX_ROWS or file.metadata.num_columns > len(names):
+            raise CorruptChunk(
+                f"{file.metadata.num_rows:,} rows, {file.metadata.num_columns:,} columns: more than a chunk can have"
+            )
+        table = file.read(use_threads=False)
         found = table.column_names  # inside `try`, because decoding a damaged name raises an error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise CorruptChunk(f"not a readable parquet file ({error_line(error, 120)})") from error
@@ -156,7 +162,7 @@ def chunk_header(path: Path, identity: Mapping[str, str]) -> dict[str, Any]:
 def _header(metadata: Mapping[bytes, bytes] | None, identity: Mapping[str, str]) -> dict[str, Any]:
     try:
         header = json.loads((metadata or {})[_METADATA])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise CorruptChunk("a parquet file that this store did not write") from error
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise CorruptChunk("a chunk of another version of the store")

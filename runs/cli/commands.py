@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .data import data
-from .errors import HintingGroup, guarded
+from .errors import HintingGroup, guarded, show_warnings_safely
 from .live import live
 from .options import (
     BASE_URL,
@@ -40,6 +40,7 @@ __all__ = ["main"]
 @click.version_option(package_name="scorenet")
 def main(debug: bool) -> None:
     """Learn the density of market states and trade only where the market is familiar."""
+    show_warnings_safely()
 
 
 main.add_command(data)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -13,8 +14,10 @@ from typing import Any, NoReturn
 import click
 
 from scorenet.base.did_you_mean import did_you_mean
+from scorenet.base.memory import is_out_of_memory
+from scorenet.base.printable import printable
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "HintingGroup", "guarded"]
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "HintingGroup", "guarded", "show_warnings_safely"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -47,10 +50,23 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             if debug:
                 raise
             _leave(str(error), USAGE if isinstance(error, _usage()) else FAILED)
-        except MemoryError:
-            _leave("out of memory; use fewer bars, or a smaller batch", FAILED)
+        except (MemoryError, RuntimeError) as error:
+            if debug or not is_out_of_memory(error):
+                raise
+            _leave("out of memory; use fewer bars, a smaller batch or a smaller model", FAILED)
 
     return wrapper
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def show_warnings_safely() -> None:
+    """Escape control characters in warnings, which may quote an exchange's text, where no handler is configured."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Printable())
 
 
 def _expected() -> tuple[type[BaseException], ...]:
@@ -71,5 +87,5 @@ def _usage() -> tuple[type[BaseException], ...]:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    click.echo(f"scorenet: {message}", err=True)
+    click.echo(f"scorenet: {printable(message)}", err=True)
     sys.exit(code)

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from scorenet.base.printable import printable
+
 from .errors import guarded
 
 __all__ = [
@@ -148,7 +150,7 @@ def print_result(value: dict[str, Any], as_json: bool, text: str) -> None:
     """Print one JSON object, or a text."""
     from ..folder.jsonfile import plain
 
-    click.echo(json.dumps(plain(value), allow_nan=False) if as_json else text)
+    click.echo(json.dumps(plain(value), allow_nan=False) if as_json else printable(text))
 
 
 def print_run(metrics: dict[str, Any], out: str, as_json: bool) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from feeds.bars.caps import TooLarge, check_footer
 from scorenet.base.error_line import error_line
-from scorenet.base.files import atomic_path, replace_folder, restore_folder, write_text
+from scorenet.base.files import (
+    atomic_path,
+    read_regular,
+    replace_folder,
+    restore_folder,
+    staging_folder,
+    write_text,
+)
 
 from . import toml
+from .figures import check_figures
 from .frames import SCHEMAS, conform
 from .jsonfile import dump_json, parse_json
 from .manifest import manifest
@@ -35,6 +42,8 @@ _KNOWN = frozenset(
     {"metrics.json", "manifest.json", "config.toml", "report.html", "trials.parquet"}
     | {f"{name}.parquet" for name in SCHEMAS}
 )
+
+_MOST_BYTES = 256 << 20  # of a JSON or TOML file
 
 
 class RunDirError(Exception):
@@ -84,18 +93,15 @@ class RunDir:
         with _writing(final):
             restore_folder(final)
         _check_replaceable(final)
-        staging = final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
-        with _writing(final):
-            staging.mkdir(parents=True)
-        try:
+        with ExitStack() as stack:
+            with _writing(final):
+                staging = stack.enter_context(staging_folder(final))
             run = cls(staging, final)
             yield run
             run._require("manifest.json", "metrics.json")
             with _writing(final):
                 replace_folder(staging, final)
             run.path = final
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
@@ -154,14 +160,24 @@ class RunDir:
         """
         path = self._require(f"{name}.parquet")
         try:
+            check_footer(pq.read_metadata(path))
             frame = pd.read_parquet(path)
             return conform(name, frame) if name in SCHEMAS else frame
-        except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        except (OSError, ValueError, TypeError, RecursionError, TooLarge, pa.ArrowException) as error:
             raise CorruptRun(f"cannot read {path}: {error_line(error)}; run the backtest again") from error
 
     def read_metrics(self) -> dict[str, Any]:
-        """Return metrics.json."""
-        return self._read("metrics.json", parse_json)
+        """Return metrics.json.
+
+        Raises:
+            CorruptRun: The file is not JSON, or a figure is not a number.
+        """
+        metrics = self._read("metrics.json", parse_json)
+        try:
+            check_figures(metrics)
+        except ValueError as error:
+            raise CorruptRun(f"{self.path / 'metrics.json'}: {error}; run the backtest again") from error
+        return metrics
 
     def read_manifest(self) -> dict[str, Any]:
         """Return manifest.json."""
@@ -169,7 +185,7 @@ class RunDir:
 
     def read_config(self) -> dict[str, Any]:
         """Return config.toml."""
-        return self._read("config.toml", tomllib.loads)
+        return self._read("config.toml", toml.loads)
 
     def _require(self, *names: str) -> Path:
         """Return the path of the last of the named files, all of which must exist."""
@@ -181,7 +197,7 @@ class RunDir:
     def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
         path = self._require(name)
         try:
-            content = parse(path.read_text(encoding="utf-8"))
+            content = parse(read_regular(path, _MOST_BYTES).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise CorruptRun(f"cannot read {path}: {error_line(error)}; run the backtest again") from error
         if not isinstance(content, dict):

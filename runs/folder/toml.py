@@ -1,14 +1,44 @@
-"""Write settings as TOML that `tomllib` can read: None is left out, paths become text."""
+"""Read TOML, and write settings as TOML: None is left out, paths become text."""
 
 from __future__ import annotations
 
+import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
 import tomli_w
 
-__all__ = ["dumps"]
+__all__ = ["dumps", "loads"]
+
+_DEEPEST = 20  # levels; settings have two
+
+
+def loads(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        ValueError: the text is not TOML, nests more than 20 levels, or holds a number that no float64 can hold.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"more than {_DEEPEST} levels of tables and arrays") from error
+    level: list[Any] = [found]
+    for _ in range(_DEEPEST):
+        level = [item for value in level for item in _items(value)]
+    if level:
+        raise ValueError(f"more than {_DEEPEST} levels of tables and arrays")
+    return found
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError("an integer with more than 308 digits")
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def dumps(table: Mapping[str, object]) -> str:

@@ -17,7 +17,9 @@ from .record import recorded_steps
 
 __all__ = ["first_opens", "model_timeframe", "read_or_write_header", "settings_of"]
 
-_FORMAT = 4  # 1: `halted` was the reason of every halt; 2: the taker fee was named `fee`; 3: fewer columns of decisions
+# 1: `halted` was the reason of every halt; 2: the taker fee was named `fee`; 3: fewer columns of decisions;
+# 4: the model's fingerprint covered its weights only
+_FORMAT = 5
 _OPTIONAL = ("funding_rate", "open_interest")
 
 

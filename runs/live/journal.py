@@ -1,7 +1,7 @@
 """The journal of a live run: a file of JSON lines with a running checksum.
 
-A record is on disk before anything depends on it. A last line that a crash cut short is removed on opening. Damage
-anywhere else is an error.
+A record is on disk before anything depends on it. On opening, a last line that a crash cut short (it has no newline) is
+removed. Any other damage is an error, in the last line too: a record that was complete is never forgotten.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feeds.store.locks import file_lock
-from scorenet.base.files import sync_folder
+from feeds.store.locks import Locked, file_lock
+from scorenet.base.files import make_private, remove_leftovers, sync_folder
+from scorenet.base.locks import LockHeld, lock_handle
 
 from ..folder.jsonfile import parse_json, plain
 from ..folder.rundir import RunDirError, UnwritableRun
@@ -28,7 +29,7 @@ _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n\Z')
 
 
 class CorruptJournal(RunDirError):
-    """Report a journal that is damaged before its last line, or that was not written by a live run."""
+    """Report a journal that is damaged, was replaced while it was open, or was not written by a live run."""
 
 
 def seal(record: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
@@ -52,11 +53,16 @@ def unseal(line: bytes, previous: int) -> tuple[dict[str, Any], int] | None:
 
 
 class Journal:
-    """Append records and read them back. `open_journal` makes it and holds the folder's lock.
+    """Append records and read them back. The file is locked until `close`, and only its owner can read it.
 
     Attributes:
         path: the file.
         torn: bytes of an incomplete last line that were removed on opening.
+
+    Raises:
+        CorruptJournal: the file is damaged; it is left as it was found.
+        Locked: another process writes it.
+        UnwritableRun: it cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,17 +70,49 @@ class Journal:
         self._crc = 0
         self._count = 0
         self._size = 0
-        for end, crc, _ in _scan(path):
-            self._size, self._crc, self._count = end, crc, self._count + 1
-        self.torn = path.stat().st_size - self._size if path.exists() else 0
         new = not path.exists()
         with _writing(path):
-            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            os.ftruncate(self._handle, self._size)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock()
+            self.torn = self._read()
+            with _writing(path):
+                os.fsync(self._handle)
+                if new:
+                    sync_folder(path.parent)
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock(self) -> None:
+        try:
+            with _writing(self.path):
+                lock_handle(self._handle, self.path)
+                make_private(self.path)
+        except UnwritableRun as error:
+            if isinstance(error.__cause__, LockHeld):
+                raise Locked(
+                    f"{self.path} is being written by another process; stop it, or choose another --out"
+                ) from error
+            raise
+
+    def _read(self) -> int:
+        """Find the end of the last complete record and return how many bytes of an incomplete one were removed."""
+        for end, crc, _ in _scan(self.path):
+            self._size, self._crc, self._count = end, crc, self._count + 1
+        with self.path.open("rb") as lines:
+            lines.seek(self._size)
+            rest = lines.read()
+        # Only the newline of a complete record is missing, or changed: the record counts.
+        whole = rest[: rest.rfind(b"}") + 1] + b"\n"
+        found = unseal(whole, self._crc) if len(rest) - len(whole) in (-1, 0) else None
+        with _writing(self.path):
             os.lseek(self._handle, self._size, os.SEEK_SET)
-            os.fsync(self._handle)
-        if new:
-            sync_folder(path.parent)
+            if found is not None:
+                _write_all(self._handle, whole)
+                self._size, self._crc, self._count = self._size + len(whole), found[1], self._count + 1
+            os.ftruncate(self._handle, self._size)
+        return len(rest) if found is None else 0
 
     def __len__(self) -> int:
         return self._count
@@ -93,13 +131,13 @@ class Journal:
 
         Raises:
             UnwritableRun: the disk is full or missing; the journal then still ends with the previous record.
+            CorruptJournal: the file was deleted or replaced since it was opened.
         """
+        self._check_place()
         line, crc = seal({"n": self._count, "kind": kind, **content}, self._crc)
         with _writing(self.path):
             try:
-                done = 0
-                while done < len(line):
-                    done += os.write(self._handle, line[done:])
+                _write_all(self._handle, line)
                 os.fsync(self._handle)
             except OSError:
                 with contextlib.suppress(OSError):
@@ -112,23 +150,41 @@ class Journal:
         return {} if written is None else written[0]
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; its lock ends."""
         os.close(self._handle)
+
+    def _check_place(self) -> None:
+        try:
+            there = os.path.samestat(os.fstat(self._handle), self.path.stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise CorruptJournal(
+                f"{self.path} was deleted or replaced while this process writes it; restore the file from a copy, "
+                "or start a new run in another --out"
+            )
 
 
 @contextlib.contextmanager
-def open_journal(folder: Path) -> Iterator[Journal]:
+def open_journal(folder: Path, *, private: bool = False) -> Iterator[Journal]:
     """Open the journal of a run folder for the length of the block; create it if absent. One process at a time.
 
+    With `private`, only the owner can read the folder and what is written into it later.
+
     Raises:
-        CorruptJournal: the file is damaged before its last line.
+        CorruptJournal: the file is damaged.
         StoreError: another process runs in this folder.
         UnwritableRun: the folder cannot be written.
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        if private:
+            make_private(folder)
+    # This lock names its owner in the error; the journal's own lock also holds when this file is deleted.
     with file_lock(folder / ".live.lock", timeout=0.0):
         journal = Journal(folder / JOURNAL)
+        with _writing(folder):
+            remove_leftovers(folder)
         try:
             yield journal
         finally:
@@ -136,7 +192,7 @@ def open_journal(folder: Path) -> Iterator[Journal]:
 
 
 def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield (end of line, checksum, record) for each complete line; an incomplete last line is not an error."""
+    """Yield (end of line, checksum, record) for each line; a last line without newline is not an error."""
     if not path.exists():
         return
     end = crc = 0
@@ -144,7 +200,7 @@ def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
         for number, line in enumerate(lines, 1):
             found = unseal(line, crc)
             if found is None:
-                if lines.read(1):
+                if line.endswith(b"\n"):
                     raise CorruptJournal(
                         f"{path}, line {number}: expected a record sealed after the one before, found "
                         f"{line[:40]!r}; restore the file from a copy, or start a new run in another --out"
@@ -153,6 +209,12 @@ def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
             record, crc = found
             end += len(line)
             yield end, crc, record
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    done = 0
+    while done < len(content):
+        done += os.write(handle, content[done:])
 
 
 @contextlib.contextmanager

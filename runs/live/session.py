@@ -124,7 +124,7 @@ def live(
         raise ConfigError(f"--symbol: expected each symbol once, found {', '.join(symbols)}")
     folder = Path(request.out).resolve()
     with ExitStack() as stack:
-        journal = stack.enter_context(open_journal(folder))
+        journal = stack.enter_context(open_journal(folder, private=real_orders is not None))
         settings = settings_of(model, symbols, timeframe, market.columns(), account, params)
         header = read_or_write_header(
             journal,

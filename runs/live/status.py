@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TextIO
 
+from scorenet.base.printable import printable
 from scorenet.base.times import iso
 
 __all__ = ["LiveStatus", "describe_bar"]
@@ -79,7 +80,7 @@ class LiveStatus:
             return
         with self._writing:
             self._shown = now
-            self._stream.write(f"\r{self._text(age)[: max(self._width() - 1, 20)]}\x1b[K")
+            self._stream.write(f"\r{printable(self._text(age))[: max(self._width() - 1, 20)]}\x1b[K")
             self._stream.flush()
 
     def say(self, text: str) -> None:
@@ -87,7 +88,7 @@ class LiveStatus:
         with self._writing:
             if self._drawn():
                 self._stream.write("\r\x1b[K")
-            self._stream.write(f"{self._time_of_day()}  {text}\n")
+            self._stream.write(f"{self._time_of_day()}  {printable(text)}\n")
             self._stream.flush()
             if self._drawn():
                 self._redraw()
@@ -135,7 +136,7 @@ class LiveStatus:
     def _line(self, text: str) -> None:
         if not self._quiet:
             with self._writing:
-                self._stream.write(f"{text}\n")
+                self._stream.write(f"{printable(text)}\n")
                 self._stream.flush()
 
 

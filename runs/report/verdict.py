@@ -115,7 +115,7 @@ def _significance(metrics: Mapping[str, Any]) -> str:
     sharpe, periods, bars = (metrics.get(key) for key in ("sharpe_ratio", "periods_per_year", "bars"))
     if sharpe is None or not periods or not bars or bars < 3:
         return ""
-    error = math.sqrt((periods + sharpe**2 / 2) / (bars - 1))
+    error = math.sqrt((periods + sharpe * sharpe / 2) / (bars - 1))
     apart = abs(sharpe) / error
     distance = (
         "not significantly different from zero" if apart < 2 else f"{apart:.1f} standard errors from zero"

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["LockHeld", "file_lock"]
+try:
+    import fcntl
+except ImportError:  # Windows: only `file_lock` is available
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["LockHeld", "file_lock", "lock_handle", "try_lock"]
 
 _POLL_SECONDS = 0.05
 
@@ -42,6 +47,39 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_handle(handle: int, path: Path) -> None:
+    """Lock an open file or folder itself, until the handle is closed or its process ends. On Windows this does nothing.
+
+    No other file can be deleted to get around this lock.
+
+    Raises:
+        LockHeld: another process holds it.
+        OSError: the file system has no locks.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LockHeld(path, "unknown") from error
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of an existing file or folder itself for the length of the block.
+
+    Raises:
+        LockHeld: another process holds it.
+        OSError: the path cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        lock_handle(handle, path)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _owner(path: Path) -> str:

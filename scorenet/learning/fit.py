@@ -17,6 +17,7 @@ from ..diagnostics.held_out import held_out_metrics
 from ..errors import FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
+from ..parts import check_memory
 from ..sampling.atoms import commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
@@ -68,6 +69,7 @@ def _learn(
 ) -> ScoreModel:
     check_names(config)
     features = common_features(markets, config)
+    check_memory(len(features.names), config, training=True)
     rows = pool(markets, features, config.forward.all_horizons)
     split = split_rows(rows, features, config, markets)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)

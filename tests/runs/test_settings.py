@@ -100,6 +100,10 @@ def test_an_unknown_name_is_answered_with_a_known_one(pair, hint):
         ("[account]\nfunding = 1", "funding: expected bool, found 1"),
         ('[account]\ncash = "much"', "cash: expected float, found 'much'"),
         ("[account]\ncash = true", "cash: expected float, found True"),
+        ("[account]\ncash = 1e308", "cash: expected a positive amount up to 1e+15, found 1e+308"),
+        (f"[account]\ncash = {'9' * 5_000}", "digits"),
+        (f"[account]\ncash = {'9' * 400}", "digits"),
+        ("[account]\ncash = " + "[" * 5_000, "levels"),
         ("not toml", "is not a TOML file"),
     ],
 )
@@ -107,6 +111,19 @@ def test_a_wrong_file_is_explained(file, text, words):
     with pytest.raises(ConfigError) as caught:
         resolve(file(text))
     assert words in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("value", ["[" * 5_000, "9" * 5_000, "9" * 400, "{a=" * 3_000])
+def test_a_hostile_value_of_set_is_explained(value):
+    for settings in (run_settings_of, model_config):
+        with pytest.raises(ConfigError, match="--set: expected a value, found") as caught:
+            settings(None, [f"cash={value}"])
+        assert len(str(caught.value)) < 200
+
+
+def run_settings_of(path, pairs):
+    return resolve(path, *pairs)
 
 
 @pytest.mark.parametrize("pair", ["fee=0.001", "account.fee=0.001"])

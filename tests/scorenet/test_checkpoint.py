@@ -1,6 +1,8 @@
 """Model folders: exact round trip, atomic writes, and errors for damaged or hostile files."""
 
 import json
+import logging
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -13,6 +15,7 @@ from safetensors.numpy import load, save
 
 from feeds import simulate, to_arrays
 from scorenet import CheckpointError, ScoreModel
+from scorenet.fingerprint import earlier_fingerprint
 
 ONE_FEATURE = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]]}
 
@@ -85,7 +88,7 @@ def test_a_pickled_checkpoint_is_refused_by_name(tmp_path):
     [
         (
             lambda m: m.update(format="scorenet/1"),
-            "expected format 'scorenet/2', found 'scorenet/1'; train the model again",
+            "expected format 'scorenet/3', found 'scorenet/1'; train the model again",
         ),
         (lambda m: m.pop("scaler"), "damaged"),
         (lambda m: m["regimes"].pop("modes"), "damaged"),
@@ -159,11 +162,145 @@ def test_a_flipped_byte_or_a_cut_never_gets_past_unnoticed(folder, tiny_model, n
     except CheckpointError:
         pass
     else:
-        # A bit flip inside a number of the log or a table still gives a readable model; its weights must be unchanged.
-        assert name == "model.json"
+        # The flipped bit is in white space, or in a digit beyond the precision of a float64: nothing has changed.
         assert loaded.fingerprint == tiny_model.fingerprint
+        assert loaded.info == tiny_model.info
     finally:
         path.write_bytes(original)
+
+
+def numbers(value, path=()):
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from numbers(item, (*path, key))
+    elif isinstance(value, list):
+        if value:
+            yield from numbers(value[len(value) // 2], (*path, len(value) // 2))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path
+
+
+def test_whatever_number_of_the_metadata_is_changed_the_model_is_refused(folder):
+    path = folder / "model.json"
+    original = path.read_bytes()
+    places = list(numbers(json.loads(original)))
+    assert {place[0] for place in places} >= {
+        "config",
+        "scaler",
+        "base",
+        "calibration",
+        "bar_ms",
+        "metrics",
+        "log",
+    }
+    assert len(places) > 60
+    for place in places:
+        meta = json.loads(original)
+        *way, last = place
+        target = meta
+        for key in way:
+            target = target[key]
+        value = target[last]
+        target[last] = value + 1 if isinstance(value, int) else value + abs(value) * 1e-12 + 1e-300
+        path.write_text(json.dumps(meta))
+        with pytest.raises(CheckpointError):
+            ScoreModel.load(folder)
+    path.write_bytes(original)
+    ScoreModel.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda m: m["scaler"]["mean"].__setitem__(3, m["scaler"]["mean"][3] + 1e-9), "training: scaler;"),
+        (lambda m: m["calibration"].update(rows=m["calibration"]["rows"] + 1), "training: calibration;"),
+        (lambda m: m["config"]["state"].update(signal_sigma=0.6), "training: config;"),
+        (lambda m: m.update(bar_ms=60_000), "training: bar_ms;"),
+        (lambda m: m["metrics"].update(dsm_loss=0.0), "training: notes;"),
+        (lambda m: m.update(author="somebody"), "training: notes;"),
+        (lambda m: m["digests"].update(scaler="0" * 64), "training: scaler;"),
+        (lambda m: m["digests"].pop("atoms"), "training: atoms;"),
+        (lambda m: m.update(digests=None), "training: atoms, bar_ms, base, calibration;"),
+        (lambda m: m.update(fingerprint="0" * 64), "training: fingerprint;"),
+    ],
+)
+def test_the_message_names_the_part_that_was_changed(folder, change, named):
+    edit(folder, change)
+    with pytest.raises(CheckpointError, match=named):
+        ScoreModel.load(folder)
+
+
+def as_earlier_version(folder):
+    def change(meta):
+        model = ScoreModel.load(folder)
+        del meta["digests"], meta["features"]["kinds"], meta["features"]["volatility_window"]
+        meta |= {"format": "scorenet/2", "fingerprint": earlier_fingerprint(model.base, model.modules())}
+
+    edit(folder, change)
+
+
+def test_a_folder_of_the_earlier_version_loads_with_a_warning_and_can_be_written_again(
+    folder, tiny_model, caplog
+):
+    as_earlier_version(folder)
+    with caplog.at_level(logging.WARNING, "scorenet"):
+        loaded = ScoreModel.load(folder)
+    assert "earlier version" in caplog.text
+    assert loaded.fingerprint == tiny_model.fingerprint
+    loaded.save(folder)
+    caplog.clear()
+    assert ScoreModel.load(folder).fingerprint == tiny_model.fingerprint
+    assert caplog.text == ""
+
+
+def test_a_new_folder_cannot_pass_as_one_of_the_earlier_version(folder):
+    edit(folder, lambda meta: meta.update(format="scorenet/2"))
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        ScoreModel.load(folder)
+
+
+WRONG = ["text", -1, 1.5, True, None, [], {}, [1, 2, 3], [0, 10**300], {"a": "b"}, 10**4000, [["x"]]]
+NOTES = ["bar_ms", "symbols", "training_span", "test_span", "log", "metrics", "rows", "seen_until", "refit"]
+
+
+@pytest.mark.parametrize("key", NOTES)
+def test_notes_of_another_type_are_refused_in_every_version(folder, key):
+    as_earlier_version(folder)
+    path = folder / "model.json"
+    original = json.loads(path.read_bytes())
+    for value in [wrong for wrong in WRONG if not fits(key, wrong)]:
+        path.write_text(json.dumps(original | {key: value}))
+        with pytest.raises(CheckpointError, match=f"'{key}': expected") as caught:
+            ScoreModel.load(folder)
+        assert len(str(caught.value)) < 600
+
+
+def fits(key, value):
+    tables = {"log": ({},), "metrics": ({},), "rows": ({},), "symbols": ([],), "refit": (True,)}
+    return any(value is good or (value == good and type(value) is type(good)) for good in tables.get(key, ()))
+
+
+def test_a_missing_note_that_runs_rely_on_is_refused(folder):
+    edit(folder, lambda meta: meta.pop("test_span"))
+    with pytest.raises(CheckpointError, match="'test_span' is missing, expected two times"):
+        ScoreModel.load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["link", "device", "pipe", "folder"])
+def test_a_file_that_is_not_a_regular_file_is_refused(folder, tmp_path, name, kind):
+    path = folder / name
+    path.rename(tmp_path / "aside")
+    if kind == "link":
+        path.symlink_to(tmp_path / "aside")
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(CheckpointError, match=f"cannot read .*{name}: .*(regular file|directory)"):
+        ScoreModel.load(folder)
 
 
 def test_an_unwritable_folder_is_one_clear_error(tiny_model, tmp_path):

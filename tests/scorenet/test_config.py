@@ -27,6 +27,12 @@ def test_round_trip_and_dotted_changes():
         ("forward.horizons", [0], "expected numbers of bars"),
         ("forward.horizons", 4, "expected tuple, found 4"),
         ("train_fraction", 0.95, "sum below 1"),
+        ("noise.sigma_max", 1e308, r"expected a number up to 1e\+06, found 1e\+308"),
+        ("noise.sigma_max", float("nan"), "expected a number up to"),
+        ("noise.sigma_min", 1e-200, "expected 1e-06 <= sigma_min"),
+        ("state.learning_rate", 10**400, "state.learning_rate: expected a number up to"),
+        ("state.steps", 10**400, "state.steps: expected a number up to"),
+        ("density.nodes", 10**6, r"density.nodes: expected 4\.\.4096"),
     ],
 )
 def test_mistakes_are_explained(key, value, message):

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feeds.bars import caps
+from feeds.bars.caps import MAX_ROWS_VARIABLE
 from feeds.bars.files import read_bars, write_bars
 from feeds.bars.frame import as_bars, data_hash
 from feeds.errors import BadBars, BadSource, BarGap, FeedError, MissingData, StoreError
@@ -240,6 +244,8 @@ def test_reading_starts_no_thread_that_a_fork_would_lose(tmp_path):
     program = f"""
 import os
 from pathlib import Path
+from feeds.bars import caps
+from feeds.bars.caps import MAX_ROWS_VARIABLE
 from feeds.bars.files import read_bars
 from feeds.store.keys import SeriesKey
 from feeds.store.series_store import read_series
@@ -258,3 +264,69 @@ print(len(os.listdir("/proc/self/task")) - before)
         check=True,
     )
     assert told.stdout == "0\n"
+
+
+def test_a_parquet_bomb_is_refused_by_its_footer(tmp_path, monkeypatch):
+    path = tmp_path / "bomb_1h.parquet"
+    rows = 200_000
+    column = pa.array(np.zeros(rows))
+    pq.write_table(pa.table({"timestamp": column, "close": column}), path)
+    assert path.stat().st_size < 10_000
+    monkeypatch.setenv(MAX_ROWS_VARIABLE, "100000")
+    with pytest.raises(
+        StoreError, match="at most 100,000 rows, found 200,000; set SCORENET_MAX_ROWS to read more"
+    ):
+        read_bars(path)
+    monkeypatch.setenv(MAX_ROWS_VARIABLE, "200000")
+    with pytest.raises(BadBars):
+        read_bars(path)
+
+
+def test_values_that_unpack_to_far_more_than_bars_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(caps, "_FEW_CELLS", 1_000)
+    path = tmp_path / "text_1h.parquet"
+    pq.write_table(pa.table({"close": pa.array(["0" * 100_000])}), path, use_dictionary=False)
+    assert path.stat().st_size < 20_000
+    with pytest.raises(StoreError, match=r"1 rows unpack to [0-9,]+ bytes, which bars never do"):
+        read_bars(path)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_a_file_of_very_many_columns_is_refused_in_one_line(tmp_path, extension):
+    path = tmp_path / f"wide_1h.{extension}"
+    if extension == "csv":
+        path.write_text(",".join(["a"] * 20_000) + "\n" + ",".join(["1"] * 20_000) + "\n")
+    else:
+        pq.write_table(pa.table({f"c{i}": pa.array([1.0]) for i in range(500)}), path)
+    with pytest.raises(StoreError, match=r"at most 200 columns, found (20,000|500)") as caught:
+        read_bars(path)
+    assert len(str(caught.value)) < 250
+
+
+def test_a_first_line_without_end_is_not_read_whole(tmp_path):
+    path = tmp_path / "line_1h.csv"
+    path.write_text("a" * 200_000)
+    with pytest.raises(StoreError, match="first line has more than 65,536 bytes"):
+        read_bars(path)
+
+
+def test_rows_of_a_csv_file_are_capped_too(tmp_path, monkeypatch):
+    path = tmp_path / "BTCUSDT_1h.csv"
+    write_bars(as_bars(small_frame()), path)
+    rows = len(small_frame())
+    monkeypatch.setenv(MAX_ROWS_VARIABLE, str(rows))
+    assert len(read_bars(path)) == rows
+    monkeypatch.setenv(MAX_ROWS_VARIABLE, str(rows - 1))
+    with pytest.raises(StoreError, match=f"at most {rows - 1} rows"):
+        read_bars(path)
+    monkeypatch.setenv(MAX_ROWS_VARIABLE, "many")
+    with pytest.raises(StoreError, match="SCORENET_MAX_ROWS: expected a number of rows, found 'many'"):
+        read_bars(path)
+
+
+def test_notes_nested_without_end_are_a_damaged_file(tmp_path):
+    path = tmp_path / "x_1h.parquet"
+    table = pa.Table.from_pandas(small_frame()).replace_schema_metadata({"PANDAS_ATTRS": "[" * 200_000})
+    pq.write_table(table, path)
+    with pytest.raises(StoreError, match="damaged or not a bar file"):
+        read_bars(path)

@@ -5,9 +5,13 @@ import hashlib
 import json
 import os
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from feeds.errors import StoreError
+from feeds.store.chunks import CorruptChunk, decode
 from feeds.store.keys import series_path
 from feeds.store.series_store import check, list_series, read_series, series_info, write_series
 from tests.feeds.store.rows import ALL, DAY, ETH, HOUR, KEY, YEAR_2023, YEAR_2024, files, put, stamps
@@ -185,3 +189,18 @@ def test_every_damaged_file_of_every_series_is_named(tmp_path):
     assert [damage.path for damage in damages] == [*aside, victims[2]]
     assert "moved aside" in damages[0].reason
     assert "not a complete parquet file" in damages[2].reason
+
+
+def test_a_chunk_with_more_rows_than_a_year_has_is_not_read():
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"timestamp": pa.array(np.zeros(600_000, dtype=np.int64))}), sink)
+    with pytest.raises(CorruptChunk, match="600,000 rows, 1 columns: more than a chunk can have"):
+        decode(sink.getvalue().to_pybytes(), {}, ["timestamp"])
+
+
+def test_metadata_nested_without_end_is_corrupt():
+    table = pa.table({"timestamp": pa.array([0])}).replace_schema_metadata({"scorenet": "[" * 200_000})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    with pytest.raises(CorruptChunk, match="a parquet file that this store did not write"):
+        decode(sink.getvalue().to_pybytes(), {}, ["timestamp"])

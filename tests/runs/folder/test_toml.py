@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.folder.toml import dumps
+from runs.folder.toml import dumps, loads
 
 SCALARS = (
     st.booleans()
@@ -61,3 +61,26 @@ def test_paths_nan_and_lone_surrogates():
 def test_what_toml_cannot_hold_is_refused(value):
     with pytest.raises(TypeError, match="TOML"):
         dumps({"key": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 5_000 + "]" * 5_000, "levels"),
+        ("a = " + "[" * 30 + "]" * 30, "levels"),
+        (".".join("a" * 400) + " = 1", "levels"),
+        (f"a = {'9' * 5_000}", "digits"),
+        (f"a = {'9' * 400}", "digits"),
+        (f"a = [1, [{'9' * 400}]]", "digits"),
+        ("a = ", "Invalid value"),
+    ],
+    ids=["arrays", "some arrays", "tables", "long integer", "large integer", "inner integer", "no value"],
+)
+def test_what_cannot_be_settings_is_one_line(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        loads(text)
+    assert len(str(caught.value)) < 200
+
+
+def test_settings_are_read():
+    assert loads("[a.b]\nc = [1, [2.5]]\n") == {"a": {"b": {"c": [1, [2.5]]}}}

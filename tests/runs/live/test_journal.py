@@ -1,8 +1,13 @@
-"""The journal: records are read back, an incomplete last line is removed, any other damage is an error."""
+"""The journal: records are read back, an incomplete last line is removed, any other damage is an error.
 
+A record that was complete is never forgotten, whichever bit flips. A journal has one writer.
+"""
+
+import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds import StoreError
-from runs.folder.rundir import UnwritableRun
-from runs.live.journal import JOURNAL, CorruptJournal, open_journal, seal, unseal
+from runs.folder.rundir import RunDir, UnwritableRun
+from runs.live.journal import JOURNAL, CorruptJournal, Journal, open_journal, seal, unseal
 
 ROOT = Path(__file__).parents[3]
 SCALARS = (
@@ -73,13 +78,114 @@ def test_every_cut_of_the_last_line_is_recognised(tmp_path):
     path = tmp_path / JOURNAL
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
-    for cut in range(first, len(whole)):
+    for cut in range(first, len(whole) - 1):
         path.write_bytes(whole[:cut])
         with open_journal(tmp_path) as journal:
             assert journal.torn == cut - first
             assert [record["value"] for record in journal.records()] == [1]
             journal.append("bar", value=2)
         assert path.read_bytes() == whole
+
+
+def test_a_record_without_its_newline_is_complete(tmp_path):
+    write(tmp_path, 1, 2)
+    path = tmp_path / JOURNAL
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with open_journal(tmp_path) as journal:
+        assert journal.torn == 0
+        assert [record["value"] for record in journal.records()] == [1, 2]
+        journal.append("bar", value=3)
+    assert path.read_bytes().startswith(whole)
+    assert values(tmp_path) == [1, 2, 3]
+
+
+def test_zeros_after_the_last_record_are_a_torn_write(tmp_path):
+    write(tmp_path, 1)
+    with (tmp_path / JOURNAL).open("ab") as handle:
+        handle.write(bytes(100))
+    with open_journal(tmp_path) as journal:
+        assert journal.torn == 100
+        assert [record["value"] for record in journal.records()] == [1]
+
+
+def test_whatever_bit_flips_no_record_is_forgotten(tmp_path):
+    with open_journal(tmp_path) as journal:
+        journal.append("start", value=1)
+        journal.append("bar", value=2)
+        journal.append("halt", reason="equity 1.00", flatten=True)
+        expected = list(journal.records())
+    path = tmp_path / JOURNAL
+    whole = path.read_bytes()
+    last = whole.rindex(b"\n", 0, -1)  # the newline before the last line
+    said = set()
+    for bit in range(8 * last, 8 * len(whole)):
+        broken = bytearray(whole)
+        broken[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(broken)
+        if bit // 8 == len(whole) - 1:  # the last newline, the only byte that can be restored
+            with contextlib.closing(Journal(path)) as journal:
+                assert list(journal.records()) == expected
+            assert path.read_bytes() == whole
+            continue
+        with pytest.raises(CorruptJournal, match=r"line [23]: expected a record") as caught:
+            Journal(path)
+        said.add(str(caught.value).partition(":")[0][-6:])
+        assert path.read_bytes() == broken, "a damaged journal must be left as it was found"
+    assert said == {"line 2", "line 3"}
+
+
+def test_with_its_lock_file_deleted_a_journal_still_has_one_writer(tmp_path):
+    with open_journal(tmp_path) as journal:
+        journal.append("bar", value=1)
+        (tmp_path / ".live.lock").unlink()
+        with pytest.raises(StoreError, match="another process; stop it"):
+            Journal(tmp_path / JOURNAL)
+        with pytest.raises(StoreError, match="another process"), open_journal(tmp_path):
+            pass
+        journal.append("bar", value=2)
+    assert values(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_journal_that_was_deleted_or_replaced_takes_no_more_records(tmp_path, replaced):
+    with open_journal(tmp_path) as journal:
+        journal.append("bar", value=1)
+        content = journal.path.read_bytes()
+        journal.path.unlink()
+        if replaced:
+            journal.path.write_bytes(content)
+        with pytest.raises(CorruptJournal, match="deleted or replaced"):
+            journal.append("bar", value=2)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_only_the_owner_can_read_a_journal_and_a_private_folder(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / JOURNAL).touch()
+        with open_journal(tmp_path / "run", private=True) as journal:
+            RunDir(tmp_path / "run").write_metrics({"total_return": 0.5})
+            journal.append("bar", value=1)
+        with open_journal(tmp_path / "paper"):
+            pass
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "run") == 0o700
+    assert mode(tmp_path / "run" / "metrics.json") == 0o600
+    assert mode(tmp_path / "run" / JOURNAL) == mode(tmp_path / "paper" / JOURNAL) == 0o600
+    assert mode(tmp_path / "paper") == 0o777 & ~umask
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_leftovers_of_a_killed_session_are_removed(tmp_path):
+    (tmp_path / ".report.html.12345678.tmp").write_text("half")
+    write(tmp_path, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".live.lock", JOURNAL]
 
 
 def test_a_flipped_bit_before_the_last_line_is_an_error(tmp_path):

@@ -224,6 +224,8 @@ def test_the_account_follows_the_paper_position_and_warm_up_sends_nothing(tiny_m
     bars = frame()
     go(tiny_model_dir, exchange, tmp_path, bars)
     intents, outcomes = records(tmp_path, "intent"), records(tmp_path, "outcome")
+    private = [tmp_path, *(tmp_path / name for name in ("journal.jsonl", "metrics.json", "orders.parquet"))]
+    assert [path.name for path in private if path.stat().st_mode & 0o077] == []
     assert len(intents) == len(outcomes) == len(exchange.requests(CREATE)) > 5
     assert min(intent["close"] for intent in intents) > open_at(bars, START)
     assert {outcome["status"] for outcome in outcomes} == {"Filled"}

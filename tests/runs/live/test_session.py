@@ -4,6 +4,7 @@ import io
 import os
 import random
 import signal
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -238,6 +239,16 @@ def test_a_plugin_whose_code_has_changed_cannot_go_on_with_the_account(tiny_mode
     load_plugin(file)
     with pytest.raises(ConfigError, match="plugins was"):
         go(tiny_model_dir, out, [frame()])
+
+
+def test_a_model_with_the_same_weights_and_another_calibration_is_another_model(
+    tiny_model, tiny_model_dir, tmp_path
+):
+    go(tiny_model_dir, tmp_path / "run", [frame()], max_bars=0)
+    calibration = replace(tiny_model.calibration, rows=tiny_model.calibration.rows + 1)
+    other = replace(tiny_model, calibration=calibration).save(tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"other settings \(model was"):
+        go(other, tmp_path / "run", [frame()], max_bars=0)
 
 
 def test_another_bar_size_than_the_models_is_refused(tiny_model_dir, tmp_path):

@@ -1,0 +1,44 @@
+"""The figures of metrics.json that pages and tables format: numbers, or null where a figure is undefined."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ..metric_rows import ROWS
+
+__all__ = ["check_figures"]
+
+_NUMBERS = (*(row.key for row in ROWS), "periods_per_year", "bars")
+_TABLES = ("benchmark", "model", "in_distribution_ratio_by_symbol")
+
+
+def check_figures(metrics: Mapping[str, Any]) -> None:
+    """Check the figures that the program reads; other keys may hold anything.
+
+    Raises:
+        ValueError: a figure is not a number; the message names it.
+    """
+    for name in _NUMBERS:
+        if not _is_figure(metrics.get(name)):
+            raise ValueError(f"{name}: expected a number or null, found {_short(metrics[name])}")
+    for name in _TABLES:
+        table = metrics.get(name)
+        if table is not None and not isinstance(table, Mapping):
+            raise ValueError(f"{name}: expected a table, found {_short(table)}")
+    for name in ("benchmark", "in_distribution_ratio_by_symbol"):
+        for key, value in (metrics.get(name) or {}).items():
+            if (name != "benchmark" or key in _NUMBERS) and not _is_figure(value):
+                raise ValueError(f"{name}.{key}: expected a number or null, found {_short(value)}")
+
+
+def _is_figure(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
