@@ -138,7 +138,13 @@ def live(
         mode = "paper" if real_orders is None else "real orders"
         journal.append("session", at=_wall_ms(), mode=mode, versions=versions(), torn=journal.torn)
         stop = StopRequest()
-        kill = KillSwitch(folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten)
+        kill = KillSwitch(
+            folder,
+            cash=account.cash,
+            max_loss=request.max_loss,
+            flatten=request.kill_flatten,
+            stop=stop,
+        )
         for record in journal.records("halt"):
             kill.restore(record)
         stack.enter_context(stop.listening())

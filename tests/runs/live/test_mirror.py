@@ -181,21 +181,21 @@ def go(
     adopt=False,
     said=None,
     loss=0.0,
+    lag=0.2,
     **request,
 ):
     access = Access(base_url=exchange.url, timeout=0.5, credentials=Credentials(KEY, SECRET))
     retry, timeouts = (
         Retry(attempts=3, base=0.01, cap=0.02),
-        OrderTimeouts(window=0.3, margin=0.1, pause=0.02, fill=1.0),
+        OrderTimeouts(window=0.3, margin=0.1, lag=lag, pause=0.02, fill=1.0),
     )
     with Bybit(base_url=exchange.url) as public:
         rules = {SYMBOL: public.instrument("BTCUSDT")}
     with OrderClient(access, limiter=RateLimiter(None), retry=retry, timeouts=timeouts) as client:
 
         def real_orders(journal, kill, status):
-            return Mirror(
-                client, rules, MirrorOptions(caps=caps, adopt=adopt, max_loss=loss), journal, kill, status
-            )
+            options = MirrorOptions(caps=caps, adopt=adopt, max_loss=loss, lag=lag)
+            return Mirror(client, rules, options, journal, kill, status)
 
         market = ScriptedMarket([bars], open_at(bars, START) + 5, before)
         wanted = LiveRequest(symbols=(SYMBOL,), out=str(out), **request)
@@ -276,7 +276,7 @@ def test_while_nobody_knows_of_an_order_none_is_sent(tiny_model_dir, exchange, t
         return 0
 
     exchange.inject(Afterwards(Respond(500)), on=CREATE)
-    exchange.inject(Respond(503), on="/v5/order/realtime", times=10_000, skip=1)
+    exchange.inject(Respond(503), on="/v5/order/realtime", times=10_000, skip=2)
     go(tiny_model_dir, exchange, tmp_path, bars, before=before)
     found = records(tmp_path, "intent", "outcome")
     assert found[1]["status"] == "unknown"
