@@ -274,7 +274,8 @@ def executions(rows: list[Row], instrument: Instrument, link_id: str) -> list[Ex
             order_id=_name(row, "orderId"),
             size=sign * _positive(row, "execQty"),
             price=_positive(row, "execPrice"),
-            fee=_number(row, "execFee"),
+            # A fill of another order may have earned a rebate.
+            fee=_number(row, "execFee", 0 if link_id else -math.inf),
             time=int(stamp),
         )
         found.append(fill)
