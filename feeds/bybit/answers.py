@@ -6,7 +6,7 @@ market or order. No field has a default: a broken answer must never become anoth
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -115,6 +115,12 @@ def _only(rows: list[Row], what: str) -> Row:
     return rows[0]
 
 
+def _unrepeated(rows: list[Row], key: Callable[[Row], Hashable]) -> None:
+    keys = [key(row) for row in rows]
+    if len(set(keys)) < len(keys):
+        raise Malformed("expected each row once, found one twice")
+
+
 # Account ----------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +154,7 @@ def position(result: Row, instrument: Instrument) -> HeldPosition:
 def positions(rows: list[Row]) -> dict[str, Decimal]:
     """Return the positions of all instruments, signed base units by symbol id; hedged ones are netted."""
     found: dict[str, Decimal] = {}
+    _unrepeated(rows, lambda row: (_name(row, "symbol"), _number(row, "positionIdx")))
     for row in rows:
         name, size = _name(row, "symbol"), _held(row, hedged=True).size
         found[name] = found.get(name, Decimal(0)) + size
@@ -260,6 +267,7 @@ def open_counts(rows: list[Row]) -> dict[str, int]:
 def executions(rows: list[Row], instrument: Instrument, link_id: str) -> list[Execution]:
     """Return the fills of an instrument, newest first; with a `link_id`, those of one order."""
     found = []
+    _unrepeated(rows, lambda row: _name(row, "execId"))
     for row in rows:
         _is(row, "symbol", instrument.id)
         if link_id:
