@@ -146,11 +146,7 @@ def live(
         )
         stop = StopRequest()
         kill = KillSwitch(
-            folder,
-            cash=account.cash,
-            max_loss=request.max_loss,
-            flatten=request.kill_flatten,
-            stop=stop,
+            folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten, stop=stop
         )
         for record in journal.records("halt"):
             kill.restore(record)
@@ -161,6 +157,9 @@ def live(
         _announce(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
         if real_orders is not None:
+            run._halt_if(
+                kill.poll()
+            )  # a reason to halt that is older than this session must not end its waits
             run.real_orders = real_orders(journal, kill, status)
             run.real_orders.prepare(symbols)
         strategy = run.play(account, {**params, "model": model}, request)

@@ -183,3 +183,11 @@ def test_the_default_retries_keep_a_budget(exchange, client, moments):
     with pytest.raises(ExchangeUnavailable):
         client.equity()
     assert sum(moments.slept) <= Retry(attempts=6, cap=8.0, budget=30.0).budget
+
+
+def test_a_key_follows_no_redirection(exchange, client):
+    away = {"Location": f"{exchange.url}/v5/account/info"}
+    exchange.inject(Respond(302, headers=away), on="/v5/account/wallet-balance", times=99)
+    with pytest.raises(ExchangeUnavailable):
+        client.equity()
+    assert not exchange.requests("/v5/account/info")

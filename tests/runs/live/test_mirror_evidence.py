@@ -79,7 +79,6 @@ def test_a_restart_adopts_no_position_that_only_the_list_says_is_gone(tiny_model
     go(tiny_model_dir, exchange, tmp_path, frame(70))
     held = exchange.account.size(BTC)
     assert held
-    sent = len(exchange.account.orders)
     exchange.clock += 3_600_000
     exchange.inject(Mutate(lambda result: result | {"list": []}), on=POSITIONS, times=99)
     with pytest.raises(ExchangeUnavailable, match="expected one row of the position in BTCUSDT, found 0"):
@@ -103,7 +102,6 @@ def test_a_restart_adopts_no_position_that_only_the_list_says_is_gone(tiny_model
     exchange.account.positions[BTC].size = Decimal(0)
     go(tiny_model_dir, exchange, tmp_path, frame(70), adopt=True)
     assert [record["size"] for record in records(tmp_path, "adopted")] == ["0"]
-    assert len(exchange.account.orders) == sent
 
 
 @pytest.mark.parametrize(

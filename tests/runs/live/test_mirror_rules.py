@@ -11,7 +11,7 @@ from feeds.exchange.order_types import AccountFacts, OrderRejected, OrdersForbid
 from feeds.instruments import Instrument
 from runs.live.halt import KillSwitch
 from runs.live.journal import open_journal
-from runs.live.mirror import Caps, Mirror, MirrorOptions
+from runs.live.mirror import Caps, Mirror, MirrorOptions, NotReconciled
 from runs.live.status import LiveStatus
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -102,7 +102,7 @@ def rules(symbol, **more):
 class Desk:
     """A mirror with a new journal, and its client, kill switch, clock and terminal."""
 
-    def __init__(self, folder, journal, symbols=(BTC,), loss=0.0, **rule):
+    def __init__(self, folder, journal, symbols=(BTC,), loss=0.0, venue="", **rule):
         journal.append("start", run="0123abcd", trade_from=0)
         self.journal, self.client, self.text, self.now = journal, FakeClient(), io.StringIO(), 0.0
         self.kill = KillSwitch(folder, cash=10_000.0)
@@ -111,7 +111,7 @@ class Desk:
         self.mirror = Mirror(
             self.client,
             {symbol: rules(symbol, **rule) for symbol in symbols},
-            MirrorOptions(caps=WIDE, max_loss=loss),
+            MirrorOptions(caps=WIDE, max_loss=loss, venue=venue),
             journal,
             self.kill,
             status,
@@ -214,6 +214,21 @@ def test_an_answer_that_stays_unreadable_halts_and_closes_nothing(make, method):
     desk.follow(120_000, btc=1.0)
     assert "expected 'equity', found ''" in desk.kill.reason
     assert desk.client.held == {BTC: Decimal(1)}
+
+
+def test_a_run_does_not_move_to_another_place(make):
+    desk = make(venue="testnet")
+    desk.mirror.prepare([BTC])
+    elsewhere = Mirror(
+        desk.client,
+        {BTC: rules(BTC)},
+        MirrorOptions(caps=WIDE, venue="mainnet", place="the mainnet"),
+        desk.journal,
+        desk.kill,
+        LiveStatus(desk.text, refreshing=False),
+    )
+    with pytest.raises(NotReconciled, match="now they would go to the mainnet"):
+        elsewhere.prepare([BTC])
 
 
 def test_trouble_with_one_symbol_does_not_keep_another_from_following(make):
