@@ -34,6 +34,7 @@ __all__ = ["OrderDesk"]
 
 _ZERO = Decimal(0)
 _LOOK_BACK = 5
+_LONGEST_CREATE = 120.0  # seconds that all requests for one order take
 
 
 @dataclass
@@ -116,6 +117,8 @@ class OrderDesk:
         if link not in self._open:
             return
         entry = self._open[link]
+        # The create request ended before its outcome was recorded, at most this long after the intent.
+        entry.sent = min(entry.sent, self._last[symbol] + _LONGEST_CREATE)
         entry.taken = entry.taken or bool(record.get("taken"))
         entry.refused = record["status"] == "refused" and record.get("code") is not None
         if record["status"] != "unknown" and not entry.refused:

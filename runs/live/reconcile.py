@@ -98,13 +98,13 @@ class Reconciler:
         Raises:
             NotReconciled: they differ, and `adopt` is off or the evidence is too weak.
         """
+        self._cancel_foreign(symbol)
         try:
             self._desk.settle(symbol)
         except OrderUnknown as error:
             # The position cannot be judged yet; each bar tries again, and sends nothing before.
             self._status.say(f"real orders, {symbol}: {error}; no order is sent before its outcome is known")
             return
-        self._cancel_foreign(symbol)
         held, expected = self.held(symbol), self._desk.expected[symbol]
         if held != expected and self._desk.age(symbol) < self._options.lag:
             self._status.say(
