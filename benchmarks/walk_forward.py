@@ -1,8 +1,8 @@
 """Claim: the default rule keeps the edge of the model's forecast after fees, slippage and funding.
 
-BTC, ETH, SOL and BNB in one account of PerpetualBroker, from 2023-07 to 2025-06. Every half-year one pooled model is fitted
-to all bars before (the last target ends before the half-year begins); the schedule of models runs in one Cerebro, so
-positions and windows carry over. All rows pay the same fees, slippage and funding.
+BTC, ETH, SOL and BNB in one account of PerpetualBroker, from 2023-07 to 2025-06. Every half-year one pooled model is
+fitted to all bars before (the last target ends before the half-year begins); the schedule of models runs in one Cerebro,
+so positions and windows carry over. All rows pay the same fees, slippage and funding.
 
 default          the settings of the package
 confidence       the chapter's rule (sign times confidence), one decision a day and a band of 0.25
@@ -12,7 +12,7 @@ hold             the four assets in equal parts
 
 A Sharpe ratio over two years has a standard error of 0.7: the rows share that noise, but no row can be chosen by it.
 
-python benchmarks/walk_forward.py [--models DIR] [--data DIR] [--since 2023-07-01] [--until 2025-07-01] [--set key=value]
+python benchmarks/walk_forward.py [--models DIR] [--data DIR] [--since DAY] [--until DAY] [--set key=value]
 """
 
 from __future__ import annotations

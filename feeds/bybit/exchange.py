@@ -9,10 +9,11 @@ from ..errors import BadSource, BadTimeframe
 from ..exchange.access import Access
 from ..exchange.failures import Malformed
 from ..exchange.order_types import Orders
-from ..exchange.protocol import Capabilities, Exchange
+from ..exchange.protocol import Capabilities, Exchange, Venue
 from ..exchange.request import Call, Flow, Request
 from ..exchange.rows import Table, read_timestamp, select, unite
 from ..instruments import Instrument
+from .hosts import venue_of
 from .parse import parse_funding, parse_instrument, parse_klines, parse_open_interest
 from .stream import BybitStream
 from .wire import CCXT_RULES, FAILURE_RULES, REQUESTS_PER_SECOND
@@ -163,6 +164,11 @@ class BybitExchange(Exchange):
     def stream(self) -> BybitStream:
         """Return the message format of the candle websocket."""
         return BybitStream()
+
+    def venue(self, host: str) -> Venue | None:
+        """Return what trades at a host of Bybit; None for an unknown host."""
+        known = venue_of(host)
+        return super().venue(host) if known is None else known
 
     def orders(self, access: Access) -> Orders:
         """Return a client for the orders of the account whose credentials are in `access`."""

@@ -1,17 +1,39 @@
-"""Convert orders to Bybit's request format, and Bybit's rows to order states."""
+"""Orders in Bybit's request format, and the error codes that matter to orders alone."""
 
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ..exchange.failures import Malformed
-from ..exchange.order_types import MarketOrder, OrderState
+from ..exchange.order_types import MarketOrder
 from ..instruments import Instrument
 
-__all__ = ["FINAL", "market_of", "number", "order_body", "order_state"]
+__all__ = [
+    "CLOCK",
+    "DUPLICATE",
+    "FORBIDDEN",
+    "NOTHING_TO_REDUCE",
+    "NOT_MODIFIED",
+    "describe",
+    "market_of",
+    "order_body",
+]
 
-FINAL = frozenset({"Filled", "Cancelled", "PartiallyFilledCanceled", "Rejected", "Deactivated"})
-"""The status values of an order that cannot change any more."""
+DUPLICATE = frozenset({110072, 170141})
+"""The link id was used before: the order exists."""
+NOT_MODIFIED = 110043
+NOTHING_TO_REDUCE = 110017
+CLOCK = 10002
+FORBIDDEN = {
+    10003: "the key is unknown here; a testnet key works on the testnet only",
+    10004: "the signature is wrong: the secret does not belong to the key",
+    10005: "the key lacks the permission to trade contracts",
+    10007: "the account is not authenticated",
+    10010: "the key does not allow requests from this IP address",
+    10024: "the exchange's compliance rules do not allow this account to trade",
+    10027: "the account is banned from trading",
+    10028: "the account is no unified account",
+    10029: "the key does not allow this symbol",
+    33004: "the key has expired",
+}
+"""Why the key or the account may send no order at all, by error code."""
 
 
 def market_of(instrument: Instrument) -> dict[str, Any]:
@@ -32,35 +54,6 @@ def order_body(order: MarketOrder) -> dict[str, Any]:
     }
 
 
-def order_state(row: Mapping[str, Any]) -> OrderState:
-    """Return the order state of a row.
-
-    Raises:
-        Malformed: a quantity, price or fee is not a number.
-    """
-    status, filled = str(row.get("orderStatus")), number(row, "cumExecQty")
-    return OrderState(
-        link_id=str(row.get("orderLinkId")),
-        order_id=str(row.get("orderId")),
-        status=status,
-        filled=filled,
-        price=number(row, "avgPrice") if filled else None,
-        fee=number(row, "cumExecFee"),
-        final=status in FINAL,
-    )
-
-
-def number(row: Mapping[str, Any], name: str) -> Decimal:
-    """Return the number in the field `name` of a row, 0 if the field is missing or empty.
-
-    Raises:
-        Malformed: the value is not a finite number.
-    """
-    text = row.get(name)
-    try:
-        value = Decimal(str(text or "0"))
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise Malformed(f"expected a number as {name!r}, found {str(text)[:40]!r}")
-    return value
+def describe(order: MarketOrder) -> str:
+    """Return an order as text for the user."""
+    return f"{order.side} {order.quantity} {order.instrument.symbol} ({order.link_id})"

@@ -1,36 +1,52 @@
 """Market orders on Bybit, executed at most once even if the response to a create request is lost.
 
-Every order has a link id, which the exchange accepts only once. If the response to a create request is lost, the order
-is looked up by its link id until it is found, or until it is certain that it does not exist. Only in the second case is
-it sent again, with the same id. Read requests are retried as everywhere else.
+Every order has a link id, which the exchange accepts only once. Three kinds of evidence are kept apart. *Taken*: the
+exchange has confirmed the create request, or has called the link id a duplicate, or has shown the order; such an order
+exists for good, even if lookups run behind. *Possible*: a create request may have arrived. *Refused*: the answer to
+the only request that arrived was an error. A lookup that fails, or that shows nothing too early, is no evidence.
 """
 
-import logging
+import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Self, TypeVar
+from typing import Any
 
 from scorenet.base.error_line import error_line
 
-from ..errors import ExchangeBanned, ExchangeError, ExchangeRejected
-from ..exchange.access import Access
-from ..exchange.ccxt_clients import ClientError, SyncClient, evidence_of, make_client
-from ..exchange.failures import Failure, Malformed, classify, reset_delay
+from ..errors import ExchangeBanned, ExchangeError, ExchangeRejected, ExchangeUnavailable
+from ..exchange.ccxt_clients import ClientError, evidence_of
+from ..exchange.failures import Failure, Malformed, classify
 from ..exchange.order_types import (
+    AccountFacts,
+    Execution,
     HeldPosition,
+    Interrupted,
     MarketOrder,
+    NothingToReduce,
     OrderRejected,
+    OrdersForbidden,
     OrderState,
     OrderUnknown,
     PlacedOrder,
 )
-from ..exchange.rate_limit import RateLimiter
-from ..exchange.retry import Attempts, Retry
+from ..exchange.retry import Attempts, reset_of
 from ..instruments import Instrument
+from . import answers
 from .order_timeouts import OrderTimeouts
-from .order_wire import FINAL, market_of, number, order_body, order_state
-from .wire import CCXT_RULES, FAILURE_RULES, REQUESTS_PER_SECOND
+from .order_wire import (
+    CLOCK,
+    DUPLICATE,
+    FORBIDDEN,
+    NOT_MODIFIED,
+    NOTHING_TO_REDUCE,
+    describe,
+    market_of,
+    order_body,
+)
+from .private_client import PrivateClient
+from .wire import FAILURE_RULES
 
 __all__ = [
     "HeldPosition",
@@ -43,25 +59,24 @@ __all__ = [
     "PlacedOrder",
 ]
 
-_Result = TypeVar("_Result")
-_Rows = list[dict[str, Any]]
 
-_SILENT = logging.Logger("feeds.bybit.orders.silent")
-_SILENT.disabled = True
-_DUPLICATE = 110072
-_NOT_MODIFIED = 110043
-_CLOCK = 10002
-_KEY_ERRORS = {
-    10003: "the key is unknown here; a testnet key works on the testnet only",
-    10004: "the signature is wrong: the secret does not belong to the key",
-    10005: "the key lacks the permission to trade contracts",
-    10007: "the account is not authenticated",
-    10010: "the key does not allow requests from this IP address",
-    33004: "the key has expired",
-}
+class _Proof(enum.Enum):
+    """What the answer to one create request proves."""
+
+    TAKEN = enum.auto()
+    POSSIBLE = enum.auto()
+    NOT_TAKEN = enum.auto()
+    THROTTLED = enum.auto()
 
 
-class OrderClient:
+@dataclass
+class _Evidence:
+    """What is known about an order: whether one of its create requests may have been accepted."""
+
+    possible: bool = False
+
+
+class OrderClient(PrivateClient):
     """Client for the orders of one Bybit account; use it as a context manager, or call `close`.
 
     `access` must have credentials. No message, `repr` or log of this package shows them. After a ban no request is sent
@@ -69,51 +84,17 @@ class OrderClient:
 
     Raises:
         ValueError: `access` has no credentials.
+        UnreadableAnswer: the answers stay invalid (any method).
+        Interrupted: the caller asked to stop (any method, see `listen`).
         ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as in `feeds.bybit.market.Bybit` (any method).
     """
-
-    def __init__(
-        self,
-        access: Access,
-        *,
-        limiter: RateLimiter | None = None,
-        retry: Retry | None = None,
-        timeouts: OrderTimeouts | None = None,
-    ) -> None:
-        if access.credentials is None:
-            raise ValueError(
-                "expected Access with credentials, found none; pass credentials=Credentials(key, secret)"
-            )
-        self._limiter, self._shares_limiter = limiter or _own_limiter(), limiter is not None
-        self._banned = -math.inf
-        self._client = make_client(SyncClient, CCXT_RULES, access, self._limiter)
-        # ccxt logs its request headers, which contain the key and the signature.
-        self._client.logger = _SILENT
-        self._retry = retry or Retry(attempts=4, budget=20.0)
-        self._timeouts = timeouts or OrderTimeouts()
-        self._client.options["recvWindow"] = int(self._timeouts.window * 1000)
-        self._synced = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     # Reading --------------------------------------------------------------------------------------------------
 
     def equity(self) -> Decimal:
         """Return the account's equity in USDT, including unrealised profit and loss."""
-
-        def parse(rows: _Rows) -> Decimal:
-            coins = [coin for row in rows for coin in row.get("coin", []) if coin.get("coin") == "USDT"]
-            return number(coins[0], "equity") if coins else Decimal(0)
-
-        return self._read("the balance", "account_wallet_balance", {"accountType": "UNIFIED"}, parse)
+        query = {"accountType": "UNIFIED", "coin": "USDT"}
+        return self._read("the balance", "account_wallet_balance", query, answers.equity)
 
     def position(self, instrument: Instrument) -> HeldPosition:
         """Return the position in an instrument; size 0 without a position.
@@ -121,49 +102,60 @@ class OrderClient:
         Raises:
             ExchangeRejected: the account is in hedge mode (separate long and short positions).
         """
-
-        def parse(rows: _Rows) -> HeldPosition:
-            if any(str(row.get("positionIdx") or 0) != "0" for row in rows):
-                raise ExchangeRejected(
-                    f"the account is in hedge mode for {instrument.symbol}; "
-                    "switch it to one-way mode on the exchange"
-                )
-            for row in rows:
-                if row.get("symbol") == instrument.id and (size := number(row, "size")):
-                    signed = size if row.get("side") == "Buy" else -size
-                    return HeldPosition(size=signed, price=number(row, "avgPrice"))
-            return HeldPosition(size=Decimal(0), price=Decimal(0))
-
         what = f"the position in {instrument.symbol}"
-        return self._read(what, "position_list", market_of(instrument), parse)
+        try:
+            return self._read(
+                what, "position_list", market_of(instrument), lambda r: answers.position(r, instrument)
+            )
+        except answers.HedgeMode:
+            raise ExchangeRejected(
+                f"the account is in hedge mode for {instrument.symbol}; "
+                "switch it to one-way mode on the exchange"
+            ) from None
 
     def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
-        """Return the open orders of an instrument, at most the newest 50."""
-
-        def parse(rows: _Rows) -> list[PlacedOrder]:
-            return [
-                PlacedOrder(
-                    order_id=str(row.get("orderId")),
-                    link_id=str(row.get("orderLinkId") or ""),
-                    side=str(row.get("side", "")).lower(),
-                    quantity=number(row, "qty"),
-                )
-                for row in rows
-                if row.get("orderStatus") not in FINAL
-            ]
-
+        """Return the open orders of an instrument."""
         query = {**market_of(instrument), "openOnly": 0, "limit": 50}
-        return self._read(f"the orders of {instrument.symbol}", "order_realtime", query, parse)
+        what = f"the orders of {instrument.symbol}"
+        return self._read_all(
+            what, "order_realtime", query, lambda rows: answers.placed_orders(rows, instrument)
+        )
 
-    def find(self, instrument: Instrument, link_id: str) -> OrderState | None:
-        """Return the state of an order, None if the exchange has no order with this link id."""
+    def executions(self, instrument: Instrument, link_id: str = "") -> list[Execution]:
+        """Return the fills of the last seven days, newest first: all, or those of one order."""
+        query = {**market_of(instrument), "limit": 100, **({"orderLinkId": link_id} if link_id else {})}
+        what = f"the executions of {link_id or instrument.symbol}"
+        return self._read_all(
+            what, "execution_list", query, lambda rows: answers.executions(rows, instrument, link_id)
+        )
 
-        def parse(rows: _Rows) -> OrderState | None:
-            return next((order_state(row) for row in rows if row.get("orderLinkId") == link_id), None)
+    def facts(self) -> AccountFacts:
+        """Return margin mode, positions and open orders of the whole account; None for what it may not read."""
+        every = {"category": "linear", "settleCoin": "USDT"}
+        return AccountFacts(
+            margin_mode=_if_told(lambda: self._read("the account", "account_info", {}, answers.margin_mode)),
+            positions=_if_told(
+                lambda: self._read_all(
+                    "the positions", "position_list", {**every, "limit": 200}, answers.positions
+                )
+            ),
+            orders=_if_told(
+                lambda: self._read_all(
+                    "the open orders",
+                    "order_realtime",
+                    {**every, "openOnly": 0, "limit": 50},
+                    answers.open_counts,
+                )
+            ),
+        )
 
-        query = {**market_of(instrument), "orderLinkId": link_id}
+    def find(self, order: MarketOrder) -> OrderState | None:
+        """Return the state of an order, None if neither the open nor the past orders show it now."""
+        query = {**market_of(order.instrument), "orderLinkId": order.link_id}
         for endpoint in ("order_realtime", "order_history"):
-            found = self._read(f"the order {link_id}", endpoint, query, parse)
+            found = self._read(
+                f"the order {order.link_id}", endpoint, query, lambda r: answers.order_of(r, order)
+            )
             if found is not None:
                 return found
         return None
@@ -173,69 +165,130 @@ class OrderClient:
     def create(self, order: MarketOrder) -> OrderState:
         """Send an order exactly once and return its state, which is `final` unless the fill takes too long.
 
+        A request whose answer is lost is repeated with the same link id, after the first one can no longer arrive.
+
         Raises:
-            OrderRejected: the exchange rejected the order, or it is certain that the order never arrived.
-            OrderUnknown: it is not known whether the order exists; call `settle` later.
+            OrderRejected: the exchange rejected the order, or it never arrived.
+            OrdersForbidden: the key or the account may send no order at all.
+            OrderUnknown: the order exists or may exist; call `settle` later.
         """
-        timeouts, failed = self._timeouts, ""
+        evidence = _Evidence()
+        try:
+            return self._create(order, evidence)
+        except (OrderRejected, OrderUnknown):
+            raise
+        except ExchangeError as error:
+            if evidence.possible:
+                raise OrderUnknown(f"{describe(order)} may exist: {error}") from error
+            raise
+
+    def _create(self, order: MarketOrder, evidence: "_Evidence") -> OrderState:
+        timeouts, failed = self._timeouts, "the time for it is over"
+        deadline = timeouts.monotonic() + timeouts.create
         for attempt in range(timeouts.attempts):
-            self._retry_request("the time", self._sync_clock)
+            self._repeat("the time", self._sync_clock)
             sent = timeouts.monotonic()
+            if attempt and sent >= deadline:
+                break
             try:
-                self._client.private_post_v5_order_create(order_body(order))
-            except ClientError as error:
-                failed, evidence = error_line(error), evidence_of(error)
-                code = evidence.code if evidence.status == 200 else None
-                failure = classify(error, evidence, FAILURE_RULES)
-                if code == _DUPLICATE:
-                    # An earlier attempt has created the order.
-                    return self._wait_until_final(order)
-                if failure is Failure.BANNED:
-                    self._record_ban(error, order)
-                elif code == _CLOCK:
-                    self._synced = False
-                elif code is not None and failure is Failure.FATAL:
-                    raise OrderRejected(f"bybit rejected {_describe(order)}: {failed}", code) from error
-                elif code is not None and failure is Failure.THROTTLED:
-                    reset = reset_delay(evidence.headers, self._retry.clock(), FAILURE_RULES)
-                    timeouts.sleep(self._retry.delay(attempt, failure, reset))
-                elif (found := self.settle(order, sent)) is not None:
-                    return found
+                answer = self._client.private_post_v5_order_create(order_body(order))
+                answers.created(answer["result"], order)
+            except (ClientError, Malformed) as error:
+                failed, proof = error_line(error), self._proof(error, order, evidence)
+                if proof is _Proof.THROTTLED:
+                    self._throttled(error, attempt, order, deadline)
             else:
+                proof = _Proof.TAKEN
+            if proof is _Proof.TAKEN:
                 return self._wait_until_final(order)
-        raise OrderRejected(
-            f"{_describe(order)} was not acknowledged in {timeouts.attempts} attempts: {failed}"
-        )
+            if proof is _Proof.POSSIBLE:
+                evidence.possible = True
+                found = self._search(order, sent + timeouts.window + timeouts.margin)
+                if found is not None:
+                    return self._wait_until_final(order, found)
+        if evidence.possible:
+            raise OrderUnknown(f"{describe(order)} may exist; every answer to it was lost: {failed}")
+        raise OrderRejected(f"{describe(order)} was not accepted in {timeouts.attempts} attempts: {failed}")
 
-    def settle(self, order: MarketOrder, sent: float = -math.inf) -> OrderState | None:
-        """Return the state of an order that was sent at `sent` (monotonic seconds), None if it never arrived.
+    def _proof(self, error: Exception, order: MarketOrder, before: "_Evidence") -> "_Proof":
+        """Return what the failure of a create request proves, or raise if it settles the matter."""
+        evidence = evidence_of(error)
+        code = evidence.code if evidence.status == 200 else None
+        failure = classify(error, evidence, FAILURE_RULES)
+        if code in DUPLICATE:
+            return _Proof.TAKEN  # by an earlier attempt
+        if failure is Failure.BANNED:
+            self._record_ban(error, order)
+        if code == CLOCK:
+            self._synced = False
+            return _Proof.NOT_TAKEN
+        if code and failure is Failure.THROTTLED:
+            return _Proof.THROTTLED
+        if not code or failure is not Failure.FATAL:
+            return _Proof.POSSIBLE
+        text = f"bybit rejected {describe(order)}: {error_line(error)}"
+        if before.possible:
+            # An earlier request may have been executed, and have used the balance that this one lacks.
+            raise OrderUnknown(f"{text}; but an earlier request may have been accepted") from error
+        if code in FORBIDDEN:
+            raise OrdersForbidden(f"{text} ({FORBIDDEN[code]})", code) from error
+        kind = NothingToReduce if code == NOTHING_TO_REDUCE and order.reduce_only else OrderRejected
+        raise kind(text, code) from error
+
+    def _throttled(self, error: Exception, attempt: int, order: MarketOrder, deadline: float) -> None:
+        """Wait for the next window of the rate limit.
 
         Raises:
-            OrderUnknown: the lookup failed.
+            ExchangeUnavailable: it begins after the deadline.
         """
-        timeouts = self._timeouts
-        certain = sent + timeouts.window + timeouts.margin
+        reset = reset_of(evidence_of(error), self._retry.clock, FAILURE_RULES)
+        delay = self._retry.delay(attempt, Failure.THROTTLED, reset)
+        if self._timeouts.monotonic() + delay > deadline:
+            raise ExchangeUnavailable(
+                f"bybit: too many requests; {describe(order)} would have to wait {delay:.0f} s"
+            ) from error
+        self._pause(delay)
+
+    def _search(self, order: MarketOrder, until: float) -> OrderState | None:
+        """Look an order up until it is found; None if no lookup that began after `until` (monotonic) shows it."""
         while True:
-            # The time is read before the lookup: only a lookup that began after `certain` proves that no order exists.
-            over = timeouts.monotonic() >= certain
-            try:
-                found = self.find(order.instrument, order.link_id)
-            except ExchangeError as error:
-                raise OrderUnknown(
-                    f"{_describe(order)}: the response was lost, and the lookup failed: {error}"
-                ) from error
-            if found is not None:
-                return self._wait_until_final(order, found)
-            if over:
-                return None
-            timeouts.sleep(timeouts.pause)
+            # The time is read before the lookup: only a lookup that began after `until` says something about it.
+            over = self._timeouts.monotonic() >= until
+            found = self.find(order)
+            if found is not None or over:
+                return found
+            self._pause(self._timeouts.pause)
+
+    def settle(self, order: MarketOrder, sent: float = -math.inf, taken: bool = False) -> OrderState | None:
+        """Return the state of an order that was sent at `sent` (monotonic seconds), None if it does not exist.
+
+        Raises:
+            OrderUnknown: the lookup failed, or no lookup shows the order and it is too early to believe that.
+        """
+        certain = self._timeouts.monotonic() >= sent + self._timeouts.certain
+        try:
+            found = self.find(order)
+            if found is None and (taken or certain):
+                fills = self.executions(order.instrument, order.link_id)
+                found = _filled(order, fills)
+                taken = taken or bool(fills)
+        except ExchangeError as error:
+            raise OrderUnknown(f"{describe(order)}: the lookup failed: {error}", taken) from error
+        if found is not None:
+            return self._wait_until_final(order, found)
+        if taken:
+            raise OrderUnknown(f"{describe(order)} was accepted, but the exchange does not show it yet", True)
+        if not certain:
+            raise OrderUnknown(f"{describe(order)} may exist, and the exchange may show it late")
+        return None
 
     def cancel_all(self, instrument: Instrument) -> None:
         """Cancel the open orders of an instrument; a repeated call does no harm."""
-        self._send_signed(
-            f"a cancellation of {instrument.symbol} orders",
-            lambda: self._client.private_post_v5_order_cancel_all(market_of(instrument)),
-        )
+
+        def request() -> None:
+            answers.cancelled(self._client.private_post_v5_order_cancel_all(market_of(instrument))["result"])
+
+        self._send_signed(f"a cancellation of {instrument.symbol} orders", request)
 
     def set_leverage(self, instrument: Instrument, leverage: Decimal) -> None:
         """Set the leverage of an instrument for long and short positions."""
@@ -247,24 +300,27 @@ class OrderClient:
                 lambda: self._client.private_post_v5_position_set_leverage(body),
             )
         except ExchangeRejected as error:
-            if evidence_of(error.__cause__ or error).code != _NOT_MODIFIED:
+            if evidence_of(error.__cause__ or error).code != NOT_MODIFIED:
                 raise
 
     def _wait_until_final(self, order: MarketOrder, state: OrderState | None = None) -> OrderState:
+        """Return the state of an order that exists, after it cannot change any more or after the longest wait."""
         timeouts = self._timeouts
         deadline = timeouts.monotonic() + timeouts.fill
-        while state is None or not state.final:
-            try:
-                state = self.find(order.instrument, order.link_id) or state
-            except ExchangeError as error:
-                raise OrderUnknown(
-                    f"{_describe(order)} was acknowledged, but the lookup failed: {error}"
-                ) from error
-            if timeouts.monotonic() >= deadline:
-                break
-            timeouts.sleep(0.0 if state is not None and state.final else timeouts.pause)
+        try:
+            while state is None or not state.final:
+                state = self.find(order) or state
+                if (state is not None and state.final) or timeouts.monotonic() >= deadline:
+                    break
+                self._pause(timeouts.pause)
+        except Interrupted as error:
+            raise OrderUnknown(f"{describe(order)} was accepted; {error}", True) from error
+        except ExchangeError as error:
+            raise OrderUnknown(
+                f"{describe(order)} was accepted, but the lookup failed: {error}", True
+            ) from error
         if state is None:
-            raise OrderUnknown(f"{_describe(order)} was acknowledged, but the exchange does not show it yet")
+            raise OrderUnknown(f"{describe(order)} was accepted, but the exchange does not show it yet", True)
         return state
 
     def _record_ban(self, error: Exception, order: MarketOrder) -> None:
@@ -275,67 +331,27 @@ class OrderClient:
             )
         except ExchangeBanned as ban:
             self._banned = self._timeouts.monotonic()
-            raise OrderUnknown(f"{_describe(order)}: {ban}") from error
-
-    def _admit(self) -> None:
-        """Raise ExchangeBanned during a ban; reopen our own limiter after it."""
-        over = self._timeouts.monotonic() - self._banned >= self._timeouts.ban
-        if self._limiter.ban is not None and over and not self._shares_limiter:
-            self._limiter = self._client.limiter = _own_limiter()
-        self._limiter.check()
-
-    def _sync_clock(self) -> None:
-        if not self._synced:
-            self._client.load_time_difference()
-            self._synced = True
-
-    def _read(
-        self, what: str, endpoint: str, query: Mapping[str, Any], parse: Callable[[_Rows], _Result]
-    ) -> _Result:
-        def request() -> _Result:
-            answer = getattr(self._client, f"private_get_v5_{endpoint}")(dict(query))
-            rows = answer["result"].get("list")
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise Malformed(f"expected a list of rows, found {str(rows)[:80]!r}")
-            return parse(rows)
-
-        return self._send_signed(what, request)
-
-    def _send_signed(self, what: str, request: Callable[[], _Result]) -> _Result:
-        """Return `request()`, signed with the exchange's time; only for requests that may be repeated safely."""
-
-        def signed() -> _Result:
-            self._sync_clock()
-            return request()
-
-        return self._retry_request(what, signed)
-
-    def _retry_request(self, what: str, request: Callable[[], _Result]) -> _Result:
-        self._admit()
-        attempts = Attempts(self._retry, self._limiter, FAILURE_RULES, what)
-        while True:
-            self._limiter.check()
-            try:
-                return request()
-            except (ClientError, Malformed) as error:
-                evidence = evidence_of(error)
-                if evidence.code in _KEY_ERRORS:
-                    raise ExchangeRejected(
-                        f"bybit rejected the API key (retCode {evidence.code}): {_KEY_ERRORS[evidence.code]}"
-                    ) from error
-                try:
-                    delay = attempts.wait_after(error, evidence)
-                except ExchangeBanned:
-                    self._banned = self._timeouts.monotonic()
-                    raise
-                if evidence.code == _CLOCK:
-                    self._synced, delay = False, 0.0
-            self._retry.sleep(delay)
+            raise OrderUnknown(f"{describe(order)}: {ban}") from error
 
 
-def _own_limiter() -> RateLimiter:
-    return RateLimiter(REQUESTS_PER_SECOND)
+def _if_told(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except ExchangeRejected:
+        return None
 
 
-def _describe(order: MarketOrder) -> str:
-    return f"{order.side} {order.quantity} {order.instrument.symbol} ({order.link_id})"
+def _filled(order: MarketOrder, fills: list[Execution]) -> OrderState | None:
+    """Return the state of an order whose fills add up to its whole quantity."""
+    size = sum((fill.size for fill in fills), Decimal(0))
+    if size != (order.quantity if order.side == "buy" else -order.quantity):
+        return None
+    return OrderState(
+        link_id=order.link_id,
+        order_id=fills[0].order_id,
+        status="Filled",
+        filled=order.quantity,
+        price=sum((fill.price * abs(fill.size) for fill in fills), Decimal(0)) / order.quantity,
+        fee=sum((fill.fee for fill in fills), Decimal(0)),
+        final=True,
+    )

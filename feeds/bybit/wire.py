@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..exchange.failures import Failure, FailureRules
+from ..exchange.failures import Failure, FailureRules, Malformed
 from ..exchange.protocol import CcxtRules
 
-__all__ = ["CCXT_RULES", "FAILURE_RULES", "REQUESTS_PER_SECOND", "error_code", "malformed"]
+__all__ = ["CCXT_RULES", "FAILURE_RULES", "REQUESTS_PER_SECOND", "error_code", "malformed", "server_ms"]
 
 _CODES = {
     429: Failure.THROTTLED,
@@ -64,6 +64,7 @@ _CODES = {
     170213: Failure.FATAL,  # no such order
 }
 _CATEGORIES = ("linear", "inverse", "spot", "option")
+_LAST_MS = 10**14  # the year 5138
 _CODE = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -73,6 +74,24 @@ def error_code(answer: Any) -> int | None:
     if isinstance(code, bool) or not isinstance(code, str | int) or not _CODE.fullmatch(str(code)):
         return None
     return int(code)
+
+
+def answer_time(answer: Any) -> float | None:
+    """Return the exchange's time in a response, UTC seconds; None if it has none."""
+    stamp = answer.get("time") if isinstance(answer, dict) else None
+    return stamp / 1000.0 if type(stamp) is int and 0 < stamp < _LAST_MS else None
+
+
+def server_ms(answer: Any) -> int:
+    """Return the time in the answer of the time endpoint, UTC ms.
+
+    Raises:
+        Malformed: it has none.
+    """
+    seconds = answer_time(answer)
+    if seconds is None:
+        raise Malformed(f"expected a time in ms, found {str(answer)[:80]!r}")
+    return round(seconds * 1000)
 
 
 def malformed(url: str, answer: Any) -> str | None:
@@ -127,6 +146,7 @@ CCXT_RULES = CcxtRules(
     malformed=malformed,
     error_code=error_code,
     weight=_weight,
+    answer_time=answer_time,
 )
 FAILURE_RULES = FailureRules(
     exchange="bybit",

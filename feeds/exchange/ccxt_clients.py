@@ -97,7 +97,9 @@ class _Strict(_Mixed):  # type: ignore[misc]
         request_body: Any,
     ) -> Any:
         wrong = self.rules.malformed(url, response)
-        evidence = Evidence(code, self.rules.error_code(response), dict(headers or {}))
+        evidence = Evidence(
+            code, self.rules.error_code(response), dict(headers or {}), self.rules.answer_time(response)
+        )
         try:
             if code < 400 and wrong:
                 raise ccxt.BadResponse(f"{wrong}: {str(body)[:80]!r}")
@@ -120,6 +122,15 @@ class SyncClient(_Strict):
 
     library = ccxt
 
+    def __init__(self, rules: CcxtRules, access: Access, limiter: RateLimiter) -> None:
+        super().__init__(rules, access, limiter)
+        self._use_session()
+
+    def _use_session(self) -> None:
+        # A redirection would take the key and a signed request to a host that nobody has named.
+        if self.apiKey:
+            self.session.max_redirects = 0
+
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         # ccxt's timeout limits only the pause between two bytes, so a very slow response would never time out.
         answer: Future[Any] = Future()
@@ -139,6 +150,7 @@ class SyncClient(_Strict):
             if answer.done():
                 raise
             self.session = type(self.session)()  # the old session is still in use by the thread
+            self._use_session()
             raise ccxt.RequestTimeout(
                 f"{method} {url}: no complete response within {self.timeout / 1000:g} s"
             ) from None

@@ -52,6 +52,7 @@ _STATUSES = {
     429: Failure.THROTTLED,
     451: Failure.BANNED,  # the region is not served
 }
+_DAY_SECONDS = 86_400.0
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
 
@@ -64,12 +65,13 @@ class Evidence:
     """The facts about a failed request.
 
     status: HTTP status; None without a response. code: the exchange's error code; None if the response has none.
-    headers: of the response.
+    headers: of the response. time: the exchange's time in the response, UTC seconds; None if it has none.
     """
 
     status: int | None = None
     code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    time: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,8 @@ class FailureRules:
 
     codes: the reaction to each error code; messages call the code by `code_name`. statuses: HTTP statuses with another
     meaning at this exchange than usual. reset_header: the header with the UTC ms at which the rate-limit window resets,
-    "" if the exchange sends only Retry-After. ban_seconds: the length of a ban if the response does not state it.
+    "" if the exchange sends only Retry-After. longest_reset: longest window of the rate limit, seconds; a header that
+    states more is wrong. ban_seconds: the length of a ban if the response does not state it.
     """
 
     exchange: str
@@ -86,6 +89,7 @@ class FailureRules:
     code_name: str
     statuses: Mapping[int, Failure] = field(default_factory=dict)
     reset_header: str = ""
+    longest_reset: float = 60.0
     ban_seconds: float = 600.0
 
 
@@ -111,9 +115,14 @@ def classify(error: BaseException, evidence: Evidence, rules: FailureRules) -> F
 
 
 def reset_delay(headers: Mapping[str, str], now: float, rules: FailureRules) -> float:
-    """Return the seconds until the rate limit resets, according to the response headers; 0.0 if no header states it."""
+    """Return the seconds until the rate limit resets, according to the response headers; 0.0 if no header states it.
+
+    `now` is UTC seconds. A reset further away than any window of the rate limit means that the two clocks differ, so
+    it counts as none. Retry-After needs no clock; more than a day counts as a day.
+    """
     lowered = {name.lower(): value for name, value in headers.items()}
     reset, after = lowered.get(rules.reset_header.lower(), ""), lowered.get("retry-after", "")
     if _DIGITS.fullmatch(reset):
-        return max(0.0, int(reset) / 1000.0 - now)
-    return float(after) if _DIGITS.fullmatch(after) else 0.0
+        seconds = int(reset) / 1000.0 - now
+        return seconds if 0.0 < seconds <= rules.longest_reset else 0.0
+    return min(float(after), _DAY_SECONDS) if _DIGITS.fullmatch(after) else 0.0

@@ -1,20 +1,27 @@
-"""Orders, order states and positions, in terms that all exchanges share."""
+"""Orders, order states, positions and account facts, in terms that all exchanges share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol, Self
 
-from ..errors import ExchangeError
+from ..errors import ExchangeError, ExchangeUnavailable
 from ..instruments import Instrument
 
 __all__ = [
+    "AccountFacts",
+    "Execution",
     "HeldPosition",
+    "Interrupted",
     "MarketOrder",
+    "NothingToReduce",
     "OrderRejected",
     "OrderState",
     "OrderUnknown",
     "Orders",
+    "OrdersForbidden",
     "PlacedOrder",
+    "UnreadableAnswer",
 ]
 
 
@@ -30,8 +37,32 @@ class OrderRejected(ExchangeError):
         self.code = code
 
 
+class OrdersForbidden(OrderRejected):
+    """The key or the account may not trade; every further order would be rejected too."""
+
+
+class NothingToReduce(OrderRejected):
+    """A reduce-only order was rejected, because there is no position that it could reduce."""
+
+
 class OrderUnknown(ExchangeError):
-    """It is not known yet whether an order exists; reconcile it before sending another order."""
+    """The state of an order is not known; find it out before sending another order.
+
+    Attributes:
+        taken: whether the exchange has confirmed that the order exists. If not, it may exist.
+    """
+
+    def __init__(self, message: str, taken: bool = False) -> None:
+        super().__init__(message)
+        self.taken = taken
+
+
+class UnreadableAnswer(ExchangeUnavailable):
+    """Every answer to a repeated request had invalid content; the message quotes it."""
+
+
+class Interrupted(ExchangeError):
+    """A wait for the exchange ended early, because the caller asked to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +108,36 @@ class PlacedOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldPosition:
-    """A position in one instrument: signed base units and the average entry price (quote)."""
+    """A position in one instrument: signed base units, the average entry price (quote), and the leverage setting."""
 
     size: Decimal
     price: Decimal
+    leverage: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """A fill: signed base units of `size` at `price` (quote), with `fee` in quote currency, at `time` (UTC ms)."""
+
+    link_id: str
+    order_id: str
+    size: Decimal
+    price: Decimal
+    fee: Decimal
+    time: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountFacts:
+    """Facts about the whole account; None where the exchange does not tell.
+
+    margin_mode: "cross", "isolated" or "portfolio". positions: signed base units by the exchange's
+    symbol id. orders: number of open orders by symbol id.
+    """
+
+    margin_mode: str | None
+    positions: dict[str, Decimal] | None
+    orders: dict[str, int] | None
 
 
 class Orders(Protocol):
@@ -89,6 +146,15 @@ class Orders(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+    def listen(self, stop: Callable[[], bool]) -> None:
+        """End every wait with `Interrupted` as soon as `stop()` is true."""
+
+    def now(self) -> int:
+        """Return the exchange's time in UTC ms; the machine's wall clock has no part in it."""
+
+    def facts(self) -> AccountFacts:
+        """Return the facts about the whole account."""
 
     def equity(self) -> Decimal:
         """Return the account's equity in USDT, including unrealised profit and loss."""
@@ -99,6 +165,9 @@ class Orders(Protocol):
     def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
         """Return the open orders of an instrument."""
 
+    def executions(self, instrument: Instrument, link_id: str = "") -> list[Execution]:
+        """Return the fills of an instrument, newest first: those of one order, or all of the last days."""
+
     def create(self, order: MarketOrder) -> OrderState:
         """Send an order exactly once and return its state.
 
@@ -107,11 +176,13 @@ class Orders(Protocol):
             OrderUnknown: the order may exist; call `settle` later.
         """
 
-    def settle(self, order: MarketOrder, sent: float) -> OrderState | None:
-        """Return the state of an order sent at `sent` (monotonic seconds), None if it never reached the exchange.
+    def settle(self, order: MarketOrder, sent: float, taken: bool = False) -> OrderState | None:
+        """Return the state of an order sent at `sent` (monotonic seconds), None if it certainly does not exist.
+
+        An order that the exchange has `taken` exists, whatever the lookups show.
 
         Raises:
-            OrderUnknown: the lookup failed.
+            OrderUnknown: it is not certain yet.
         """
 
     def cancel_all(self, instrument: Instrument) -> None:

@@ -1,19 +1,20 @@
 """The protocol that every exchange implements, and the table of its capabilities."""
 
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import BadSource, BadTimeframe
 from ..instruments import Instrument
-from .access import Access
+from .access import Access, is_loopback
 from .candles import CandleStream
 from .failures import FailureRules
 from .order_types import Orders
 from .request import Request
 from .rows import Table
 
-__all__ = ["Capabilities", "CcxtRules", "Exchange", "check_timeframe", "require"]
+__all__ = ["Capabilities", "CcxtRules", "Exchange", "Venue", "check_timeframe", "require"]
 
 _CAPABILITY_NAMES = {
     "mark_prices": "mark prices",
@@ -63,7 +64,8 @@ class CcxtRules:
     ccxt_id: the name of ccxt's class. config: its configuration. urls: returns ccxt's table of URLs for another host.
     malformed: takes the URL and the JSON of an HTTP 200 and returns what is wrong with it; None if it is complete or
     reports an error correctly. error_code: returns the error code of a response. weight: takes the path and parameters
-    of a request and returns its weight for the rate limit.
+    of a request and returns its weight for the rate limit. answer_time: returns the exchange's time in a response, UTC
+    seconds.
     """
 
     ccxt_id: str
@@ -72,6 +74,17 @@ class CcxtRules:
     malformed: Callable[[str, Any], str | None]
     error_code: Callable[[Any], int | None]
     weight: Callable[[str, Mapping[str, Any]], int]
+    answer_time: Callable[[Any], float | None] = lambda answer: None
+
+
+class Venue(enum.Enum):
+    """What an order at a host trades with."""
+
+    MAINNET = "mainnet"
+    """Real money."""
+    TESTNET = "testnet"
+    DEMO = "demo"
+    LOCAL = "this machine"
 
 
 class Exchange(Protocol):
@@ -124,6 +137,10 @@ class Exchange(Protocol):
             BadSource: live bars are not supported at this exchange.
         """
         raise _lacking(self, "stream")
+
+    def venue(self, host: str) -> Venue | None:
+        """Return what trades at a host of this exchange: real or play money; None for an unknown host."""
+        return Venue.LOCAL if is_loopback(host) else None
 
     def orders(self, access: Access) -> Orders:
         """Return a client for the orders of the account whose credentials are in `access`.

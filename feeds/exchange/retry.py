@@ -13,7 +13,7 @@ from ..errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
 from .failures import Evidence, Failure, FailureRules, classify, reset_delay
 from .rate_limit import RateLimiter
 
-__all__ = ["Attempts", "Retry"]
+__all__ = ["Attempts", "Retry", "reset_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Attempts:
         """
         rules, exchange = self._rules, self._rules.exchange
         failure, reason = classify(error, evidence, rules), _reason(error, evidence)
-        reset = reset_delay(evidence.headers, self._retry.clock(), rules)
+        reset = reset_of(evidence, self._retry.clock, rules)
         if failure is Failure.BANNED:
             text = _ban_text(evidence, rules, reset or rules.ban_seconds)
             self._limiter.close(text)
@@ -85,6 +85,14 @@ class Attempts:
                 f"{reason}. Data stored so far is kept; run the same command again to continue"
             ) from error
         return delay
+
+
+def reset_of(evidence: Evidence, clock: Callable[[], float], rules: FailureRules) -> float:
+    """Return the seconds until the rate limit resets, by the exchange's own time if the response states it.
+
+    `clock` is this machine's (UTC seconds).
+    """
+    return reset_delay(evidence.headers, clock() if evidence.time is None else evidence.time, rules)
 
 
 def _ban_text(evidence: Evidence, rules: FailureRules, seconds: float) -> str:

@@ -48,7 +48,11 @@ __all__ = ["live"]
     "0: never.",
 )
 @click.option("--kill-flatten", is_flag=True, help="The kill switch also closes positions.")
-@click.option("--paper", is_flag=True, help="Trade on paper only (the default).")
+@click.option(
+    "--paper",
+    is_flag=True,
+    help="Trade on paper only (the default); needed to go on without real orders in a run folder that had some.",
+)
 @click.option(
     "--real-orders",
     is_flag=True,
@@ -56,6 +60,11 @@ __all__ = ["live"]
     "BYBIT_API_KEY and BYBIT_API_SECRET, or the same names for another --exchange.",
 )
 @click.option("--mainnet", is_flag=True, help="Send real orders to the mainnet, with real money.")
+@click.option(
+    "--order-host",
+    metavar="HOST",
+    help="The host of --base-url, if the exchange is not known to have it: real orders and the key go there.",
+)
 @click.option(
     "--max-order",
     type=float,

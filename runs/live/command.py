@@ -27,6 +27,7 @@ from .halt import KillSwitch
 from .journal import Journal
 from .market import ExchangeMarket
 from .mirror import Caps, Mirror, MirrorOptions
+from .place import Place, place_of
 from .session import LiveRequest, RealOrders, live
 from .status import LiveStatus
 
@@ -65,20 +66,15 @@ class LiveOptions:
     max_order: float
     max_position: float
     adopt: bool
+    order_host: str | None = None
 
     def __post_init__(self) -> None:
         if self.paper and self.real_orders:
             raise ConfigError("--paper and --real-orders: expected one of them")
         if self.mainnet and not self.real_orders:
             raise ConfigError("--mainnet says where real orders go; it needs --real-orders")
-
-    @property
-    def place(self) -> str:
-        """The venue of real orders, as text for the user."""
-        name = self.exchange.capitalize()
-        return self.base_url or (
-            f"{name}'s MAINNET, with real money" if self.mainnet else f"{name}'s testnet"
-        )
+        if self.order_host is not None and not self.real_orders:
+            raise ConfigError("--order-host says where real orders go; it needs --real-orders")
 
 
 def start(
@@ -96,7 +92,9 @@ def start(
     """
     exchange = find_exchange(options.exchange)
     require(exchange, "stream")
-    access = _access(options) if options.real_orders else None
+    access, place = None, Place("", "")
+    if options.real_orders:
+        access, place = _access(options)
     model = ScoreModel.load(model_dir)
     check_signal(model, params["signal"])
     market = ExchangeMarket(
@@ -118,13 +116,15 @@ def start(
         max_loss=options.max_loss,
         kill_flatten=options.kill_flatten,
         command=command,
+        paper=options.paper,
+        place=place.text,
     )
     status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=options.quiet)
     with ExitStack() as stack:
         real_orders = None
         if access is not None:
             instruments = _linear(market, options.symbols)
-            limits = _limits(options)
+            limits = _limits(options, place)
             client = stack.enter_context(exchange.orders(access))
             real_orders = _real_orders(client, instruments, limits)
         ended = live(
@@ -133,13 +133,16 @@ def start(
     return Done(ended.metrics, ended.bars, ended.signal, out)
 
 
-def _access(options: LiveOptions) -> Access:
-    require(find_exchange(options.exchange), "orders")
-    return Access(
+def _access(options: LiveOptions) -> tuple[Access, Place]:
+    exchange = find_exchange(options.exchange)
+    require(exchange, "orders")
+    place = place_of(exchange, options.base_url, options.mainnet, options.order_host)
+    access = Access(
         base_url=options.base_url,
         credentials=_credentials(options.exchange),
         sandbox=options.base_url is None and not options.mainnet,
     )
+    return access, place
 
 
 def _linear(market: ExchangeMarket, symbols: Sequence[str]) -> dict[str, Instrument]:
@@ -152,15 +155,21 @@ def _linear(market: ExchangeMarket, symbols: Sequence[str]) -> dict[str, Instrum
     return instruments
 
 
-def _limits(options: LiveOptions) -> MirrorOptions:
+def _limits(options: LiveOptions, place: Place) -> MirrorOptions:
     """Return the limits of real orders, and print them on stderr."""
     caps = Caps(order=Decimal(repr(options.max_order)), position=Decimal(repr(options.max_position)))
     click.echo(
-        f"scorenet: real orders go to {options.place}; at most {options.max_order:,.10g} USDT an order, "
+        f"scorenet: real orders go to {place.text}; at most {options.max_order:,.10g} USDT an order, "
         f"{options.max_position:,.10g} USDT a position",
         err=True,
     )
-    return MirrorOptions(caps=caps, adopt=options.adopt, max_loss=options.max_loss, place=options.place)
+    return MirrorOptions(
+        caps=caps,
+        adopt=options.adopt,
+        max_loss=options.max_loss,
+        place=place.text,
+        venue=place.venue,
+    )
 
 
 def _real_orders(

@@ -51,14 +51,23 @@ class KillSwitch:
     """Halt trading on a file named KILL in the run folder, on SIGUSR1, or when equity falls to a limit.
 
     The limit is `cash` times 1 - `max_loss`; 0 means no limit. `flatten` also closes positions. The switch cannot
-    be turned off, and restarts keep it on.
+    be turned off, and restarts keep it on. With `stop`, a stop request ends waits too.
 
     Attributes:
         reason: why the switch is on, empty while it is off.
     """
 
-    def __init__(self, folder: Path, *, cash: float, max_loss: float = 0.0, flatten: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cash: float,
+        max_loss: float = 0.0,
+        flatten: bool = False,
+        stop: StopRequest | None = None,
+    ) -> None:
         self.reason = ""
+        self._stop = stop
         self.flatten = flatten
         self._file = folder / KILL_FILE
         self._floor = cash * (1.0 - max_loss) if max_loss else float("-inf")
@@ -68,6 +77,13 @@ class KillSwitch:
     def on(self) -> bool:
         """Whether trading is halted."""
         return bool(self.reason)
+
+    @property
+    def calls(self) -> bool:
+        """Whether a wait must end now: the run is asked to stop, or there is a reason to halt that is not handled."""
+        if self._stop is not None and self._stop.signal is not None:
+            return True
+        return not self._reported and (self.on or self._signalled or self._file.exists())
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Turn on as a journal recorded it. A later session can still ask for `flatten`."""

@@ -5,48 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from feeds import ExchangeError
 from feeds.errors import ExchangeBanned
-from feeds.exchange.order_types import Orders, OrderUnknown
+from feeds.exchange.order_types import (
+    Interrupted,
+    NothingToReduce,
+    Orders,
+    OrdersForbidden,
+    OrderUnknown,
+    UnreadableAnswer,
+)
 from feeds.instruments import Instrument
 
-from ..folder.rundir import RunDirError
 from .halt import KillSwitch
 from .journal import Journal
 from .order_desk import OrderDesk
-from .order_plan import PREFIX, Caps, Plan, Skip, link_id, plan_order
+from .order_plan import Caps, Plan, Skip, link_id, plan_order
+from .reconcile import MirrorOptions, NotReconciled, Reconciler
 from .status import LiveStatus
 
 __all__ = ["Caps", "Mirror", "MirrorOptions", "NotReconciled", "Plan", "Skip", "link_id", "plan_order"]
 
 _ZERO = Decimal(0)
-_SECOND_LOOK = 1.0  # seconds: right after a fill the exchange may still show the previous position
+_SETTLE_AGAIN = 5.0  # seconds between two lookups of an open order
 _HALT_AGAIN = 30.0  # seconds between the attempts of a halt
-
-
-class NotReconciled(RunDirError):
-    """Report an exchange account that differs from the journal."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MirrorOptions:
-    """Limits of real orders, and their venue.
-
-    Attributes:
-        caps: largest order and position.
-        adopt: accept positions and cancel orders that the journal does not contain.
-        max_loss: fraction of the account's first equity; a larger loss halts trading (0: no limit).
-        place: the venue, as text for the user.
-    """
-
-    caps: Caps
-    adopt: bool = False
-    max_loss: float = 0.0
-    place: str = ""
 
 
 class Mirror:
@@ -69,82 +54,60 @@ class Mirror:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._instruments, self._caps = client, dict(instruments), options.caps
+        self._client, self._instruments, self._options = client, dict(instruments), options
         self._journal, self._kill, self._status = journal, kill, status
-        self._adopt, self._max_loss, self._place = (
-            options.adopt,
-            Decimal(repr(options.max_loss)),
-            options.place,
+        self._monotonic = monotonic
+        self._desk = OrderDesk(client, self._instruments, journal, status, monotonic)
+        self._reconciler = Reconciler(
+            client, self._instruments, options, self._desk, journal, kill, status, sleep
         )
-        self._sleep, self._monotonic = sleep, monotonic
-        self._desk = OrderDesk(client, self._instruments, journal, status)
         self._floor: Decimal | None = None
         self._errors: dict[str, str] = {}
         self._to_halt: set[str] = set()
+        self._forbidden: set[str] = set()
         self._flattens = False
-        self._halt_again = 0.0
+        self._halt_again = self._settle_again = 0.0
+        client.listen(lambda: kill.calls)
 
     # Start --------------------------------------------------------------------------------------------------
 
     def prepare(self, symbols: Sequence[str]) -> None:
-        """Resolve every order of the journal whose outcome is unknown, and reconcile positions and open orders.
+        """Read the account, resolve the journal's open orders, and reconcile positions and orders with the journal.
 
         Raises:
             NotReconciled: the account differs from the journal, and `adopt` is off.
             ExchangeError: the exchange does not answer.
         """
+        self._reconciler.check_venue()
         self._desk.restore()
-        for symbol in symbols:
-            self._desk.settle(symbol)
-        for symbol in symbols:
-            self._compare(symbol)
         equity = self._client.equity()
         if equity <= 0:
             raise NotReconciled(
                 f"the account holds no USDT (equity {equity}); put money into it, or trade on paper"
             )
+        for symbol in symbols:
+            self._reconciler.reconcile(symbol)
+        self._reconciler.record_account(symbols, equity)
         before = next(iter(self._journal.records("reconciled")), None)
         first = equity if before is None else Decimal(before["equity"])
         self._floor = first * (1 - self._max_loss) if self._max_loss else None
         positions = {symbol: str(size) for symbol, size in self._desk.expected.items()}
         self._journal.append(
-            "reconciled", at=_wall_ms(), place=self._place, equity=str(equity), positions=positions
+            "reconciled",
+            at=_wall_ms(),
+            place=self._options.place,
+            venue=self._options.venue,
+            equity=str(equity),
+            positions=positions,
         )
         self._show()
         self._status.say(f"real orders: equity {equity:,.2f} USDT, positions {_listed(self._desk.expected)}")
         if self._kill.on:
             self.halt(self._kill.flatten)
 
-    def _compare(self, symbol: str) -> None:
-        instrument = self._instruments[symbol]
-        foreign = []
-        for placed in self._client.open_orders(instrument):
-            if not placed.link_id.startswith(f"{PREFIX}{self._desk.run}-"):
-                foreign.append(placed)
-        if foreign and not self._adopt:
-            raise NotReconciled(
-                f"{symbol} has {len(foreign)} open order(s) that this run did not send, the first "
-                f"{foreign[0].side} {foreign[0].quantity}; cancel them on the exchange, or pass --adopt to let this "
-                "run cancel them"
-            )
-        self._client.cancel_all(instrument)
-        held, expected = self._held(symbol), self._desk.expected[symbol]
-        if held == expected:
-            return
-        if not self._adopt:
-            raise NotReconciled(
-                f"the position in {symbol} is {held}, the journal expects {expected}; close it on the "
-                "exchange, or pass --adopt to let this run take it over"
-            )
-        self._desk.adopt(symbol, held)
-
-    def _held(self, symbol: str) -> Decimal:
-        """Return the position on the exchange, in base units; it is read twice if it is not the expected one."""
-        held = self._client.position(self._instruments[symbol]).size
-        if held != self._desk.expected[symbol]:
-            self._sleep(_SECOND_LOOK)
-            held = self._client.position(self._instruments[symbol]).size
-        return held
+    @property
+    def _max_loss(self) -> Decimal:
+        return Decimal(repr(self._options.max_loss))
 
     # Each bar -------------------------------------------------------------------------------------------------
 
@@ -170,8 +133,13 @@ class Mirror:
         text = ""
         try:
             yield
+        except Interrupted:
+            return
         except ExchangeBanned:
             text = "the exchange refuses this address; nothing is sent for 15 minutes, positions stay as they are"
+        except (UnreadableAnswer, OrdersForbidden) as error:
+            text = str(error)
+            self._kill.trip(f"{what}: {text}")
         except ExchangeError as error:
             text = str(error)
         if text != self._errors.get(what, ""):
@@ -179,17 +147,16 @@ class Mirror:
             self._status.say(f"real orders, {what}: {text or 'works again'}")
 
     def _show(self) -> None:
-        self._status.real(self._desk.expected)
+        self._status.real(self._desk.expected, self._desk.waiting())
 
     def _follow_symbol(self, symbol: str, wanted: Decimal, price: Decimal) -> None:
         instrument = self._instruments[symbol]
         self._desk.settle(symbol)
-        held = self._held(symbol)
-        if held != self._desk.expected[symbol]:
-            self._kill.trip(f"the position in {symbol} is {held}, expected {self._desk.expected[symbol]}")
+        self._reconciler.check_position(symbol)
+        if self._kill.on:
             return
         for _ in range(2):
-            plan = plan_order(wanted, self._desk.expected[symbol], price, instrument, self._caps)
+            plan = plan_order(wanted, self._desk.expected[symbol], price, instrument, self._options.caps)
             if isinstance(plan, Skip):
                 if plan.reason != "reached":
                     self._journal.append("skip", close=self._desk.close, symbol=symbol, reason=plan.reason)
@@ -206,14 +173,25 @@ class Mirror:
         self.retry_halt()
 
     def retry_halt(self) -> None:
-        """Every 30 seconds, retry the cancellations and closing orders of a halt that failed."""
-        if not self._to_halt or self._monotonic() < self._halt_again:
+        """Look up open orders every 5 seconds, and retry the parts of a halt that failed every 30 seconds."""
+        now = self._monotonic()
+        if now >= self._settle_again and (waiting := self._desk.waiting()):
+            for symbol in waiting.keys() - self._to_halt:
+                with self._reporting_errors(symbol):
+                    self._desk.settle(symbol)
+            self._settle_again = self._monotonic() + _SETTLE_AGAIN
+            self._show()
+        if not self._to_halt or now < self._halt_again:
             return
-        for symbol in sorted(self._to_halt):
+        for symbol in sorted(self._to_halt - self._forbidden):
             with self._reporting_errors(f"halt of {symbol}"):
                 self._client.cancel_all(self._instruments[symbol])
-                if not self._flattens or self._flatten(symbol):
-                    self._to_halt.discard(symbol)
+                try:
+                    if not self._flattens or self._flatten(symbol):
+                        self._to_halt.discard(symbol)
+                except OrdersForbidden:
+                    self._forbidden.add(symbol)
+                    raise
         self._halt_again = self._monotonic() + _HALT_AGAIN
         self._show()
 
@@ -226,21 +204,43 @@ class Mirror:
         self._status.say(f"real positions are left as they are: {_listed(self._desk.expected)}")
 
     def _flatten(self, symbol: str) -> bool:
-        """Close the position of a symbol; return False if an order's outcome is unknown, to retry the halt."""
+        """Close the position of a symbol; return False if it is not certain yet that nothing is held.
+
+        All orders are reduce-only, so that an answer that lags behind cannot open a position.
+        """
         settled = True
         try:
             self._desk.settle(symbol)
         except OrderUnknown:
             settled = False
         for _ in range(10):
-            held = self._held(symbol)
-            if held != self._desk.expected[symbol]:
-                self._desk.adopt(symbol, held)
-            plan = plan_order(_ZERO, held, Decimal(1), self._instruments[symbol], self._caps)
+            held, expected = self._reconciler.held(symbol), self._desk.expected[symbol]
+            if held != expected:
+                if not expected and not self._late(symbol):
+                    return False  # closed already, but the exchange does not show it yet
+                if held and settled and self._late(symbol):
+                    self._desk.adopt(symbol, held)
+                    expected = held
+            plan = plan_order(
+                _ZERO, held or expected, Decimal(1), self._instruments[symbol], self._options.caps
+            )
             if isinstance(plan, Skip):
                 return settled
-            self._desk.send(symbol, plan)
+            try:
+                self._desk.send(symbol, plan)
+            except NothingToReduce:
+                if held:
+                    return False
+                # The position list and the refusal of an order that could only reduce are two answers that agree.
+                self._desk.adopt(symbol, _ZERO)
+                return settled
+            if self._desk.expected[symbol] == expected:
+                return False
         raise ExchangeError("the position could not be closed in full")
+
+    def _late(self, symbol: str) -> bool:
+        """Return whether the exchange has had time to show the last order of a symbol."""
+        return self._desk.age(symbol) >= self._options.lag
 
 
 def _listed(positions: Mapping[str, Decimal]) -> str:

@@ -1,19 +1,28 @@
-"""Real orders one by one: the journal records each before it is sent, and its outcome afterwards."""
+"""Real orders one by one: the journal records each before it is sent, and its outcome afterwards.
+
+An order is *open* until its outcome is certain, and meanwhile no other order of its symbol is sent. Its age is
+monotonic; across a restart it is the exchange's time. The machine's wall clock is only a label in the journal.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from feeds import ExchangeError
 from feeds.exchange.order_types import (
     MarketOrder,
+    NothingToReduce,
     OrderRejected,
     Orders,
+    OrdersForbidden,
     OrderState,
     OrderUnknown,
+    UnreadableAnswer,
 )
 from feeds.instruments import Instrument
 
@@ -24,6 +33,22 @@ from .status import LiveStatus
 __all__ = ["OrderDesk"]
 
 _ZERO = Decimal(0)
+_LOOK_BACK = 5
+_LONGEST_CREATE = 120.0  # seconds that all requests for one order take
+
+
+@dataclass
+class _Open:
+    """An order whose outcome is not certain.
+
+    sent: monotonic seconds. taken: the exchange has confirmed it. refused: the exchange's answer was an error; it is
+    looked up all the same, because such an answer may be wrong.
+    """
+
+    order: MarketOrder
+    sent: float
+    taken: bool = False
+    refused: bool = False
 
 
 class OrderDesk:
@@ -32,60 +57,121 @@ class OrderDesk:
     Attributes:
         expected: positions by the journal, in signed base units by symbol.
         close: close time (UTC ms) of the bar that orders are sent for.
+        adopted_until: by symbol, the time (UTC ms) up to which an adopted position contains all executions.
     """
 
     def __init__(
-        self, client: Orders, instruments: Mapping[str, Instrument], journal: Journal, status: LiveStatus
+        self,
+        client: Orders,
+        instruments: Mapping[str, Instrument],
+        journal: Journal,
+        status: LiveStatus,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._instruments = client, dict(instruments)
-        self._journal, self._status = journal, status
+        self._journal, self._status, self._monotonic = journal, status, monotonic
         header = next(iter(journal.records("start")))
         self.run = str(header["run"])
         self.close = int(header["trade_from"])
         self.expected = dict.fromkeys(self._instruments, _ZERO)
         self._parts: dict[tuple[str, int], int] = {}
-        self._unknown: dict[str, MarketOrder] = {}
-        self._sent: dict[str, int] = {}
+        self._open: dict[str, _Open] = {}
+        self._gone: dict[str, list[MarketOrder]] = {symbol: [] for symbol in self._instruments}
+        self._last = dict.fromkeys(self._instruments, -math.inf)
+        self.adopted_until = dict.fromkeys(self._instruments, 0)
 
     def restore(self) -> None:
-        """Restore positions and unresolved orders from the journal."""
-        for record in self._journal.records("intent", "outcome", "adopted"):
-            self._restore(record)
+        """Restore positions and open orders from the journal."""
+        records = list(self._journal.records("intent", "outcome", "adopted"))
+        now = self._client.now() if records else 0
+        for record in records:
+            self._restore(record, now)
 
-    def _restore(self, record: Mapping[str, Any]) -> None:
+    def _restore(self, record: Mapping[str, Any], now: int) -> None:
         symbol = record["symbol"]
         if record["kind"] == "adopted":
             self.expected[symbol] = Decimal(record["size"])
+            self.adopted_until[symbol] = int(record.get("executions_until", 0))
         elif record["kind"] == "intent":
             self._parts[symbol, record["close"]] = record["part"] + 1
             self.close = max(self.close, record["close"])
-            self._sent[record["link_id"]] = record["at"]
-            self._unknown[record["link_id"]] = MarketOrder(
+            # A journal of an earlier version has no exchange time, so the order may have been sent just now.
+            age = max(now - int(record.get("sent", now)), 0) / 1000.0
+            self._last[symbol] = self._monotonic() - age
+            order = MarketOrder(
                 instrument=self._instruments[symbol],
                 side=record["side"],
                 quantity=Decimal(record["quantity"]),
                 link_id=record["link_id"],
                 reduce_only=record["reduce_only"],
             )
+            self._forget_refused(symbol)
+            # The last of several requests for it may be much younger than the record.
+            self._open[order.link_id] = _Open(order, self._monotonic())
         else:
-            if record["status"] != "unknown":
-                self._unknown.pop(record["link_id"], None)
-            self.expected[symbol] += Decimal(record["filled"])
+            self._restore_outcome(record)
+
+    def _restore_outcome(self, record: Mapping[str, Any]) -> None:
+        symbol, link = record["symbol"], record["link_id"]
+        self.expected[symbol] += Decimal(record["filled"])
+        if link not in self._open:
+            return
+        entry = self._open[link]
+        # The create request ended before its outcome was recorded, at most this long after the intent.
+        entry.sent = min(entry.sent, self._last[symbol] + _LONGEST_CREATE)
+        entry.taken = entry.taken or bool(record.get("taken"))
+        entry.refused = record["status"] == "refused" and record.get("code") is not None
+        if record["status"] != "unknown" and not entry.refused:
+            del self._open[link]
+        if record["status"] in ("refused", "absent"):
+            self._gone[symbol].append(entry.order)
+
+    def _forget_refused(self, symbol: str) -> None:
+        """Before an order is sent, all earlier ones were settled."""
+        for link, entry in list(self._open.items()):
+            if entry.refused and entry.order.instrument.symbol == symbol:
+                del self._open[link]
+
+    def age(self, symbol: str) -> float:
+        """Return the seconds since the last order of a symbol was sent or found; infinite if there was none."""
+        return self._monotonic() - self._last[symbol]
+
+    def waiting(self) -> dict[str, float]:
+        """Return, by symbol, the age in seconds of its oldest order whose outcome is not known."""
+        ages: dict[str, float] = {}
+        for entry in self._open.values():
+            if not entry.refused:
+                symbol, age = entry.order.instrument.symbol, self._monotonic() - entry.sent
+                ages[symbol] = max(age, ages.get(symbol, 0.0))
+        return ages
 
     def settle(self, symbol: str) -> None:
-        """Resolve every order of a symbol whose outcome is unknown.
+        """Find out the outcome of every open order of a symbol.
 
         Raises:
-            OrderUnknown: the exchange does not know the outcome yet.
+            OrderUnknown: it is not certain yet.
+            UnreadableAnswer: the exchange's answers about an order stay invalid.
         """
-        for order in [o for o in self._unknown.values() if o.instrument.symbol == symbol]:
-            self._settle(order)
+        for entry in [e for e in self._open.values() if e.order.instrument.symbol == symbol]:
+            self._settle(entry)
+
+    def explain(self, symbol: str) -> bool:
+        """Look up the last orders that counted as refused or absent; return whether one of them exists after all."""
+        found = False
+        for order in list(self._gone[symbol][-_LOOK_BACK:]):
+            state = self._client.settle(order, -math.inf)
+            if state is not None:
+                self._gone[symbol].remove(order)
+                self._apply(order, state)
+                found = True
+        return found
 
     def send(self, symbol: str, plan: Plan) -> bool:
         """Send one order, once; return whether it was filled completely.
 
         Raises:
-            ExchangeError: the exchange did not take the order; the journal records it as refused.
+            OrdersForbidden, NothingToReduce: as named.
+            ExchangeError: the order was not sent; the journal records it as refused.
         """
         part = self._parts.get((symbol, self.close), 0)
         self._parts[symbol, self.close] = part + 1
@@ -96,10 +182,11 @@ class OrderDesk:
             link_id=link_id(self.run, self.close, symbol, part),
             reduce_only=plan.reduce_only,
         )
-        self._sent[order.link_id] = _wall_ms()
+        sent = self._client.now()
         self._journal.append(
             "intent",
-            at=self._sent[order.link_id],
+            at=_wall_ms(),
+            sent=sent,
             close=self.close,
             part=part,
             symbol=symbol,
@@ -108,37 +195,72 @@ class OrderDesk:
             reduce_only=order.reduce_only,
             link_id=order.link_id,
         )
+        self._last[symbol] = self._monotonic()
+        entry = self._open[order.link_id] = _Open(order, self._last[symbol])
         try:
             state = self._client.create(order)
         except OrderRejected as error:
-            self._record_outcome(order, "refused", _ZERO, reason=str(error), code=error.code)
+            final = isinstance(error, OrdersForbidden | NothingToReduce)
+            entry.refused = error.code is not None and not final
+            self._dismiss(entry, "refused", reason=str(error), code=error.code)
+            if final:
+                raise
             return False
         except OrderUnknown as error:
-            self._unknown[order.link_id] = order
-            self._record_outcome(order, "unknown", _ZERO, reason=str(error))
+            self._note_unknown(entry, error)
             return False
         except ExchangeError as error:
-            self._record_outcome(order, "refused", _ZERO, reason=str(error))
+            # Only errors before the order was sent; all others are one of the two above.
+            self._dismiss(entry, "refused", reason=str(error))
             raise
+        finally:
+            # A lookup may lag behind the last of several requests for the same order.
+            entry.sent = self._last[symbol] = self._monotonic()
         return self._apply(order, state)
 
-    def _settle(self, order: MarketOrder) -> None:
-        age = (_wall_ms() - self._sent[order.link_id]) / 1000.0
-        state = self._client.settle(order, time.monotonic() - max(age, 0.0))
+    def _settle(self, entry: _Open) -> None:
+        try:
+            state = self._client.settle(entry.order, entry.sent, entry.taken)
+        except OrderUnknown as error:
+            if entry.refused and not error.taken:
+                raise OrderUnknown(
+                    f"{entry.order.link_id} was refused; it is looked up before another order is sent"
+                ) from error
+            if error.taken and not entry.taken:
+                self._note_unknown(entry, error)
+            _raise_unreadable(error)
+            raise
         if state is not None:
-            self._apply(order, state)
-            return
-        self._unknown.pop(order.link_id)
-        self._record_outcome(order, "absent", _ZERO)
+            self._apply(entry.order, state)
+        elif entry.refused:
+            del self._open[entry.order.link_id]
+        else:
+            self._dismiss(entry, "absent")
+
+    def _note_unknown(self, entry: _Open, error: OrderUnknown) -> None:
+        entry.taken, entry.refused = entry.taken or error.taken, False
+        self._record_outcome(entry.order, "unknown", _ZERO, reason=str(error), taken=entry.taken)
+        _raise_unreadable(error)
+
+    def _dismiss(self, entry: _Open, status: str, **more: Any) -> None:
+        """Record that an order does not exist; a refused one stays open until a lookup has agreed."""
+        self._gone[entry.order.instrument.symbol].append(entry.order)
+        if not entry.refused:
+            del self._open[entry.order.link_id]
+        self._record_outcome(entry.order, status, _ZERO, **more)
 
     def _apply(self, order: MarketOrder, state: OrderState) -> bool:
+        symbol = order.instrument.symbol
         if not state.final:
-            self._unknown[order.link_id] = order
-            self._record_outcome(order, "unknown", _ZERO, reason=f"still {state.status}")
+            before = self._open.get(order.link_id)
+            self._open[order.link_id] = _Open(order, before.sent if before else self._monotonic(), taken=True)
+            if before is None or not before.taken:
+                self._record_outcome(order, "unknown", _ZERO, reason=f"still {state.status}", taken=True)
             return False
-        self._unknown.pop(order.link_id, None)
+        self._open.pop(order.link_id, None)
         filled = state.filled if order.side == "buy" else -state.filled
-        self.expected[order.instrument.symbol] += filled
+        self.expected[symbol] += filled
+        self._last[symbol] = self._monotonic()
         price = None if state.price is None else str(state.price)
         self._record_outcome(
             order, state.status, filled, price=price, fee=str(state.fee), order_id=state.order_id
@@ -160,10 +282,18 @@ class OrderDesk:
         text = f"real {order.side} {order.quantity} {order.instrument.symbol}  {status} {filled:+f}{price}{reason}"
         self._status.say(text)
 
-    def adopt(self, symbol: str, held: Decimal) -> None:
-        """Record the position on the exchange (signed base units) as the expected one."""
-        self._journal.append("adopted", at=_wall_ms(), symbol=symbol, size=str(held))
-        self.expected[symbol] = held
+    def adopt(self, symbol: str, held: Decimal, until: int = 0) -> None:
+        """Record the position on the exchange (signed base units) as the expected one.
+
+        It contains all executions up to `until` (UTC ms).
+        """
+        self._journal.append("adopted", at=_wall_ms(), symbol=symbol, size=str(held), executions_until=until)
+        self.expected[symbol], self.adopted_until[symbol] = held, until
+
+
+def _raise_unreadable(error: OrderUnknown) -> None:
+    if isinstance(error.__cause__, UnreadableAnswer):
+        raise error.__cause__
 
 
 def _wall_ms() -> int:

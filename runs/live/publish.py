@@ -53,6 +53,7 @@ def publish(
             "since": iso(int(header["first"])),
             "account": setup.account.to_dict(),
             "strategy": dict(setup.params),
+            "real_orders": next((r["place"] or None for r in journal.records("reconciled")), None),
         },
         model=setup.model,
         frames=[journaled_bars(journal, symbol, timeframe, columns) for symbol in settings["symbols"]],

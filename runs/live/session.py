@@ -21,6 +21,7 @@ from ..settings import Account
 from .halt import KILL_FILE, KillSwitch, StopRequest
 from .header import first_opens, model_timeframe, read_or_write_header, settings_of
 from .journal import JOURNAL, Journal, open_journal
+from .place import check_paper
 from .publish import Setup, publish
 from .record import Recorder
 from .status import LiveStatus
@@ -77,7 +78,7 @@ class RealOrders(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
-    """Options of a session: symbols, timeframe (None: the model's), warm-up start, folder, stops, command line."""
+    """Options of a session. timeframe: None is the model's. paper: asked for. place: of real orders."""
 
     symbols: tuple[str, ...]
     out: str
@@ -87,6 +88,8 @@ class LiveRequest:
     max_loss: float = 0.0
     kill_flatten: bool = False
     command: str | Sequence[str] = "scorenet live"
+    paper: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,15 @@ def live(
             command=request.command,
         )
         mode = "paper" if real_orders is None else "real orders"
-        journal.append("session", at=_wall_ms(), mode=mode, versions=versions(), torn=journal.torn)
+        if real_orders is None:
+            check_paper(journal, request.paper, status.say)
+        journal.append(
+            "session", at=_wall_ms(), mode=mode, place=request.place, versions=versions(), torn=journal.torn
+        )
         stop = StopRequest()
-        kill = KillSwitch(folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten)
+        kill = KillSwitch(
+            folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten, stop=stop
+        )
         for record in journal.records("halt"):
             kill.restore(record)
         stack.enter_context(stop.listening())
@@ -148,6 +157,9 @@ def live(
         _announce(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
         if real_orders is not None:
+            run._halt_if(
+                kill.poll()
+            )  # a reason to halt that is older than this session must not end its waits
             run.real_orders = real_orders(journal, kill, status)
             run.real_orders.prepare(symbols)
         strategy = run.play(account, {**params, "model": model}, request)

@@ -44,7 +44,7 @@ class LiveStatus:
         self._stream, self._refreshing, self._quiet = stream, refreshing, quiet
         self._monotonic, self._width, self._time_of_day = monotonic, width, time_of_day
         self._states: dict[str, str] = {}
-        self._real: dict[str, Decimal] = {}
+        self._real: dict[str, str] = {}
         self._record: Mapping[str, Any] | None = None
         self._lag: float | None = None
         self._shown = -math.inf
@@ -61,9 +61,16 @@ class LiveStatus:
         else:
             self._line(f"{state:<12} {symbol}{f'  {reason}' if reason else ''}")
 
-    def real(self, positions: Mapping[str, Decimal]) -> None:
-        """Set the real positions to show, in signed base units by symbol."""
-        self._real = dict(positions)
+    def real(self, positions: Mapping[str, Decimal], waiting: Mapping[str, float] | None = None) -> None:
+        """Set the real positions to show, in signed base units by symbol.
+
+        `waiting` is, by symbol, the age in seconds of an order whose outcome is not known.
+        """
+        ages = waiting or {}
+        self._real = {
+            symbol: f"{size:+f}" + (f", an order unknown for {ages[symbol]:.0f} s" if symbol in ages else "")
+            for symbol, size in positions.items()
+        }
 
     def bar(self, record: Mapping[str, Any], lag: float | None) -> None:
         """Show a new bar; `lag` is the seconds from its close to its decision, None if unknown."""
@@ -155,12 +162,12 @@ class _WarningHandler(logging.Handler):
 
 
 def describe_bar(
-    record: Mapping[str, Any], real: Mapping[str, Decimal] | None = None, age: float | None = None
+    record: Mapping[str, Any], real: Mapping[str, str] | None = None, age: float | None = None
 ) -> str:
     """Return a bar's record as one line: close, equity, and position, target and reason by symbol.
 
     Args:
-        real: real positions in signed base units, shown next to the paper positions.
+        real: real positions as text, shown next to the paper positions.
         age: seconds since the close.
     """
     ago = "" if age is None else f" ({age:.0f} s ago)"
@@ -169,7 +176,7 @@ def describe_bar(
         symbol = decision["symbol"]
         size = f"{record['positions'].get(symbol, 0.0):+.6g}"
         if real and symbol in real:
-            size += f" (real {real[symbol]:+f})"
+            size += f" (real {real[symbol]})"
         close = decision["close"]
         price = "no price" if close is None else f"{close:,.10g}"
         parts.append(

@@ -6,9 +6,12 @@ time, for a taker's fee; quantities, margins, reduce-only and the uniqueness of 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Protocol
@@ -58,6 +61,7 @@ class Account:
 
     `fill_share` is the part of each order that the market takes, the rest is cancelled. `hidden_lookups` is how many
     lookups by link id find nothing although the order exists, `killed` makes the exchange cancel each order unfilled.
+    Orders, executions and positions are shown `lag` seconds of `clock` after they have changed.
     """
 
     deposit: Deposit = field(default_factory=Deposit)
@@ -65,6 +69,9 @@ class Account:
     hidden_lookups: int = 0
     killed: bool = False
     hedged: bool = False
+    margin_mode: str = "REGULAR_MARGIN"
+    lag: float = 0.0
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.balance = self.deposit.balance
@@ -72,6 +79,26 @@ class Account:
         self.orders: list[dict[str, Any]] = []
         self.executions: list[dict[str, Any]] = []
         self.leverage: dict[str, Decimal] = {}
+        self.largest: dict[str, Decimal] = {}
+        self._placed: dict[str, float] = {}
+        self._moves: list[tuple[float, str, Holding]] = []
+
+    def shown(self, order_id: str) -> bool:
+        """Return whether an order and its executions are shown already."""
+        return not self.lag or self._placed.get(order_id, -math.inf) <= self.clock() - self.lag
+
+    def note(self, order_id: str, symbol: str, before: Holding) -> None:
+        """Remember when an order was taken, and what its symbol held before it."""
+        now, size = self.clock(), abs(self.size(symbol))
+        self._placed[order_id] = now
+        self._moves.append((now, symbol, before))
+        self.largest[symbol] = max(size, self.largest.get(symbol, _ZERO))
+
+    def shown_holding(self, symbol: str) -> Holding:
+        """Return the position in a symbol that is shown now."""
+        late = (b for at, name, b in self._moves if name == symbol and at > self.clock() - self.lag)
+        actual = self.positions.get(symbol, Holding())
+        return next(late, actual) if self.lag else actual
 
     def order(self, link_id: str) -> dict[str, Any] | None:
         """Return the order of a link id."""
@@ -178,8 +205,10 @@ def create(exchange: Exchange, query: Query) -> dict[str, Any]:
         bool(query.get("reduceOnly")),
         exchange.now(),
     )
+    before = dataclasses.replace(account.positions.get(listing.symbol, Holding()))
     account.orders.append(order)
     _fill(account, order, listing, signed, price)
+    account.note(order["orderId"], listing.symbol, before)
     return {"orderId": order["orderId"], "orderLinkId": link_id}
 
 
@@ -225,6 +254,8 @@ def _fill(account: Account, order: dict[str, Any], listing: Listing, signed: Dec
     account.executions.append(
         {
             "symbol": order["symbol"],
+            "execId": f"{len(account.executions):08d}-fill",
+            "execType": "Trade",
             "orderId": order["orderId"],
             "orderLinkId": order["orderLinkId"],
             "side": order["side"],
@@ -282,6 +313,7 @@ def _orders(exchange: Exchange, query: Query, only_open: bool) -> dict[str, Any]
         if account.hidden_lookups > 0:
             account.hidden_lookups -= 1
             found = []
+        found = [o for o in found if account.shown(o["orderId"])]
         found = [o for o in found if o["orderLinkId"] == link_id]
     elif only_open:
         found = [o for o in found if o["orderStatus"] in _OPEN]
@@ -320,21 +352,35 @@ def cancel_all(exchange: Exchange, query: Query) -> dict[str, Any]:
 
 
 def position_list(exchange: Exchange, query: Query) -> dict[str, Any]:
-    """List the position of a symbol, an empty one too."""
-    listing, account = _linear(exchange, query), exchange.account
-    holding = account.positions.get(listing.symbol, Holding())
+    """List the position of a symbol, an empty one too, or all positions that are not empty."""
+    account = exchange.account
+    if query.get("symbol") is None and query.get("settleCoin") == "USDT":
+        held = [name for name in account.positions if account.shown_holding(name).size]
+        rows = [row for name in held for row in _position_rows(exchange, name)]
+    else:
+        rows = _position_rows(exchange, _linear(exchange, query).symbol)
+    return {"category": "linear", "list": rows, "nextPageCursor": ""}
+
+
+def _position_rows(exchange: Exchange, symbol: str) -> list[dict[str, Any]]:
+    account = exchange.account
+    holding = account.shown_holding(symbol)
     row = {
-        "symbol": listing.symbol,
+        "symbol": symbol,
         "positionIdx": 1 if account.hedged else 0,
         "side": "Buy" if holding.size > 0 else "Sell" if holding.size < 0 else "",
         "size": str(abs(holding.size)),
         "avgPrice": str(holding.price),
-        "leverage": str(account.leverage.get(listing.symbol, _LEVERAGE)),
-        "markPrice": str(_price(exchange, listing.symbol)),
+        "leverage": str(account.leverage.get(symbol, _LEVERAGE)),
+        "markPrice": str(_price(exchange, symbol)),
         "positionStatus": "Normal",
     }
-    rows = [row, {**row, "positionIdx": 2, "side": "", "size": "0"}] if account.hedged else [row]
-    return {"category": "linear", "list": rows, "nextPageCursor": ""}
+    return [row, {**row, "positionIdx": 2, "side": "", "size": "0"}] if account.hedged else [row]
+
+
+def account_info(exchange: Exchange, query: Query) -> dict[str, Any]:
+    """Return the margin mode of the unified account."""
+    return {"unifiedMarginStatus": 5, "marginMode": exchange.account.margin_mode, "updatedTime": "0"}
 
 
 def wallet_balance(exchange: Exchange, query: Query) -> dict[str, Any]:
@@ -364,7 +410,12 @@ def set_leverage(exchange: Exchange, query: Query) -> dict[str, Any]:
 def execution_list(exchange: Exchange, query: Query) -> dict[str, Any]:
     """List fills, newest first."""
     listing = _linear(exchange, query)
-    found = [fill for fill in exchange.account.executions if fill["symbol"] == listing.symbol]
+    account = exchange.account
+    found = [
+        fill
+        for fill in account.executions
+        if fill["symbol"] == listing.symbol and account.shown(fill["orderId"])
+    ]
     if query.get("orderLinkId"):
         found = [fill for fill in found if fill["orderLinkId"] == query["orderLinkId"]]
     return {"category": "linear", "list": found[::-1], "nextPageCursor": ""}
@@ -380,4 +431,5 @@ PRIVATE = {
     ("POST", "/v5/position/set-leverage"): set_leverage,
     ("GET", "/v5/execution/list"): execution_list,
     ("GET", "/v5/account/wallet-balance"): wallet_balance,
+    ("GET", "/v5/account/info"): account_info,
 }

@@ -236,7 +236,7 @@ class LoopbackBybit:
                 result = ENDPOINTS[path](self, query)
         except Refused as refused:
             code, message = refused.code, refused.message
-        if isinstance(fault, faults.Mutate):
+        if isinstance(fault, faults.Mutate) and code == 0:
             result = fault.change(result)
         return {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": stamp}
 

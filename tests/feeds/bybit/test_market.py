@@ -257,6 +257,22 @@ def test_reset_headers_that_say_nothing_count_as_none():
     assert reset_delay({"X-Bapi-Limit-Reset-Timestamp": "1000"}, 5.0, FAILURE_RULES) == 0.0
 
 
+@pytest.mark.parametrize("reset", ["60001", "3600000", "9" * 15])
+def test_a_reset_further_away_than_any_window_is_a_clock_that_differs(reset):
+    assert reset_delay({"X-Bapi-Limit-Reset-Timestamp": "60000"}, 0.0, FAILURE_RULES) == 60.0
+    assert reset_delay({"X-Bapi-Limit-Reset-Timestamp": reset}, 0.0, FAILURE_RULES) == 0.0
+    assert reset_delay({"Retry-After": "9" * 15}, 0.0, FAILURE_RULES) == 86_400.0
+
+
+def test_a_reset_an_hour_ahead_of_this_machine_delays_a_download_only_by_the_back_off(
+    client, btc, bybit, slept
+):
+    headers = {"X-Bapi-Limit-Reset-Timestamp": str(NOW + 3_600_000)}
+    bybit.inject(RetCode(10006, headers=headers), times=2)
+    np.testing.assert_array_equal(as_matrix(client.klines(btc, "1h", START, END)), expected())
+    assert sum(slept) <= 1.5
+
+
 @pytest.mark.parametrize(
     ("error", "evidence", "failure"),
     [

@@ -30,7 +30,7 @@ from tests.bybit.fixtures import NOW
 
 CREATE = "/v5/order/create"
 KEY, SECRET = Deposit().key, Deposit().secret
-QUICK = OrderTimeouts(window=0.5, margin=0.1, pause=0.02, fill=1.0)
+QUICK = OrderTimeouts(window=0.5, margin=0.1, lag=0.4, pause=0.02, fill=1.0)
 
 
 @pytest.fixture
@@ -216,13 +216,19 @@ def test_an_order_that_is_taken_and_never_shown_is_unknown(exchange, client, btc
         client.create(order(btc))
 
 
-def test_an_order_to_an_exchange_that_is_down_certainly_does_not_exist(exchange, client, btc):
+def test_an_order_whose_every_answer_is_lost_may_exist_until_lookups_cannot_lag_any_more(
+    exchange, client, btc
+):
     exchange.inject(Respond(503), on=CREATE, times=50)
-    with pytest.raises(OrderRejected, match="not acknowledged in 3 attempts") as refused:
+    with pytest.raises(OrderUnknown, match="may exist; every answer to it was lost") as unknown:
         client.create(order(btc))
-    assert refused.value.code is None
+    assert not unknown.value.taken
     assert len(creates(exchange)) == 3
-    assert not exchange.account.orders
+    sent = time.monotonic()
+    with pytest.raises(OrderUnknown, match="may show it late"):
+        client.settle(order(btc), sent)
+    assert client.settle(order(btc), sent - QUICK.certain) is None
+    assert len(creates(exchange)) == 3
 
 
 # Rejections -----------------------------------------------------------------------------------------
@@ -326,7 +332,7 @@ def test_read_requests_are_retried(exchange, client, btc, endpoint, fault):
         "/v5/position/list": lambda: client.position(btc).size,
         "/v5/account/wallet-balance": lambda: client.equity() - 10_000,
         "/v5/order/realtime": lambda: len(client.open_orders(btc)),
-        "/v5/order/history": lambda: 0 if client.find(btc, "none") is None else 1,
+        "/v5/order/history": lambda: 0 if client.find(order(btc, link_id="none")) is None else 1,
     }
     exchange.inject(fault, on=endpoint)
     assert reads[endpoint]() == 0

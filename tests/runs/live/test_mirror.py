@@ -1,6 +1,5 @@
 """Real orders on the loopback exchange: within filters and caps, sent once, and stopped by unknown states."""
 
-import io
 import os
 import random
 import re
@@ -14,32 +13,14 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feeds import simulate
-from feeds.bybit.market import Bybit
-from feeds.bybit.orders import OrderClient, OrderTimeouts
-from feeds.exchange.access import Access, Credentials
-from feeds.exchange.rate_limit import RateLimiter
-from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
-from runs.backtest import strategy_defaults
 from runs.cli import main
-from runs.live.journal import open_journal
-from runs.live.mirror import Caps, Mirror, MirrorOptions, NotReconciled, Plan, Skip, link_id, plan_order
-from runs.live.session import LiveRequest, live
-from runs.live.status import LiveStatus
-from runs.settings import Account
+from runs.live.mirror import Caps, NotReconciled, Plan, Skip, link_id, plan_order
 from scorenet import ConfigError
-from tests.bybit import Afterwards, Deposit, LoopbackBybit, Respond, RetCode, Swallow
+from tests.bybit import Afterwards, LoopbackBybit, Respond, RetCode, Swallow
 from tests.bybit.fixtures import NOW
-from tests.runs.live.live_market import ScriptedMarket, open_at
-
-SYMBOL = "BTC/USDT:USDT"
-START = 60
-PARAMS = {"confidence_threshold": 0.0, "rebalance_band": 0.05, "cooldown": 2, "density_quantile": 0.0}
-WIDE = Caps(order=Decimal(1_000_000), position=Decimal(1_000_000))
-KEY, SECRET = Deposit().key, Deposit().secret
-CREATE = "/v5/order/create"
-
+from tests.runs.live.live_market import open_at
+from tests.runs.live.real_runs import CREATE, KEY, SECRET, START, SYMBOL, frame, go, records
 
 # One order ----------------------------------------------------------------------------------------------------
 
@@ -167,55 +148,6 @@ def exchange():
         yield server
 
 
-def frame(bars=100):
-    return simulate("planted", seed=6, bars=bars, start="2021-01-01", symbol=SYMBOL)
-
-
-def go(
-    model,
-    exchange,
-    out,
-    bars,
-    before=lambda opened: 0,
-    caps=WIDE,
-    adopt=False,
-    said=None,
-    loss=0.0,
-    **request,
-):
-    access = Access(base_url=exchange.url, timeout=0.5, credentials=Credentials(KEY, SECRET))
-    retry, timeouts = (
-        Retry(attempts=3, base=0.01, cap=0.02),
-        OrderTimeouts(window=0.3, margin=0.1, pause=0.02, fill=1.0),
-    )
-    with Bybit(base_url=exchange.url) as public:
-        rules = {SYMBOL: public.instrument("BTCUSDT")}
-    with OrderClient(access, limiter=RateLimiter(None), retry=retry, timeouts=timeouts) as client:
-
-        def real_orders(journal, kill, status):
-            return Mirror(
-                client, rules, MirrorOptions(caps=caps, adopt=adopt, max_loss=loss), journal, kill, status
-            )
-
-        market = ScriptedMarket([bars], open_at(bars, START) + 5, before)
-        wanted = LiveRequest(symbols=(SYMBOL,), out=str(out), **request)
-        status = LiveStatus(said or io.StringIO(), refreshing=False)
-        return live(
-            model,
-            wanted,
-            Account(lot_step=0.001),
-            strategy_defaults() | PARAMS,
-            market,
-            status,
-            real_orders=real_orders,
-        )
-
-
-def records(out, *kinds):
-    with open_journal(out) as journal:
-        return list(journal.records(*kinds))
-
-
 def wanted(out):
     return Decimal(repr(records(out, "bar")[-1]["wanted"][SYMBOL])).quantize(Decimal("0.001"))
 
@@ -278,7 +210,7 @@ def test_while_nobody_knows_of_an_order_none_is_sent(tiny_model_dir, exchange, t
         return 0
 
     exchange.inject(Afterwards(Respond(500)), on=CREATE)
-    exchange.inject(Respond(503), on="/v5/order/realtime", times=10_000, skip=1)
+    exchange.inject(Respond(503), on="/v5/order/realtime", times=10_000, skip=2)
     go(tiny_model_dir, exchange, tmp_path, bars, before=before)
     found = records(tmp_path, "intent", "outcome")
     assert found[1]["status"] == "unknown"
@@ -293,7 +225,7 @@ def test_while_nobody_knows_of_an_order_none_is_sent(tiny_model_dir, exchange, t
 def test_killed_anywhere_no_order_is_sent_twice(tiny_model_dir, exchange, tmp_path):
     bars, chance = frame(84), random.Random(7)
     deaths = 0
-    while _die(tiny_model_dir, exchange, tmp_path / "run", bars, chance.randrange(0, 8), chance.random()):
+    while _die(tiny_model_dir, exchange, tmp_path / "run", bars, chance.randrange(0, 12), chance.random()):
         deaths += 1
     assert deaths >= 8
     outcomes = [o for o in records(tmp_path / "run", "outcome") if o["status"] != "unknown"]

@@ -7,10 +7,11 @@ import pytest
 
 from feeds.bybit.orders import HeldPosition, OrderState, OrderUnknown
 from feeds.errors import ExchangeBanned, ExchangeUnavailable
+from feeds.exchange.order_types import AccountFacts, OrderRejected, OrdersForbidden, UnreadableAnswer
 from feeds.instruments import Instrument
 from runs.live.halt import KillSwitch
 from runs.live.journal import open_journal
-from runs.live.mirror import Caps, Mirror, MirrorOptions
+from runs.live.mirror import Caps, Mirror, MirrorOptions, NotReconciled
 from runs.live.status import LiveStatus
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -22,13 +23,26 @@ class FakeClient:
 
     def __init__(self):
         self.held, self.sent, self.cancelled, self.fails = {}, [], [], {}
-        self.stale = []
+        self.stale, self.refuses, self.taken = [], None, {}
 
     def _fail(self, method, symbol):
         if errors := self.fails.get((method, symbol)):
             raise errors.pop(0)
 
+    def listen(self, stop):
+        self.stop = stop
+
+    def now(self):
+        return 0
+
+    def facts(self):
+        return AccountFacts(margin_mode="cross", positions={}, orders={})
+
+    def executions(self, instrument, link_id=""):
+        return []
+
     def equity(self):
+        self._fail("equity", "")
         return Decimal(10_000)
 
     def position(self, instrument):
@@ -44,7 +58,7 @@ class FakeClient:
         self._fail("create", order.instrument.symbol)
         signed = order.quantity if order.side == "buy" else -order.quantity
         self.held[order.instrument.symbol] = self.held.get(order.instrument.symbol, Decimal(0)) + signed
-        return OrderState(
+        state = OrderState(
             link_id=order.link_id,
             order_id="1",
             status="Filled",
@@ -53,9 +67,14 @@ class FakeClient:
             fee=Decimal(0),
             final=True,
         )
+        self.taken[order.link_id] = state
+        if self.refuses is not None:
+            raise OrderRejected("refused", self.refuses)
+        return state
 
-    def settle(self, order, sent):
+    def settle(self, order, sent, taken=False):
         self._fail("settle", order.instrument.symbol)
+        return self.taken.get(order.link_id)
 
     def cancel_all(self, instrument):
         self._fail("cancel_all", instrument.symbol)
@@ -83,7 +102,7 @@ def rules(symbol, **more):
 class Desk:
     """A mirror with a new journal, and its client, kill switch, clock and terminal."""
 
-    def __init__(self, folder, journal, symbols=(BTC,), **rule):
+    def __init__(self, folder, journal, symbols=(BTC,), loss=0.0, venue="", **rule):
         journal.append("start", run="0123abcd", trade_from=0)
         self.journal, self.client, self.text, self.now = journal, FakeClient(), io.StringIO(), 0.0
         self.kill = KillSwitch(folder, cash=10_000.0)
@@ -92,7 +111,7 @@ class Desk:
         self.mirror = Mirror(
             self.client,
             {symbol: rules(symbol, **rule) for symbol in symbols},
-            MirrorOptions(caps=WIDE),
+            MirrorOptions(caps=WIDE, max_loss=loss, venue=venue),
             journal,
             self.kill,
             status,
@@ -138,18 +157,78 @@ def test_the_dust_of_floats_costs_no_lot(make):
     assert desk.client.held == {BTC: Decimal("-0.674")}
 
 
-def test_a_position_that_is_shown_late_is_looked_at_twice(make):
+def test_a_position_that_is_shown_late_is_waited_for_and_one_that_stays_another_halts(make):
     desk = make()
     desk.follow(60_000, btc=1.0)
     desk.client.stale = [Decimal(0)]
     desk.follow(120_000, btc=2.0)
-    assert not desk.kill.on
-    assert desk.waited == [1.0]
+    assert sum(desk.waited) == pytest.approx(1.0)
+    assert max(desk.waited) <= 0.1, "each wait has an ear for the kill switch"
     assert desk.client.held == {BTC: Decimal(2)}
+    for desk.now in (30.0, 59.9):
+        desk.client.stale = [Decimal(0), Decimal(0)]
+        desk.follow(180_000, btc=3.0)
+        assert not desk.kill.on, "the exchange may still show the position before the last order"
+    desk.now = 60.0
     desk.client.stale = [Decimal(0), Decimal(0)]
     desk.follow(180_000, btc=3.0)
     assert desk.kill.on
     assert len(desk.client.sent) == 2
+
+
+def test_the_journal_is_right_after_an_order_that_was_refused_and_taken(make):
+    desk = make()
+    desk.client.refuses = 110007
+    desk.follow(60_000, btc=1.0)
+    assert desk.client.held == {BTC: Decimal(1)}
+    for bar, desk.now in ((120_000, 30.0), (180_000, 70.0)):
+        desk.follow(bar, btc=1.0)
+    assert len(desk.client.sent) == 1
+    assert not desk.kill.on
+    assert [record["status"] for record in desk.journal.records("outcome")] == ["refused", "Filled"]
+    assert sum(Decimal(record["filled"]) for record in desk.journal.records("outcome")) == 1
+
+
+def test_a_key_that_may_not_trade_halts_and_is_said_once(make):
+    desk = make()
+    desk.client.fails["create", BTC] = [OrdersForbidden("no permission", 10005) for _ in range(9)]
+    for bar in range(1, 5):
+        desk.follow(bar * 60_000, btc=1.0)
+    assert desk.kill.on
+    assert "no permission" in desk.kill.reason
+    assert len(desk.client.sent) == 1
+    desk.mirror.halt(True)
+    for desk.now in (30.0, 60.0, 90.0):
+        desk.mirror.retry_halt()
+    assert len(desk.client.sent) == 1
+    assert len([line for line in desk.said if "no permission" in line]) == 2, "the outcome, and the halt"
+
+
+@pytest.mark.parametrize("method", ["equity", "position"])
+def test_an_answer_that_stays_unreadable_halts_and_closes_nothing(make, method):
+    desk = make(loss=0.5)
+    desk.follow(60_000, btc=1.0)
+    desk.client.fails[method, "" if method == "equity" else BTC] = [
+        UnreadableAnswer("expected 'equity', found ''") for _ in range(2)
+    ]
+    desk.follow(120_000, btc=1.0)
+    assert "expected 'equity', found ''" in desk.kill.reason
+    assert desk.client.held == {BTC: Decimal(1)}
+
+
+def test_a_run_does_not_move_to_another_place(make):
+    desk = make(venue="testnet")
+    desk.mirror.prepare([BTC])
+    elsewhere = Mirror(
+        desk.client,
+        {BTC: rules(BTC)},
+        MirrorOptions(caps=WIDE, venue="mainnet", place="the mainnet"),
+        desk.journal,
+        desk.kill,
+        LiveStatus(desk.text, refreshing=False),
+    )
+    with pytest.raises(NotReconciled, match="now they would go to the mainnet"):
+        elsewhere.prepare([BTC])
 
 
 def test_trouble_with_one_symbol_does_not_keep_another_from_following(make):

@@ -1,0 +1,189 @@
+"""Real orders when the exchange shows things late or wrongly: nothing is doubled, and nothing invented is believed."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from feeds.errors import ExchangeUnavailable
+from runs.live.halt import KILL_FILE
+from runs.live.mirror import Caps, NotReconciled
+from tests.bybit import Afterwards, LoopbackBybit, Mutate, Respond, RetCode
+from tests.bybit.fixtures import NOW
+from tests.runs.live.live_market import open_at
+from tests.runs.live.real_runs import CREATE, Moments, frame, go, records
+
+POSITIONS, WALLET = "/v5/position/list", "/v5/account/wallet-balance"
+CAP = Decimal(400)
+CAPS = Caps(order=CAP, position=CAP)
+BTC = "BTCUSDT"
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch):
+    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+
+
+@pytest.fixture
+def exchange():
+    with LoopbackBybit(clock=NOW, limit=(100_000, 5.0)) as server:
+        server.account.balance = Decimal(1_000_000)
+        yield server
+
+
+def filled(out):
+    return sum(Decimal(record["filled"]) for record in records(out, "outcome"))
+
+
+def bars_of(moments, seconds):
+    """Let `seconds` pass between two bars."""
+
+    def before(opened):
+        moments.now += seconds
+        return 0
+
+    return before
+
+
+@pytest.mark.parametrize(("answer", "seconds"), [("given", 3.0), ("lost", 60.0), ("refused", 3.0)])
+def test_however_late_orders_are_shown_none_is_doubled(tiny_model_dir, exchange, tmp_path, answer, seconds):
+    moments, bars = Moments(), frame(80)
+    exchange.account.clock, exchange.account.lag = moments.monotonic, 25.0
+    refusal = json.dumps({"retCode": 110007, "retMsg": "no", "result": {}, "time": NOW}).encode()
+    fault = {"lost": Afterwards(Respond(500)), "refused": Afterwards(Respond(200, refusal))}.get(answer)
+    if fault is not None:
+        exchange.inject(fault, on=CREATE, times=3 if answer == "lost" else 1)
+    go(
+        tiny_model_dir,
+        exchange,
+        tmp_path,
+        bars,
+        bars_of(moments, seconds),
+        caps=CAPS,
+        moments=moments,
+    )
+    assert not records(tmp_path, "halt"), "it waits, and does not halt with a wrong position"
+    assert exchange.account.orders
+    price = min(record["decisions"][0]["close"] for record in records(tmp_path, "bar"))
+    assert exchange.account.largest[BTC] * Decimal(repr(price)) <= CAP * Decimal("1.2")
+    links = [order["orderLinkId"] for order in exchange.account.orders]
+    known = {o["link_id"] for o in records(tmp_path, "outcome") if o["status"] == "Filled"}
+    assert len(links) == len(set(links))
+    missing = set(links) - known
+    assert len(missing) <= 1, "of the last order the run may have ended first"
+    assert missing or exchange.account.size(BTC) == filled(tmp_path)
+    assert "absent" not in {o["status"] for o in records(tmp_path, "outcome")}
+
+
+def test_a_restart_adopts_no_position_that_only_the_list_says_is_gone(tiny_model_dir, exchange, tmp_path):
+    go(tiny_model_dir, exchange, tmp_path, frame(70))
+    held = exchange.account.size(BTC)
+    assert held
+    exchange.clock += 3_600_000
+    exchange.inject(Mutate(lambda result: result | {"list": []}), on=POSITIONS, times=99)
+    with pytest.raises(ExchangeUnavailable, match="expected one row of the position in BTCUSDT, found 0"):
+        go(tiny_model_dir, exchange, tmp_path, frame(), adopt=True)
+    exchange.heal()
+    flat = Mutate(lambda r: r | {"list": [r["list"][0] | {"size": "0", "side": "", "avgPrice": "0"}]})
+    exchange.inject(flat, on=POSITIONS, times=99)
+    with pytest.raises(NotReconciled, match="the position list alone is not believed"):
+        go(tiny_model_dir, exchange, tmp_path, frame(), adopt=True)
+    assert not records(tmp_path, "adopted")
+    exchange.heal()
+    # A fill of another hand confirms it.
+    fill = {
+        **exchange.account.executions[-1],
+        "execId": "theirs",
+        "orderLinkId": "",
+        "execTime": str(NOW + 9),
+    }
+    fill |= {"side": "Sell" if held > 0 else "Buy", "execQty": str(abs(held))}
+    exchange.account.executions.append(fill)
+    exchange.account.positions[BTC].size = Decimal(0)
+    go(tiny_model_dir, exchange, tmp_path, frame(70), adopt=True)
+    assert [record["size"] for record in records(tmp_path, "adopted")] == ["0"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda result: {"list": []},
+        lambda result: {"list": [result["list"][0] | {"coin": [{"coin": "USDT", "equity": ""}]}]},
+    ],
+    ids=["no account", "no equity"],
+)
+def test_a_broken_wallet_halts_and_sells_nothing(tiny_model_dir, exchange, tmp_path, broken):
+    bars, seen = frame(80), []
+
+    def before(opened):
+        if opened == open_at(bars, 72):
+            exchange.inject(Mutate(broken), on=WALLET, times=9)
+            seen.append(exchange.account.size(BTC))
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before, loss=0.5)
+    (halt,) = records(tmp_path, "halt")
+    assert "the answer about the balance is not valid: expected" in halt["reason"]
+    assert exchange.account.size(BTC) != 0
+    assert exchange.account.size(BTC) == filled(tmp_path)
+
+
+def test_a_position_without_a_side_is_no_short_position(tiny_model_dir, exchange, tmp_path):
+    bars = frame(80)
+
+    def before(opened):
+        if opened == open_at(bars, 72):
+            exchange.inject(
+                Mutate(lambda r: r | {"list": [r["list"][0] | {"side": ""}]}), on=POSITIONS, times=3
+            )
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before)
+    (halt,) = records(tmp_path, "halt")
+    assert "expected 'side' to be one of Buy, Sell, found ''" in halt["reason"]
+
+
+def test_a_key_without_permission_halts_and_sends_nothing_more(tiny_model_dir, exchange, tmp_path):
+    exchange.inject(RetCode(10005), on=CREATE, times=99)
+    go(tiny_model_dir, exchange, tmp_path, frame(80), kill_flatten=True)
+    assert len(exchange.requests(CREATE)) == 1
+    (halt,) = records(tmp_path, "halt")
+    assert "lacks the permission to trade" in halt["reason"]
+
+
+def test_the_kill_file_ends_the_wait_for_an_order(tiny_model_dir, exchange, tmp_path):
+    """Lookups never show the order; without an ear, the first bar would wait ten seconds for it."""
+    moments, begun = Moments(), []
+
+    def sleep(seconds):
+        moments.now += seconds
+        if exchange.account.orders:
+            (tmp_path / KILL_FILE).touch()
+            begun.append(moments.now)
+
+    exchange.account.clock, exchange.account.lag = moments.monotonic, 1e6
+    moments.sleep = sleep
+    go(tiny_model_dir, exchange, tmp_path, frame(80), bars_of(moments, 60.0), moments=moments)
+    (halt,) = records(tmp_path, "halt")
+    assert halt["reason"] == "file KILL"
+    outcome = records(tmp_path, "outcome")[0]
+    assert (outcome["status"], outcome["taken"]) == ("unknown", True)
+    assert "the run stops or halts" in outcome["reason"]
+    assert sum(now < begun[0] + 10.0 for now in begun) <= 12, "no wait after the file was there"
+    assert len(exchange.requests(CREATE)) == 1
+
+
+def test_the_account_is_read_and_recorded_at_the_start(tiny_model_dir, exchange, tmp_path):
+    exchange.account.rest("ETHUSDT", "theirs")
+    exchange.account.leverage[BTC] = Decimal(3)
+    exchange.account.margin_mode = "ISOLATED_MARGIN"
+    go(tiny_model_dir, exchange, tmp_path, frame(62))
+    (account,) = records(tmp_path, "account")
+    assert {k: v for k, v in account.items() if k not in ("n", "at", "kind")} == {
+        "position_mode": "one-way",
+        "margin_mode": "isolated",
+        "leverage": {"BTC/USDT:USDT": "3"},
+        "other_positions": {},
+        "other_orders": {"ETHUSDT": 1},
+    }
+    assert exchange.account.leverage[BTC] == 3
