@@ -111,8 +111,8 @@ class Account(Costs):
         return replace(default, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
+        """Return plain values, which JSON and TOML give back unchanged."""
+        return {**asdict(self), "risk_tiers": [list(tier) for tier in self.risk_tiers]}
 
 
 def read_toml(path: str | Path | None) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Settings come from defaults, a file and --set, in that order; errors name the unknown or impossible setting."""
 
+import json
+
 import pytest
 
 from runs.backtest import check_params, strategy_defaults
@@ -124,6 +126,14 @@ def test_the_account_is_cash_and_costs():
     assert account.cash == 7.0
     assert account.costs == Costs(maker=-0.0001, min_size=0.01, max_size=2.0, margin_leverage=20.0)
     assert Account.from_dict(account.to_dict()) == account
+
+
+@pytest.mark.parametrize("tiers", [(), [(1_000, 0.01, 10), (5_000, 0.02, 5)]])
+def test_an_account_survives_json(tiers):
+    account = Account(risk_tiers=tiers, symbols={"A": {"taker": 0.001}})
+    plain = account.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert Account.from_dict(plain) == account
 
 
 def test_a_file_that_is_not_there_or_no_file_is_explained(tmp_path):
