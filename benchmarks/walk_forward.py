@@ -1,7 +1,7 @@
 """Claim: the default rule keeps the edge of the model's forecast after fees, slippage and funding.
 
 BTC, ETH, SOL and BNB in one account of PerpetualBroker, from 2023-07 to 2025-06. Every half-year one pooled model is
-fitted to all bars before (the last target ends before the half-year begins); the schedule of models runs in one Cerebro,
+fitted to all bars before; the last target ends before the half-year. The schedule of models runs in one Cerebro,
 so positions and windows carry over. All rows pay the same fees, slippage and funding.
 
 default          the settings of the package
