@@ -94,10 +94,11 @@ def with_tree(model: ScoreModel, frames: Sequence[pd.DataFrame], begin: int) -> 
     tree = HistGradientBoostingRegressor(
         max_iter=100, learning_rate=0.03, max_leaf_nodes=8, min_samples_leaf=500, l2_regularization=10.0
     ).fit(x, y)
-    _trees[model.fingerprint] = tree
     calibration = model.calibration
     own = Calibration.fit(np.array([0.0]), {"boosted_tree": tree.predict(x)}).magnitude
-    return replace(model, calibration=replace(calibration, magnitude=calibration.magnitude | own))
+    found = replace(model, calibration=replace(calibration, magnitude=calibration.magnitude | own))
+    _trees[found.fingerprint] = tree
+    return found
 
 
 def rows(model: ScoreModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -47,7 +47,8 @@ class Evaluation(NamedTuple):
     return_std: standard deviation of that log-return given the state.
     lower_tail: mean of that log-return below its 5 % quantile; NaN unless tails are asked for.
     upper_tail: mean of that log-return above its 95 % quantile; NaN unless tails are asked for.
-    strength: score over its root mean square on the calibration span: 1 is a typical score, whatever its unit.
+    strength: of the forward signal, expected_return / return_std over its root mean square on the calibration span; of
+        other signals, score over its root mean square there. 1 is a typical value.
     """
 
     score: Array
@@ -93,7 +94,11 @@ def evaluate_bars(
     out["confidence"][known] = model.calibration.confidence(signal, score)
     out["density_rank"][known] = model.calibration.density_rank(out["log_density"][known])
     out["signal"][known] = np.sign(score) * out["confidence"][known]
-    out["strength"][known] = score / model.calibration.typical_magnitude(signal)
+    if signal == "forward":
+        ratio = out["expected_return"][known] / out["return_std"][known]
+        out["strength"][known] = ratio / model.calibration.typical_forecast
+    else:
+        out["strength"][known] = score / model.calibration.typical_magnitude(signal)
     return Evaluation(**out)
 
 

@@ -57,6 +57,18 @@ class ModelSchedule:
         self.horizon = self._common("horizon", lambda model: model.horizon)
         self._common("bar_ms", lambda model: model.info.get("bar_ms"))
 
+    def check_strength(self) -> None:
+        """Check that all models know the size of their typical forecast.
+
+        Raises:
+            ValueError: a model was written by an earlier version.
+        """
+        if any(math.isnan(model.calibration.typical_forecast) for model in self.models):
+            raise ValueError(
+                "position_rule 'proportional' needs the size of the model's typical forecast, which models of earlier "
+                "versions do not have; train the model again, or set position_rule='confidence'"
+            )
+
     def number_at(self, close: float) -> int:
         """Return the number of the model for a bar that closes at `close` (UTC ms), -1 before the first."""
         return bisect_right(self.since, close) - 1

@@ -70,6 +70,8 @@ class ScoreStrategy(bt.Strategy):
         self.models = models = ModelSchedule(self.p.model)
         rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
         self.rules = rules.for_horizon(models.horizon)
+        if rules.position_rule == "proportional" and self.p.signal == "forward":
+            models.check_strength()
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
         self.rejections = 0
@@ -143,7 +145,9 @@ class ScoreStrategy(bt.Strategy):
             # The order is still open after a gap, or for lack of volume, but its target is outdated.
             self.cancel(state.order)
             state.order = None
-        change = state.order_size(exposure_to_size(target, equity, price, _any_size), size, price)
+        change = state.order_size(
+            exposure_to_size(target, equity, price, _any_size, state.unit_value()), size, price
+        )
         if change > 0:
             state.order = self.buy(data=state.data, size=change)
         elif change < 0:

@@ -10,6 +10,7 @@ from scorenet.conformal.adaptive import AdaptiveThreshold
 from scorenet.conformal.drift import RejectionAlarm
 from scorenet.model import Evaluation
 
+from .account.contracts import contract_value
 from .buffers import Rows
 from .datas import bar_milliseconds, periods_per_year, symbol_of
 from .decision import (
@@ -55,7 +56,8 @@ class TradedSymbol:
         self.number, self.data, self.name = number, data, symbol_of(data)
         self.clock, self.close = data.lines.datetime, data.lines.close
         self.step_days = step / 86_400_000
-        self.order_size = getattr(strategy.broker.getcommissioninfo(data), "order_size", _difference)
+        self._commission = strategy.broker.getcommissioninfo(data)
+        self.order_size = getattr(self._commission, "order_size", _difference)
         self.bars, self.last_fill = 0, -math.inf
         self.order: Any = None
         self.active = self.over = False
@@ -89,7 +91,11 @@ class TradedSymbol:
 
     def exposure(self, equity: float) -> float:
         """Return the present position, signed fraction of `equity`."""
-        return exposure_of(self._broker.getposition(self.data).size, self.close[0], equity)
+        return exposure_of(self._broker.getposition(self.data).size, self.unit_value(), equity)
+
+    def unit_value(self) -> float:
+        """Return the value of one contract at the close, in the account's settlement coin."""
+        return contract_value(self._commission, 1.0, self.close[0])
 
     def holds(self) -> bool:
         """Return whether there is a position."""
@@ -135,7 +141,7 @@ class TradedSymbol:
             rank,
             volatility * self._root_year,
             share,
-            exposure_of(self._broker.getposition(self.data).size, self.close[0], equity),
+            self.exposure(equity),
             self.bars - self.last_fill,
             self.symbols,
             self.clock[0] < self._trade_from,

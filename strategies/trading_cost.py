@@ -12,12 +12,13 @@ __all__ = ["trading_cost"]
 def trading_cost(broker: Any, data: Any) -> float:
     """Return taker fee plus slippage of a market order for `data`, fraction of its value.
 
-    `PerpetualBroker` knows both (`Costs.taker`, `Costs.slippage`). Backtrader's broker has a commission and a slippage
-    in percent; a commission per contract and a fixed slippage have no fraction and count as 0.
+    `PerpetualBroker` knows both (`Costs.taker`, and `Costs.slippage` or `Costs.half_spread`). Backtrader's broker has a
+    commission and a slippage in percent; a commission per contract and a fixed slippage have no fraction and count as 0.
     """
     if hasattr(broker, "costs_of"):
         costs = broker.costs_of(data)
-        return float(costs.taker + costs.slippage)
+        slippage = costs.half_spread if costs.slippage_model in ("spread", "impact") else costs.slippage
+        return float(costs.taker + slippage)
     scheme = broker.getcommissioninfo(data)
     fee = scheme.p.commission if scheme._commtype == bt.CommInfoBase.COMM_PERC else 0.0
     return float(fee + getattr(broker.p, "slip_perc", 0.0))

@@ -29,17 +29,21 @@ class Calibration:
         log_density: sorted calibration log-densities (or 4,001 of their order statistics).
         magnitude: per signal ("forward", "state") the sorted |score|.
         rows: number of calibration rows behind the tables.
+        typical_forecast: root mean square of the forward return's mean over its standard deviation; NaN in models of
+            earlier versions.
     """
 
     log_density: Array
     magnitude: dict[str, Array]
     rows: int
+    typical_forecast: float = math.nan
 
     @classmethod
-    def fit(cls, log_density: Array, scores: dict[str, Array]) -> Self:
-        """Build from held-out log-densities [N] and signed scores [N] by signal."""
+    def fit(cls, log_density: Array, scores: dict[str, Array], forecast: Array | None = None) -> Self:
+        """Build from held-out log-densities [N], signed scores [N] by signal, and mean / standard deviation [N]."""
         magnitude = {name: _table(np.abs(values)) for name, values in scores.items()}
-        return cls(_table(log_density), magnitude, len(log_density))
+        typical = math.nan if forecast is None else round(_root_mean_square(forecast), 12)
+        return cls(_table(log_density), magnitude, len(log_density), typical)
 
     def density_rank(self, log_density: Array) -> Array:
         """Return conformal p-values in (0, 1]: the share of calibration rows with no higher log-density than each row.
@@ -56,7 +60,7 @@ class Calibration:
 
     def typical_magnitude(self, signal: str) -> float:
         """Return the root mean square of the score on the calibration span; 1 if all scores were 0."""
-        return math.sqrt(float(np.mean(self.magnitude[signal] ** 2))) or 1.0
+        return _root_mean_square(self.magnitude[signal])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -64,6 +68,7 @@ class Calibration:
             "log_density": self.log_density.tolist(),
             "magnitude": {name: table.tolist() for name, table in self.magnitude.items()},
             "rows": self.rows,
+            **({"typical_forecast": self.typical_forecast} if math.isfinite(self.typical_forecast) else {}),
         }
 
     @classmethod
@@ -73,7 +78,12 @@ class Calibration:
             np.asarray(values["log_density"], dtype=np.float64),
             {name: np.asarray(table, dtype=np.float64) for name, table in values["magnitude"].items()},
             int(values["rows"]),
+            float(values.get("typical_forecast", math.nan)),
         )
+
+
+def _root_mean_square(values: Array) -> float:
+    return math.sqrt(float(np.mean(values**2))) or 1.0
 
 
 def _table(values: Array) -> Array:

@@ -77,7 +77,7 @@ def _learn(
     nets = fit_nets(setting, split.train, split.validation)
     model = _assemble(features, config, scaler, setting, nets, split.train)
     held = rows.x[split.validation]
-    model = replace(model, calibration=Calibration.fit(model.log_density(held), _scores(model, held)))
+    model = replace(model, calibration=_calibrate(model, model.log_density(held), held))
     model = _with_atoms(model, rows.x[split.train])
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in nets.density_error.items()}
@@ -145,7 +145,7 @@ def _refit(
     everything = np.arange(len(rows.x))
     model = _assemble(selected.features, selected.config, selected.scaler, setting, nets, everything)
     held_out = selected.log_density(rows.x[later])
-    model = replace(model, calibration=Calibration.fit(held_out, _scores(model, rows.x[later])))
+    model = replace(model, calibration=_calibrate(model, held_out, rows.x[later]))
     model = _with_atoms(model, rows.x)
     return model, {
         "refit": True,
@@ -186,6 +186,8 @@ def _describe(
     }
 
 
-def _scores(model: ScoreModel, x: Array) -> dict[str, Array]:
-    scores = {"forward": model.forward(x).score, "state": model.score(x)[:, model.features.return_index]}
-    return scores | {name: model.signal_score(x, name) for name in model.config.signals}
+def _calibrate(model: ScoreModel, log_density: Array, x: Array) -> Calibration:
+    forward = model.forward(x)
+    scores = {"forward": forward.score, "state": model.score(x)[:, model.features.return_index]}
+    scores |= {name: model.signal_score(x, name) for name in model.config.signals}
+    return Calibration.fit(log_density, scores, forward.mean / forward.std)

@@ -77,14 +77,12 @@ def confidence(rules: Rules, seen: Observation) -> float:
 
 @register_position_rule("proportional")
 def proportional(rules: Rules, seen: Observation) -> float:
-    """Return the strength of the score, scaled to the target volatility: a typical score takes exactly that risk.
+    """Return the strength of the forecast, scaled to the target volatility: a typical forecast takes exactly that risk.
 
-    The score of the forward return at 0 is its expectation over its variance, up to a constant (Tweedie's formula), in
-    units of the volatility. So the exposure is proportional to the expected return over its risk, as Kelly's, but does
-    not depend on the size that the model gives to its forecasts, which a few years of data hardly determine.
+    The exposure is proportional to the expected return over its risk, as Kelly's, but does not depend on the size that
+    the model gives to its forecasts, which a few years of data hardly determine.
 
     References:
-        Tweedie's Formula and Selection Bias (Efron, 2011).
         Leveraged Trading (Carver, 2019): forecasts scaled to a typical size of 1.
     """
     return seen.strength * _largest(rules, seen)
