@@ -12,8 +12,8 @@ __all__ = ["trading_cost"]
 def trading_cost(broker: Any, data: Any) -> float:
     """Return taker fee plus slippage of a market order for `data`, fraction of its value.
 
-    `PerpetualBroker` knows both (`Costs.taker`, and `Costs.slippage` or `Costs.half_spread`). Backtrader's broker has a
-    commission and a slippage in percent; a commission per contract and a fixed slippage have no fraction and count as 0.
+    `PerpetualBroker` knows both (`Costs.taker`, and `Costs.slippage` or `Costs.half_spread`). Backtrader's broker has
+    both in percent; a commission per contract and a fixed slippage have no fraction and count as 0.
     """
     if hasattr(broker, "costs_of"):
         costs = broker.costs_of(data)
