@@ -56,7 +56,7 @@ def sections_of(model: ModelParts) -> dict[str, Any]:
 
 
 def digests_of(sections: Mapping[str, Any], modules: Mapping[str, torch.nn.Module]) -> dict[str, str]:
-    """Return the sha256 of each section (and of the notes, if given) and of each net ("net state", "net density" ...)."""
+    """Return the sha256 of each section, of the notes if given, and of each net ("net state", "net density" ...)."""
     found = {name: _sha256(_canonical(value)) for name, value in sections.items()}
     return found | {f"net {name}": _of_net(module) for name, module in modules.items()}
 
