@@ -280,7 +280,9 @@ def _check_numbers(
     if any(table.ndim != 1 or (np.diff(table) < 0).any() for table in tables) or calibration.rows < 1:
         raise ValueError("calibration tables that are not sorted")
     if calibration.typical_forecast <= 0.0 or calibration.typical_forecast == math.inf:
-        raise ValueError(f"typical_forecast: expected a positive number, found {calibration.typical_forecast}")
+        raise ValueError(
+            f"typical_forecast: expected a positive number, found {calibration.typical_forecast}"
+        )
     if set(calibration.magnitude) != signals:
         raise ValueError("incomplete calibration")
 

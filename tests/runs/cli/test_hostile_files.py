@@ -10,10 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from feeds import FeedError
+from runs.backtest import _describe_model
+from runs.check.model import _origin
 from runs.cli import errors, main
+from runs.folder.figures import check_figures
 from runs.folder.rundir import RunDir
 from runs.report.build import write_report
-from scorenet import ScoreModel
+from runs.report.verdict import verdict
+from runs.statistics import format_table
+from scorenet import CheckpointError, ScoreModel
 from scorenet.fingerprint import earlier_fingerprint
 
 VALUES = [
@@ -110,7 +115,7 @@ def run_folder(tiny_model_dir, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_model_folder_with_any_value_changed(earlier, tmp_path, seed):
     draw = random.Random(seed)
     meta = json.loads((earlier / "model.json").read_text())
@@ -120,13 +125,48 @@ def test_a_model_folder_with_any_value_changed(earlier, tmp_path, seed):
     )
 
 
+def test_a_model_that_loads_can_be_described(earlier):
+    original = json.loads((earlier / "model.json").read_text())
+    draw = random.Random(0)
+    said, loaded = [], 0
+    for _ in range(40):
+        (earlier / "model.json").write_text(json.dumps(mutated(original, draw)))
+        try:
+            model = ScoreModel.load(earlier)
+        except CheckpointError as error:
+            said.append(str(error))
+        else:
+            loaded += 1
+            json.dumps([_describe_model(model, earlier), _origin(model)], allow_nan=False)
+    assert all(len(text.splitlines()) <= 2 and len(text) < 600 for text in said)
+    assert 5 < loaded < 35
+
+
+def test_figures_that_are_accepted_can_be_shown(run_folder):
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    draw = random.Random(0)
+    said, shown = [], 0
+    for _ in range(300):
+        changed = mutated(metrics, draw)
+        try:
+            check_figures(changed)
+        except ValueError as error:
+            said.append(str(error))
+        else:
+            shown += 1
+            assert verdict(changed, {"hold": 3})
+            assert format_table({"run": changed})
+    assert all("expected" in text and len(text) < 200 for text in said)
+    assert 50 < shown < 290
+
+
 @pytest.mark.parametrize("name", ["metrics.json", "manifest.json"])
 def test_a_run_folder_with_any_value_changed(run_folder, tmp_path, name):
     draw = random.Random(name)
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder)
     content = json.loads((folder / name).read_text())
-    for _ in range(12):
+    for _ in range(3):
         (folder / name).write_text(json.dumps(mutated(content, draw)))
         assert explained(scorenet("report", folder))
 
