@@ -14,8 +14,8 @@ from .errors import ConfigError
 __all__ = ["DensityConfig", "ForwardConfig", "ModelConfig", "NoiseConfig", "RegimeConfig", "StateConfig"]
 
 # Larger numbers are mistakes, and their squares may overflow.
-_MOST: Mapping[type, float] = MappingProxyType({int: 2**53, float: 1e6})
-_LEAST_SIGMA = 1e-6
+_MOST: Mapping[type, float] = MappingProxyType({int: 2**53, float: 1e100})
+_LEAST_SIGMA, _MOST_SIGMA = 1e-6, 1e6
 
 
 def _require(condition: bool, message: str) -> None:
@@ -42,8 +42,8 @@ class NoiseConfig:
 
     def __post_init__(self) -> None:
         _require(
-            _LEAST_SIGMA <= self.sigma_min < self.sigma_max,
-            f"noise: expected {_LEAST_SIGMA:g} <= sigma_min < sigma_max",
+            _LEAST_SIGMA <= self.sigma_min < self.sigma_max <= _MOST_SIGMA,
+            f"noise: expected {_LEAST_SIGMA:g} <= sigma_min < sigma_max <= {_MOST_SIGMA:g}",
         )
         _require(self.log_std > 0, f"noise.log_std: expected a positive number, found {self.log_std}")
 
