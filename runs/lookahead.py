@@ -196,7 +196,7 @@ def _compare_tables(
     rows = min(len(whole), len(part))
     earliest: tuple[int, str] | None = None
     for column in whole.columns:
-        left, right = whole[column].to_numpy()[:rows], part[column].to_numpy()[:rows]
+        left, right = _values(whole[column])[:rows], _values(part[column])[:rows]
         same = (left == right) | (pd.isna(left) & pd.isna(right))
         if not same.all():
             row = int(np.argmin(same))
@@ -209,6 +209,12 @@ def _compare_tables(
     if earliest is None:
         return rows * len(whole.columns), None
     row, column = earliest
-    return rows, Difference(
-        str(cut), name, column, str(whole["time"].iloc[row]), whole[column].iloc[row], part[column].iloc[row]
-    )
+    left, right = _values(whole[column])[row], _values(part[column])[row]
+    return rows, Difference(str(cut), name, column, str(whole["time"].iloc[row]), left, right)
+
+
+def _values(column: pd.Series) -> Any:
+    """Return a column as an array; an unknown flag is None, because pandas' NA can be compared with nothing."""
+    if not isinstance(column.dtype, pd.BooleanDtype):
+        return column.to_numpy()
+    return np.array([None if flag is pd.NA else bool(flag) for flag in column], dtype=object)
