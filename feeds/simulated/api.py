@@ -12,9 +12,9 @@ from ..bars.joins import join_funding
 from ..bars.timeframes import to_ms
 from ..bars.times import iso, parse_time
 from ..errors import BadSource
-from .processes import OPTIONS, PROCESSES, Floats, ar1_path, generator, make_process
+from .processes import OPTIONS, PROCESSES, Floats, Regimes, ar1_path, generator, make_process
 
-__all__ = ["MARKETS", "expected_return", "simulate"]
+__all__ = ["MARKETS", "expected_return", "simulate", "true_regimes"]
 
 MARKETS = tuple(PROCESSES)
 
@@ -88,6 +88,30 @@ def expected_return(frame: pd.DataFrame, market: str | None = None, **parameters
     if start is not None and int(frame["timestamp"].iloc[0]) != start:
         expected[: rule.memory - 1] = np.nan
     return expected
+
+
+def true_regimes(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the true regime of each bar [T] of a market `regimes`: 0 quiet, 1 normal, 2 stressed.
+
+    Raises:
+        BadSource: the frame is of another market, or not the simulated bars themselves.
+    """
+    name, parameters, start, step = _process_of(frame)
+    rule = make_process(name, **parameters)
+    if not isinstance(rule, Regimes):
+        raise BadSource(f"expected bars of the simulated market 'regimes', found {name!r}")
+    place, odd = np.divmod(frame["timestamp"].to_numpy() - start, step)
+    seed, bars = _drawn(frame)
+    if to_ms(frame.attrs["timeframe"]) != step or odd.any() or not len(place) or place.max() >= bars:
+        raise BadSource("expected the simulated bars, found a resampled frame; pass the original frame")
+    found: NDArray[np.int64] = rule.regimes(seed, bars)[place]
+    return found
+
+
+def _drawn(frame: pd.DataFrame) -> tuple[int, int]:
+    """Return the seed and the number of bars of a simulated frame."""
+    options = dict(parse_qsl(str(frame.attrs["source"]).partition("?")[2]))
+    return int(options["seed"]), int(options["bars"])
 
 
 def _process_of(frame: pd.DataFrame) -> tuple[str, dict[str, float], int, int]:

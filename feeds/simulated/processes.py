@@ -140,14 +140,15 @@ class Regimes(Process):
         mean_square = float(np.mean(levels**2)) * math.exp(2 * self.volatility_of_volatility**2)
         mean_square *= 1 + self.jump_rate * self.jump_size**2
         scale = self.sigma * math.sqrt(hours / mean_square)
-        volatility = scale * levels[self._regimes(seed, bars)] * np.exp(wobble)
+        volatility = scale * levels[self.regimes(seed, bars)] * np.exp(wobble)
         jumps = (_uniform(seed, "jump_times", bars) < self.jump_rate) * _normal(seed, "jumps", bars)
         return volatility * (_normal(seed, "returns", bars) + self.jump_size * jumps), volatility
 
     def expected(self, returns: Floats, hours: float) -> Floats:
         return np.zeros(len(returns))
 
-    def _regimes(self, seed: int, bars: int) -> NDArray[np.int64]:
+    def regimes(self, seed: int, bars: int) -> NDArray[np.int64]:
+        """Return the regime of each bar [T]: 0 quiet, 1 normal, 2 stressed."""
         draws = _uniform(seed, "regimes", bars)
         leaves = draws > self.stay
         # When a regime ends, each of the two others follows with equal probability.

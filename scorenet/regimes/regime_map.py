@@ -69,8 +69,10 @@ class RegimeMap:
 
         A row does not depend on the others; -1 for a row that is not finite.
         """
-        labels = np.full(len(position), -1, dtype=np.int64)
         known = np.isfinite(position).all(axis=1)
+        labels = np.where(known, 0, -1).astype(np.int64)
+        if len(self) == 1:
+            return labels
         start = torch.from_numpy(self._scaled(position[known]))
         ends = climb(SampleDenoiser(torch.from_numpy(self.rows)), start, self.sigma)
         labels[known] = nearest(ends, torch.from_numpy(self.modes)).numpy()
@@ -82,6 +84,8 @@ class RegimeMap:
         The label depends on the last `filter.WINDOW` bars only; -1 for a bar that is not finite.
         """
         known = np.isfinite(position).all(axis=1)
+        if len(self) == 1:
+            return np.where(known, 0, -1).astype(np.int64)
         labels = forward_filter(self._evidence(position), self.transitions, self.share).argmax(axis=1)
         return np.where(known, labels, -1).astype(np.int64)
 

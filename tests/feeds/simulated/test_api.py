@@ -6,7 +6,7 @@ import pytest
 
 from feeds.bars.frame import as_bars, data_hash, resample
 from feeds.errors import BadSource, BadTimeframe
-from feeds.simulated.api import MARKETS, expected_return, simulate
+from feeds.simulated.api import MARKETS, expected_return, simulate, true_regimes
 from feeds.simulated.processes import AR1, PROCESSES
 from feeds.sources import load_bars
 from tests.feeds.bars.frames import HOUR
@@ -219,3 +219,24 @@ def test_every_process_states_its_memory():
         "regimes": 1,
     }
     assert AR1(phi=0.5) == AR1(phi=0.5)
+
+
+def test_the_true_regimes_are_the_ones_that_set_the_volatility():
+    quiet = {"spread": 8.0, "volatility_of_volatility": 0.0, "jump_rate": 0.0}
+    frame = simulate("regimes", seed=4, bars=6_000, **quiet)
+    truth, returns = true_regimes(frame), log_returns(frame)
+    spread = [returns[truth == k].std() for k in range(3)]
+    assert spread[1] / spread[0] == pytest.approx(8.0, rel=0.1)
+    assert spread[2] / spread[1] == pytest.approx(8.0, rel=0.1)
+    later = simulate("regimes", seed=4, bars=9_000, **quiet).iloc[1_000:]
+    np.testing.assert_array_equal(true_regimes(later)[:5_000], truth[1_000:])
+
+
+def test_only_the_bars_of_that_market_have_true_regimes():
+    with pytest.raises(BadSource, match="market 'regimes', found 'random_walk'"):
+        true_regimes(simulate("random_walk", bars=10))
+    frame = simulate("regimes", bars=48)
+    coarse = frame.iloc[::4].reset_index(drop=True)
+    coarse.attrs = {**frame.attrs, "timeframe": "4h"}
+    with pytest.raises(BadSource, match="resampled"):
+        true_regimes(coarse)

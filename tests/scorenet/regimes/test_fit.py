@@ -147,8 +147,8 @@ def test_what_cannot_be_fitted_is_said():
 def test_names_follow_volatility_and_trend_and_are_unique():
     generator = np.random.default_rng(0)
     training = generator.standard_normal((3_000, 2))
-    # The range is from -1 to 1: calm is below -1/3, turbulent above 1/3.
-    modes = np.array([[-1.0, 0.5], [-0.4, 0.6], [0.3, -0.5], [1.0, 0.0]])
+    # The mean level is 0: calm is below -0.35, turbulent above 0.35.
+    modes = np.array([[-1.0, 0.5], [-0.4, 0.6], [0.3, -0.5], [1.1, 0.0]])
     assert regime_names(modes, training, trend=True) == (
         "calm uptrend 1",
         "calm uptrend 2",
