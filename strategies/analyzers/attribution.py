@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from array import array
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from scorenet.base.times import float_days
 
 from ..datas import mark_line, symbol_of
 from .attribution_tables import KINDS, ROW, attribute, refused
 from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
-from .recording import EquityAnalyzer
+from .recording import HALF_SECOND, EquityAnalyzer
 
 __all__ = ["Attribution"]
 
@@ -20,26 +25,36 @@ _DUST = 1e-9
 
 
 class _Position:
-    """A position from fill to fill; `mark` is the price up to which its profit is recorded."""
+    """A position from fill to fill; `mark` is the price up to which its profit is recorded.
+
+    `changes` are the dates of its fills and those of the decisions behind them.
+    """
 
     __slots__ = (
+        "changes",
         "close",
         "commission",
         "decided",
         "largest",
-        "ledger",
         "mark",
         "number",
-        "paid",
+        "profit",
+        "side",
         "size",
         "symbol",
     )
 
-    def __init__(self, number: int, data: Any, commission: Any, ledger: Any) -> None:
-        self.number, self.symbol, self.commission, self.ledger = number, symbol_of(data), commission, ledger
-        self.close = mark_line(data)
-        self.size = self.largest = self.paid = 0.0
-        self.mark = self.decided = 0.0
+    def __init__(self, number: int, data: Any, commission: Any) -> None:
+        self.number, self.symbol, self.commission = number, symbol_of(data), commission
+        self.close, self.profit = mark_line(data), commission.profitandloss
+        self.size = self.largest = self.mark = self.decided = 0.0
+        self.side = 0
+        self.changes: tuple[array[float], array[float]] = array("d"), array("d")
+
+    def decided_before(self, dates: Any) -> Any:
+        """Return the date [N] of the decision behind the position held until `dates` [N]; 0.0 without one."""
+        at = np.searchsorted(np.array(self.changes[0]), np.asarray(dates) - HALF_SECOND) - 1
+        return np.append(np.array(self.changes[1]), 0.0)[at]
 
 
 class Attribution(EquityAnalyzer):
@@ -69,11 +84,11 @@ class Attribution(EquityAnalyzer):
     def start(self) -> None:
         """Start without positions."""
         super().start()
-        strategy, broker = self.strategy, self.strategy.broker
-        ledgers = funding_ledgers(strategy)
+        broker = self.strategy.broker
+        self._ledgers = funding_ledgers(self.strategy)
         self._positions = {
-            id(data): _Position(number, data, broker.getcommissioninfo(data), ledgers.get(symbol_of(data)))
-            for number, data in enumerate(strategy.datas)
+            id(data): _Position(number, data, broker.getcommissioninfo(data))
+            for number, data in enumerate(self.strategy.datas)
         }
         self._held: dict[int, _Position] = {}
         self._rows = bytearray()
@@ -85,36 +100,29 @@ class Attribution(EquityAnalyzer):
 
     def next(self) -> None:
         """Record one bar."""
-        super().next()
+        if self._writes:
+            super().next()
         if self._held:
             now = self._clock[0]
             for position in self._held.values():
-                self._settle(position, position.close[0], now)
+                self._move(position, position.close[0], now)
 
-    def _settle(self, position: _Position, price: float, now: float) -> None:
-        """Record the profit of a position up to `price` and the funding that it has paid."""
-        side = 1 if position.size > 0.0 else -1
+    def _move(self, position: _Position, price: float, now: float) -> None:
+        """Record the profit of a position up to `price`."""
         if price != position.mark:
-            gross = position.commission.profitandloss(position.size, position.mark, price)
-            self._rows += _pack(now, now, position.decided, gross, position.number, side, _GROSS)
+            gross = position.profit(position.size, position.mark, price)
+            self._rows += _pack(now, now, position.decided, gross, position.number, position.side, _GROSS)
             position.mark = price
-        if position.ledger is not None:
-            total = position.ledger.total(position.symbol)
-            if total != position.paid:
-                amount, position.paid = total - position.paid, total
-                self._rows += _pack(now, now, position.decided, amount, position.number, side, _FUNDING)
 
     def _fill(self, position: _Position, order: Any, fill: Any, *, first: bool) -> None:
         now = self._clock[0]
         reference = reference_price(order, fill, first=first)
         if position.size:
-            self._settle(position, reference, now)
-        elif position.ledger is not None:
-            position.paid = position.ledger.total(position.symbol)
+            self._move(position, reference, now)
         forced = is_forced(order)
         decided = position.decided if forced else order.created.dt
         fee = fill_fee(order, fill, self.strategy.broker)
-        slip = position.commission.profitandloss(fill.size, reference, fill.price)
+        slip = position.profit(fill.size, reference, fill.price)
         kind = (
             _LIQUIDATION
             if order.info.get("liquidation", False)
@@ -131,7 +139,9 @@ class Attribution(EquityAnalyzer):
                         self._rows += _pack(now, 0.0, decided, amount, position.number, int(side), what)
         position.size += fill.size
         position.largest = max(position.largest, abs(position.size))
-        position.mark, position.decided = reference, decided
+        position.mark, position.decided, position.side = reference, decided, 1 if position.size > 0.0 else -1
+        position.changes[0].append(now)
+        position.changes[1].append(decided)
         if abs(position.size) <= _DUST * position.largest:
             position.size = position.largest = 0.0
             self._held.pop(position.number, None)
@@ -141,9 +151,9 @@ class Attribution(EquityAnalyzer):
     def stop(self) -> None:
         """Compute the tables, and release the run's objects so that the analyzer can be pickled."""
         dates, equity = self.recording.dates, np.array(self.recording.equity)
-        rows = np.frombuffer(self._rows, dtype=ROW).copy()
+        rows = np.concatenate((np.frombuffer(self._rows, dtype=ROW), self._funding()))
         # A bar's profit is since the bar before, so the first recorded bar has none.
-        rows = rows[rows["date"] > dates[0]] if len(dates) else rows[:0]
+        rows = rows[rows["date"] > dates[0] + HALF_SECOND] if len(dates) else rows[:0]
         recorder = getattr(self.strategy, "decisions", None)
         decisions = {} if recorder is None else dict(recorder.columns())
         symbols = [position.symbol for position in self._positions.values()]
@@ -153,5 +163,19 @@ class Attribution(EquityAnalyzer):
         if "unfiltered" in decisions:
             inverse = {p.symbol for p in self._positions.values() if getattr(p.commission, "inverse", False)}
             self.rets["refused"] = refused(decisions, self.recording.times, equity, inverse)
-        del self._positions, self._held, self._rows
+        del self._positions, self._held, self._rows, self._ledgers
         super().stop()
+
+    def _funding(self) -> NDArray[Any]:
+        """Return the payments of the run as rows; they are charged on the position held until the bar's open."""
+        tables = [ledger.columns() for ledger in {id(one): one for one in self._ledgers.values()}.values()]
+        found = [np.zeros(0, dtype=ROW)]
+        for position, table in itertools.product(self._positions.values(), tables):
+            mine = np.array([name == position.symbol for name in table["symbol"]], dtype=bool)
+            rows = np.zeros(int(mine.sum()), dtype=ROW)
+            rows["date"] = rows["before"] = float_days(table["time"][mine])
+            rows["decided"] = position.decided_before(rows["date"])
+            rows["amount"], rows["symbol"], rows["kind"] = table["amount"][mine], position.number, _FUNDING
+            rows["side"] = np.sign(table["position"][mine])
+            found.append(rows)
+        return np.concatenate(found)

@@ -14,9 +14,9 @@ from scorenet.base.times import float_days
 from ..datas import to_milliseconds
 from .metrics import returns_per_year, without_cash_flows
 
-__all__ = ["EquityAnalyzer", "Recording"]
+__all__ = ["HALF_SECOND", "EquityAnalyzer", "Recording"]
 
-_HALF_SECOND = 0.5 / 86_400.0
+HALF_SECOND = 0.5 / 86_400.0
 
 
 class Recording:
@@ -69,6 +69,10 @@ class Recording:
         return returns_per_year(self.times)
 
 
+def _idle() -> None:
+    pass
+
+
 class EquityAnalyzer(bt.Analyzer):
     """Record the equity at each bar's close, from the first bar at which the strategy can trade.
 
@@ -85,7 +89,7 @@ class EquityAnalyzer(bt.Analyzer):
     def start(self) -> None:
         """Look up the objects that every bar needs."""
         strategy = self.strategy
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
+        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - HALF_SECOND
         self._clock, self._broker = strategy.lines.datetime, strategy.broker
         self._begun = self.p.warmup
         self._has_prenext = type(strategy).prenext is not bt.Strategy.prenext
@@ -94,6 +98,9 @@ class EquityAnalyzer(bt.Analyzer):
         key = (self.p.trade_from, self.p.warmup)
         self._writes = key not in shared
         self.recording: Recording = shared.setdefault(key, Recording())
+        if not self._writes and type(self).next is EquityAnalyzer.next:
+            # Nothing to do at a bar: spare Backtrader's calls, of which each takes as long as recording the bar.
+            self._prenext = self._nextstart = self._next = _idle
 
     def prenext(self) -> None:
         """Record a bar before the strategy's minimum period if the strategy can trade already."""
