@@ -140,6 +140,8 @@ def _book(
             "log_density": np.log(rank + 1e-3) * known,
             "density_rank": rank * known,
             "in_distribution": (rank >= 0.05) & (known == 1.0),
+            "expected_return": 0.001 * signal * known,
+            "unfiltered": np.clip(np.round(signal), -1, 1) * known,
             "target": target,
             "position": held / value,
             "reason": reason,

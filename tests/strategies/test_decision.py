@@ -73,6 +73,8 @@ RULES = st.builds(
     max_exposure=st.floats(0.0, 5.0),
     rebalance_band=UNIT,
     cooldown=st.integers(0, 50),
+    position_rule=st.just("confidence"),
+    forecast_window=st.just(1),
 )
 OBSERVATIONS = st.builds(
     lambda sign, score, confidence, **rest: Observation(
