@@ -12,11 +12,18 @@ from runs.engine import benchmark, build, run
 from runs.folder.frames import SCHEMAS
 from runs.settings import Account
 from strategies import BuyAndHold, PerpetualBroker, ScoreStrategy
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import START, frame_of
 
 HOUR = 3_600_000
 ACCOUNT = Account(cash=25_000.0, taker=0.001, slippage=0.0005, lot_step=0.01)
-PARAMS = {"confidence_threshold": 0.1, "density_quantile": 0.1, "rebalance_band": 0.1, "cooldown": 0}
+PARAMS = {
+    **CHAPTER,
+    "confidence_threshold": 0.1,
+    "density_quantile": 0.1,
+    "rebalance_band": 0.1,
+    "cooldown": 0,
+}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import strategies
 from strategies import BuyAndHold, Conditions, LiveScoreStrategy, ReplayOrders, ScoreStrategy, SignalStrategy
 from strategies.recorder import DecisionRecorder
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import HOUR, START, Script, bars, free_broker, trade
 
 PUBLIC = [getattr(strategies, name) for name in strategies.__all__]
@@ -150,7 +151,13 @@ def params_of(strategy, n, model):
         "symbol": ["A"] * 6,
         "size": [(-1.0) ** i * 5 for i in range(6)],
     }
-    eager = {"confidence_threshold": 0.0, "density_quantile": 0.0, "rebalance_band": 0.0, "cooldown": 0}
+    eager = {
+        **CHAPTER,
+        "confidence_threshold": 0.0,
+        "density_quantile": 0.0,
+        "rebalance_band": 0.0,
+        "cooldown": 0,
+    }
     return {
         BuyAndHold: {"exposure": n * 0.5},
         SignalStrategy: {"signals": {"A": wanted, "B": np.zeros(BARS)}},

@@ -7,10 +7,12 @@ from feeds import ReplayData, simulate
 from runs.engine import Modes, run
 from runs.settings import Account
 from strategies import ScoreStrategy
+from tests.chapter_rules import CHAPTER
 
 HOUR = 3_600_000
 BARS = 240
 RULES = {
+    **CHAPTER,
     "confidence_threshold": 0.1,
     "density_quantile": 0.1,
     "consistency_window": 4,

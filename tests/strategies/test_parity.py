@@ -9,6 +9,7 @@ from feeds import ReplayData, simulate
 from runs.engine import Modes, run
 from runs.settings import Account
 from strategies import ScoreStrategy
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import with_attrs
 
 MODES = [
@@ -18,6 +19,7 @@ MODES = [
 TABLES = ("decisions", "orders", "trades", "equity", "funding")
 # Every rule with a state between bars is switched on.
 RULES = {
+    **CHAPTER,
     "confidence_threshold": 0.2,
     "density_quantile": 0.1,
     "density_adaptation": 0.02,

@@ -9,10 +9,12 @@ from runs.settings import Account
 from scorenet import ConfigError
 from scorenet.regimes.filter import WINDOW
 from strategies import Rules, ScoreStrategy, decide
+from tests.chapter_rules import CHAPTER
 from tests.conftest import regime_market
 from tests.strategies.test_decision import rules, seen
 
 OPEN = {
+    **CHAPTER,
     "confidence_threshold": 0.0,
     "density_quantile": 0.0,
     "rebalance_band": 0.0,

@@ -11,10 +11,12 @@ from runs.engine import run
 from runs.settings import Account
 from scorenet import Evaluation, ScoreModel
 from strategies import ScoreStrategy
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import HOUR, START, with_attrs
 
 BARS, TURN = 300, 150
 PLAIN = {
+    **CHAPTER,
     "confidence_threshold": 0.0,
     "density_quantile": 0.0,
     "target_volatility": None,

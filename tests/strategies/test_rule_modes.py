@@ -7,6 +7,7 @@ from feeds import ReplayData, simulate
 from runs.engine import Modes, run
 from runs.settings import Account
 from strategies import ScoreStrategy
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import with_attrs
 
 BASE = {"confidence_threshold": 0.1, "rebalance_band": 0.0, "cooldown": 0, "target_volatility": 1.0}
@@ -29,7 +30,7 @@ def frame():
 
 
 def play(frame, model, rules, modes=None):
-    params = {**BASE, **SETS[rules], "model": model, "kelly_fraction": 20.0}
+    params = {**CHAPTER, **BASE, **SETS[rules], "model": model, "kelly_fraction": 20.0}
     return run([frame], Account(), ScoreStrategy, params, modes=modes)
 
 
@@ -66,7 +67,13 @@ def test_nothing_up_to_a_bar_depends_on_later_bars(frame, tiny_model, batch, rul
 
 
 def test_the_record_has_what_the_rule_gave_before_filters(frame, tiny_model, batch):
-    plain = {"confidence_threshold": 0.0, "density_quantile": 0.0, "rebalance_band": 0.0, "cooldown": 0}
+    plain = {
+        **CHAPTER,
+        "confidence_threshold": 0.0,
+        "density_quantile": 0.0,
+        "rebalance_band": 0.0,
+        "cooldown": 0,
+    }
     free = run([frame], Account(), ScoreStrategy, {**plain, "model": tiny_model}).decisions
     traded = free["reason"] == "trade"
     pd.testing.assert_series_equal(

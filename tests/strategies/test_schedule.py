@@ -13,10 +13,11 @@ from scorenet import Evaluation, FeatureMismatch, feature_set, register_feature_
 from scorenet.features.registry import FEATURE_SETS
 from strategies import ScoreStrategy
 from strategies.schedule import ModelSchedule
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import with_attrs
 
 HOUR = 3_600_000
-OPEN = {"confidence_threshold": 0.0, "rebalance_band": 0.1, "cooldown": 0, "forecast_window": 6}
+OPEN = {**CHAPTER, "confidence_threshold": 0.0, "rebalance_band": 0.1, "cooldown": 0, "forecast_window": 6}
 OUTPUTS = ["score", "signal", "confidence", "log_density", "density_rank", "expected_return"]
 
 

@@ -20,6 +20,7 @@ from strategies import (
     Sharpe,
     Trades,
 )
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import with_attrs
 
 OPEN = {
@@ -47,7 +48,7 @@ def play(frames, model, broker=None, watch=None, **params):
     cerebro.setbroker(broker or perpetual())
     for frame in frames:
         cerebro.adddata(BarsData(dataname=frame))
-    cerebro.addstrategy(watch or ScoreStrategy, model=model, **params)
+    cerebro.addstrategy(watch or ScoreStrategy, model=model, **{**CHAPTER, **params})
     cerebro.addanalyzer(EquityCurve, _name="equitycurve", warmup=True)
     for analyzer in (Orders, Trades, Decisions, InDistribution):
         cerebro.addanalyzer(analyzer, _name=analyzer.__name__.lower())
@@ -414,8 +415,8 @@ def sweep(frame, model, maxcpus):
         model=[model],
         confidence_threshold=CONFIDENCE,
         density_quantile=DENSITY,
-        rebalance_band=0.1,
-        cooldown=0,
+        **{name: value for name, value in CHAPTER.items() if name != "confidence_threshold"}
+        | {"rebalance_band": 0.1, "cooldown": 0},
     )
     for analyzer in (Sharpe, InDistribution, Decisions, Threads):
         cerebro.addanalyzer(analyzer, _name=analyzer.__name__.lower())

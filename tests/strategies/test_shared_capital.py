@@ -11,9 +11,11 @@ from runs.settings import Account
 from strategies import Decisions, EquityCurve, PerpetualBroker, ScoreStrategy
 from strategies.decision import ALLOCATIONS, POSITION_RULES, register_allocation, register_position_rule
 from strategies.decision.risk_parity import shrunk_covariance
+from tests.chapter_rules import CHAPTER
 from tests.strategies.market import free_commission, with_attrs
 
 OPEN = {
+    **CHAPTER,
     "confidence_threshold": 0.0,
     "density_quantile": 0.0,
     "target_volatility": None,

@@ -24,10 +24,17 @@ from runs.plugins import load_plugin
 from runs.settings import Account
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
 from scorenet.base.times import iso
+from tests.chapter_rules import CHAPTER
 from tests.runs.live.live_market import ScriptedMarket, open_at
 
 HOUR = 3_600_000
-PARAMS = {"confidence_threshold": 0.0, "rebalance_band": 0.05, "cooldown": 2, "consistency_window": 3}
+PARAMS = {
+    **CHAPTER,
+    "confidence_threshold": 0.0,
+    "rebalance_band": 0.05,
+    "cooldown": 2,
+    "consistency_window": 3,
+}
 HELD = {"position_rule": "cvar", "kelly_fraction": 20.0, "forecast_window": None, "cost_band": 0.2}
 START = 60
 TABLES = ("decisions", "orders", "trades", "funding", "equity")
