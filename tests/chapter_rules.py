@@ -1,4 +1,4 @@
-"""The chapter's rule, as `examples/chapter.toml` sets it: each decision follows from one bar, so tests can follow it."""
+"""The chapter's rule, as `examples/chapter.toml` sets it: each decision follows from one bar, which tests can follow."""
 
 import tomllib
 from pathlib import Path

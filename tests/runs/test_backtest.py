@@ -22,6 +22,7 @@ from runs.markets import LoadOptions
 from runs.settings import Account, run_settings
 from scorenet import FeatureMismatch, TooFewBars, feature_set
 from scorenet.checkpoint import file_hash
+from tests.chapter_rules import CHAPTER
 
 HOUR = 3_600_000
 SOURCES = [f"simulated:planted?seed={seed}&bars=900&start=2021-01-01" for seed in (61, 62)]
@@ -39,6 +40,7 @@ TABLES = ("equity", "orders", "trades", "decisions", "funding")
 def settings(**changes):
     return {
         **strategy_defaults(),
+        **CHAPTER,
         "confidence_threshold": 0.2,
         "rebalance_band": 0.1,
         "cooldown": 0,

@@ -12,9 +12,16 @@ from runs.markets import LoadOptions
 from runs.settings import Account
 from scorenet import ScoreModel, TooFewBars
 from strategies import MarketScore, ScoreStrategy, traded_symbol
+from tests.chapter_rules import CHAPTER
 
 ACCOUNT = Account(lot_step=0.0, min_notional=0.0)
-RULES = {"confidence_threshold": 0.1, "rebalance_band": 0.1, "cooldown": 1, "consistency_window": 3}
+RULES = {
+    **CHAPTER,
+    "confidence_threshold": 0.1,
+    "rebalance_band": 0.1,
+    "cooldown": 1,
+    "consistency_window": 3,
+}
 
 
 @pytest.fixture(scope="module")
