@@ -1,4 +1,4 @@
-"""The chapter's rule, as `examples/chapter.toml` sets it: each decision follows from one bar, which tests can follow."""
+"""The chapter's rule, as `examples/chapter.toml` sets it: each decision follows from one bar alone."""
 
 import tomllib
 from pathlib import Path

@@ -41,7 +41,7 @@ class Recording(Script):
         super().next()
         rank = np.nan if len(self) % 7 == 0 else (len(self) % 10) / 10
         self.decisions.append(
-            self.lines.datetime[0], 0, 1, self.data.close[0], 1.0, 1.0, 0.5, -1.0, rank, 0.0, 0.0
+            self.lines.datetime[0], 0, 1, self.data.close[0], 1.0, 1.0, 0.5, -1.0, rank, 0.0, 0.0, 0.0, 0.0
         )
 
 

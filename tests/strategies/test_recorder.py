@@ -9,7 +9,7 @@ from strategies.recorder import DecisionRecorder
 
 
 def append(recorder, symbol, rank=0.5, reason=1):
-    recorder.append(19_000.0, symbol, reason, 100.0, 1.0, 0.5, 0.25, -3.0, rank, 0.1, 0.2)
+    recorder.append(19_000.0, symbol, reason, 100.0, 1.0, 0.5, 0.25, -3.0, rank, 0.001, 0.3, 0.1, 0.2)
 
 
 def test_500_symbols_keep_their_names():

@@ -32,7 +32,7 @@ def second(tiny_model):
         x = np.concatenate([move[:, -9:] / move.std(axis=1, keepdims=True), rate], axis=1)
         return 0.5 + 0.4 * np.tanh(x)  # of any kind: positive and below 1
 
-    yield replace(tiny_model, features=feature_set("other"), fingerprint="of another model")
+    yield replace(tiny_model, features=feature_set("other"))
     FEATURE_SETS.remove("other")
 
 
