@@ -11,7 +11,7 @@ from runs.lookahead import Cuts, check_lookahead, prove
 from runs.markets import LoadOptions
 from runs.settings import Account
 from scorenet import ScoreModel, TooFewBars
-from strategies import MarketScore, ScoreStrategy, score_strategy
+from strategies import MarketScore, ScoreStrategy, traded_symbol
 
 ACCOUNT = Account(lot_step=0.0, min_notional=0.0)
 RULES = {"confidence_threshold": 0.1, "rebalance_band": 0.1, "cooldown": 1, "consistency_window": 3}
@@ -101,7 +101,7 @@ def cheating(change):
 
 @pytest.mark.parametrize("change", [peek, normalise])
 def test_an_indicator_that_reads_ahead_is_caught_in_the_signal(frame, tiny_model, monkeypatch, change):
-    monkeypatch.setattr(score_strategy, "MarketScore", cheating(change))
+    monkeypatch.setattr(traded_symbol, "MarketScore", cheating(change))
     report = check([frame], ScoreStrategy, {**RULES, "model": tiny_model}, cuts=4, first=30)
     assert not report.clean
     assert len(report.differences) == 4
@@ -114,7 +114,7 @@ def test_an_indicator_that_reads_ahead_is_caught_in_the_signal(frame, tiny_model
 
 
 def test_the_cheat_is_invisible_bar_by_bar_where_it_never_happens(frame, tiny_model, monkeypatch):
-    monkeypatch.setattr(score_strategy, "MarketScore", cheating(peek))
+    monkeypatch.setattr(traded_symbol, "MarketScore", cheating(peek))
     params = {**RULES, "model": tiny_model}
     assert check([frame], ScoreStrategy, params, cuts=2, modes=Modes(runonce=False)).clean
 
@@ -155,7 +155,7 @@ def test_prove_reports_a_cheat_with_numbers_that_json_can_hold(tiny_model_dir, m
         lines[:-1] = np.where(np.arange(len(lines) - 1) % 2, np.nan, lines[1:])
 
     cheat = cheating(vanish)
-    monkeypatch.setattr(score_strategy, "MarketScore", cheat)
+    monkeypatch.setattr(traded_symbol, "MarketScore", cheat)
     source = ["simulated:planted?seed=3&bars=200"]
     model = ScoreModel.load(tiny_model_dir)
     monkeypatch.setattr("runs.lookahead.ScoreModel.load", lambda path: model)
