@@ -208,7 +208,12 @@ def test_every_figure_follows_from_the_tables(run):
         assert by_symbol[symbol] == pytest.approx(rows["in_distribution"].mean())
     assert run.metrics["start"] == "2021-01-04T01:00:00Z"
     assert run.metrics["end"] == "2021-02-03T00:00:00Z"
-    others = {"in_distribution_ratio_by_symbol", "start", "end", "benchmark", "model"}
+    profit = run.equity["equity"].iloc[-1] - run.equity["equity"].iloc[0]
+    for rows in run.metrics["regimes"].values():  # tests/runs/test_regimes.py has a model with several
+        assert [(row["name"], row["share"]) for row in rows] == [("one regime", 1.0)]
+        assert rows[0]["pnl"] == pytest.approx(profit)
+        assert rows[0]["sharpe_ratio"] == pytest.approx(expected["sharpe_ratio"])
+    others = {"in_distribution_ratio_by_symbol", "start", "end", "benchmark", "model", "regimes"}
     assert set(run.metrics) == set(expected) | others, "a figure that nobody recomputes"
 
 
@@ -229,7 +234,7 @@ def test_the_benchmark_is_buy_and_hold_of_the_same_bars(run):
     np.testing.assert_allclose(run.equity["benchmark"], equity, rtol=1e-10)
     found = run.metrics["benchmark"]
     assert_figures(found, curve_figures(equity) | costs)
-    assert set(found) == set(run.metrics) - {"benchmark", "model"}
+    assert set(found) == set(run.metrics) - {"benchmark", "model", "regimes"}
     assert (found["n_trades"], found["liquidations"], found["bars"]) == (0, 0, 720)
     assert (found["start"], found["end"]) == (run.metrics["start"], run.metrics["end"])
 
