@@ -20,7 +20,7 @@ from tests.runs.live.live_market import ScriptedMarket, open_at
 from tests.runs.live.test_session import TABLES, quiet
 
 START = 205
-PARAMS = {"confidence_threshold": 0.0, "density_quantile": 0.0, "rebalance_band": 0.05, "regimes": (0,)}
+PARAMS = {"confidence_threshold": 0.0, "density_quantile": 0.0, "rebalance_band": 0.05, "regimes": (2,)}
 
 
 @pytest.fixture(autouse=True)
