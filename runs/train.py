@@ -58,6 +58,7 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
         "training_span": [iso(t) for t in info["training_span"]],
         "test_span": [iso(t) for t in info["test_span"]],
         "metrics": info["metrics"],
+        "regimes": None if model.regime_map is None else list(model.regime_map.names),
     }
 
 
