@@ -178,7 +178,8 @@ def run_settings(
             raise ConfigError(_unknown(name, known))
         flat[bare] = value
     account = Account.from_dict({n: v for n, v in flat.items() if n in account_names})
-    return account, {**strategy_defaults, **{n: v for n, v in flat.items() if n not in account_names}}
+    own = {n: tuple(v) if isinstance(v, list) else v for n, v in flat.items() if n not in account_names}
+    return account, {**strategy_defaults, **own}
 
 
 def _pair(text: str) -> tuple[str, Any]:

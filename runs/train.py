@@ -60,6 +60,7 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
         "refit": info["refit"],
         "metrics_from": [iso(t) for t in info["metrics_from"]],
         "metrics": info["metrics"],
+        "regimes": None if model.regime_map is None else list(model.regime_map.names),
     }
 
 

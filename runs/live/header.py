@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,8 +62,12 @@ def settings_of(
         "timeframe": timeframe,
         "columns": list(columns),
         "account": account.to_dict(),
-        "strategy": dict(params),
+        # Lists, because the journal is JSON, and a restart compares.
+        "strategy": {name: list(v) if isinstance(v, tuple) else v for name, v in params.items()},
     }
+    if params.get("regimes") and model.regime_map is not None:
+        # The fingerprint is that of the nets; regimes can be fitted anew to the same nets.
+        settings["regimes"] = hashlib.sha256(json.dumps(model.regime_map.to_dict()).encode()).hexdigest()
     if plugins := loaded_plugins():
         # A rule or a slippage model is named above; only the file's hash shows that its code has changed.
         settings["plugins"] = sorted(plugin["sha256"] for plugin in plugins)

@@ -14,6 +14,7 @@ from feeds.bars.times import iso
 from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
 from strategies import Conditions, LiveScoreStrategy
+from strategies.analyzers.regimes import regime_warmup
 
 from ..engine import Modes, assemble
 from ..folder.manifest import versions
@@ -132,7 +133,7 @@ def live(
         header = read_or_write_header(
             journal,
             settings,
-            lookback=model.lookback,
+            lookback=model.lookback + (regime_warmup(model) if params.get("regimes") else 0),
             since=request.since,
             now=market.now(),
             at=_wall_ms(),

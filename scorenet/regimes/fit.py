@@ -23,7 +23,7 @@ __all__ = ["LEVELS", "fit_regimes", "runs_of"]
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-LEVELS = (0.2, 0.25, 0.3, 0.4, 0.5)  # sigma in standard deviations of a coordinate
+LEVELS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5)  # sigma in standard deviations of a coordinate
 _REACH = 24  # bars before and after a training state over which it is averaged: a regime outlasts the flicker
 _ROWS = 384  # rows of the density; neighbours are dependent, so more would add little
 _LEAST_SHARE = 0.05  # a regime has at least this share of the time

@@ -73,7 +73,7 @@ def _known_before(model: ScoreModel, bars: Bars, step_ms: int, closes: Times) ->
     """Return the regime [N] that was known at the close before each of these closes; -1 for none."""
     opens = np.asarray(bars["timestamp"], dtype=np.int64)
     labels = model.regimes(model.features.compute(bars, step_ms), opens)
-    labels[: model.lookback + WINDOW - 1] = -1
+    labels[: model.lookback + max(regime_warmup(model) - 1, 0)] = -1
     # The last bar of the symbol that closed before the bar in question did.
     last = np.searchsorted(opens + step_ms, closes, side="left") - 1
     return np.where(last >= 0, labels[np.maximum(last, 0)], -1)

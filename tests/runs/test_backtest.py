@@ -211,7 +211,19 @@ def test_every_figure_follows_from_the_tables(run):
     assert run.metrics["attribution"]["total"] == pytest.approx(profit)
     for cut in ("by_state", "by_side", "by_reason", "by_symbol", "by_month"):
         assert sum(part["net"] for part in run.metrics["attribution"][cut].values()) == pytest.approx(profit)
-    others = {"in_distribution_ratio_by_symbol", "attribution", "start", "end", "benchmark", "model"}
+    for rows in run.metrics["regimes"].values():  # tests/runs/test_regimes.py has a model with several
+        assert [(row["name"], row["share"]) for row in rows] == [("one regime", 1.0)]
+        assert rows[0]["pnl"] == pytest.approx(profit)
+        assert rows[0]["sharpe_ratio"] == pytest.approx(expected["sharpe_ratio"])
+    others = {
+        "in_distribution_ratio_by_symbol",
+        "attribution",
+        "regimes",
+        "start",
+        "end",
+        "benchmark",
+        "model",
+    }
     assert set(run.metrics) == set(expected) | others, "a figure that nobody recomputes"
 
 
@@ -232,7 +244,7 @@ def test_the_benchmark_holds_the_assets_of_the_same_bars(run):
     np.testing.assert_allclose(run.equity["benchmark"], equity, rtol=1e-10)
     found = run.metrics["benchmark"]
     assert_figures(found, curve_figures(equity) | costs)
-    assert set(found) == set(run.metrics) - {"benchmark", "model"}
+    assert set(found) == set(run.metrics) - {"benchmark", "model", "regimes"}
     assert (found["n_trades"], found["liquidations"], found["bars"]) == (0, 0, 720)
     assert (found["start"], found["end"]) == (run.metrics["start"], run.metrics["end"])
 

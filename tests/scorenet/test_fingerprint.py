@@ -42,7 +42,7 @@ CHANGES = {
     "calibration": lambda m: replace(m.calibration, rows=m.calibration.rows + 1),
     "info": lambda m: m.info | {"bar_ms": m.info["bar_ms"] + 1},
     "further": lambda m: {8: copy.deepcopy(m.forward_net)},
-    "regime_map": lambda m: trended().regime_map,
+    "regime_map": lambda m: replace(m.regime_map, sigma=m.regime_map.sigma + 0.001),
     "atoms": lambda m: (Atom(column=0, value=0.0, place=0.0, reach=0.1),),
 }
 
@@ -93,4 +93,5 @@ def test_sections_are_the_keys_of_the_file(tiny_model_dir):
         "base",
         "calibration",
         "atoms",
+        "regimes",
     }

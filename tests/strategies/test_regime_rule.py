@@ -73,6 +73,12 @@ def test_bar_by_bar_the_decisions_are_those_of_the_batch(frame, regime_model, ca
         pd.testing.assert_frame_equal(getattr(calm_only, name), getattr(found, name), check_exact=True)
 
 
+def test_with_too_few_bars_no_regime_is_known(frame, regime_model):
+    found = play(frame.iloc[:60], regime_model, (0, 1, 2))
+    assert found.decisions["reason"].tolist() == ["warmup"] * 20 + ["regime"] * 40
+    assert not len(found.orders)
+
+
 def test_a_wrong_name_is_found_at_the_start(frame, regime_model):
     with pytest.raises(ConfigError, match=f"did you mean {regime_model.regime_map.names[2]!r}"):
         play(frame, regime_model, (regime_model.regime_map.names[2][:-1],))

@@ -260,7 +260,7 @@ def test_data_goes_in_is_listed_checked_and_comes_out(work):
 
 
 def test_a_look_ahead_makes_the_proof_fail(model, monkeypatch):
-    from strategies import MarketScore, score_strategy
+    from strategies import MarketScore, traded_symbol
 
     class Peek(MarketScore):
         def once(self, start, end):
@@ -269,7 +269,7 @@ def test_a_look_ahead_makes_the_proof_fail(model, monkeypatch):
                 signal = np.frombuffer(self.lines.signal.array)
                 signal[20:-1] = signal[21:]
 
-    monkeypatch.setattr(score_strategy, "MarketScore", Peek)
+    monkeypatch.setattr(traded_symbol, "MarketScore", Peek)
     words = ("lookahead", "--model", model, "--bars", TRADED, "--cuts", "2")
     result = scorenet(*words)
     assert result.exit_code == 1
