@@ -70,3 +70,17 @@ def test_a_signal_of_ones_own_has_the_forward_outputs_too(tiny_model, bars):
     finally:
         SIGNALS.remove("own")
     np.testing.assert_array_equal(own.expected_return, tiny_model.evaluate(bars).expected_return)
+
+
+def test_the_strength_of_the_forward_signal_is_the_expected_return_over_its_risk(tiny_model, bars):
+    found = tiny_model.evaluate(bars)
+    ratio = found.expected_return / found.return_std
+    typical = tiny_model.calibration.typical_forecast
+    assert 0.0 < typical < 1.0
+    np.testing.assert_allclose(found.strength, ratio / typical, rtol=1e-12)
+
+
+def test_the_strength_of_another_signal_is_its_score_over_its_typical_size(tiny_model, bars):
+    found = tiny_model.evaluate(bars, "state")
+    size = math.sqrt(float(np.mean(tiny_model.calibration.magnitude["state"] ** 2)))
+    np.testing.assert_allclose(found.strength, found.score / size, rtol=1e-12)

@@ -1,5 +1,8 @@
 """The strategy in a plain Cerebro: orders, shared capital, drawdown stop, and sweeps that evaluate a model once."""
 
+import math
+from dataclasses import replace
+
 import backtrader as bt
 import numpy as np
 import pytest
@@ -492,3 +495,24 @@ def test_an_adaptive_threshold_sees_what_the_plain_function_sees_and_rejects_its
     assert abs((~history.in_distribution[decided]).mean() - 0.2) <= bound
     rejected = np.asarray(rows(strategy, "S1", "reason")[0]) == "out_of_distribution"
     np.testing.assert_array_equal(rejected[decided], ~history.in_distribution[decided])
+
+
+# Contracts and models -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [{"mult": 10.0}, {"contract": "inverse"}])
+def test_a_position_is_sized_by_the_value_of_its_contracts(tiny_model, kind):
+    plain = play([market(5)], tiny_model, **OPEN)
+    other = play([market(5)], tiny_model, broker=perpetual(**kind, margin_leverage=10.0), **OPEN)
+    wanted, traded = (rows(each, "S5", "target")[0] for each in (plain, other))
+    np.testing.assert_allclose(traded, wanted, rtol=0, atol=1e-12)
+    # Filled at the next open, near the close of the decision: the position is the target, not ten times it.
+    reached = rows(other, "S5", "position")[0][1:]
+    assert np.abs(reached - traded[:-1]).max() < 0.1
+
+
+def test_a_model_of_an_earlier_version_is_told_what_it_lacks(tiny_model):
+    earlier = replace(tiny_model, calibration=replace(tiny_model.calibration, typical_forecast=math.nan))
+    with pytest.raises(ValueError, match="'proportional' needs the size of the model's typical forecast"):
+        play([market(5)], earlier, position_rule="proportional")
+    play([market(5)], earlier, **OPEN)

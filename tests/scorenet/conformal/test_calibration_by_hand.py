@@ -41,3 +41,13 @@ def test_coverage_error_is_the_largest_gap_of_its_levels():
     assert coverage_error(np.array([0.9, 1.0]), (0.5, 0.1)) == pytest.approx(0.5), (
         "too few count as much as too many"
     )
+
+
+def test_the_typical_sizes_are_root_mean_squares():
+    scores = {"state": np.array([3.0, -4.0]), "own": np.zeros(3)}
+    table = Calibration.fit(np.zeros(2), scores, np.array([0.01, -0.07]))
+    assert table.typical_magnitude("state") == pytest.approx(12.5**0.5)
+    assert table.typical_magnitude("own") == 1.0, "scores that are all 0 have no size"
+    assert table.typical_forecast == pytest.approx(0.05)
+    assert Calibration.from_dict(table.to_dict()).typical_forecast == table.typical_forecast
+    assert np.isnan(Calibration.from_dict(Calibration.fit(np.zeros(2), scores).to_dict()).typical_forecast)
