@@ -18,7 +18,7 @@ SOURCE = sys.argv[2] if len(sys.argv) > 2 else "simulated:planted?seed=2&bars=95
 cerebro = bt.Cerebro(stdstats=False)
 cerebro.setbroker(PerpetualBroker(cash=10_000, slippage=0.0002))
 cerebro.adddata(BarsData(dataname=load_bars(SOURCE)))
-cerebro.addstrategy(ScoreStrategy, model=MODEL, confidence_threshold=0.1, density_quantile=0.05)
+cerebro.addstrategy(ScoreStrategy, model=MODEL, density_quantile=0.05)
 cerebro.addanalyzer(Sharpe, _name="sharpe")
 cerebro.addanalyzer(InDistribution, _name="in_distribution")
 run = cerebro.run()[0]

@@ -324,7 +324,7 @@ def test_the_whole_span_of_a_refit_is_no_test_of_it(tiny_model, after, said):
     # Neither a plain model nor a refit has seen a bar after its span; both have used its last one.
     last, hour = tiny_model.info["seen_until"], tiny_model.info["bar_ms"]
     refit = {"refit": True, "training_span": [tiny_model.info["training_span"][0], last]}
-    result = SimpleNamespace(orders=[1], insurance=0.0)
+    result = SimpleNamespace(orders=[1], insurance=0.0, notes=())
     for info in (tiny_model.info, tiny_model.info | refit):
         model = replace(tiny_model, info=info)
         told = _warnings(model, [], result, last + after * hour)

@@ -9,7 +9,7 @@ def test_round_trip_and_dotted_changes():
     config = ModelConfig().with_values(**{"forward.horizon": 1, "seed": 7, "noise.sigma_max": 30})
     assert (config.forward.horizon, config.seed, config.noise.sigma_max) == (1, 7, 30.0)
     assert ModelConfig.from_dict(config.to_dict()) == config
-    assert ModelConfig().forward.horizon == 24
+    assert ModelConfig().forward.horizon == 72
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_round_trip_and_dotted_changes():
         ("forward.horizon", True, "expected int, found True"),
         ("noise.sigma_min", 50.0, "sigma_min < sigma_max"),
         ("density.sigma", 0.001, "between noise.sigma_min and noise.sigma_max"),
-        ("forward.horizons", [24], "all different, found \\(24, 24\\)"),
+        ("forward.horizons", [72], "all different, found \\(72, 72\\)"),
         ("forward.horizons", [0], "expected numbers of bars"),
         ("forward.horizons", 4, "expected tuple, found 4"),
         ("train_fraction", 0.95, "sum below 1"),
@@ -49,6 +49,6 @@ def test_an_unknown_table_key_is_named():
 
 
 def test_further_horizons_survive_a_list_as_json_and_toml_have_it():
-    config = ModelConfig().with_values(**{"forward.horizons": [1, 72]})
-    assert config.forward.all_horizons == (24, 1, 72)
-    assert ModelConfig.from_dict({"forward": {"horizons": [1, 72]}}) == config
+    config = ModelConfig().with_values(**{"forward.horizons": [1, 24]})
+    assert config.forward.all_horizons == (72, 1, 24)
+    assert ModelConfig.from_dict({"forward": {"horizons": [1, 24]}}) == config

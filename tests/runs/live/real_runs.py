@@ -18,6 +18,7 @@ from runs.live.session import LiveRequest, live
 from runs.live.status import LiveStatus
 from runs.settings import Account
 from tests.bybit import Deposit
+from tests.chapter_rules import CHAPTER
 from tests.runs.live.live_market import ScriptedMarket, open_at
 
 __all__ = [
@@ -36,7 +37,13 @@ __all__ = [
 
 SYMBOL = "BTC/USDT:USDT"
 START = 60
-PARAMS = {"confidence_threshold": 0.0, "rebalance_band": 0.05, "cooldown": 2, "density_quantile": 0.0}
+PARAMS = {
+    **CHAPTER,
+    "confidence_threshold": 0.0,
+    "rebalance_band": 0.05,
+    "cooldown": 2,
+    "density_quantile": 0.0,
+}
 WIDE = Caps(order=Decimal(1_000_000), position=Decimal(1_000_000))
 KEY, SECRET = Deposit().key, Deposit().secret
 CREATE = "/v5/order/create"

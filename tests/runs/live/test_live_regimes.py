@@ -67,5 +67,5 @@ def test_new_regimes_cannot_go_on_with_the_account(folder, frame, regime_model, 
     other = replace(regime_model.regime_map, share=np.array([0.2, 0.3, 0.5]))
     changed = replace(regime_model, regime_map=other)
     monkeypatch.setattr(session.ScoreModel, "load", lambda path: changed)
-    with pytest.raises(ConfigError, match="other settings \\(regimes was"):
+    with pytest.raises(ConfigError, match="other settings \\(model was"):
         go(folder, tmp_path, frame)
