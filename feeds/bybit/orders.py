@@ -8,10 +8,8 @@ the only request that arrived was an error. A lookup that fails, or that shows n
 
 import enum
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from scorenet.base.error_line import error_line
 
@@ -19,7 +17,6 @@ from ..errors import ExchangeBanned, ExchangeError, ExchangeRejected, ExchangeUn
 from ..exchange.ccxt_clients import ClientError, evidence_of
 from ..exchange.failures import Failure, Malformed, classify
 from ..exchange.order_types import (
-    AccountFacts,
     Execution,
     HeldPosition,
     Interrupted,
@@ -34,6 +31,7 @@ from ..exchange.order_types import (
 from ..exchange.retry import Attempts, reset_of
 from ..instruments import Instrument
 from . import answers
+from .account import AccountReader
 from .order_timeouts import OrderTimeouts
 from .order_wire import (
     CLOCK,
@@ -45,7 +43,6 @@ from .order_wire import (
     market_of,
     order_body,
 )
-from .private_client import PrivateClient
 from .wire import FAILURE_RULES
 
 __all__ = [
@@ -76,7 +73,7 @@ class _Evidence:
     possible: bool = False
 
 
-class OrderClient(PrivateClient):
+class OrderClient(AccountReader):
     """Client for the orders of one Bybit account; use it as a context manager, or call `close`.
 
     `access` must have credentials. No message, `repr` or log of this package shows them. After a ban no request is sent
@@ -88,79 +85,6 @@ class OrderClient(PrivateClient):
         Interrupted: the caller asked to stop (any method, see `listen`).
         ExchangeUnavailable, ExchangeBanned, ExchangeRejected: as in `feeds.bybit.market.Bybit` (any method).
     """
-
-    # Reading --------------------------------------------------------------------------------------------------
-
-    def equity(self) -> Decimal:
-        """Return the account's equity in USDT, including unrealised profit and loss."""
-        query = {"accountType": "UNIFIED", "coin": "USDT"}
-        return self._read("the balance", "account_wallet_balance", query, answers.equity)
-
-    def position(self, instrument: Instrument) -> HeldPosition:
-        """Return the position in an instrument; size 0 without a position.
-
-        Raises:
-            ExchangeRejected: the account is in hedge mode (separate long and short positions).
-        """
-        what = f"the position in {instrument.symbol}"
-        try:
-            return self._read(
-                what, "position_list", market_of(instrument), lambda r: answers.position(r, instrument)
-            )
-        except answers.HedgeMode:
-            raise ExchangeRejected(
-                f"the account is in hedge mode for {instrument.symbol}; "
-                "switch it to one-way mode on the exchange"
-            ) from None
-
-    def open_orders(self, instrument: Instrument) -> list[PlacedOrder]:
-        """Return the open orders of an instrument."""
-        query = {**market_of(instrument), "openOnly": 0, "limit": 50}
-        what = f"the orders of {instrument.symbol}"
-        return self._read_all(
-            what, "order_realtime", query, lambda rows: answers.placed_orders(rows, instrument)
-        )
-
-    def executions(self, instrument: Instrument, link_id: str = "") -> list[Execution]:
-        """Return the fills of the last seven days, newest first: all, or those of one order."""
-        query = {**market_of(instrument), "limit": 100, **({"orderLinkId": link_id} if link_id else {})}
-        what = f"the executions of {link_id or instrument.symbol}"
-        return self._read_all(
-            what, "execution_list", query, lambda rows: answers.executions(rows, instrument, link_id)
-        )
-
-    def facts(self) -> AccountFacts:
-        """Return margin mode, positions and open orders of the whole account; None for what it may not read."""
-        every = {"category": "linear", "settleCoin": "USDT"}
-        return AccountFacts(
-            margin_mode=_if_told(lambda: self._read("the account", "account_info", {}, answers.margin_mode)),
-            positions=_if_told(
-                lambda: self._read_all(
-                    "the positions", "position_list", {**every, "limit": 200}, answers.positions
-                )
-            ),
-            orders=_if_told(
-                lambda: self._read_all(
-                    "the open orders",
-                    "order_realtime",
-                    {**every, "openOnly": 0, "limit": 50},
-                    answers.open_counts,
-                )
-            ),
-        )
-
-    def find(self, order: MarketOrder) -> OrderState | None:
-        """Return the state of an order, None if neither the open nor the past orders show it now."""
-        query = {**market_of(order.instrument), "orderLinkId": order.link_id}
-        for endpoint in ("order_realtime", "order_history"):
-            found = self._read(
-                f"the order {order.link_id}", endpoint, query, lambda r: answers.order_of(r, order)
-            )
-            if found is not None:
-                return found
-        return None
-
-    # Writing --------------------------------------------------------------------------------------------------
 
     def create(self, order: MarketOrder) -> OrderState:
         """Send an order exactly once and return its state, which is `final` unless the fill takes too long.
@@ -332,13 +256,6 @@ class OrderClient(PrivateClient):
         except ExchangeBanned as ban:
             self._banned = self._timeouts.monotonic()
             raise OrderUnknown(f"{describe(order)}: {ban}") from error
-
-
-def _if_told(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except ExchangeRejected:
-        return None
 
 
 def _filled(order: MarketOrder, fills: list[Execution]) -> OrderState | None:

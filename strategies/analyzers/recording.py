@@ -22,7 +22,7 @@ HALF_SECOND = 0.5 / 86_400.0
 class Recording:
     """Equity at bar closes, and the deposits and withdrawals that it contains.
 
-    Deposits are read from `broker.cash_flows`, a list of (date, amount) that grows when an amount is booked; a broker
+    Deposits are read from `broker.cash_flows`, a list of (UTC ms, amount) that grows when an amount is booked; a broker
     without this list has none.
     """
 
