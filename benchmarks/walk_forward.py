@@ -5,6 +5,7 @@ fitted to all bars before; the last target ends before the half-year. The schedu
 so positions and windows carry over. All rows pay the same fees, slippage and funding.
 
 default          the settings of the package
+score at 0       the same, sized by the score of the forward return at 0 in place of mean over standard deviation
 confidence       the chapter's rule (sign times confidence), one decision a day and a band of 0.25
 boosted tree     HistGradientBoostingRegressor on the same features, folds and targets, by the default rule
 momentum         sign of the return of the last 20 days, at the same target volatility
@@ -32,27 +33,25 @@ from feeds import load_bars
 from runs.backtest import strategy_defaults
 from runs.engine import Result, benchmark, run
 from runs.markets import as_market
-from runs.settings import Account, model_config, run_settings
+from runs.settings import Account, model_config, read_toml, run_settings
 from runs.statistics import compute_metrics
 from scorenet import ModelConfig, ScoreModel, learn
 from scorenet.conformal.calibration import Calibration
 from scorenet.forward.distribution import forward_target
-from scorenet.signals import register_signal
+from scorenet.signals import forward, register_signal
 from strategies import ScoreStrategy, SignalStrategy
 
 NAMES = ("BTC", "ETH", "SOL", "BNB")
 HOUR = 3_600_000
 SHOWN = ("sharpe_ratio", "annual_return", "volatility", "max_drawdown", "turnover", "exposure")
 MOMENTUM_BARS = 480
-CHAPTER = {
-    "position_rule": "confidence",
-    "confidence_threshold": 0.1,
-    "target_volatility": 0.3,
-    "rebalance_band": 0.25,
-    "cooldown": 24,
-    "forecast_window": 1,
-}
+CHAPTER = read_toml(Path(__file__).resolve().parents[1] / "examples/chapter.toml")["strategy"]
 _trees: dict[str, HistGradientBoostingRegressor] = {}
+
+
+@register_signal("score_at_zero")
+def score_at_zero(model: ScoreModel, x: np.ndarray, z: Any) -> tuple[np.ndarray, np.ndarray]:
+    return forward(model, x, z)
 
 
 @register_signal("boosted_tree")
@@ -94,11 +93,16 @@ def with_tree(model: ScoreModel, frames: Sequence[pd.DataFrame], begin: int) -> 
     tree = HistGradientBoostingRegressor(
         max_iter=100, learning_rate=0.03, max_leaf_nodes=8, min_samples_leaf=500, l2_regularization=10.0
     ).fit(x, y)
-    calibration = model.calibration
     own = Calibration.fit(np.array([0.0]), {"boosted_tree": tree.predict(x)}).magnitude
-    found = replace(model, calibration=replace(calibration, magnitude=calibration.magnitude | own))
+    found = with_signal(model, "boosted_tree", own["boosted_tree"])
     _trees[found.fingerprint] = tree
     return found
+
+
+def with_signal(model: ScoreModel, name: str, magnitude: np.ndarray) -> ScoreModel:
+    """Return the model calibrated for a further signal; `magnitude` is its sorted absolute score."""
+    known = model.calibration.magnitude | {name: magnitude}
+    return replace(model, calibration=replace(model.calibration, magnitude=known))
 
 
 def rows(model: ScoreModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -157,6 +161,11 @@ def runs_of(
         return figures(result, account, since, frames)
 
     yield "default", backtest(params | {"model": models})
+    at_zero = [
+        (begin, with_signal(model, "score_at_zero", model.calibration.magnitude["forward"]))
+        for begin, model in models
+    ]
+    yield "score at 0, default rule", backtest(params | {"model": at_zero, "signal": "score_at_zero"})
     yield "confidence (the chapter's)", backtest(params | CHAPTER | {"model": models})
     trees = [(begin, with_tree(model, frames, begin)) for begin, model in models]
     yield "boosted tree, default rule", backtest(params | {"model": trees, "signal": "boosted_tree"})
