@@ -203,7 +203,7 @@ def main() -> None:
     add_data_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    config, folds, symbols = ModelConfig(), FOLDS, SYMBOLS
+    config, folds, symbols = ModelConfig().with_values(**{"forward.horizon": 24}), FOLDS, SYMBOLS
     if options.quick:
         brief = replace(config.forward, scale_steps=100, steps=100, members=2)
         config, folds, symbols = replace(config, forward=brief), FOLDS[:2], SYMBOLS[:2]
