@@ -13,13 +13,12 @@ from scorenet.base.times import float_days
 
 from .account.contracts import contract_value
 from .account.perpetual import PerpetualCommission
-from .datas import symbol_of, to_milliseconds
+from .datas import HALF_SECOND, symbol_of, to_milliseconds
 from .sizing import cap_gross, exposure_to_size, outside_band
 
 __all__ = ["BuyAndHold", "ReplayOrders", "SignalStrategy", "orders_to_replay"]
 
 _LOG = logging.getLogger(__name__)
-_HALF_SECOND = 0.5 / 86_400.0
 
 
 def _commission_of(strategy: Any, data: Any) -> PerpetualCommission:
@@ -51,7 +50,7 @@ class BuyAndHold(bt.Strategy):
 
     def start(self) -> None:
         """Set the share of each data; `next` buys it."""
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
+        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - HALF_SECOND
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
         self._sent: dict[Any, float] = {}
@@ -127,7 +126,7 @@ class ReplayOrders(bt.Strategy):
                 f"expected data for the symbols of all orders, found none for {', '.join(unknown)}; "
                 f"Cerebro has {', '.join(sorted(by_name))}"
             )
-        self._dates = [float_days(decided[i]) - _HALF_SECOND for i in sequence] + [float("inf")]
+        self._dates = [float_days(decided[i]) - HALF_SECOND for i in sequence] + [float("inf")]
         self._orders = [(by_name[columns["symbol"][i]], float(columns["size"][i])) for i in sequence]
         self._at = 0
         self._due = self._dates[0]
@@ -140,8 +139,8 @@ class ReplayOrders(bt.Strategy):
         """Send the orders of this bar."""
         now = self.lines.datetime[0]
         while self._due <= now:
-            if now - self._due > 2.0 * _HALF_SECOND:
-                missed = to_milliseconds([self._due + _HALF_SECOND])[0]
+            if now - self._due > 2.0 * HALF_SECOND:
+                missed = to_milliseconds([self._due + HALF_SECOND])[0]
                 raise ValueError(
                     f"expected a bar that closes at {missed} (UTC ms), the time of an order, found none; "
                     "replay the orders on the bars of the recorded run"
@@ -179,7 +178,7 @@ class SignalStrategy(bt.Strategy):
                 f"expected a signal for every symbol, found none for {', '.join(missing)}; "
                 f"signals has {sorted(signals)}"
             )
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - _HALF_SECOND
+        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - HALF_SECOND
         self._books = [
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
         ]

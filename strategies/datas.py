@@ -9,7 +9,10 @@ import numpy as np
 
 from scorenet.base.times import DAY_MS, EPOCH_DAY
 
-__all__ = ["bar_milliseconds", "mark_line", "periods_per_year", "symbol_of", "to_milliseconds"]
+__all__ = ["HALF_SECOND", "bar_milliseconds", "mark_line", "periods_per_year", "symbol_of", "to_milliseconds"]
+
+HALF_SECOND = 0.5 / 86_400.0
+"""Half a second in Backtrader's dates: two of them that differ by less are the same time."""
 
 _YEAR_MS = 365 * DAY_MS
 _FRAME_MS = {

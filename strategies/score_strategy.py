@@ -146,7 +146,7 @@ class ScoreStrategy(bt.Strategy):
             self.cancel(state.order)
             state.order = None
         change = state.order_size(
-            exposure_to_size(target, equity, price, _any_size, state.unit_value()), size, price
+            exposure_to_size(target, equity, price, value=state.unit_value()), size, price
         )
         if change > 0:
             state.order = self.buy(data=state.data, size=change)
@@ -172,7 +172,3 @@ class ScoreStrategy(bt.Strategy):
 
 
 _NORMAL = Conditions()
-
-
-def _any_size(size: float, price: float) -> float:
-    return size

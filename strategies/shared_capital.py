@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .account.bar_clock import HALF_SECOND, has_ended
-from .datas import periods_per_year
+from .account.bar_clock import has_ended
+from .datas import HALF_SECOND, periods_per_year
 from .decision import (
     ALLOCATIONS,
     ActiveSymbols,

@@ -52,17 +52,19 @@ def exposure_to_size(
     exposure: float,
     equity: float,
     price: float,
-    round_size: Callable[[float, float], float],
+    round_size: Callable[[float, float], float] | None = None,
     value: float | None = None,
 ) -> float:
     """Return the position (signed contracts) with a value of `exposure` (fraction of `equity`) at `price`.
 
     `value` is the value of one contract (`contract_value(commission, 1.0, price)`), by default the price.
-    `round_size(size, price)` applies the order rules of the instrument. Without equity the position is 0.0.
+    `round_size(size, price)` applies the order rules of the instrument, by default any size is allowed. Without equity
+    the position is 0.0.
     """
     if equity <= 0.0 or exposure == 0.0:
         return 0.0
-    return round_size(exposure * equity / (price if value is None else value), price)
+    size = exposure * equity / (price if value is None else value)
+    return size if round_size is None else round_size(size, price)
 
 
 def outside_band(current: float, target: float, band: float) -> bool:

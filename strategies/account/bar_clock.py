@@ -9,9 +9,7 @@ from scorenet.base.times import whole_ms
 
 from ..datas import bar_milliseconds
 
-__all__ = ["HALF_SECOND", "date_decision", "has_ended", "is_invented", "latest"]
-
-HALF_SECOND = 0.5 / 86_400.0
+__all__ = ["date_decision", "has_ended", "is_invented", "latest"]
 
 
 def date_decision(order: Any) -> float:

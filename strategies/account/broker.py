@@ -6,7 +6,8 @@ from typing import Any
 
 from backtrader.order import Order
 
-from .bar_clock import HALF_SECOND, date_decision, is_invented
+from ..datas import HALF_SECOND
+from .bar_clock import date_decision, is_invented
 from .fill_price import STOPS, had_to_wait
 from .holdings import Holding, is_margined, only_reduces
 from .path import BarPath, fills_at_open, is_touched

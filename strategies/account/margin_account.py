@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from backtrader.order import BuyOrder, SellOrder
 
-from ..datas import symbol_of, to_milliseconds
-from .bar_clock import HALF_SECOND, has_ended, latest
+from ..datas import HALF_SECOND, symbol_of, to_milliseconds
+from .bar_clock import has_ended, latest
 from .contracts import price_of_worth, settlement_coin
 from .holdings import Holding, equity_and_maintenance
 from .margin import Liquidation, liquidate_on_gap, liquidate_on_slide

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from scorenet.base.times import float_days
 
-from ..datas import mark_line, symbol_of
+from ..datas import HALF_SECOND, mark_line, symbol_of
 from .attribution_tables import KINDS, ROW, attribute, refused
 from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
-from .recording import HALF_SECOND, EquityAnalyzer
+from .recording import EquityAnalyzer
 
 __all__ = ["Attribution"]
 

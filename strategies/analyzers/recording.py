@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from scorenet.base.times import float_days
 
-from ..datas import to_milliseconds
+from ..datas import HALF_SECOND, to_milliseconds
 from .metrics import returns_per_year, without_cash_flows
 
-__all__ = ["HALF_SECOND", "EquityAnalyzer", "Recording"]
-
-HALF_SECOND = 0.5 / 86_400.0
+__all__ = ["EquityAnalyzer", "Recording"]
 
 
 class Recording:
