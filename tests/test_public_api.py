@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import backtrader as bt
 import pytest
 
 import feeds
@@ -89,6 +90,16 @@ def test_the_names_of_the_design_can_be_imported():
         "score_variance_scaling", "target_volatility", "max_exposure", "leverage", "rebalance_band", "cooldown",
         "max_drawdown_stop", "stale_after",
     }  # fmt: skip
+
+
+def test_what_a_script_adds_to_cerebro_can_be_imported_from_scorenet():
+    kinds = (bt.Analyzer, bt.Indicator, bt.Strategy, bt.brokers.BackBroker, bt.CommInfoBase)
+    public = {name: getattr(strategies, name) for name in strategies.__all__}
+    added = {name for name, item in public.items() if isinstance(item, type) and issubclass(item, kinds)}
+    added |= {name for name in public if name.startswith(("add_", "register_"))}
+    assert len(added) >= 24
+    # It repeats the orders of a recorded run; a script of one's own has no use for it.
+    assert added - set(scorenet.__all__) <= {"ReplayOrders"}
 
 
 def test_feeds_and_scorenet_agree_on_the_columns_of_a_bar():
