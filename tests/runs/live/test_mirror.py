@@ -21,7 +21,7 @@ from scorenet import ConfigError
 from tests.bybit import Afterwards, LoopbackBybit, Respond, RetCode, Swallow
 from tests.bybit.fixtures import NOW
 from tests.runs.live.live_market import open_at
-from tests.runs.live.real_runs import CREATE, KEY, SECRET, START, SYMBOL, frame, go, records
+from tests.runs.live.real_runs import CREATE, KEY, SECRET, START, SYMBOL, Moments, frame, go, records
 
 # One order ----------------------------------------------------------------------------------------------------
 
@@ -193,9 +193,15 @@ def test_lost_answers_double_nothing(tiny_model_dir, exchange, tmp_path, fault):
 
 
 def test_what_is_refused_or_filled_in_part_is_asked_for_again(tiny_model_dir, exchange, tmp_path):
+    moments = Moments()
+
+    def before(opened):
+        moments.now += 60.0
+        return 0
+
     exchange.inject(RetCode(110007), on=CREATE)
     exchange.account.fill_share = Decimal("0.6")
-    go(tiny_model_dir, exchange, tmp_path, frame())
+    go(tiny_model_dir, exchange, tmp_path, frame(), before, moments=moments)
     statuses = [record["status"] for record in records(tmp_path, "outcome")]
     assert statuses[0] == "refused"
     assert "PartiallyFilledCanceled" in statuses
