@@ -67,8 +67,11 @@ def test_market_state_is_the_feature_set_on_arrays(frame, modes):
     assert np.isnan(found).all(axis=1).sum() == 20, "no state spans the hole"
 
 
-@pytest.mark.parametrize("signal", ["forward", "state"])
-@pytest.mark.parametrize("modes", MODES, ids=str)
+@pytest.mark.parametrize(
+    ("modes", "signal"),
+    [*((modes, "forward") for modes in MODES), *((modes, "state") for modes in MODES[:2])],
+    ids=str,
+)
 def test_market_score_is_the_model_on_arrays(frame, tiny_model, modes, signal):
     expected = np.stack(tiny_model.evaluate(columns(frame), signal, HOUR, tails=True), axis=1)[20:]
     params = {"model": tiny_model, "signal": signal, "tails": True}
