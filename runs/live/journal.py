@@ -15,7 +15,7 @@ from typing import Any
 from feeds.store.locks import Locked, file_lock
 from scorenet.base.files import make_private, remove_leftovers, sync_folder
 from scorenet.base.locks import LockHeld, lock_handle
-from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines, unseal
+from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines, unfinished, unseal
 
 from ..folder.errors import CorruptJournal, UnwritableRun
 from ..folder.jsonfile import plain
@@ -75,17 +75,12 @@ class Journal:
         """Find the end of the last complete record and return how many bytes of an incomplete one were removed."""
         for end, crc, _ in _scan(self.path):
             self._size, self._crc, self._count = end, crc, self._count + 1
-        with self.path.open("rb") as lines:
-            lines.seek(self._size)
-            rest = lines.read()
-        # Only the newline of a complete record is missing, or changed: the record counts.
-        whole = rest[: rest.rfind(b"}") + 1] + b"\n"
-        found = unseal(whole, self._crc) if len(rest) - len(whole) in (-1, 0) else None
+        rest, found = unfinished(self.path, self._size, self._crc)
         with _writing(self.path):
             os.lseek(self._handle, self._size, os.SEEK_SET)
             if found is not None:
-                _write_all(self._handle, whole)
-                self._size, self._crc, self._count = self._size + len(whole), found[1], self._count + 1
+                _write_all(self._handle, rest)
+                self._size, self._crc, self._count = self._size + len(rest), found[1], self._count + 1
             os.ftruncate(self._handle, self._size)
         return len(rest) if found is None else 0
 
@@ -98,7 +93,7 @@ class Journal:
         for place, _, record in _scan(self.path):
             if place > end:
                 return
-            if not kinds or record["kind"] in kinds:
+            if not kinds or record.get("kind") in kinds:
                 yield record
 
     def append(self, kind: str, **content: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BrokenLine", "record_of", "seal", "sealed_lines", "sealed_text", "unseal"]
+__all__ = ["BrokenLine", "record_of", "seal", "sealed_lines", "sealed_text", "unfinished", "unseal"]
 
 _BEFORE, _AFTER = b',"crc":"', b'"}\n'
 _TAIL = len(_BEFORE) + 8 + len(_AFTER)
@@ -87,6 +87,22 @@ def sealed_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
             text, crc = found
             end += len(line)
             yield end, crc, text
+
+
+def unfinished(path: Path, end: int, previous: int) -> tuple[bytes, tuple[dict[str, Any], int] | None]:
+    """Return the bytes after the last complete line, which ends at `end` with the checksum `previous`.
+
+    If only the newline is missing or changed, return the whole line, with its record and checksum: the record counts.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as lines:
+        lines.seek(end)
+        rest = lines.read(_LONGEST)
+    whole = rest[: rest.rfind(b"}") + 1] + b"\n"
+    found = unseal(whole, previous) if len(rest) - len(whole) in (-1, 0) else None
+    return (rest, None) if found is None else (whole, found)
 
 
 def _refuse(name: str) -> float:
