@@ -56,7 +56,7 @@ class Market(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
-    """Options of a session, and its observer. timeframe: None is the model's. paper: asked for. place: of real orders."""
+    """Options of a session. timeframe: None is the model's. paper: asked for. place: of real orders."""
 
     symbols: tuple[str, ...]
     out: str

@@ -51,8 +51,8 @@ class Ledger:
         elif kind == "intent":
             self.unknown[fields.text(record, "link_id")] = UnknownOrder(
                 symbol,
-                fields.text(record, "side"),
-                fields.text(record, "quantity"),
+                fields.text(record, "side", ""),
+                fields.text(record, "quantity", ""),
                 fields.instant(record, "sent", fields.instant(record, "at", 0)),
             )
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,41 +86,23 @@ class _Collector:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         found = self._snapshot()
-        yield _of(
-            GaugeMetricFamily,
-            "info",
-            "1, with the run in labels.",
-            {tuple(found.labels.values()): 1},
-            found.labels,
-        )
-        states = {(state,): float(state == found.state) for state in EXIT_CODES if state not in _AFTER}
-        yield _of(
-            GaugeMetricFamily, "state", "1 for the present state, 0 for the others.", states, ("state",)
-        )
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        about = gauge(_PREFIX + "info", "1, with the run in labels.", labels=tuple(found.labels))
+        about.add_metric(tuple(found.labels.values()), 1.0)
+        yield about
+        states = {state: float(state == found.state) for state in EXIT_CODES if state not in _AFTER}
+        yield _by(gauge, "state", "1 for the present state, 0 for the others.", "state", states)
         for name, text, value in _numbers(found):
             if value is not None:
-                yield GaugeMetricFamily(_PREFIX + name, text, value)
-        for name, text, positions in (
-            ("position", "Paper position in base units.", found.positions),
-            ("real_position", "Real position by the journal, in base units.", found.real_positions),
-        ):
-            yield _of(
-                GaugeMetricFamily, name, text, {(s,): size for s, size in positions.items()}, ("symbol",)
-            )
-        for name, text, count in (
-            ("bars", "Bars in the journal.", found.bars),
-            (
-                "disconnections",
-                "How often a feed became DISCONNECTED, in all sessions.",
-                found.disconnections,
-            ),
-            ("lost_alerts", "Alerts that no webhook has accepted.", found.lost_alerts),
-        ):
-            yield CounterMetricFamily(_PREFIX + name, text, count)
-        requests = {(path,): float(count) for path, count in found.requests.items()}
-        yield _of(
-            CounterMetricFamily, "requests", "REST requests of this process, by path.", requests, ("path",)
-        )
+                yield gauge(_PREFIX + name, text, value)
+        yield _by(gauge, "position", "Paper position in base units.", "symbol", found.positions)
+        text = "Real position by the journal, in base units."
+        yield _by(gauge, "real_position", text, "symbol", found.real_positions)
+        yield counter(_PREFIX + "bars", "Bars in the journal.", found.bars)
+        text = "How often a feed became DISCONNECTED, in all sessions."
+        yield counter(_PREFIX + "disconnections", text, found.disconnections)
+        yield counter(_PREFIX + "lost_alerts", "Alerts that a webhook has not accepted.", found.lost_alerts)
+        yield _by(counter, "requests", "REST requests of this process, by path.", "path", found.requests)
 
 
 _AFTER = ("ended", "failed", "killed")  # then nobody serves metrics
@@ -137,9 +119,9 @@ def _numbers(found: Snapshot) -> Iterator[tuple[str, str, float | None]]:
     yield "unknown_orders", "Real orders whose outcome is not known.", float(found.unknown_orders)
 
 
-def _of(kind: Any, name: str, text: str, values: dict[tuple[str, ...], float], labels: Any) -> Metric:
-    family = kind(_PREFIX + name, text, labels=tuple(labels))
+def _by(kind: Any, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = kind(_PREFIX + name, text, labels=(label,))
     for key, value in values.items():
-        family.add_metric(key, value)
+        family.add_metric((key,), value)
     metric: Metric = family
     return metric
