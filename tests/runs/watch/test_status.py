@@ -3,9 +3,9 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from feeds.bars.timeframes import TIMEFRAMES, to_ms
 from runs.cli import main
-from runs.folder.errors import CorruptJournal, RunDirError
+from runs.folder.errors import CorruptJournal
 from runs.watch.process import Process, is_alive
 from runs.watch.status import EXIT_CODES, read_status, seconds_of
-from scorenet.base.sealed import seal
 from tests.runs.watch.journals import BTC, CLOSE, START, bar, beat, gone, live, session, start, write
 
 ROOT = Path(__file__).parents[3]
@@ -107,7 +106,15 @@ def test_figures_and_orders_are_the_journal_s(tmp_path):
         {"kind": "outcome", "symbol": BTC, "status": "unknown", "filled": "0", "link_id": "b"},
     )
     lost = live(state="DISCONNECTED"), live(state="DISCONNECTED"), live(), live(state="DISCONNECTED"), live()
-    write(tmp_path, START, session(mode="real orders", place="testnet"), *orders, *lost, bar(), bar(CLOSE + 60_000))
+    write(
+        tmp_path,
+        START,
+        session(mode="real orders", place="testnet"),
+        *orders,
+        *lost,
+        bar(),
+        bar(CLOSE + 60_000),
+    )
     beat(tmp_path, session=1, age=20.0, lag=0.4)
     found = json.loads(tell(tmp_path, "--json").stdout)
     assert found["last_bar"] == CLOSE + 60_000
@@ -185,7 +192,10 @@ def test_a_damaged_journal_is_named_with_its_line(tmp_path):
         (lambda path: write(path, {"kind": "start", "run": "\x1b[2J"}), "settings: expected an object"),
         (lambda path: write(path, bar(equity="9" * 5000)), "equity: expected a number"),
         (lambda path: write(path, bar(decisions=[3])), "decisions: expected a list of objects"),
-        (lambda path: write(path, {"kind": "adopted", "symbol": "x", "size": "1e999999999"}), "size: expected"),
+        (
+            lambda path: write(path, {"kind": "adopted", "symbol": "x", "size": "1e999999999"}),
+            "size: expected",
+        ),
         (lambda path: write(path, {"kind": "adopted", "symbol": "x", "size": "NaN"}), "size: expected"),
     ],
 )
@@ -200,23 +210,52 @@ def test_what_is_no_run_is_said_in_a_line(tmp_path, make, told):
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
-KEYS = ("time", "equity", "positions", "decisions", "symbol", "state", "at", "n", "mode", "settings", "filled")
-KINDS = ("start", "session", "status", "bar", "halt", "stop", "intent", "outcome", "adopted", "reconciled", "new")
+KEYS = (
+    "time",
+    "equity",
+    "positions",
+    "decisions",
+    "symbol",
+    "state",
+    "at",
+    "n",
+    "mode",
+    "settings",
+    "filled",
+)
+KINDS = (
+    "start",
+    "session",
+    "status",
+    "bar",
+    "halt",
+    "stop",
+    "intent",
+    "outcome",
+    "adopted",
+    "reconciled",
+    "new",
+)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(KEYS), VALUES)), max_size=4))
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(KEYS), VALUES)), max_size=4)
+)
 def test_whatever_a_record_holds_there_is_a_status_or_one_line(tmp_path_factory, records):
     folder = tmp_path_factory.mktemp("run")
     write(folder, *RUNNING, *({"kind": kind, **more} for kind, more in records))
     try:
         found = read_status(folder)
-    except RunDirError as error:
-        assert isinstance(error, CorruptJournal)
+    except CorruptJournal:
         return
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["state"] in EXIT_CODES
 
@@ -234,14 +273,9 @@ def test_a_heartbeat_that_cannot_be_read_counts_as_none(tmp_path, content):
 
 
 def test_deep_json_that_is_sealed_is_no_record(tmp_path):
-    line, _ = seal({}, 0)
-    write(tmp_path)
     deep = b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    import zlib
-
     (tmp_path / "journal.jsonl").write_bytes(deep[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(deep))
     assert "line 1: expected a JSON object" in tell(tmp_path).stderr
-    assert line.endswith(b"}\n")
 
 
 def test_bar_sizes_are_those_of_the_feeds():
@@ -263,9 +297,7 @@ def test_a_health_check_loads_neither_torch_nor_pandas_nor_an_exchange(tmp_path)
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
-def test_start_names_the_symbols_that_are_waited_for(tmp_path):
+def test_a_symbol_that_has_said_nothing_yet_is_waited_for(tmp_path):
     write(tmp_path, start(symbols=[BTC, "ETH/USDT:USDT"]), session(), live())
     beat(tmp_path, session=1)
-    found = read_status(tmp_path)
-    assert found.state == "STARTING"
-    assert signal.SIGTERM == 15
+    assert read_status(tmp_path).state == "STARTING"
