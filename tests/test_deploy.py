@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from runs.cli import main
-from runs.live.session import live  # noqa: F401 - its signals are those of the unit
 from runs.watch.observer import BEAT_SECONDS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

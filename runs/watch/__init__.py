@@ -2,3 +2,7 @@
 
 Only `metrics` needs a library; nothing here imports torch, pandas or an exchange, so that `scorenet status` is quick.
 """
+
+from .status import RunStatus, read_status
+
+__all__ = ["RunStatus", "read_status"]

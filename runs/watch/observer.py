@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -65,7 +65,7 @@ class Observer:
         folder: str = "live",
         beat_seconds: float = BEAT_SECONDS,
     ) -> None:
-        self._say, self._targets, self._patience, self._requests = say, targets, patience, requests
+        self._tell, self._targets, self._patience, self._requests = say, targets, patience, requests
         self._metrics, self._beat_seconds = metrics, beat_seconds
         self._facts, self._process = Facts(), Process.own()
         self._lock = threading.RLock()
@@ -220,6 +220,11 @@ class Observer:
     def _post(self, alert: dict[str, Any]) -> None:
         for hook in self._hooks:
             hook.post(alert)
+
+    def _say(self, text: str) -> None:
+        # Nobody may read stderr any more; that must not end a thread.
+        with suppress(OSError, ValueError):
+            self._tell(text)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

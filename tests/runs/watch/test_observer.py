@@ -151,6 +151,16 @@ def test_a_disk_that_takes_no_heartbeat_is_said_once_and_the_run_goes_on(tmp_pat
     assert "No space left on device" in text
 
 
+def test_a_closed_terminal_ends_no_thread(tmp_path):
+    def closed(text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with hook(404, 204) as found:
+        with Observer(closed, targets=[target_of(found.url)]) as watch, watch.over(Records(tmp_path)) as _:
+            watch._alerts.send("start", "x")
+        assert found.events() == ["start", "end"]
+
+
 def test_a_record_that_does_not_fit_ends_nothing(tmp_path):
     said = []
     journal = Records(tmp_path, START, session())
