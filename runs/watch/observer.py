@@ -144,6 +144,8 @@ class Observer:
             self._alerts.add(record)
         if record.get("kind") == "session":
             self._session = self._facts.session
+        if record.get("kind") == "stop":
+            tell_systemd("STOPPING=1")  # writing the report may take longer than the watchdog waits
         if record.get("kind") != "bar":
             self._wake.set()
 
