@@ -26,6 +26,7 @@ from .protocol import CcxtRules
 from .rate_limit import RateLimiter
 
 __all__ = [
+    "ALL_REQUESTS",
     "REQUEST_COUNTS",
     "AsyncClient",
     "ClientError",
@@ -41,6 +42,9 @@ ClientError = ccxt.BaseError
 
 REQUEST_COUNTS: ContextVar[Counter[str] | None] = ContextVar("request_counts", default=None)
 """Request counts by URL path of the task that sets this variable, and of the tasks that it starts."""
+
+ALL_REQUESTS: Counter[str] = Counter()
+"""Request counts of this process by URL path."""
 
 # Extra time for a synchronous request, so that the client's own timeout error comes first.
 _SLACK_SECONDS = 0.5
@@ -73,7 +77,7 @@ class _Strict(_Mixed):  # type: ignore[misc]
         return self.rules.weight(path, params)
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        for counts in (self.counts, REQUEST_COUNTS.get()):
+        for counts in (ALL_REQUESTS, self.counts, REQUEST_COUNTS.get()):
             if counts is not None:
                 counts[rest_path(url)] += 1
         return super().fetch(url, method, headers, body)

@@ -28,6 +28,7 @@ from .options import (
     strategy_settings,
     wants_progress,
 )
+from .status import status
 
 if TYPE_CHECKING:
     from ..markets import LoadOptions
@@ -45,6 +46,7 @@ def main(debug: bool) -> None:
 
 main.add_command(data)
 main.add_command(live)
+main.add_command(status)
 
 
 @main.command()

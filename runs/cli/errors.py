@@ -74,7 +74,7 @@ def _expected() -> tuple[type[BaseException], ...]:
     from feeds import FeedError
     from scorenet import ScorenetError
 
-    from ..folder.rundir import RunDirError
+    from ..folder.errors import RunDirError
 
     return (FeedError, ScorenetError, RunDirError, ModuleNotFoundError)
 

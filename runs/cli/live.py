@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -86,6 +87,34 @@ __all__ = ["live"]
     is_flag=True,
     help="Accept real positions that the journal does not contain, and cancel open orders that this run did not send.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65_535),
+    metavar="N",
+    help="Serve metrics for Prometheus on http://127.0.0.1:N/metrics; needs scorenet[ops].",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="HOST",
+    help="Address to serve metrics on; 0.0.0.0 in a container.",
+)
+@click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL",
+    help="Post alerts as JSON to this webhook; may be repeated. It is better given as SCORENET_NOTIFY_URL in the "
+    "environment, where other users of the machine do not see it.",
+)
+@click.option(
+    "--notify-after",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="Report a feed that has been DISCONNECTED for so long.",
+)
 @click.option("--out", metavar="RUN_DIR", help="Folder of the run; default: out/live-SYMBOL-SIZE.")
 @click.option(
     "--speed",
@@ -107,6 +136,7 @@ def live(
     signal: str | None,
     cash: float | None,
     as_json: bool,
+    notify: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Trade the exchange's live bars on paper; the same command continues an earlier run.
@@ -114,11 +144,15 @@ def live(
     Ctrl-C stops the run and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading permanently.
     """
     from ..live.command import LiveOptions, start
+    from ..watch.webhook import hidden
 
+    urls = (*notify, *os.environ.get("SCORENET_NOTIFY_URL", "").split())
+    # The journal and the manifest keep the command; the URL of a webhook is a secret.
+    command = hidden(["scorenet", *sys.argv[1:]], urls)
     if cash is not None:
         pairs = (*pairs, f"cash={cash}")
     account, params = strategy_settings(config, pairs, signal)
-    done = start(model_dir, account, params, LiveOptions(**options), ["scorenet", *sys.argv[1:]])
+    done = start(model_dir, account, params, LiveOptions(notify=urls, **options), command)
     if done.metrics is None:
         print_result(
             {"bars": done.bars}, as_json, f"no live bar was traded yet; the journal is in {done.out}"

@@ -23,6 +23,7 @@ from scorenet.base.files import (
 )
 
 from . import toml
+from .errors import CorruptRun, NotARunDir, RunDirError, RunDirMissing, UnwritableRun
 from .figures import check_figures
 from .frames import SCHEMAS, conform
 from .jsonfile import dump_json, parse_json
@@ -44,26 +45,6 @@ _KNOWN = frozenset(
 )
 
 _MOST_BYTES = 256 << 20  # of a JSON or TOML file
-
-
-class RunDirError(Exception):
-    """Base class: a run folder cannot be written or read."""
-
-
-class RunDirMissing(RunDirError):
-    """A run folder, or a file in it, does not exist."""
-
-
-class NotARunDir(RunDirError):
-    """The path holds something other than a run."""
-
-
-class CorruptRun(RunDirError):
-    """A file of a run folder is invalid."""
-
-
-class UnwritableRun(RunDirError):
-    """A folder cannot be written, or the disk is full."""
 
 
 class RunDir:

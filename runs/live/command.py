@@ -15,6 +15,7 @@ import click
 
 from feeds.bars.timeframes import from_ms
 from feeds.exchange.access import Access, Credentials
+from feeds.exchange.ccxt_clients import ALL_REQUESTS
 from feeds.exchange.order_types import Orders
 from feeds.exchange.protocol import require
 from feeds.exchange.registry import find_exchange
@@ -23,6 +24,8 @@ from scorenet import ConfigError, ScoreModel
 
 from ..backtest import check_signal
 from ..settings import Account
+from ..watch.observer import Observer
+from ..watch.webhook import target_of
 from .halt import KillSwitch
 from .journal import Journal
 from .market import ExchangeMarket
@@ -67,6 +70,10 @@ class LiveOptions:
     max_position: float
     adopt: bool
     order_host: str | None = None
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    notify: Sequence[str] = ()
+    notify_after: float = 5.0
 
     def __post_init__(self) -> None:
         if self.paper and self.real_orders:
@@ -90,6 +97,31 @@ def start(
         ConfigError: the market takes no real orders, or the credentials are missing.
         FeedError, ScorenetError, RunDirError: as `runs.live.session.live`.
     """
+    status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=options.quiet)
+    with _observer(options, status) as observer:
+        return _start(model_dir, account, params, options, command, status, observer)
+
+
+def _observer(options: LiveOptions, status: LiveStatus) -> Observer:
+    return Observer(
+        status.say,
+        targets=[target_of(url) for url in options.notify],
+        patience=options.notify_after * 60.0,
+        metrics=None if options.metrics_port is None else (options.metrics_host, options.metrics_port),
+        requests=ALL_REQUESTS.copy,
+        folder=options.out or f"live {' '.join(options.symbols)}",
+    )
+
+
+def _start(
+    model_dir: str,
+    account: Account,
+    params: Mapping[str, Any],
+    options: LiveOptions,
+    command: Sequence[str],
+    status: LiveStatus,
+    observer: Observer,
+) -> Done:
     exchange = find_exchange(options.exchange)
     require(exchange, "stream")
     access, place = None, Place("", "")
@@ -118,8 +150,8 @@ def start(
         command=command,
         paper=options.paper,
         place=place.text,
+        observer=observer,
     )
-    status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=options.quiet)
     with ExitStack() as stack:
         real_orders = None
         if access is not None:

@@ -7,49 +7,22 @@ removed. Any other damage is an error, in the last line too: a record that was c
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from feeds.store.locks import Locked, file_lock
 from scorenet.base.files import make_private, remove_leftovers, sync_folder
 from scorenet.base.locks import LockHeld, lock_handle
+from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines, unfinished, unseal
 
-from ..folder.jsonfile import parse_json, plain
-from ..folder.rundir import RunDirError, UnwritableRun
+from ..folder.errors import CorruptJournal, UnwritableRun
+from ..folder.jsonfile import plain
 
-__all__ = ["JOURNAL", "CorruptJournal", "Journal", "open_journal", "seal", "unseal"]
+__all__ = ["JOURNAL", "CorruptJournal", "Journal", "open_journal"]
 
 JOURNAL = "journal.jsonl"
-_SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n\Z')
-
-
-class CorruptJournal(RunDirError):
-    """Report a journal that is damaged, was replaced while it was open, or was not written by a live run."""
-
-
-def seal(record: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
-    """Return a record as one line, and the CRC-32 of its text, continued from the checksum `previous`."""
-    text = json.dumps(plain(record), allow_nan=False, separators=(",", ":")).encode()
-    crc = zlib.crc32(text, previous)
-    return text[:-1] + b',"crc":"%08x"}\n' % crc, crc
-
-
-def unseal(line: bytes, previous: int) -> tuple[dict[str, Any], int] | None:
-    """Return the record of a line and its checksum; None if the line is incomplete, changed or at the wrong place."""
-    found = _SEAL.search(line)
-    if found is None:
-        return None
-    text = line[: found.start()] + b"}"
-    crc = zlib.crc32(text, previous)
-    if int(found.group(1), 16) != crc:
-        return None
-    record = parse_json(text.decode())
-    return (record, crc) if isinstance(record, dict) else None
 
 
 class Journal:
@@ -58,6 +31,7 @@ class Journal:
     Attributes:
         path: the file.
         torn: bytes of an incomplete last line that were removed on opening.
+        listener: receives each new record after it is on disk.
 
     Raises:
         CorruptJournal: the file is damaged; it is left as it was found.
@@ -67,6 +41,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.listener: Callable[[dict[str, Any]], None] = lambda record: None
         self._crc = 0
         self._count = 0
         self._size = 0
@@ -100,17 +75,12 @@ class Journal:
         """Find the end of the last complete record and return how many bytes of an incomplete one were removed."""
         for end, crc, _ in _scan(self.path):
             self._size, self._crc, self._count = end, crc, self._count + 1
-        with self.path.open("rb") as lines:
-            lines.seek(self._size)
-            rest = lines.read()
-        # Only the newline of a complete record is missing, or changed: the record counts.
-        whole = rest[: rest.rfind(b"}") + 1] + b"\n"
-        found = unseal(whole, self._crc) if len(rest) - len(whole) in (-1, 0) else None
+        rest, found = unfinished(self.path, self._size, self._crc)
         with _writing(self.path):
             os.lseek(self._handle, self._size, os.SEEK_SET)
             if found is not None:
-                _write_all(self._handle, whole)
-                self._size, self._crc, self._count = self._size + len(whole), found[1], self._count + 1
+                _write_all(self._handle, rest)
+                self._size, self._crc, self._count = self._size + len(rest), found[1], self._count + 1
             os.ftruncate(self._handle, self._size)
         return len(rest) if found is None else 0
 
@@ -123,7 +93,7 @@ class Journal:
         for place, _, record in _scan(self.path):
             if place > end:
                 return
-            if not kinds or record["kind"] in kinds:
+            if not kinds or record.get("kind") in kinds:
                 yield record
 
     def append(self, kind: str, **content: Any) -> dict[str, Any]:
@@ -134,7 +104,7 @@ class Journal:
             CorruptJournal: the file was deleted or replaced since it was opened.
         """
         self._check_place()
-        line, crc = seal({"n": self._count, "kind": kind, **content}, self._crc)
+        line, crc = seal(plain({"n": self._count, "kind": kind, **content}), self._crc)
         with _writing(self.path):
             try:
                 _write_all(self._handle, line)
@@ -147,7 +117,9 @@ class Journal:
         previous = self._crc
         self._crc, self._count, self._size = crc, self._count + 1, self._size + len(line)
         written = unseal(line, previous)
-        return {} if written is None else written[0]
+        record = {} if written is None else written[0]
+        self.listener(record)
+        return record
 
     def close(self) -> None:
         """Close the file; its lock ends."""
@@ -195,20 +167,14 @@ def _scan(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Yield (end of line, checksum, record) for each line; a last line without newline is not an error."""
     if not path.exists():
         return
-    end = crc = 0
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            found = unseal(line, crc)
-            if found is None:
-                if line.endswith(b"\n"):
-                    raise CorruptJournal(
-                        f"{path}, line {number}: expected a record sealed after the one before, found "
-                        f"{line[:40]!r}; restore the file from a copy, or start a new run in another --out"
-                    )
-                return
-            record, crc = found
-            end += len(line)
+    try:
+        for number, (end, crc, text) in enumerate(sealed_lines(path), 1):
+            record = record_of(text)
+            if record is None:
+                raise BrokenLine(f"line {number}: expected a JSON object, found {text[:40]!r}")
             yield end, crc, record
+    except BrokenLine as error:
+        raise CorruptJournal.of(path, error) from error
 
 
 def _write_all(handle: int, content: bytes) -> None:

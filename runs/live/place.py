@@ -1,18 +1,19 @@
-"""Where real orders go, and what a run folder says about orders that went there."""
+"""Where real orders go, who sends them, and what a run folder says about orders that went there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from typing import Any, Protocol
 
 from feeds.exchange.access import host_of
 from feeds.exchange.protocol import Exchange, Venue
 from scorenet import ConfigError
 
+from ..watch.ledger import Ledger
 from .journal import Journal
 
-__all__ = ["Place", "check_paper", "place_of"]
+__all__ = ["Place", "RealOrders", "check_paper", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,30 @@ class Place:
 
     venue: str
     text: str
+
+
+class RealOrders(Protocol):
+    """An account with real orders that follows the paper account; see `Mirror`."""
+
+    def prepare(self, symbols: Sequence[str]) -> None:
+        """Reconcile the account with the journal, before the first bar."""
+        ...
+
+    def follow(self, record: Mapping[str, Any]) -> None:
+        """Bring the account to the target positions of a new bar's record."""
+        ...
+
+    def halt(self, flatten: bool) -> None:
+        """Cancel open orders, close positions if `flatten`, and send no more orders."""
+        ...
+
+    def retry_halt(self) -> None:
+        """Retry the parts of a halt that failed; called in every round of the event loop."""
+        ...
+
+    def report_positions(self) -> None:
+        """Show the remaining positions, at the end of the session."""
+        ...
 
 
 def place_of(exchange: Exchange, base_url: str | None, mainnet: bool, order_host: str | None) -> Place:
@@ -75,20 +100,11 @@ def check_paper(journal: Journal, stated: bool, say: Callable[[str], None]) -> N
     before = list(journal.records("reconciled"))
     if not before:
         return
-    held: dict[str, Decimal] = {}
-    unknown: dict[str, str] = {}
+    ledger = Ledger()
     for record in journal.records("intent", "outcome", "adopted"):
-        symbol = record["symbol"]
-        if record["kind"] == "adopted":
-            held[symbol] = Decimal(record["size"])
-        elif record["kind"] == "intent":
-            unknown[record["link_id"]] = symbol
-        else:
-            held[symbol] = held.get(symbol, Decimal(0)) + Decimal(record["filled"])
-            if record["status"] != "unknown":
-                unknown.pop(record["link_id"], None)
-    listed = [f"{symbol} {size:+f}" for symbol, size in held.items() if size]
-    listed += [f"an order in {symbol} whose outcome is unknown" for symbol in unknown.values()]
+        ledger.add(record)
+    listed = [f"{symbol} {size:+f}" for symbol, size in ledger.held.items() if size]
+    listed += [f"an order in {order.symbol} whose outcome is unknown" for order in ledger.unknown.values()]
     text = f"this folder holds a run with real orders on {before[-1]['place']}; by its journal it holds "
     text += ", ".join(listed) or "no position"
     if not stated:

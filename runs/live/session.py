@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +19,11 @@ from strategies.analyzers.regimes import regime_warmup
 from ..engine import Modes, assemble
 from ..folder.manifest import versions
 from ..settings import Account
+from ..watch.observer import Observer
 from .halt import KILL_FILE, KillSwitch, StopRequest
 from .header import first_opens, model_timeframe, read_or_write_header, settings_of
 from .journal import JOURNAL, Journal, open_journal
-from .place import check_paper
+from .place import RealOrders, check_paper
 from .publish import Setup, publish
 from .record import Recorder
 from .status import LiveStatus
@@ -53,30 +54,6 @@ class Market(Protocol):
         ...
 
 
-class RealOrders(Protocol):
-    """An account with real orders that follows the paper account; see `Mirror`."""
-
-    def prepare(self, symbols: Sequence[str]) -> None:
-        """Reconcile the account with the journal, before the first bar."""
-        ...
-
-    def follow(self, record: Mapping[str, Any]) -> None:
-        """Bring the account to the target positions of a new bar's record."""
-        ...
-
-    def halt(self, flatten: bool) -> None:
-        """Cancel open orders, close positions if `flatten`, and send no more orders."""
-        ...
-
-    def retry_halt(self) -> None:
-        """Retry the parts of a halt that failed; called in every round of the event loop."""
-        ...
-
-    def report_positions(self) -> None:
-        """Show the remaining positions, at the end of the session."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
     """Options of a session. timeframe: None is the model's. paper: asked for. place: of real orders."""
@@ -91,6 +68,7 @@ class LiveRequest:
     command: str | Sequence[str] = "scorenet live"
     paper: bool = False
     place: str = ""
+    observer: Observer = field(default_factory=Observer)
 
 
 @dataclass(frozen=True)
@@ -129,6 +107,7 @@ def live(
     folder = Path(request.out).resolve()
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(folder, private=real_orders is not None))
+        stack.enter_context(request.observer.over(journal))
         settings = settings_of(model, symbols, timeframe, market.columns(), account, params)
         header = read_or_write_header(
             journal,
@@ -157,6 +136,7 @@ def live(
         stack.callback(status.close)
         _announce(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
+        run.observer = request.observer
         if real_orders is not None:
             run._halt_if(
                 kill.poll()
@@ -185,6 +165,7 @@ class _LiveRun:
         self.journal, self.header, self.market = journal, header, market
         self.status, self.kill, self.stop = status, kill, stop
         self.real_orders: RealOrders | None = None
+        self.observer = Observer()
         self._caught_up = False
         self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status)
         self.step_ms = to_ms(header["settings"]["timeframe"])
@@ -237,6 +218,7 @@ class _LiveRun:
             self.real_orders.follow(record)
         lag = self._age(record["time"])
         self.status.bar(record, lag)
+        self.observer.lag(lag)
         self._halt_if(self.kill.poll(record["equity"]))
 
     def _on_status(self, symbol: str, state: str, reason: str) -> None:
@@ -251,7 +233,9 @@ class _LiveRun:
             self._catch_up(last)
         if self.real_orders is not None:
             self.real_orders.retry_halt()
-        self.status.refresh(None if last is None else self._age(last["time"]))
+        age = None if last is None else self._age(last["time"])
+        self.status.refresh(age)
+        self.observer.turn(age)
         return self.stop.signal is not None
 
     def _catch_up(self, last: dict[str, Any] | None) -> None:

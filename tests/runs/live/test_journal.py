@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from feeds import StoreError
 from runs.folder.rundir import RunDir, UnwritableRun
-from runs.live.journal import JOURNAL, CorruptJournal, Journal, open_journal, seal, unseal
+from runs.live.journal import JOURNAL, CorruptJournal, Journal, open_journal
+from scorenet.base.sealed import seal, unseal
 
 ROOT = Path(__file__).parents[3]
 SCALARS = (
