@@ -21,7 +21,7 @@ from .exchange.market import Market
 from .exchange.protocol import check_timeframe, require
 from .exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from .instruments import Instrument
-from .live.events import Bar, Failed, LiveSettings, Status
+from .live.events import Bar, Failed, LiveSettings, Notice, Report, Status
 from .live.group import LiveGroup
 from .live.queue import NEWS, LiveQueue
 from .live.source import LiveSource, LiveThread
@@ -53,7 +53,8 @@ class CCXTData(BarsData):
 
     Missing bars are downloaded first, and the history is read from the store. Then a thread receives bars from the
     websocket, and requests by REST the bars that the websocket does not confirm. All received rows are stored.
-    `notify_data` gets DELAYED, LIVE or DISCONNECTED before the bars with that status. Several of these feeds in one
+    `notify_data` gets DELAYED, LIVE or DISCONNECTED before the bars with that status, with the reason as an argument. For
+    a report (`feeds.live.events.Report`) it gets the present status, the text, and a dict of facts. Several of these feeds in one
     Cerebro are synchronised: bars with the same close are delivered together.
 
     Params:
@@ -77,6 +78,9 @@ class CCXTData(BarsData):
 
     Lines:
         - as `BarsData`.
+
+    Attributes:
+        doubtful: whether the exchange's stamps contradicted each other at the present bar; do not trade on it.
 
     Raises:
         BadSource: a time or the exchange is invalid, or the exchange has no live bars.
@@ -117,6 +121,8 @@ class CCXTData(BarsData):
         self._set_timeframe(self._size, check=False)
         self._set_bars(_no_bars(self.p.dataname, self._size))
         self._thread: LiveThread | None = None
+        self._delisted = False
+        self.doubtful = False
 
     def islive(self) -> bool:
         """Return True unless only history is wanted, so that Cerebro runs bar by bar."""
@@ -162,6 +168,10 @@ class CCXTData(BarsData):
     def ended(self) -> bool:
         """Return whether no further bar will come."""
         return self._thread is None or self._thread.queue.failed()
+
+    def waits_for_listing(self) -> bool:
+        """Return whether the exchange does not list the market any more, so that no bar is expected."""
+        return self._delisted
 
     def has_notice(self) -> bool:
         """Return whether the next item is not a bar."""
@@ -247,15 +257,26 @@ class CCXTData(BarsData):
         if not isinstance(bar, Bar):
             raise RuntimeError(f"expected a bar, found {bar}")
         self._fill(bar)
+        self.doubtful = bar.doubtful
         self._passed(head)
         return True
 
     def _pass_notices(self, queue: LiveQueue) -> None:
         """Pass on the notices that come before the next bar."""
         while (item := queue.pop_notice()) is not None:
-            if isinstance(item, Failed):
-                raise item.error
-            self.put_notification(_STATUS[item.status], item.reason)
+            match item:
+                case Failed(error=error):
+                    raise error
+                case Report(kind=kind, text=text, facts=facts):
+                    self._notify(self._laststatus, text, {"what": kind, **facts})
+                case Notice(status=status, reason=reason):
+                    self._delisted = item.delisted
+                    self._notify(_STATUS[status], reason)
+
+    def _notify(self, status: int, *facts: Any) -> None:
+        # Not `put_notification`: it drops a status that is the same as before, with its new reason.
+        self._laststatus = status
+        self.notifs.append((status, facts, {}))
 
     def _fill(self, bar: Bar) -> None:
         close, extras = float_days(bar.start + self._step), (bar.funding_rate, bar.open_interest)

@@ -186,7 +186,9 @@ class _LiveRun:
         self.status, self.kill, self.stop = status, kill, stop
         self.real_orders: RealOrders | None = None
         self._caught_up = False
-        self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status)
+        self.recorder = Recorder(
+            journal, self._live_step, self._on_bar, self._on_status, self._on_report
+        )
         self.step_ms = to_ms(header["settings"]["timeframe"])
         self.replay: Replay
         self.datas: list[ReplayedData] = []
@@ -228,12 +230,13 @@ class _LiveRun:
 
     def _live_step(self) -> tuple[Step, Conditions]:
         step = self.replay.step
-        return step, Conditions(step.late, self.kill.on, self.kill.on and self.kill.flatten)
+        kill = self.kill
+        return step, Conditions(step.late, kill.on, kill.on and kill.flatten, step.doubtful)
 
     def _on_bar(self, record: dict[str, Any]) -> None:
         if record["time"] < self.header["trade_from"]:
             return
-        if self.real_orders is not None and not record["late"]:
+        if self.real_orders is not None and not (record["late"] or record["doubtful"]):
             self.real_orders.follow(record)
         lag = self._age(record["time"])
         self.status.bar(record, lag)
@@ -242,6 +245,10 @@ class _LiveRun:
     def _on_status(self, symbol: str, state: str, reason: str) -> None:
         self.journal.append("status", at=_wall_ms(), symbol=symbol, state=state, reason=reason)
         self.status.state(symbol, state, reason)
+
+    def _on_report(self, symbol: str, text: str, facts: Mapping[str, Any]) -> None:
+        # The feed has logged it as a warning, so it is on the terminal already.
+        self.journal.append("notice", at=_wall_ms(), symbol=symbol, text=text, **facts)
 
     def _each_round(self) -> bool:
         self._halt_if(self.kill.poll())
@@ -260,6 +267,7 @@ class _LiveRun:
             self.real_orders is None
             or last is None
             or last["late"]
+            or last.get("doubtful", False)
             or last["time"] < self.header["trade_from"]
         ):
             return
