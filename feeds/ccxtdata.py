@@ -271,7 +271,8 @@ class CCXTData(BarsData):
                     self._notify(self._laststatus, text, {"what": kind, **facts})
                 case Notice(status=status, reason=reason):
                     self._delisted = item.delisted
-                    self._notify(_STATUS[status], reason)
+                    if reason or _STATUS[status] != self._laststatus:
+                        self._notify(_STATUS[status], reason)
 
     def _notify(self, status: int, *facts: Any) -> None:
         # Not `put_notification`: it drops a status that is the same as before, with its new reason.

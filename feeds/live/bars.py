@@ -24,7 +24,7 @@ from .announcer import Announcer
 from .clock import ExchangeClock
 from .events import Bar, Connected, LiveSettings, Lost, Status, StreamEvent
 from .evidence import BarHistory, Delivered, Doubt, Holes, Row
-from .evidence.history import SETTLED_MS
+from .evidence.history import PAGE, SETTLED_MS
 from .extras import Extras
 from .stamps import Stamps
 from .writer import LiveStore

@@ -33,7 +33,7 @@ _TRIES = 3
 _PAUSE = 1.0
 _TIMEOUT = 3.0
 # Pause between two requests for a settlement that the instrument's interval does not announce.
-_UNANNOUNCED_MS = 30_000
+_UNANNOUNCED_MS = 20_000
 _MOST_VALUES = 99
 
 StoreRows = Callable[[str, Table, int, int], None]

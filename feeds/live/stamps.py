@@ -12,8 +12,6 @@ from .evidence import Doubt, StampBounds
 __all__ = ["Stamps"]
 
 _RESYNC = 600.0
-# A candle that is pushed open this long after its end contradicts its own stamp (ms).
-_OPEN_AFTER_END_MS = 1_000
 
 
 class Stamps:
@@ -23,6 +21,7 @@ class Stamps:
         self, clock: ExchangeClock, doubt: Doubt, announcer: Announcer, step: int, slack: float
     ) -> None:
         self._clock, self._doubt, self._announcer, self._step = clock, doubt, announcer, step
+        self._slack = slack
         self._bounds = StampBounds(clock.timer, clock.speed, slack)
         self._synchronise_at = 0.0
 
@@ -53,9 +52,9 @@ class Stamps:
             if self._bounds.excess(candle.stamp) or not self._clock.move_forward(candle.stamp):
                 self._announcer.warn(f"received a candle with a time in the future, {iso(candle.stamp)}")
                 return False
-        late = candle.stamp - candle.start - self._step
-        if not candle.closed and late >= _OPEN_AFTER_END_MS:
-            await self.contradict(f"a bar was still pushed as open {late / 1000:.1f} s after its end")
+        late = (candle.stamp - candle.start - self._step) / (1000.0 * self._clock.speed)
+        if not candle.closed and late >= self._slack:
+            await self.contradict(f"a bar was still pushed as open {late:.1f} s after its end")
         return True
 
     async def contradict(self, reason: str, *, delivered: bool = False) -> None:
