@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import backtrader as bt
-import numpy as np
 import pandas as pd
 from backtrader.feed import DataClone
 
@@ -14,7 +13,7 @@ from scorenet.base.times import float_days, whole_ms
 from .bars.cells import COLUMNS
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
-from .btdata import BarsData
+from .btdata import BarsData, empty_bars
 from .download.api import ensure
 from .errors import BadSource, MissingData
 from .exchange.market import Market
@@ -35,17 +34,7 @@ _STATUS = {
     Status.LIVE: bt.feed.DataBase.LIVE,
     Status.DISCONNECTED: bt.feed.DataBase.DISCONNECTED,
 }
-_BAR_LINES = (
-    "datetime",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "openinterest",
-    "funding_rate",
-    "open_interest",
-)
+_BAR_LINES = ("datetime", *COLUMNS[1:], "openinterest", "funding_rate", "open_interest")
 
 
 class CCXTData(BarsData):
@@ -53,8 +42,8 @@ class CCXTData(BarsData):
 
     Missing bars are downloaded first, and the history is read from the store. Then a thread receives bars from the
     websocket, and requests by REST the bars that the websocket does not confirm. All received rows are stored.
-    `notify_data` gets DELAYED, LIVE or DISCONNECTED before the bars with that status, with the reason as an argument. For
-    a report (`feeds.live.events.Report`) it gets the present status, the text, and a dict of facts. Several of these feeds in one
+    `notify_data` gets DELAYED, LIVE or DISCONNECTED and the reason before the bars with that status; for a report
+    (`feeds.live.events.Report`) it gets the present status, the text and a dict of facts. Several of these feeds in one
     Cerebro are synchronised: bars with the same close are delivered together.
 
     Params:
@@ -119,7 +108,7 @@ class CCXTData(BarsData):
             require(exchange, "stream")
         self._since = None if self.p.since is None else parse_time(self.p.since)
         self._set_timeframe(self._size, check=False)
-        self._set_bars(_no_bars(self.p.dataname, self._size))
+        self._set_bars(empty_bars(self.p.dataname, self._size))
         self._thread: LiveThread | None = None
         self._delisted = False
         self.doubtful = False
@@ -206,7 +195,7 @@ class CCXTData(BarsData):
                 )
             except MissingData:
                 pass  # no bar has closed since the listing: all bars are live bars
-        return _no_bars(instrument.symbol, self._size)
+        return empty_bars(instrument.symbol, self._size)
 
     def _start_live(self, instrument: Instrument, first: int) -> None:
         # A settlement that is missing from the history belongs to the first live bar.
@@ -309,9 +298,3 @@ class CCXTData(BarsData):
 class _Clone(DataClone):
     def _check(self, forcedata: Any = None) -> None:
         """Do nothing, as `CCXTData._check`; a resampled bar without any feed's bar also ends Backtrader's live loop."""
-
-
-def _no_bars(symbol: str, timeframe: str) -> pd.DataFrame:
-    bars = pd.DataFrame({name: np.empty(0) for name in COLUMNS}).astype({"timestamp": np.int64})
-    bars.attrs = {"symbol": symbol, "timeframe": timeframe, "source": ""}
-    return bars

@@ -5,8 +5,8 @@ cases (connection lost; candle missing, out of order or never confirmed; silence
 history shortly after its close, together with all bars that have closed since. So no fault of the websocket can lose
 or repeat a bar, or delay it beyond that request. Without a websocket every bar is requested.
 
-Two things may delay a bar for a limited time: a missing bar before it (feeds.live.holes), and contradictions between the
-exchange's stamps (feeds.live.doubt).
+Two things may delay a bar for a limited time: a missing bar before it, and contradictions between the exchange's stamps
+(feeds.live.evidence).
 """
 
 import asyncio
@@ -23,8 +23,9 @@ from ..instruments import Instrument
 from .announcer import Announcer
 from .clock import ExchangeClock
 from .events import Bar, Connected, LiveSettings, Lost, Status, StreamEvent
-from .evidence import BarHistory, Delivered, Doubt, Holes, Row
+from .evidence import BarHistory, Delivered, Doubt, Holes
 from .evidence.history import PAGE, SETTLED_MS
+from .evidence.holes import ends_of_holes
 from .extras import Extras
 from .stamps import Stamps
 from .writer import LiveStore
@@ -80,7 +81,7 @@ class LiveBars:
         failures = 0
         while True:
             try:
-                await self._synchronise()
+                await self._stamps.synchronise(self._rest)
                 await self._catch_up()
                 failures = 0
                 while True:
@@ -167,7 +168,7 @@ class LiveBars:
             if not rows:
                 await self._wait_for_history()
                 return
-            self._holes.see(_ends_of_holes(rows, self._next, self._step), self._clock.now())
+            self._holes.see(ends_of_holes(rows, self._next, self._step), self._clock.now())
             confirmed = [self._is_confirmed(*row) for row in rows] if self._doubt.on else [True] * len(rows)
             for (start, values), certain in zip(rows, confirmed, strict=True):
                 if start > self._next and not await self._passes_hole(start):
@@ -190,7 +191,7 @@ class LiveBars:
 
     async def _wait_for_history(self) -> None:
         """Schedule another request: a bar has closed, but the history does not have it yet, or our clock is ahead."""
-        await self._synchronise()
+        await self._stamps.synchronise(self._rest)
         self._tries += 1
         pause = backoff_seconds(self._tries, 0.5, 15.0, jitter=lambda: 1.0)
         overdue = (self._clock.now() - self._next - self._step) / 1000.0
@@ -291,14 +292,6 @@ class LiveBars:
         self._store.add_bar(start, values, self._step)
         text = f"the bar of {iso(start)} was delivered as {before} and is now {values}"
         await self._announcer.report("revised", text, start=start, delivered=list(before), now=list(values))
-        await self._stamps.contradict(f"the bar of {iso(start)} has changed after its delivery", delivered=True)
-
-    async def _synchronise(self) -> None:
-        await self._stamps.synchronise(self._rest)
-        self._schedule()
-
-
-def _ends_of_holes(rows: list[Row], first: int, step: int) -> list[int]:
-    """Return the opens of the bars before which others are missing."""
-    starts = [start for start, _ in rows]
-    return [start for start, due in zip(starts, [first, *(s + step for s in starts)], strict=False) if start > due]
+        await self._stamps.contradict(
+            f"the bar of {iso(start)} has changed after its delivery", delivered=True
+        )

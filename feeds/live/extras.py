@@ -1,7 +1,7 @@
 """Funding and open interest of a bar that has just closed, and the values that are published only after their bar.
 
-An absent value proves nothing while it may still be published. So the store marks a range as known only up to the newest
-value, or up to the publication lag before now. What is not known is requested again.
+An absent value proves nothing while it may still be published. So the store marks a range as known only up to the
+newest value, or up to the publication lag before now. What is not known is requested again.
 """
 
 import asyncio

@@ -105,8 +105,8 @@ class Replay:
         for symbol in rows:
             del self._held[symbol]
         self._deadline = self._monotonic() + self._grace
-        doubtful = any([self._doubtful.pop(symbol) for symbol in rows])
-        self.step, self._leaving = Step(self._is_late(close), rows, doubtful), dict(rows)
+        marks = [self._doubtful.pop(symbol) for symbol in rows]
+        self.step, self._leaving = Step(self._is_late(close), rows, any(marks)), dict(rows)
         if self._limit is not None and self._counts(self.step):
             self._limit -= 1
 

@@ -60,4 +60,6 @@ class Stamps:
     async def contradict(self, reason: str, *, delivered: bool = False) -> None:
         """Note a contradiction; report the first one."""
         if self._doubt.contradict(reason, delivered=delivered):
-            await self._announcer.report("doubt", f"{reason}: no trades until bars agree again", reason=reason)
+            await self._announcer.report(
+                "doubt", f"{reason}: no trades until bars agree again", reason=reason
+            )

@@ -89,8 +89,8 @@ class History:
     def implausible(self, start: int, end: int) -> dict[str, list[Range]]:
         """Return the missing ranges that stored rows do not make plausible; used where nothing can be downloaded.
 
-        Settlements at the usual interval make plausible that there is none between them. An open interest is valid for a
-        day, and the first bar may have none.
+        Settlements at the usual interval make plausible that there is none between them. An open interest is valid for
+        a day, and the first bar may have none.
         """
         lacking = self.missing(start, end)
         for kind in ("funding", "open_interest"):

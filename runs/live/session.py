@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from feeds.bars.timeframes import to_ms
-from feeds.bars.times import iso
 from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
 from strategies import Conditions, LiveScoreStrategy
@@ -19,9 +19,9 @@ from strategies.analyzers.regimes import regime_warmup
 from ..engine import Modes, assemble
 from ..folder.manifest import versions
 from ..settings import Account
-from .halt import KILL_FILE, KillSwitch, StopRequest
-from .header import first_opens, model_timeframe, read_or_write_header, settings_of
-from .journal import JOURNAL, Journal, open_journal
+from .halt import KillSwitch, StopRequest, saying_why
+from .header import announce, first_opens, model_timeframe, read_or_write_header, settings_of
+from .journal import Journal, open_journal
 from .place import check_paper
 from .publish import Setup, publish
 from .record import Recorder
@@ -155,7 +155,7 @@ def live(
         stack.enter_context(kill.listening())
         stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
-        _announce(status, request.out, journal, header, kill, mode)
+        announce(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
         if real_orders is not None:
             run._halt_if(
@@ -186,9 +186,7 @@ class _LiveRun:
         self.status, self.kill, self.stop = status, kill, stop
         self.real_orders: RealOrders | None = None
         self._caught_up = False
-        self.recorder = Recorder(
-            journal, self._live_step, self._on_bar, self._on_status, self._on_report
-        )
+        self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status, self._on_report)
         self.step_ms = to_ms(header["settings"]["timeframe"])
         self.replay: Replay
         self.datas: list[ReplayedData] = []
@@ -219,7 +217,8 @@ class _LiveRun:
             modes=Modes(runonce=False, preload=False, exactbars=1),
         )
         try:
-            return cerebro.run()[0]
+            with saying_why(self.status.say):
+                return cerebro.run()[0]
         finally:
             # After an error, Backtrader does not stop its data feeds.
             for data in self.datas:
@@ -258,6 +257,13 @@ class _LiveRun:
             self._catch_up(last)
         if self.real_orders is not None:
             self.real_orders.retry_halt()
+        if self.stop.hangup:
+            self.stop.hangup = False
+            text = (
+                f"SIGHUP: the terminal is gone; the run goes on, and SIGTERM to process {os.getpid()} ends it"
+            )
+            self.journal.append("notice", at=_wall_ms(), what="hangup", text=text)
+            self.status.say(text)
         self.status.refresh(None if last is None else self._age(last["time"]))
         return self.stop.signal is not None
 
@@ -286,22 +292,6 @@ class _LiveRun:
     def _age(self, close: int) -> float | None:
         clocks = [now for data in self.datas if (now := data.exchange_now()) is not None]
         return (max(clocks) - close) / 1000.0 if clocks else None
-
-
-def _announce(
-    status: LiveStatus, out: str, journal: Journal, header: Mapping[str, Any], kill: KillSwitch, mode: str
-) -> None:
-    settings, first = header["settings"], int(header["first"])
-    passed = min(first_opens(journal, header).values())
-    where = (
-        f"continues after {iso(passed)}"
-        if passed > first
-        else f"trades from {iso(int(header['trade_from']))} on"
-    )
-    status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
-    status.say(f"journal {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts trading permanently")
-    if kill.on:
-        status.say(f"halted in an earlier session ({kill.reason}): no trades in this run folder")
 
 
 def _wall_ms() -> int:

@@ -51,8 +51,8 @@ class LoopbackBybit:
     Every answer is delayed by `delay` seconds of the machine's, like a network round trip. `missing` holds (symbol,
     bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
 
-    Faults that last: every stamp is `ahead_ms` ahead of the data, and a candle is confirmed `confirm_early_ms` before its
-    end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and open
+    Faults that last: every stamp is `ahead_ms` ahead of the data, and a candle is confirmed `confirm_early_ms` before
+    its end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and open
     interest are published `funding_lag_ms` and `interest_lag_ms` after their time. `ended` holds symbols that left the
     listing, and when; their klines are still answered, without bars from then on.
     """
@@ -259,7 +259,13 @@ class LoopbackBybit:
             code, message = refused.code, refused.message
         if isinstance(fault, faults.Mutate) and code == 0:
             result = fault.change(result)
-        return {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": stamp + self.ahead_ms}
+        return {
+            "retCode": code,
+            "retMsg": message,
+            "result": result,
+            "retExtInfo": {},
+            "time": stamp + self.ahead_ms,
+        }
 
     async def _trickle(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(body))})

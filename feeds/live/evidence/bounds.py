@@ -11,9 +11,10 @@ _DRIFT = 0.0005
 class StampBounds:
     """Compare the exchange's stamps with this machine's monotonic timer since the start.
 
-    A stamp arrives after it was set. The stamp of a requested answer was set after the request was sent. So each answer
-    bounds the difference between the two clocks from both sides, and an honest stamp stays within the bounds. `timer`
-    returns seconds, `speed` is the speed of the exchange's clock, `slack` (seconds) covers jitter of both machines.
+    A stamp arrives after it was set. The stamp of a requested answer was set after the request was sent. So each
+    answer bounds the difference between the two clocks from both sides, and an honest stamp stays within the bounds.
+    `timer` returns seconds, `speed` is the speed of the exchange's clock, `slack` (seconds) covers jitter of both
+    machines.
     """
 
     def __init__(self, timer: Callable[[], float], speed: float, slack: float) -> None:
@@ -22,10 +23,10 @@ class StampBounds:
         self._at = 0.0
 
     def excess(self, stamp: int, sent: float | None = None) -> float:
-        """Return by how many seconds of this machine a stamp (UTC ms) just received is beyond the bounds, 0.0 if within.
+        """Return how far a stamp (UTC ms) just received is beyond the bounds, 0.0 within; this machine's seconds.
 
-        `sent` is the timer when the answer was requested, None for a push. Below the bounds is negative. An answer beyond
-        the bounds sets new ones, since the exchange's clock may have been corrected.
+        `sent` is the timer when the answer was requested, None for a push. Below the bounds is negative. An answer
+        beyond the bounds sets new ones, since the exchange's clock may have been corrected.
         """
         now = self._timer()
         offset = stamp / (1000.0 * self._speed) - now
@@ -46,5 +47,8 @@ class StampBounds:
         elif beyond:
             self._bounds = (low, high)
         else:
-            self._bounds = (max(low, min(offset, high)), high if sent is None else max(low, min(high, latest)))
+            self._bounds = (
+                max(low, min(offset, high)),
+                high if sent is None else max(low, min(high, latest)),
+            )
         return beyond

@@ -1,9 +1,9 @@
 """Whether the exchange's stamps are believed: contradictions between pushes, history and this machine's timer.
 
-A bar is closed if a stamp of the exchange says so. Stamps ahead of the truth make open bars look closed. Three facts show
-that: a delivered bar changes afterwards; a candle is pushed open after its end; the exchange's time runs away from this
-machine's monotonic timer. Each of them is evidence. While there is evidence, a bar is delivered only after the history
-has shown the same values twice, and it carries the mark `doubtful`, so that nobody trades on it.
+A bar is closed if a stamp of the exchange says so. Stamps ahead of the truth make open bars look closed. Three facts
+show that: a delivered bar changes afterwards; a candle is pushed open after its end; the exchange's time runs away from
+this machine's monotonic timer. Each of them is evidence. While there is evidence, a bar is delivered only after the
+history has shown the same values twice, and it carries the mark `doubtful`, so that nobody trades on it.
 """
 
 from ...exchange.candles import Values
@@ -50,7 +50,8 @@ class Doubt:
     def confirms(self, start: int, values: Values, now: int) -> int:
         """Take a reading of a bar; return 0 if it is confirmed, else the time of the next reading (UTC ms).
 
-        A reading is a version of the bar that would be delivered without doubt. Another version later is a contradiction.
+        A reading is a version of the bar that would be delivered without doubt. Another version later is a
+        contradiction.
         """
         before = self._read.get(start)
         if before is not None and before[0] == values:

@@ -15,8 +15,8 @@ Row = tuple[int, Values]
 SETTLED_MS = 300
 """A bar of the history counts as closed only this long after its end (ms).
 
-The margin covers the error of our clock. It also covers the exchange, which may set the timestamp of a response a little
-after it read the data.
+The margin covers the error of our clock. It also covers the exchange, which may set the timestamp of a response a
+little after it read the data.
 """
 
 PAGE = 900
@@ -61,9 +61,7 @@ class BarHistory:
 
     async def rows(self, start: int, end: int) -> list[Row]:
         """Return the closed bars that open in [start, end), UTC ms; at most `PAGE` and a few more."""
-        table = await self._rest.klines(
-            self._instrument, self._timeframe, start, end, closed_for=SETTLED_MS
-        )
+        table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed_for=SETTLED_MS)
         columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
         return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))
 

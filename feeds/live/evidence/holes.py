@@ -1,16 +1,17 @@
 """Bars that the history lacks between others: waited for, then left out, and asked for again for a day.
 
-After an outage an exchange may show a bar later than its successors. A download never believes such a hole within a day.
-A live feed cannot wait that long, because the bars behind the hole wait too. So it waits for a limited time, and corrects
-the store when a bar that was left out comes later.
+After an outage an exchange may show a bar later than its successors. A download never believes such a hole within a
+day. A live feed cannot wait that long, because the bars behind the hole wait too. So it waits for a limited time, and
+corrects the store when a bar that was left out comes later.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...bars.ranges import Range, subtract
+from .history import Row
 
-__all__ = ["Holes"]
+__all__ = ["Holes", "ends_of_holes"]
 
 _DAY_MS = 86_400_000
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 60_000, 3_600_000
@@ -67,3 +68,10 @@ class Holes:
             parts = subtract(hole.span, known) if hole.span == span else [hole.span]
             kept += [_LeftOut(part, hole.since, hole.pause, hole.ask_at) for part in parts]
         self._left_out = kept
+
+
+def ends_of_holes(rows: Sequence[Row], first: int, step: int) -> list[int]:
+    """Return the opens of the bars before which others are missing; the first bar is due at `first` (UTC ms)."""
+    starts = [start for start, _ in rows]
+    dues = [first, *(start + step for start in starts[:-1])]
+    return [start for start, due in zip(starts, dues, strict=True) if start > due]

@@ -102,7 +102,7 @@ def test_three_settlements_in_a_row_that_an_import_lacks_are_missing(tmp_path):
     bars.loc[bars["timestamp"].isin(np.delete(DUE, [5, 6, 7])), "funding_rate"] = 0.0001
     bars.attrs = {"symbol": "X/USDT:USDT", "timeframe": "1h", "source": ""}
     store_bars(bars, data_dir=tmp_path)
-    with pytest.raises(MissingData, match="funding of X/USDT:USDT from 2024-01-0.* are not stored"):
+    with pytest.raises(MissingData, match=r"funding of X/USDT:USDT from 2024-01-0.* are not stored"):
         load_bars(
             "bybit:X/USDT:USDT@1h", since=START, until=START + BARS * HOUR, data_dir=tmp_path, offline=True
         )

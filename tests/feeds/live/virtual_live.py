@@ -1,6 +1,6 @@
 """Run the live feed of one series against the loopback's rules in virtual time: no socket, no waiting, no jitter.
 
-The event loop's clock jumps to the next timer whenever nothing is ready, so an hour of minute bars takes milliseconds. The
+The event loop's clock jumps to the next timer whenever nothing is ready, so an hour of minute bars takes a moment. The
 exchange is a `LoopbackBybit` that is not started: its faults, its rules and its pushes are those of the other tests.
 """
 
@@ -221,7 +221,7 @@ def follow(
 def true_bar(start: int) -> tuple[float, ...]:
     """Return the final values of a minute bar."""
     row = market.bars("BTCUSDT", np.array([start]), MINUTE, start + MINUTE)[0]
-    return tuple(float(f"{value:.4f}") for value in row[1:5]) + (float(f"{row[5]:.3f}"),)
+    return (*(float(f"{value:.4f}") for value in row[1:5]), float(f"{row[5]:.3f}"))
 
 
 def inject(exchange: LoopbackBybit, fault: Fault, **where: Any) -> Any:
