@@ -52,9 +52,9 @@ class LoopbackBybit:
     bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
 
     Faults that last: every stamp is `ahead_ms` ahead of the data, and a candle is confirmed `confirm_early_ms` before
-    its end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and open
-    interest are published `funding_lag_ms` and `interest_lag_ms` after their time. `ended` holds symbols that left the
-    listing, and when; their klines are still answered, without bars from then on.
+    its end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and
+    open interest are published `funding_lag_ms` and `interest_lag_ms` after their time. `ended` holds symbols that left
+    the listing, and when; their klines are still answered, without bars from then on.
     """
 
     def __init__(
