@@ -32,8 +32,9 @@ _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _TRIES = 3
 _PAUSE = 1.0
 _TIMEOUT = 3.0
-# Pause between two requests for a settlement that the instrument's interval does not announce.
-_UNANNOUNCED_MS = 20_000
+# Pause between two requests for a settlement that the instrument's interval does not announce: exchange ms, and at least
+# this machine's seconds.
+_UNANNOUNCED_MS, _UNANNOUNCED_SECONDS = 20_000, 0.5
 _MOST_VALUES = 99
 
 StoreRows = Callable[[str, Table, int, int], None]
@@ -117,7 +118,7 @@ class Extras:
         proven = due in found or now - due >= PUBLICATION_LAG_MS
         if announced and proven and due not in found:
             _log.warning("%s: the exchange has no settlement at %s", self._instrument.symbol, iso(due))
-        self._ask_at = now + _UNANNOUNCED_MS
+        self._ask_at = now + max(_UNANNOUNCED_MS, int(1000 * _UNANNOUNCED_SECONDS * self._clock.speed))
         # Earlier hours are proven: their settlements are older than any publication lag.
         self._settled_until = due + 1 if proven else due
         if self._settled_until > low:
