@@ -10,11 +10,12 @@ import pandas as pd
 
 from scorenet.base.times import DAY_MS, float_days, whole_ms
 
+from .bars.cells import COLUMNS
 from .bars.frame import as_bars, to_arrays, with_gaps
 from .bars.timeframes import to_backtrader, to_ms
 from .errors import BadTimeframe
 
-__all__ = ["BarsData", "ReplayData", "columns_of"]
+__all__ = ["BarsData", "ReplayData", "columns_of", "empty_bars"]
 
 _EXTRA_LINES = ("funding_rate", "open_interest")
 _UNIT_MS = {
@@ -220,3 +221,10 @@ def columns_of(bars: pd.DataFrame) -> dict[str, "array[float]"]:
         "open_interest": open_interest,
     }
     return {name: array("d", values.tobytes()) for name, values in columns.items()}
+
+
+def empty_bars(symbol: str, timeframe: str) -> pd.DataFrame:
+    """Return canonical bars without a row."""
+    bars = pd.DataFrame({name: np.empty(0) for name in COLUMNS}).astype({"timestamp": np.int64})
+    bars.attrs = {"symbol": symbol, "timeframe": timeframe, "source": ""}
+    return bars

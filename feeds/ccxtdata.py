@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import backtrader as bt
-import numpy as np
 import pandas as pd
 from backtrader.feed import DataClone
 
@@ -14,14 +13,14 @@ from scorenet.base.times import float_days, whole_ms
 from .bars.cells import COLUMNS
 from .bars.timeframes import to_ms
 from .bars.times import iso, parse_time
-from .btdata import BarsData
+from .btdata import BarsData, empty_bars
 from .download.api import ensure
 from .errors import BadSource, MissingData
 from .exchange.market import Market
 from .exchange.protocol import check_timeframe, require
 from .exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from .instruments import Instrument
-from .live.events import Bar, Failed, LiveSettings, Status
+from .live.events import Bar, Failed, LiveSettings, Notice, Report, Status
 from .live.group import LiveGroup
 from .live.queue import NEWS, LiveQueue
 from .live.source import LiveSource, LiveThread
@@ -35,17 +34,7 @@ _STATUS = {
     Status.LIVE: bt.feed.DataBase.LIVE,
     Status.DISCONNECTED: bt.feed.DataBase.DISCONNECTED,
 }
-_BAR_LINES = (
-    "datetime",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "openinterest",
-    "funding_rate",
-    "open_interest",
-)
+_BAR_LINES = ("datetime", *COLUMNS[1:], "openinterest", "funding_rate", "open_interest")
 
 
 class CCXTData(BarsData):
@@ -53,7 +42,8 @@ class CCXTData(BarsData):
 
     Missing bars are downloaded first, and the history is read from the store. Then a thread receives bars from the
     websocket, and requests by REST the bars that the websocket does not confirm. All received rows are stored.
-    `notify_data` gets DELAYED, LIVE or DISCONNECTED before the bars with that status. Several of these feeds in one
+    `notify_data` gets DELAYED, LIVE or DISCONNECTED and the reason before the bars with that status; for a report
+    (`feeds.live.events.Report`) it gets the present status, the text and a dict of facts. Several of these feeds in one
     Cerebro are synchronised: bars with the same close are delivered together.
 
     Params:
@@ -77,6 +67,9 @@ class CCXTData(BarsData):
 
     Lines:
         - as `BarsData`.
+
+    Attributes:
+        doubtful: whether the exchange's stamps contradicted each other at the present bar; do not trade on it.
 
     Raises:
         BadSource: a time or the exchange is invalid, or the exchange has no live bars.
@@ -115,8 +108,10 @@ class CCXTData(BarsData):
             require(exchange, "stream")
         self._since = None if self.p.since is None else parse_time(self.p.since)
         self._set_timeframe(self._size, check=False)
-        self._set_bars(_no_bars(self.p.dataname, self._size))
+        self._set_bars(empty_bars(self.p.dataname, self._size))
         self._thread: LiveThread | None = None
+        self._delisted = False
+        self.doubtful = False
 
     def islive(self) -> bool:
         """Return True unless only history is wanted, so that Cerebro runs bar by bar."""
@@ -163,6 +158,10 @@ class CCXTData(BarsData):
         """Return whether no further bar will come."""
         return self._thread is None or self._thread.queue.failed()
 
+    def waits_for_listing(self) -> bool:
+        """Return whether the exchange does not list the market any more, so that no bar is expected."""
+        return self._delisted
+
     def has_notice(self) -> bool:
         """Return whether the next item is not a bar."""
         return self._thread is not None and self._thread.queue.has_notice()
@@ -196,7 +195,7 @@ class CCXTData(BarsData):
                 )
             except MissingData:
                 pass  # no bar has closed since the listing: all bars are live bars
-        return _no_bars(instrument.symbol, self._size)
+        return empty_bars(instrument.symbol, self._size)
 
     def _start_live(self, instrument: Instrument, first: int) -> None:
         # A settlement that is missing from the history belongs to the first live bar.
@@ -247,15 +246,27 @@ class CCXTData(BarsData):
         if not isinstance(bar, Bar):
             raise RuntimeError(f"expected a bar, found {bar}")
         self._fill(bar)
+        self.doubtful = bar.doubtful
         self._passed(head)
         return True
 
     def _pass_notices(self, queue: LiveQueue) -> None:
         """Pass on the notices that come before the next bar."""
         while (item := queue.pop_notice()) is not None:
-            if isinstance(item, Failed):
-                raise item.error
-            self.put_notification(_STATUS[item.status], item.reason)
+            match item:
+                case Failed(error=error):
+                    raise error
+                case Report(kind=kind, text=text, facts=facts):
+                    self._notify(self._laststatus, text, {"what": kind, **facts})
+                case Notice(status=status, reason=reason):
+                    self._delisted = item.delisted
+                    if reason or _STATUS[status] != self._laststatus:
+                        self._notify(_STATUS[status], reason)
+
+    def _notify(self, status: int, *facts: Any) -> None:
+        # Not `put_notification`: it drops a status that is the same as before, with its new reason.
+        self._laststatus = status
+        self.notifs.append((status, facts, {}))
 
     def _fill(self, bar: Bar) -> None:
         close, extras = float_days(bar.start + self._step), (bar.funding_rate, bar.open_interest)
@@ -287,9 +298,3 @@ class CCXTData(BarsData):
 class _Clone(DataClone):
     def _check(self, forcedata: Any = None) -> None:
         """Do nothing, as `CCXTData._check`; a resampled bar without any feed's bar also ends Backtrader's live loop."""
-
-
-def _no_bars(symbol: str, timeframe: str) -> pd.DataFrame:
-    bars = pd.DataFrame({name: np.empty(0) for name in COLUMNS}).astype({"timestamp": np.int64})
-    bars.attrs = {"symbol": symbol, "timeframe": timeframe, "source": ""}
-    return bars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from .analyzers.orders import fill_fee, funding_ledgers
@@ -25,12 +26,16 @@ class Watch(Protocol):
     def status(self, symbol: str, state: str, reason: str) -> None:
         """Receive a new state of a symbol's feed, e.g. "LIVE", and its reason."""
 
+    def report(self, symbol: str, text: str, facts: Mapping[str, Any]) -> None:
+        """Receive a report of a symbol's feed: a sentence, and facts; `what` is its kind."""
+
 
 class LiveScoreStrategy(ScoreStrategy):
     """`ScoreStrategy` that gets late bars and the kill switch from its `Watch`, and reports each bar to it.
 
-    On a late bar the reason is ``stale`` and the position is kept. While the kill switch is on, the reason is
-    ``kill_switch`` and the position is kept or closed. Everything else is decided by the same code as in a backtest.
+    On a late bar the reason is ``stale``, on a doubtful one ``doubtful``, and the position is kept. While the kill
+    switch is on, the reason is ``kill_switch`` and the position is kept or closed. Everything
+    else is decided by the same code as in a backtest.
 
     Params:
       - ``watch``: a `Watch`. The report for its method `bar` has `time` (bar close, UTC ms), the lists `decisions`,
@@ -47,8 +52,11 @@ class LiveScoreStrategy(ScoreStrategy):
         self._paid = {symbol_of(data): 0.0 for data in self.datas}
 
     def notify_data(self, data: Any, status: int, *args: Any, **kwargs: Any) -> None:
-        reason = str(args[0]) if args else ""
-        self.p.watch.status(symbol_of(data), data._getstatusname(status), reason)
+        text = str(args[0]) if args else ""
+        if len(args) > 1:
+            self.p.watch.report(symbol_of(data), text, args[1])
+        else:
+            self.p.watch.status(symbol_of(data), data._getstatusname(status), text)
 
     def conditions(self) -> Conditions:
         found: Conditions = self.p.watch.conditions()

@@ -173,6 +173,7 @@ class TradedSymbol:
             late=conditions.late,
             kill_switch=conditions.halted,
             flatten=conditions.flatten,
+            doubtful=conditions.doubtful,
             ruined=account.ruined,
             stopped=account.stopped,
         )

@@ -8,10 +8,16 @@ from ..errors import MissingData
 from .ranges import Range, merge
 from .times import iso
 
-__all__ = ["LATE_MS", "check_funding", "funding_holes", "settlement_times"]
+__all__ = ["LATE_MS", "PUBLICATION_LAG_MS", "check_funding", "funding_holes", "settlement_times"]
 
 LATE_MS = 5_000
 """A settlement stamped up to this long after a full hour (ms) is the settlement of that hour."""
+
+PUBLICATION_LAG_MS = 1_800_000
+"""A settlement that the exchange does not show this long after its hour (ms) did not happen.
+
+The interval that an exchange announces for an instrument proves nothing: it may settle more often at any time.
+"""
 
 _HOUR_MS = 3_600_000
 _USUAL_MS = 8 * _HOUR_MS

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..bars.frame import Gap, find_gaps
 from ..bars.ranges import Range, subtract
+from ..bars.settlements import PUBLICATION_LAG_MS
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource, ExchangeRejected
@@ -35,8 +36,6 @@ _RequestRows = Callable[[str, int, int], Awaitable[Table]]
 Fill = Callable[[TaskPool, PageWriter, list[Range], Advance], Awaitable[int]]
 
 _HOUR_MS = 3_600_000
-# Settlements are at full hours; the newest one is published a few minutes later.
-_SETTLEMENT_LAG_MS = 600_000
 _SERIES_AT_ONCE = 32
 _REQUESTS_AT_ONCE = 32
 _LOCK_SECONDS = 60.0
@@ -184,8 +183,9 @@ class Downloader:
         return _Plan((since, until), step, fill)
 
     def _funding_plan(self, series: Wanted) -> _Plan:
+        # Settlements are at full hours, so only the newest hour's may still be published.
         hour = self._now // _HOUR_MS * _HOUR_MS
-        settled = hour if self._now - hour < _SETTLEMENT_LAG_MS else self._now
+        settled = hour if self._now - hour < PUBLICATION_LAG_MS else self._now
         offered = self._client.exchange.capabilities
         source = IrregularSource(
             ask=partial(self._client.funding, series.instrument),

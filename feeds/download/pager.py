@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ..bars.ranges import Range, windows
+from ..bars.ranges import Range, merge, windows
 from ..errors import ExchangeUnavailable
 from ..exchange.failures import Malformed
 from ..exchange.rows import Table, unite
@@ -170,10 +170,20 @@ async def _store_page(
     if not len(rows["timestamp"]):
         await _note_empty(writer, source, low, high)
         return 0
-    # Rows of the last day may still be published, so an empty range at the end is not recorded yet.
-    after_last = int(rows["timestamp"][-1]) + source.step
-    await writer.write(rows, (low, max(after_last, min(high, _settled(source)))))
+    for part in _known(rows["timestamp"].tolist(), (low, high), source):
+        await writer.write(_inside(rows, part), part)
     return len(rows["timestamp"])
+
+
+def _known(times: list[int], asked: Range, source: GridSource) -> list[Range]:
+    """Return the parts of the requested range that the response proves: rows of the last day may still be published."""
+    settled = max(asked[0], min(asked[1], _settled(source)))
+    return merge([(asked[0], settled), *((t, t + source.step) for t in times if t + source.step > settled)])
+
+
+def _inside(rows: Table, part: Range) -> Table:
+    inside = (rows["timestamp"] >= part[0]) & (rows["timestamp"] < part[1])
+    return {name: values[inside] for name, values in rows.items()}
 
 
 def _split(rows: Table, at: int) -> tuple[Table, Table]:

@@ -118,6 +118,12 @@ class _Client:
         raise unknown(self.name, name, dict(zip(offered, listed, strict=True)))
 
     @_client_method
+    def lists(self, instrument: Instrument) -> Flow[bool]:
+        """Return whether the exchange lists an instrument now; every call is a request."""
+        listed = yield from self._send(self.exchange.instruments(instrument.category))
+        return instrument.symbol in listed
+
+    @_client_method
     def klines(
         self, instrument: Instrument, timeframe: str, start: int, end: int, *, closed_for: int | None = None
     ) -> Flow[Table]:

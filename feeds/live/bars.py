@@ -4,53 +4,41 @@ The feed always waits for the next bar only. If the websocket confirms that bar,
 cases (connection lost; candle missing, out of order or never confirmed; silence) the bar is requested from the REST
 history shortly after its close, together with all bars that have closed since. So no fault of the websocket can lose
 or repeat a bar, or delay it beyond that request. Without a websocket every bar is requested.
+
+Two things may delay a bar for a limited time: a missing bar before it, and contradictions between the exchange's stamps
+(feeds.live.evidence).
 """
 
 import asyncio
-import logging
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable
 
 from scorenet.base.backoff import backoff_seconds
 
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
-from ..errors import ExchangeUnavailable
+from ..errors import ExchangeRejected, ExchangeUnavailable
 from ..exchange.candles import Candle, Values
 from ..exchange.market import AsyncMarket
 from ..instruments import Instrument
+from .announcer import Announcer
 from .clock import ExchangeClock
-from .events import (
-    Bar,
-    Connected,
-    Item,
-    LiveSettings,
-    Lost,
-    Notice,
-    Status,
-    StreamEvent,
-)
+from .events import Bar, Connected, LiveSettings, Lost, Status, StreamEvent
+from .evidence import BarHistory, Delivered, Doubt, Holes
+from .evidence.history import PAGE, SETTLED_MS
+from .evidence.holes import ends_of_holes
 from .extras import Extras
+from .stamps import Stamps
 from .writer import LiveStore
 
 __all__ = ["LiveBars"]
 
-_log = logging.getLogger(__name__)
-
-# A bar of the history counts as closed only this long after its end. The margin covers the error of our clock. It also
-# covers the exchange, which may set the timestamp of a response a little after it read the data.
-_SETTLED_MS = 300
-_PAGE = 900
-# Number of delivered bars that every request checks again.
-_OVERLAP = 3
-_SECOND_REQUEST_SECONDS = 1.0
-_RESYNC = 600.0
+# Pauses between two requests for a bar that is missing before others (s).
+_FIRST_HOLE_PAUSE, _HOLE_PAUSE = 1.0, 5.0
 _AHEAD = 256
 
 
 class LiveBars:
-    """Pass the bars that open from `first` (UTC ms) on to `deliver`, together with the feed's status."""
+    """Pass the bars that open from `first` (UTC ms) on to `announcer`, together with the feed's status and reports."""
 
     def __init__(
         self,
@@ -61,7 +49,7 @@ class LiveBars:
         settings: LiveSettings,
         extras: Extras,
         store: LiveStore,
-        deliver: Callable[[Item], Awaitable[None]],
+        announcer: Announcer,
     ) -> None:
         self._instrument = instrument
         self._timeframe = timeframe
@@ -71,43 +59,41 @@ class LiveBars:
         self._settings = settings
         self._extras = extras
         self._store = store
-        self._deliver = deliver
-        self._status: Status | None = None
+        self._announcer = announcer
         self._connected = False
         self._ahead: dict[int, Candle] = {}
-        self._recent: deque[tuple[int, Values]] = deque(maxlen=_OVERLAP)
+        self._delivered = Delivered()
+        self._holes = Holes(int(1000 * settings.hole))
+        self._doubt = Doubt(self._step)
+        self._stamps = Stamps(clock, self._doubt, self._announcer, self._step, settings.slack)
         self._tries = 0
         self._due = 0
         self._prepared = 0
-        self._resync_at = 0.0
 
     async def run(self, rest: AsyncMarket, events: "asyncio.Queue[StreamEvent]") -> None:
-        """Deliver bars without end; temporary failures are retried.
+        """Deliver bars without end; after any failed request it waits and goes on.
 
         Raises:
             ExchangeBanned: the exchange refuses this address; no further request is sent.
-            ExchangeRejected: the exchange will never provide these bars.
         """
         self._rest = rest
+        self._history = BarHistory(rest, self._instrument, self._timeframe)
         failures = 0
         while True:
             try:
-                await self._synchronise()
+                await self._stamps.synchronise(self._rest)
                 await self._catch_up()
                 failures = 0
                 while True:
                     await self._step_once(events)
-            except ExchangeUnavailable as error:
-                await self.set_status(Status.DISCONNECTED, str(error))
+            except (ExchangeUnavailable, ExchangeRejected) as error:
                 pause = backoff_seconds(failures, self._settings.reconnect, self._settings.reconnect_cap)
                 failures += 1
+                if isinstance(error, ExchangeRejected) and await self._is_delisted():
+                    pause = max(pause, self._settings.delisted)
+                else:
+                    await self._announcer.status(Status.DISCONNECTED, str(error))
                 await asyncio.sleep(self._clock.seconds(pause))
-
-    async def set_status(self, status: Status, reason: str = "") -> None:
-        """Set the feed's status, and notify the consumer if it has changed."""
-        if status is not self._status:
-            self._status = status
-            await self._deliver(Notice(status, reason))
 
     async def _step_once(self, events: "asyncio.Queue[StreamEvent]") -> None:
         waits = [self._clock.seconds_until(self._due)]
@@ -130,8 +116,9 @@ class LiveBars:
             # Funding and open interest of the bar were published at its open, so they are requested before its close.
             self._prepared = self._next
             await self._extras.prepare(self._rest, self._next)
-            if asyncio.get_running_loop().time() >= self._resync_at:
-                await self._synchronise()
+            await self._ask_left_out()
+            if await self._stamps.synchronise_if_due(self._rest):
+                self._schedule()
 
     async def _on_event(self, event: StreamEvent) -> None:
         match event:
@@ -141,34 +128,25 @@ class LiveBars:
                 self._connected = True
                 await self._catch_up()
             case Lost(reason=reason):
-                _log.warning("%s %s: %s", self._instrument.symbol, self._timeframe, reason)
+                self._announcer.warn(f"{self._timeframe}: {reason}")
                 self._ahead.clear()
                 if self._connected:
                     self._connected = False
-                    await self.set_status(Status.DISCONNECTED, reason)
+                    await self._announcer.status(Status.DISCONNECTED, reason)
                 self._schedule()
 
     async def _on_candle(self, candle: Candle) -> None:
-        if not self._clock.move_forward(candle.stamp):
-            await self._synchronise()
-            if not self._clock.move_forward(candle.stamp):
-                _log.warning(
-                    "%s: received a candle with a time in the future, %s",
-                    self._instrument.symbol,
-                    iso(candle.stamp),
-                )
-                return
+        if not await self._stamps.accepts(candle, self._rest):
+            return
         if not candle.closed or candle.start >= self._next + _AHEAD * self._step:
             return
         if candle.start < self._next:
-            if self._differs(candle.start, candle.values):
+            if self._delivered.differs(candle.start, candle.values):
                 await self._recheck(candle.start)
             return
         other = self._ahead.setdefault(candle.start, candle)
         if other.values != candle.values:
-            _log.warning(
-                "%s: received two versions of the bar of %s", self._instrument.symbol, iso(candle.start)
-            )
+            self._announcer.warn(f"received two versions of the bar of {iso(candle.start)}")
             del self._ahead[candle.start]
             await self._catch_up()
         await self._deliver_ahead()
@@ -176,71 +154,123 @@ class LiveBars:
             await self._catch_up()
 
     async def _deliver_ahead(self) -> None:
-        while (candle := self._ahead.pop(self._next, None)) is not None:
+        while (candle := self._ahead.get(self._next)) is not None:
+            if self._doubt.on and not self._is_confirmed(candle.start, candle.values):
+                return
             await self._deliver_bar(candle.start, candle.values)
 
     async def _catch_up(self) -> None:
         """Deliver from the history all closed bars that were not delivered yet."""
         while (closed := self._closed()) > self._next:
-            rows = await self._fresh(closed)
+            before, rows = await self._history.from_next(self._next, closed, again=len(self._delivered))
+            for start, values in before:
+                await self._revise(start, values)
             if not rows:
-                # Closed but not in the history yet: the exchange is slow, or our clock is ahead of it.
-                await self._synchronise()
-                self._tries += 1
-                self._due = self._clock.now() + int(
-                    1000 * backoff_seconds(self._tries, 0.5, 15.0, jitter=lambda: 1.0)
-                )
+                await self._wait_for_history()
                 return
-            for start, values in rows:
-                if start > self._next and not await self._skip_gap(start):
+            self._holes.see(ends_of_holes(rows, self._next, self._step), self._clock.now())
+            confirmed = [self._is_confirmed(*row) for row in rows] if self._doubt.on else [True] * len(rows)
+            for (start, values), certain in zip(rows, confirmed, strict=True):
+                if start > self._next and not await self._passes_hole(start):
+                    return
+                if start != self._next or not certain:
                     break
                 await self._deliver_bar(start, values)
+            if not all(confirmed):
+                await self._announcer.status(Status.DELAYED, f"reads bars twice: {self._doubt.reason}")
+                return
         self._ahead = {start: candle for start, candle in self._ahead.items() if start >= self._next}
         await self._deliver_ahead()
         if self._connected or not self._settings.websocket:
-            await self.set_status(Status.LIVE)
+            await self._announcer.status(Status.LIVE)
         self._schedule()
 
     def _closed(self) -> int:
         """Return the end of the last bar that is certainly closed."""
-        return (self._clock.now() - _SETTLED_MS) // self._step * self._step
+        return (self._clock.now() - SETTLED_MS) // self._step * self._step
 
-    async def _fresh(self, closed: int) -> list[tuple[int, Values]]:
-        """Return the first bars in the history from the next one on, up to `closed`."""
-        low = self._next
-        while True:
-            high = min(closed, low + _PAGE * self._step)
-            back = _OVERLAP * self._step if low == self._next and self._recent else 0
-            rows = await self._rows(low - back, high)
-            for start, values in rows:
-                if start < self._next:
-                    self._revise(start, values)
-            fresh = [row for row in rows if row[0] >= self._next]
-            if fresh or high == closed:
-                return fresh
-            low = high
+    async def _wait_for_history(self) -> None:
+        """Schedule another request: a bar has closed, but the history does not have it yet, or our clock is ahead."""
+        await self._stamps.synchronise(self._rest)
+        self._tries += 1
+        pause = backoff_seconds(self._tries, 0.5, 15.0, jitter=lambda: 1.0)
+        overdue = (self._clock.now() - self._next - self._step) / 1000.0
+        if overdue > self._settings.overdue:
+            if await self._is_delisted():
+                pause = self._settings.delisted
+            else:
+                await self._announcer.status(
+                    Status.DISCONNECTED, f"the history has no bar of {iso(self._next)} and none after it"
+                )
+        self._due = self._clock.now() + int(1000 * pause)
 
-    async def _skip_gap(self, start: int) -> bool:
-        """Request the bars before `start` a second time; if they do not exist, skip them and return True."""
-        await asyncio.sleep(self._clock.seconds(_SECOND_REQUEST_SECONDS))
-        missing = (start - self._next) // self._step
-        if missing <= _PAGE and await self._rows(self._next, start):
+    async def _is_delisted(self) -> bool:
+        """Return whether the exchange no longer lists the market, and report it; False if it does not say so."""
+        try:
+            if await self._rest.lists(self._instrument):
+                return False
+        except (ExchangeUnavailable, ExchangeRejected):
             return False
-        _log.warning(
-            "%s: the exchange has no bars from %s to %s", self._instrument.symbol, iso(self._next), iso(start)
-        )
-        self._next = start
+        text = f"{self._rest.name} no longer lists {self._instrument.symbol}: it was delisted or renamed"
+        await self._announcer.status(Status.DISCONNECTED, text, delisted=True)
         return True
+
+    async def _passes_hole(self, start: int) -> bool:
+        """Return whether the bars before `start` are left out now; until then another request is scheduled."""
+        now, span = self._clock.now(), (self._next, start)
+        left = self._holes.wait_left(start, now)
+        if left:
+            waited = 1000 * self._settings.hole - left
+            pause = _FIRST_HOLE_PAUSE if waited < 1000 * _HOLE_PAUSE else _HOLE_PAUSE
+            self._due = now + min(left, int(1000 * pause))
+            await self._announcer.status(
+                Status.DELAYED, f"waits for bars from {iso(span[0])} to {iso(start)}, which the history lacks"
+            )
+            return False
+        self._holes.leave_out(span, now)
+        self._next = start
+        await self._announcer.report(
+            "hole",
+            f"the exchange has no bars from {iso(span[0])} to {iso(start)}; they are left out",
+            start=span[0],
+            end=start,
+        )
+        return True
+
+    async def _ask_left_out(self) -> None:
+        """Ask again for bars that were left out; they correct the store, but the strategy has passed them."""
+        span = self._holes.due(self._clock.now())
+        if span is None:
+            return
+        rows = await self._history.rows(span[0], min(span[1], span[0] + PAGE * self._step))
+        self._holes.found(span, ((start, start + self._step) for start, _ in rows))
+        for start, values in rows:
+            self._store.add_bar(start, values, self._step)
+            await self._announcer.report(
+                "filled",
+                f"the bar of {iso(start)}, which was left out, has come; it is stored and not delivered",
+                start=start,
+            )
+
+    def _is_confirmed(self, start: int, values: Values) -> bool:
+        """Return whether a bar may be delivered in spite of doubts; if not, its next reading is scheduled."""
+        again = self._doubt.confirms(start, values, self._clock.now())
+        if again and start == self._next:
+            self._due = again
+        return not again
 
     async def _deliver_bar(self, start: int, values: Values) -> None:
         rate, interest = await self._extras.of(self._rest, start)
+        self._ahead.pop(start, None)
         self._next = start + self._step
         self._tries = 0
-        self._recent.append((start, values))
+        self._delivered.add(start, values)
         self._store.add_bar(start, values, self._step)
         current = self._next + self._step > self._clock.now()
-        await self.set_status(Status.LIVE if current else Status.DELAYED)
-        await self._deliver(Bar(start, values, rate, interest))
+        await self._announcer.status(Status.LIVE if current else Status.DELAYED)
+        if self._doubt.delivered(start):
+            await self._announcer.report("trust", "the exchange's stamps agree again: trades go on")
+        await self._announcer.bar(Bar(start, values, rate, interest, self._doubt.on))
         self._schedule()
 
     def _schedule(self) -> None:
@@ -249,37 +279,19 @@ class LiveBars:
             seconds = self._settings.poll_delay * (1.0 + random.random())
         self._due = self._next + self._step + int(1000 * seconds)
 
-    def _differs(self, start: int, values: Values) -> bool:
-        return dict(self._recent).get(start, values) != values
-
     async def _recheck(self, start: int) -> None:
         """Request a delivered bar again, because the websocket has sent another version; the history decides."""
-        for found, values in await self._rows(start, start + self._step):
-            self._revise(found, values)
+        for found, values in await self._history.rows(start, start + self._step):
+            await self._revise(found, values)
 
-    def _revise(self, start: int, values: Values) -> None:
-        """Store the history's version of a delivered bar, and warn if it differs from the delivered one."""
-        if not self._differs(start, values):
+    async def _revise(self, start: int, values: Values) -> None:
+        """Store the history's version of a delivered bar; if it differs from the delivered one, that is evidence."""
+        before = self._delivered.revise(start, values)
+        if before is None:
             return
-        _log.warning(
-            "%s: the bar of %s was delivered as %s and is now %s",
-            self._instrument.symbol,
-            iso(start),
-            dict(self._recent)[start],
-            values,
-        )
-        for place, (stamp, _) in enumerate(self._recent):
-            if stamp == start:
-                self._recent[place] = (start, values)
         self._store.add_bar(start, values, self._step)
-
-    async def _synchronise(self) -> None:
-        self._clock.set(await self._rest.server_time())
-        self._resync_at = asyncio.get_running_loop().time() + _RESYNC
-        self._schedule()
-
-    async def _rows(self, start: int, end: int) -> list[tuple[int, Values]]:
-        """Return the closed bars of the history in [start, end); the response's timestamp decides which are closed."""
-        table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed_for=_SETTLED_MS)
-        columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
-        return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))
+        text = f"the bar of {iso(start)} was delivered as {before} and is now {values}"
+        await self._announcer.report("revised", text, start=start, delivered=list(before), now=list(values))
+        await self._stamps.contradict(
+            f"the bar of {iso(start)} has changed after its delivery", delivered=True
+        )

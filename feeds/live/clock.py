@@ -24,13 +24,13 @@ class ExchangeClock:
 
     def __init__(self, speed: float = 1.0, timer: Callable[[], float] = _timer) -> None:
         self.speed = speed
-        self._timer = timer
+        self.timer = timer
         self._set_to: int | None = None
         self._since = 0.0
 
     def set(self, time_ms: int) -> None:
         """Set the clock to `time_ms`, the exchange's present time, even backwards."""
-        self._set_to, self._since = time_ms, self._timer()
+        self._set_to, self._since = time_ms, self.timer()
 
     def move_forward(self, time_ms: int) -> bool:
         """Move the clock forward to a received timestamp; return False if the timestamp is implausibly far ahead."""
@@ -49,7 +49,7 @@ class ExchangeClock:
         """
         if self._set_to is None:
             raise RuntimeError("the clock is not set: call set() with the exchange's time first")
-        return self._set_to + int(self.speed * 1000.0 * (self._timer() - self._since))
+        return self._set_to + int(self.speed * 1000.0 * (self.timer() - self._since))
 
     def seconds_until(self, time_ms: int) -> float:
         """Return the machine's seconds until the exchange's time is `time_ms` (UTC ms), 0.0 if that is past."""

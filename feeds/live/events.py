@@ -1,7 +1,9 @@
 """Settings of a live feed, and the events and notices that its parts exchange."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..exchange.candles import Candle, Values
 from ..exchange.rate_limit import BAN_SECONDS
@@ -15,6 +17,7 @@ __all__ = [
     "LiveSettings",
     "Lost",
     "Notice",
+    "Report",
     "Status",
     "StreamEvent",
     "Values",
@@ -33,6 +36,10 @@ class LiveSettings:
     connect: time limit of connecting, and of subscribing. request: time limit of one REST request.
     reconnect, reconnect_cap: first and longest pause before the next connection attempt or request after a failure.
     ban: time without any request after the exchange refused this address.
+    hole: time for which the bars behind a missing bar wait for it.
+    overdue: time after which a missing newest bar is reported as DISCONNECTED, and the listing is checked.
+    delisted: pause between requests while the exchange does not list the market.
+    slack: largest difference between the exchange's time and this machine's timer (the machine's seconds).
     """
 
     websocket: bool = True
@@ -44,6 +51,10 @@ class LiveSettings:
     reconnect: float = 0.5
     reconnect_cap: float = 30.0
     ban: float = BAN_SECONDS
+    hole: float = 120.0
+    overdue: float = 60.0
+    delisted: float = 300.0
+    slack: float = 1.0
 
 
 class Status(enum.Enum):
@@ -74,20 +85,38 @@ StreamEvent = Candle | Connected | Lost
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A closed bar; `start` is UTC ms, `funding_rate` a fraction, `open_interest` in base units."""
+    """A closed bar; `start` is UTC ms, `funding_rate` a fraction, `open_interest` in base units.
+
+    `doubtful`: the exchange's stamps contradict each other, so nobody should trade on it.
+    """
 
     start: int
     values: Values
     funding_rate: float = 0.0
     open_interest: float = 0.0
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The feed's status is `status` from here on."""
+    """The feed's status is `status` from here on. `delisted`: because the exchange no longer lists the market."""
 
     status: Status
     reason: str = ""
+    delisted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something that a record of the run should contain: its kind, a sentence, and facts as plain JSON values.
+
+    Kinds: "hole" (bars were left out), "filled" (they came later), "revised" (a delivered bar has changed),
+    "settlement", "open_interest" (a value came after its bar), "doubt" and "trust" (the exchange's stamps).
+    """
+
+    kind: str
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +126,4 @@ class Failed:
     error: Exception = field(compare=False)
 
 
-Item = Bar | Notice | Failed
+Item = Bar | Notice | Report | Failed

@@ -1,17 +1,25 @@
-"""Funding and open interest of a bar that has just closed, equal to what the store joins to it later."""
+"""Funding and open interest of a bar that has just closed, and the values that are published only after their bar.
+
+An absent value proves nothing while it may still be published. So the store marks a range as known only up to the
+newest value, or up to the publication lag before now. What is not known is requested again.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from ..bars.settlements import LATE_MS, settlement_times
+import numpy as np
+
+from ..bars.ranges import merge
+from ..bars.settlements import LATE_MS, PUBLICATION_LAG_MS, settlement_times
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
-from ..errors import ExchangeUnavailable
+from ..errors import ExchangeRejected, ExchangeUnavailable
 from ..exchange.market import AsyncMarket
-from ..exchange.rows import Table
+from ..exchange.rows import Table, select
 from ..instruments import Instrument
 from ..store.keys import open_interest_timeframe
+from .announcer import Announcer
 from .clock import ExchangeClock
 
 __all__ = ["Extras"]
@@ -24,8 +32,10 @@ _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _TRIES = 3
 _PAUSE = 1.0
 _TIMEOUT = 3.0
-# A settlement that the exchange has not recorded after this time did not happen.
-_OVERDUE_MS = 1_800_000
+# Pause between two requests for a settlement that the instrument's interval does not announce: ms of the exchange's
+# clock, and at least so many seconds of this machine's.
+_UNANNOUNCED_MS, _UNANNOUNCED_SECONDS = 20_000, 0.5
+_MOST_VALUES = 99
 
 StoreRows = Callable[[str, Table, int, int], None]
 """Function that stores the rows of a kind ("funding", "open_interest") for [start, end), UTC ms."""
@@ -35,7 +45,8 @@ class Extras:
     """Provide the funding rate and the open interest of bars as they close.
 
     A settlement at 08:00 belongs to the bar that opens at 08:00; if it is published too late, to the next bar.
-    Open interest is the last value published up to the bar's open, at most a day old.
+    Open interest is the last value published up to the bar's open, at most a day old. A value that is published after
+    its bar is stored and reported.
     """
 
     def __init__(
@@ -44,6 +55,7 @@ class Extras:
         timeframe: str,
         clock: ExchangeClock,
         store_rows: StoreRows,
+        announcer: Announcer,
         *,
         funding: bool,
         open_interest: bool,
@@ -52,22 +64,28 @@ class Extras:
         self._instrument = instrument
         self._clock = clock
         self._store_rows = store_rows
+        self._announcer = announcer
         contract = instrument.category != "spot"
         self._funding = funding and contract
         self._interest = open_interest and contract
-        self._settled = settled
-        """Every settlement up to this time (UTC ms) has been assigned to a bar."""
+        self._delivered = -1
+        """Open of the last delivered bar (UTC ms)."""
+        self._settled_until = settled + 1
+        """Every settlement before this time (UTC ms) is known."""
+        self._counted: set[int] = set()
         self._rates: dict[int, float] = {}
+        self._ask_at = 0
         self._every = open_interest_timeframe(timeframe)
-        self._interest_at, self._interest_value = 0, 0.0
+        self._interests: dict[int, float] = {}
+        self._interest_until = 0
 
     async def prepare(self, rest: AsyncMarket, start: int) -> bool:
-        """Request the missing values of the bar that opens at `start`; return whether it is complete."""
+        """Request the missing values of the bar that opens at `start`; return whether it has all that are announced."""
         try:
             async with asyncio.timeout(_TIMEOUT):
                 settled = not self._funding or await self._ask_funding(rest, start)
                 return (not self._interest or await self._ask_interest(rest, start)) and settled
-        except (ExchangeUnavailable, TimeoutError) as error:
+        except (ExchangeUnavailable, ExchangeRejected, TimeoutError) as error:
             reason = str(error) or f"no response within {_TIMEOUT:g} s"
             _log.warning("%s, funding and open interest: %s", self._instrument.symbol, reason)
             return False
@@ -82,42 +100,72 @@ class Extras:
                 break
             if attempt + 1 < _TRIES:
                 await asyncio.sleep(self._clock.seconds(_PAUSE))
+        self._delivered = start
         rate = sum(self._rates.pop(stamp) for stamp in sorted(self._rates) if stamp <= start)
-        fresh = start - self._interest_at <= _DAY_MS
-        return rate, self._interest_value if fresh else 0.0
+        newest = max((stamp for stamp in self._interests if start - _DAY_MS <= stamp <= start), default=None)
+        return rate, 0.0 if newest is None else self._interests[newest]
 
     async def _ask_funding(self, rest: AsyncMarket, start: int) -> bool:
         due = start // _HOUR_MS * _HOUR_MS  # settlements are at full hours
-        if due <= self._settled:
+        low, announced = self._settled_until, self._announced(due)
+        if due < low or (not announced and self._clock.now() < self._ask_at):
             return True
-        low = self._settled + 1
         table = await rest.funding(self._instrument, low, due + 1 + LATE_MS)
         table = {**table, "timestamp": settlement_times(table["timestamp"])}
         found = dict(zip(table["timestamp"].tolist(), table["funding_rate"].tolist(), strict=True))
-        self._rates |= found
-        complete = due in found or not self._expected(due)
-        late = not complete and self._clock.now() - due > _OVERDUE_MS
-        if late:
+        await self._count({stamp: rate for stamp, rate in found.items() if stamp not in self._counted})
+        now = self._clock.now()
+        proven = due in found or now - due >= PUBLICATION_LAG_MS
+        if announced and proven and due not in found:
             _log.warning("%s: the exchange has no settlement at %s", self._instrument.symbol, iso(due))
-        self._settled = due if complete or late else max(found, default=self._settled)
-        if self._settled >= low:
-            self._store_rows("funding", table, low, self._settled + 1)
-        return complete or late
+        self._ask_at = now + max(_UNANNOUNCED_MS, int(1000 * _UNANNOUNCED_SECONDS * self._clock.speed))
+        # Earlier hours are proven: their settlements are older than any publication lag.
+        self._settled_until = due + 1 if proven else due
+        if self._settled_until > low:
+            known = select(table, table["timestamp"] < self._settled_until)
+            self._store_rows("funding", known, low, self._settled_until)
+        self._counted = {stamp for stamp in self._counted if stamp >= self._settled_until}
+        return proven or not announced
 
-    def _expected(self, due: int) -> bool:
+    async def _count(self, new: Mapping[int, float]) -> None:
+        self._rates |= new
+        self._counted |= new.keys()
+        for stamp, rate in sorted(new.items()):
+            if stamp <= self._delivered:
+                await self._announcer.report(
+                    "settlement",
+                    f"the settlement of {iso(stamp)} (rate {rate:g}) was published after its bar was delivered; it is "
+                    "on the next bar, and stored at its time",
+                    time=stamp,
+                    rate=rate,
+                )
+
+    def _announced(self, due: int) -> bool:
         minutes = self._instrument.funding_minutes
         return minutes is None or due % (minutes * 60_000) == 0
 
     async def _ask_interest(self, rest: AsyncMarket, start: int) -> bool:
         every = to_ms(self._every)
         due = start // every * every
-        if due <= self._interest_at:
+        low = max(self._interest_until, due - _MOST_VALUES * every)
+        if due < low:
             return True
-        low = max(self._interest_at + every, due - 99 * every)
         table = await rest.open_interest(self._instrument, self._every, low, due + every)
-        if not len(table["timestamp"]):
-            return False
-        last = int(table["timestamp"][-1])
-        self._interest_at, self._interest_value = last, float(table["open_interest"][-1])
-        self._store_rows("open_interest", table, int(table["timestamp"][0]), last + every)
-        return last == due
+        times = table["timestamp"]
+        found = dict(zip(times.tolist(), table["open_interest"].tolist(), strict=True))
+        for stamp in sorted(found.keys() - self._interests.keys()):
+            if stamp <= self._delivered:
+                await self._announcer.report(
+                    "open_interest",
+                    f"the open interest of {iso(stamp)} was published after its bar was delivered; it is stored",
+                    time=stamp,
+                    open_interest=found[stamp],
+                )
+        for first, end in merge((stamp, stamp + every) for stamp in found):
+            self._store_rows("open_interest", select(table, (times >= first) & (times < end)), first, end)
+        self._interests = {s: v for s, v in (self._interests | found).items() if s >= due - _DAY_MS}
+        # What is absent may come; after the publication lag it is left to the next download.
+        lacking = np.setdiff1d(np.arange(low, due + every, every), times)
+        young = lacking[lacking > self._clock.now() - PUBLICATION_LAG_MS]
+        self._interest_until = int(young[0]) if len(young) else due + every
+        return due in found

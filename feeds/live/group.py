@@ -22,6 +22,9 @@ class Member(Protocol):
     def ended(self) -> bool:
         """Return whether no further bar will come; the caller holds NEWS."""
 
+    def waits_for_listing(self) -> bool:
+        """Return whether the exchange does not list the market, so that its bars are not waited for."""
+
     def has_notice(self) -> bool:
         """Return whether the next item is not a bar; the caller holds NEWS."""
 
@@ -66,7 +69,10 @@ class LiveGroup:
         if close <= self.released:
             return 0.0
         lacking = any(
-            head is None and member.expected_ms <= close and not member.ended() for member, head in heads
+            head is None
+            and member.expected_ms <= close
+            and not (member.ended() or member.waits_for_listing())
+            for member, head in heads
         )
         if lacking:
             now = time.monotonic()

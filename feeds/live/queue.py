@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import deque
 
-from .events import Bar, Failed, Item, Notice
+from .events import Bar, Failed, Item, Notice, Report
 
 __all__ = ["NEWS", "LiveQueue"]
 
@@ -48,13 +48,13 @@ class LiveQueue:
                 self._loop = None  # the event loop has ended: no task waits for room
         return item
 
-    def pop_notice(self) -> Notice | Failed | None:
+    def pop_notice(self) -> Notice | Report | Failed | None:
         """Remove and return the first item if it is not a bar."""
         with NEWS:
             if not self._items or isinstance(self._items[0], Bar):
                 return None
         item = self.pop()
-        return item if isinstance(item, Notice | Failed) else None
+        return item if isinstance(item, Notice | Report | Failed) else None
 
     def next_bar(self) -> Bar | None:
         """Return the first bar without removing it, None if there is none; the caller holds NEWS."""

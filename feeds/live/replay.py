@@ -27,10 +27,14 @@ class Row(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The bars of one call of the strategy, by symbol; `late` if a newer bar had closed before they arrived."""
+    """The bars of one call of the strategy, by symbol.
+
+    `late`: a newer bar had closed before they arrived. `doubtful`: the exchange's stamps contradicted each other.
+    """
 
     late: bool
     rows: dict[str, Row]
+    doubtful: bool = False
 
 
 class Replay:
@@ -63,6 +67,7 @@ class Replay:
         self._monotonic = monotonic
         self._members: list[ReplayedData] = []
         self._held: dict[str, Row] = {}
+        self._doubtful: dict[str, bool] = {}
         self._left: set[str] = set()
         self._deadline = 0.0
         self._leaving: dict[str, Row] = {}
@@ -100,7 +105,8 @@ class Replay:
         for symbol in rows:
             del self._held[symbol]
         self._deadline = self._monotonic() + self._grace
-        self.step, self._leaving = Step(self._is_late(close), rows), dict(rows)
+        marks = [self._doubtful.pop(symbol) for symbol in rows]
+        self.step, self._leaving = Step(self._is_late(close), rows, any(marks)), dict(rows)
         if self._limit is not None and self._counts(self.step):
             self._limit -= 1
 
@@ -113,11 +119,11 @@ class Replay:
         busy = symbol in self._leaving or symbol in self._held or symbol in self._left
         return not (self.replaying or self.ended or busy)
 
-    def hold(self, symbol: str, row: Row) -> None:
+    def hold(self, symbol: str, row: Row, *, doubtful: bool = False) -> None:
         """Keep a bar until the bars of the other symbols have arrived."""
         if not self._held:
             self._deadline = self._monotonic() + self._grace
-        self._held[symbol] = row
+        self._held[symbol], self._doubtful[symbol] = row, doubtful
 
     def leave(self, symbol: str) -> None:
         """Note that the feed of `symbol` has ended."""
@@ -164,7 +170,7 @@ class ReplayedData:
         if not again and replay.wants(self.symbol):
             found = super()._load()  # type: ignore[misc]
             if found:
-                replay.hold(self.symbol, self._read_bar())
+                replay.hold(self.symbol, self._read_bar(), doubtful=getattr(self, "doubtful", False))
             elif found is False:
                 replay.leave(self.symbol)
         row = replay.take(self.symbol)

@@ -7,12 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import ExchangeBanned
+from scorenet.base.backoff import backoff_seconds
+
+from ..errors import ExchangeBanned, ExchangeError
 from ..exchange.access import Access
 from ..exchange.market import AsyncMarket
 from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from ..exchange.retry import Retry
 from ..instruments import Instrument
+from .announcer import Announcer
 from .bars import LiveBars
 from .clock import ExchangeClock
 from .events import Failed, LiveSettings, Status, StreamEvent
@@ -94,7 +97,8 @@ class LiveThread:
 
 
 async def _follow(source: LiveSource, queue: LiveQueue) -> None:
-    """Deliver bars until cancelled; after a ban, pause and go on."""
+    """Deliver bars until cancelled; after any failure of the exchange, pause and go on."""
+    announcer = Announcer(source.instrument.symbol, queue.put)
     clock = ExchangeClock(source.speed)
     store = LiveStore(source.data_dir, source.exchange, source.instrument.symbol, source.timeframe)
     extras = Extras(
@@ -102,20 +106,25 @@ async def _follow(source: LiveSource, queue: LiveQueue) -> None:
         source.timeframe,
         clock,
         store.add,
+        announcer,
         funding=source.funding,
         open_interest=source.open_interest,
         settled=source.settled,
     )
     bars = LiveBars(
-        source.instrument, source.timeframe, source.first, clock, source.settings, extras, store, queue.put
+        source.instrument, source.timeframe, source.first, clock, source.settings, extras, store, announcer
     )
+    failures = 0
     try:
         while True:
             try:
                 await _connected(source, clock, bars, store)
-            except ExchangeBanned as ban:
-                await bars.set_status(Status.DISCONNECTED, str(ban))
-                await asyncio.sleep(source.settings.ban)
+            except ExchangeError as error:
+                await announcer.status(Status.DISCONNECTED, str(error))
+                banned = isinstance(error, ExchangeBanned)
+                failures = 0 if banned else failures + 1
+                pause = backoff_seconds(failures, source.settings.reconnect, source.settings.reconnect_cap)
+                await asyncio.sleep(source.settings.ban if banned else clock.seconds(pause))
     finally:
         await store.flush()
 

@@ -14,7 +14,7 @@ from scorenet.base.backoff import backoff_seconds
 
 from ..exchange.access import Access
 from ..exchange.candles import CandleStream
-from ..exchange.ccxt_clients import ProClient, make_client
+from ..exchange.ccxt_clients import ClientError, ProClient, make_client
 from ..exchange.failures import Malformed
 from ..exchange.protocol import Exchange
 from ..instruments import Instrument
@@ -129,7 +129,7 @@ class KlineStream:
             self._useful = False
             try:
                 await self._connection(socket)
-            except (_ConnectionFailed, Malformed) as error:
+            except (_ConnectionFailed, Malformed, ClientError) as error:
                 await self._emit(Lost(str(error)))
             attempt = 1 if self._useful else attempt + 1
             pause = backoff_seconds(attempt - 1, self._settings.reconnect, self._settings.reconnect_cap)

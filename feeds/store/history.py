@@ -5,10 +5,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..bars.frame import as_bars, join_funding, join_open_interest
-from ..bars.ranges import Range, subtract
+from ..bars.ranges import Range, clip, merge, subtract
+from ..bars.settlements import funding_holes, settlement_times
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource, MissingData
@@ -20,8 +23,9 @@ __all__ = ["History", "stored_name"]
 _FOREVER = 1 << 62
 _log = logging.getLogger("feeds")
 _DAY_MS = 86_400_000
-# Rows that may be missing at the end: settlements are at full hours, open interest is valid for a day.
-_TAIL_MS = {"funding": 3_600_000, "open_interest": _DAY_MS}
+_HOUR_MS = 3_600_000
+# A column of bars holds 0.0 where a settlement had the rate 0.0, so an import may lack two of them in a row.
+_MOST_ZEROS = 2
 
 
 def stored_name(data_dir: str | Path, exchange: str, symbol: str) -> str:
@@ -68,22 +72,44 @@ class History:
         return start, end
 
     def missing(self, start: int, end: int) -> dict[str, list[Range]]:
-        """Return the ranges of [start, end) that are not stored, by kind ("bars", "funding", "open_interest")."""
+        """Return the ranges of [start, end) that are not known, by kind ("bars", "funding", "open_interest").
+
+        A range without a full hour has no settlement, so it is never missing.
+        """
         lacking = {}
         for kind in self._kinds():
             span = self._needed(kind, start, end)
             holes = subtract(span, series_info(self.data_dir, self._key(kind)).covered)
-            if holes and holes[-1][1] == span[1] and holes[-1][1] - holes[-1][0] < _TAIL_MS.get(kind, 0):
-                holes.pop()
+            if kind == "funding":
+                holes = [(low, high) for low, high in holes if -(-low // _HOUR_MS) * _HOUR_MS < high]
             if holes:
                 lacking[kind] = holes
+        return lacking
+
+    def implausible(self, start: int, end: int) -> dict[str, list[Range]]:
+        """Return the missing ranges that stored rows do not make plausible; used where nothing can be downloaded.
+
+        Settlements at the usual interval make plausible that there is none between them. An open interest is valid for
+        a day, and the first bar may have none.
+        """
+        lacking = self.missing(start, end)
+        for kind in ("funding", "open_interest"):
+            if kind in lacking and self._kept(kind):
+                low, high = self._needed(kind, start, end)
+                rows = read_series(self.data_dir, self._key(kind), low - _DAY_MS, high).columns["timestamp"]
+                if kind == "funding":
+                    gaps = _due(rows, (low, high))
+                else:
+                    gaps = _outdated(rows, (low, high), to_ms(open_interest_timeframe(self.timeframe)))
+                found = [part for hole in lacking.pop(kind) for part in clip(gaps, *hole)]
+                lacking |= {kind: found} if found else {}
         return lacking
 
     def clip_warmup(self, start: int, since: int) -> int:
         """Return the start in [start, since] of the stored bars that reach `since`; warn if it is after `start`."""
         if start >= since:
             return start
-        lacking = [holes[-1][1] for kind, holes in self.missing(start, since).items() if self._kept(kind)]
+        lacking = [holes[-1][1] for kind, holes in self.implausible(start, since).items() if self._kept(kind)]
         step = to_ms(self.timeframe)
         first = min(since, -(-max(lacking, default=start) // step) * step)
         if first > start:
@@ -102,7 +128,7 @@ class History:
         Raises:
             MissingData: the message names the missing ranges and the command that downloads them.
         """
-        for kind, holes in self.missing(start, end).items():
+        for kind, holes in self.implausible(start, end).items():
             if not self._kept(kind):
                 continue
             info = series_info(self.data_dir, self._key(kind))
@@ -181,3 +207,18 @@ class History:
         parts += [] if until is None else ["--until", iso(until)]
         parts += [f"--{kind.replace('_', '-')}" for kind in self._kinds() if kind != "bars"]
         return shlex.join([*parts, "--data-dir", str(self.data_dir)])
+
+
+def _due(times: NDArray[np.int64], span: Range) -> list[Range]:
+    """Return the ranges of a span in which settlements are due and absent; `times` [N] are stored ones."""
+    holes = funding_holes(settlement_times(times), span[0] - 1, span[1] - 1, most_missing=_MOST_ZEROS)
+    return [hole for hole, _ in holes]
+
+
+def _outdated(times: NDArray[np.int64], span: Range, every: int) -> list[Range]:
+    """Return the ranges of a span in which the last open interest is older than a day; `times` [N] are stored ones.
+
+    The value at the start of the span, up to `every` ms, may be older than the stored ones.
+    """
+    valid = [(int(time), int(time) + _DAY_MS) for time in times]
+    return subtract(span, merge([*valid, (span[0], span[0] + every)]))

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..bars.frame import find_gaps
 from ..bars.ranges import Range, merge, subtract
-from ..bars.settlements import funding_holes
 from ..bars.timeframes import to_ms
 from .keys import SeriesKey, stored_kind
 from .series_store import write_series
@@ -22,9 +21,9 @@ _log = logging.getLogger("feeds")
 def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
     """Store a canonical frame; its funding and open-interest columns become separate series.
 
-    Gaps are not recorded as empty, so a later fetch requests them from the exchange: gaps between bars, bars without an
-    open interest, and spans in which settlements are due and the column has none. Forward-filled bars are not stored,
-    because they contain no trades.
+    Only what the frame contains is recorded as known: its bars, and the bars of which it has a settlement or an open
+    interest. A later fetch requests everything else from the exchange. Forward-filled bars are not stored, because they
+    contain no trades.
 
     Raises:
         StoreError: the store cannot be written.
@@ -45,7 +44,7 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
             continue
         values = real[column].to_numpy()
         known = times[values != 0.0].astype(np.int64)
-        covered = _settled(known, span, step) if kind == "funding" else _published(known, span, step)
+        covered = _settled(known, step) if kind == "funding" else _published(known, step)
         if not covered:
             _log.warning("%s: the column %s has no value and is not stored", symbol, column)
             continue
@@ -56,21 +55,15 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
                 writer.write({"timestamp": known[inside], column: rates}, (start, end))
 
 
-def _settled(known: NDArray[np.int64], span: Range, step: int) -> list[Range]:
-    """Return the ranges whose settlements are all in the bars; `known` are the opens of bars with a rate."""
-    if not len(known):
-        return []
-    # A bar covers the settlements since the previous bar's open, so the series begins there.
-    first, last = span[0] - step, span[1] - 1
-    # The rate of a settlement may be exactly 0.0, so the column may be 0.0 at two settlements in a row.
-    holes = [hole for hole, _ in funding_holes(known, first, last, most_missing=2)]
-    return subtract((first + 1, span[1]), holes)
+def _settled(known: NDArray[np.int64], step: int) -> list[Range]:
+    """Return the ranges whose settlements the bars hold; `known` are the opens of bars with a rate.
+
+    A bar holds the settlements since the previous bar's open. A bar without a rate proves nothing: its source may lack
+    the settlement, so the next download asks for it.
+    """
+    return merge((int(start) - step + 1, int(start) + 1) for start in known)
 
 
-def _published(known: NDArray[np.int64], span: Range, step: int) -> list[Range]:
+def _published(known: NDArray[np.int64], step: int) -> list[Range]:
     """Return the ranges with an open interest; `known` are the opens of bars that have one."""
-    if not len(known):
-        return []
-    covered = merge((int(start), int(start) + step) for start in known)
-    # The value of the first bar may have been published before it.
-    return merge([(span[0] - step + 1, span[0] + step), *covered]) if known[0] == span[0] else covered
+    return merge((int(start), int(start) + step) for start in known)

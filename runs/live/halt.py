@@ -1,4 +1,7 @@
-"""Stop a live run: SIGINT and SIGTERM end it cleanly, the kill switch ends its trading permanently."""
+"""What ends a live run: its user (SIGINT, SIGTERM), or a fault of one table. The kill switch ends its trading only.
+
+SIGHUP ends nothing, as under nohup: if a terminal closes or a connection drops, positions must not stay unattended.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,39 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KILL_FILE", "KillSwitch", "StopRequest"]
+from feeds.live.endings import FATAL as FATAL_FOR_FEEDS
+from feeds.live.endings import PROGRAM_ERROR
+from scorenet import ScorenetError
+
+from ..folder.rundir import RunDirError
+
+__all__ = ["FATAL", "KILL_FILE", "KillSwitch", "StopRequest", "saying_why"]
+
+FATAL: Mapping[type[Exception], str] = {
+    **FATAL_FOR_FEEDS,
+    RunDirError: "the journal or the run folder cannot be used",
+    ScorenetError: "the model or its settings cannot be used",
+}
+"""The errors that end a live run, and why; any other error that reaches it is one of the program."""
 
 KILL_FILE = "KILL"
 _STOPPING = b"\nscorenet: stopping; Ctrl-C again stops at once\n"
+
+
+@contextmanager
+def saying_why(say: Callable[[str], None]) -> Iterator[None]:
+    """Say why an error ends the run: a reason of the table, or an error of the program."""
+    try:
+        yield
+    except Exception as error:  # it is raised again
+        why = next((why for kind, why in FATAL.items() if isinstance(error, kind)), PROGRAM_ERROR)
+        say(f"the run ends: {why}; positions stay as they are")
+        raise
 
 
 class StopRequest:
@@ -22,10 +49,15 @@ class StopRequest:
 
     Attributes:
         signal: number of the received signal, None before.
+        hangup: whether SIGHUP was received; the run goes on.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.hangup = False
+
+    def _note_hangup(self, _number: int, _frame: object) -> None:
+        self.hangup = True
 
     def _note(self, number: int, _frame: object) -> None:
         if self.signal is not None and number == signal.SIGINT:
@@ -38,8 +70,12 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the two signals inside the block."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Handle the signals inside the block."""
+        handlers: dict[int, Any] = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._note)
+        # Under nohup it is ignored already, and stays so.
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            handlers[signal.SIGHUP] = self._note_hangup
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:

@@ -14,10 +14,12 @@ from scorenet import ConfigError, FeatureMismatch, ScoreModel
 
 from ..plugins import loaded_plugins
 from ..settings import Account
-from .journal import Journal
+from .halt import KILL_FILE, KillSwitch
+from .journal import JOURNAL, Journal
 from .record import recorded_steps
+from .status import LiveStatus
 
-__all__ = ["first_opens", "model_timeframe", "read_or_write_header", "settings_of"]
+__all__ = ["announce", "first_opens", "model_timeframe", "read_or_write_header", "settings_of"]
 
 # 1: `halted` was the reason of every halt; 2: the taker fee was named `fee`; 3: fewer columns of decisions;
 # 4: the model's fingerprint covered its weights only
@@ -146,6 +148,23 @@ def _check(journal: Journal, header: Mapping[str, Any], settings: Mapping[str, A
             f"{journal.path.parent} holds a run with other settings ({differences}); its account cannot continue "
             "with these; use the old settings, or another --out"
         )
+
+
+def announce(
+    status: LiveStatus, out: str, journal: Journal, header: Mapping[str, Any], kill: KillSwitch, mode: str
+) -> None:
+    """Say what the run in `out` trades, from when on, and how it is stopped."""
+    settings, first = header["settings"], int(header["first"])
+    passed = min(first_opens(journal, header).values())
+    where = (
+        f"continues after {iso(passed)}"
+        if passed > first
+        else f"trades from {iso(int(header['trade_from']))} on"
+    )
+    status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
+    status.say(f"journal {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts trading permanently")
+    if kill.on:
+        status.say(f"halted in an earlier session ({kill.reason}): no trades in this run folder")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Recorder:
     """Implement the strategy's `Watch`: add each new bar to the journal, and compare each replayed bar with it.
 
     `live_step` returns the step and the conditions of a new bar. `on_bar` receives each new record after it is on
-    disk, `on_status` each state of a feed.
+    disk, `on_status` each state of a feed, `on_report` each report of a feed.
 
     Attributes:
         last: the latest record, replayed or new.
@@ -44,10 +44,12 @@ class Recorder:
         live_step: Callable[[], tuple[Step, Conditions]],
         on_bar: Callable[[dict[str, Any]], None],
         on_status: Callable[[str, str, str], None],
+        on_report: Callable[[str, str, Mapping[str, Any]], None],
     ) -> None:
         self.last: dict[str, Any] | None = None
         self.replayed = self.added = 0
-        self._journal, self._live_step, self._on_bar, self._on_status = journal, live_step, on_bar, on_status
+        self._journal, self._live_step = journal, live_step
+        self._on_bar, self._on_status, self._on_report = on_bar, on_status, on_report
         self._expected: dict[str, Any] | None = None
         self._now: tuple[Step, Conditions] = (Step(False, {}), Conditions())
 
@@ -61,7 +63,7 @@ class Recorder:
         """Return the conditions of the next bar: the recorded ones in a replay, the current ones otherwise."""
         if self._expected is not None:
             record = self._expected
-            seen = Conditions(record["late"], record["halted"], record["flatten"])
+            seen = Conditions(record["late"], record["halted"], record["flatten"], _doubtful(record))
             self._now = (recorded_step(record), seen)
         else:
             self._now = self._live_step()
@@ -80,6 +82,7 @@ class Recorder:
                 "late": seen.late,
                 "halted": seen.halted,
                 "flatten": seen.flatten,
+                "doubtful": seen.doubtful,
                 "bars": {symbol: list(row) for symbol, row in step.rows.items()},
             }
         )
@@ -88,7 +91,7 @@ class Recorder:
             self.added += 1
             self._on_bar(self.last)
             return
-        expected, self._expected = self._expected, None
+        expected, self._expected = {"doubtful": False, **self._expected}, None
         for name, value in record.items():
             if not _same(value, expected.get(name)):
                 raise JournalMismatch(
@@ -103,6 +106,10 @@ class Recorder:
         """Report the new state of a symbol's feed (DELAYED, LIVE, DISCONNECTED, ...) and its cause."""
         self._on_status(symbol, state, reason)
 
+    def report(self, symbol: str, text: str, facts: Mapping[str, Any]) -> None:
+        """Report what a symbol's feed has found out: bars left out or changed, values that came late, doubts."""
+        self._on_report(symbol, text, facts)
+
 
 def recorded_steps(journal: Journal) -> Iterator[Step]:
     """Yield the steps of a journal."""
@@ -111,7 +118,12 @@ def recorded_steps(journal: Journal) -> Iterator[Step]:
 
 def recorded_step(record: Mapping[str, Any]) -> Step:
     """Return the step in a bar's record."""
-    return Step(record["late"], {symbol: Row(*values) for symbol, values in record["bars"].items()})
+    rows = {symbol: Row(*values) for symbol, values in record["bars"].items()}
+    return Step(record["late"], rows, _doubtful(record))
+
+
+def _doubtful(record: Mapping[str, Any]) -> bool:
+    return bool(record.get("doubtful", False))  # journals of earlier versions do not have it
 
 
 def journaled_bars(journal: Journal, symbol: str, timeframe: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from feeds.bars.timeframes import to_ms
-from feeds.bars.times import iso
 from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
 from strategies import Conditions, LiveScoreStrategy
@@ -20,9 +20,9 @@ from ..engine import Modes, assemble
 from ..folder.manifest import versions
 from ..settings import Account
 from ..watch.observer import Observer
-from .halt import KILL_FILE, KillSwitch, StopRequest
-from .header import first_opens, model_timeframe, read_or_write_header, settings_of
-from .journal import JOURNAL, Journal, open_journal
+from .halt import KillSwitch, StopRequest, saying_why
+from .header import announce, first_opens, model_timeframe, read_or_write_header, settings_of
+from .journal import Journal, open_journal
 from .place import RealOrders, check_paper
 from .publish import Setup, publish
 from .record import Recorder
@@ -134,7 +134,7 @@ def live(
         stack.enter_context(kill.listening())
         stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
-        _announce(status, request.out, journal, header, kill, mode)
+        announce(status, request.out, journal, header, kill, mode)
         run = _LiveRun(journal, header, market, status, kill, stop)
         run.observer = request.observer
         if real_orders is not None:
@@ -167,7 +167,7 @@ class _LiveRun:
         self.real_orders: RealOrders | None = None
         self.observer = Observer()
         self._caught_up = False
-        self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status)
+        self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status, self._on_report)
         self.step_ms = to_ms(header["settings"]["timeframe"])
         self.replay: Replay
         self.datas: list[ReplayedData] = []
@@ -198,7 +198,8 @@ class _LiveRun:
             modes=Modes(runonce=False, preload=False, exactbars=1),
         )
         try:
-            return cerebro.run()[0]
+            with saying_why(self.status.say):
+                return cerebro.run()[0]
         finally:
             # After an error, Backtrader does not stop its data feeds.
             for data in self.datas:
@@ -209,12 +210,13 @@ class _LiveRun:
 
     def _live_step(self) -> tuple[Step, Conditions]:
         step = self.replay.step
-        return step, Conditions(step.late, self.kill.on, self.kill.on and self.kill.flatten)
+        kill = self.kill
+        return step, Conditions(step.late, kill.on, kill.on and kill.flatten, step.doubtful)
 
     def _on_bar(self, record: dict[str, Any]) -> None:
         if record["time"] < self.header["trade_from"]:
             return
-        if self.real_orders is not None and not record["late"]:
+        if self.real_orders is not None and not (record["late"] or record["doubtful"]):
             self.real_orders.follow(record)
         lag = self._age(record["time"])
         self.status.bar(record, lag)
@@ -225,6 +227,10 @@ class _LiveRun:
         self.journal.append("status", at=_wall_ms(), symbol=symbol, state=state, reason=reason)
         self.status.state(symbol, state, reason)
 
+    def _on_report(self, symbol: str, text: str, facts: Mapping[str, Any]) -> None:
+        # The feed has logged it as a warning, so it is on the terminal already.
+        self.journal.append("notice", at=_wall_ms(), symbol=symbol, text=text, **facts)
+
     def _each_round(self) -> bool:
         self._halt_if(self.kill.poll())
         last = self.recorder.last
@@ -233,6 +239,13 @@ class _LiveRun:
             self._catch_up(last)
         if self.real_orders is not None:
             self.real_orders.retry_halt()
+        if self.stop.hangup:
+            self.stop.hangup = False
+            text = (
+                f"SIGHUP: the terminal is gone; the run goes on, and SIGTERM to process {os.getpid()} ends it"
+            )
+            self.journal.append("notice", at=_wall_ms(), what="hangup", text=text)
+            self.status.say(text)
         age = None if last is None else self._age(last["time"])
         self.status.refresh(age)
         self.observer.turn(age)
@@ -244,6 +257,7 @@ class _LiveRun:
             self.real_orders is None
             or last is None
             or last["late"]
+            or last.get("doubtful", False)
             or last["time"] < self.header["trade_from"]
         ):
             return
@@ -262,22 +276,6 @@ class _LiveRun:
     def _age(self, close: int) -> float | None:
         clocks = [now for data in self.datas if (now := data.exchange_now()) is not None]
         return (max(clocks) - close) / 1000.0 if clocks else None
-
-
-def _announce(
-    status: LiveStatus, out: str, journal: Journal, header: Mapping[str, Any], kill: KillSwitch, mode: str
-) -> None:
-    settings, first = header["settings"], int(header["first"])
-    passed = min(first_opens(journal, header).values())
-    where = (
-        f"continues after {iso(passed)}"
-        if passed > first
-        else f"trades from {iso(int(header['trade_from']))} on"
-    )
-    status.say(f"{mode}, {', '.join(settings['symbols'])}, bars of {settings['timeframe']}: {where}")
-    status.say(f"journal {out}/{JOURNAL}; Ctrl-C stops, a file {out}/{KILL_FILE} halts trading permanently")
-    if kill.on:
-        status.say(f"halted in an earlier session ({kill.reason}): no trades in this run folder")
 
 
 def _wall_ms() -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import math
+import os
 import shutil
 import threading
 import time
@@ -19,6 +21,8 @@ from scorenet.base.times import iso
 __all__ = ["LiveStatus", "describe_bar"]
 
 _REFRESH_SECONDS = 1.0
+# In a log, an outage is repeated after a minute, two minutes, four, ...
+_FIRST_REMINDER_SECONDS = 60.0
 
 
 def _time_of_day() -> str:
@@ -28,7 +32,8 @@ def _time_of_day() -> str:
 class LiveStatus:
     """Show feed state, last bar, position, equity, decision and its lag on `stream`.
 
-    Each event gets its own line with the machine's time (UTC). With `quiet`, only events are shown.
+    Each event gets its own line with the machine's time (UTC). With `quiet`, only events are shown. If the reader of
+    `stream` is gone, nothing more is shown, and the run goes on.
     """
 
     def __init__(
@@ -44,6 +49,10 @@ class LiveStatus:
         self._stream, self._refreshing, self._quiet = stream, refreshing, quiet
         self._monotonic, self._width, self._time_of_day = monotonic, width, time_of_day
         self._states: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
+        self._disconnected_at: float | None = None
+        self._reminder = _FIRST_REMINDER_SECONDS
+        self._lost = False
         self._real: dict[str, str] = {}
         self._record: Mapping[str, Any] | None = None
         self._lag: float | None = None
@@ -52,10 +61,14 @@ class LiveStatus:
         self._writing = threading.RLock()
 
     def state(self, symbol: str, state: str, reason: str = "") -> None:
-        """Show the new state of a symbol's feed."""
-        if self._states.get(symbol) == state:
+        """Show the new state of a symbol's feed, or the new reason of the present one."""
+        if self._states.get(symbol) == state and reason in ("", self._reasons.get(symbol)):
             return
-        self._states[symbol] = state
+        self._states[symbol], self._reasons[symbol] = state, reason
+        if "DISCONNECTED" not in self._states.values():
+            self._disconnected_at, self._reminder = None, _FIRST_REMINDER_SECONDS
+        elif self._disconnected_at is None:
+            self._disconnected_at = self._monotonic()
         if self._refreshing:
             self._redraw()
         else:
@@ -81,22 +94,28 @@ class LiveStatus:
             self._line(self._text(None))
 
     def refresh(self, age: float | None) -> None:
-        """Redraw the line, at most once a second; `age` is the seconds since the last bar's close."""
+        """Redraw the line, at most once a second; `age` is the seconds since the last bar's close.
+
+        In a log, a line says from time to time how long an outage has lasted.
+        """
         now = self._monotonic()
+        if not self._refreshing and self._outage(now) >= self._reminder:
+            self._reminder *= 2.0
+            gone = [symbol for symbol, state in self._states.items() if state == "DISCONNECTED"]
+            reasons = "; ".join(dict.fromkeys(filter(None, (self._reasons[symbol] for symbol in gone))))
+            self._line(f"{self._worst()} {', '.join(gone)}{f'  {reasons}' if reasons else ''}")
         if not self._refreshing or self._quiet or now - self._shown < _REFRESH_SECONDS:
             return
         with self._writing:
             self._shown = now
-            self._stream.write(f"\r{printable(self._text(age))[: max(self._width() - 1, 20)]}\x1b[K")
-            self._stream.flush()
+            self._write(f"\r{printable(self._text(age))[: max(self._width() - 1, 20)]}\x1b[K")
 
     def say(self, text: str) -> None:
         """Write one event line."""
         with self._writing:
             if self._drawn():
-                self._stream.write("\r\x1b[K")
-            self._stream.write(f"{self._time_of_day()}  {printable(text)}\n")
-            self._stream.flush()
+                self._write("\r\x1b[K")
+            self._write(f"{self._time_of_day()}  {printable(text)}\n")
             if self._drawn():
                 self._redraw()
 
@@ -116,8 +135,7 @@ class LiveStatus:
         """Move the cursor to a new line."""
         with self._writing:
             if self._drawn():
-                self._stream.write("\n")
-                self._stream.flush()
+                self._write("\n")
                 self._shown = -math.inf
 
     def _drawn(self) -> bool:
@@ -135,16 +153,29 @@ class LiveStatus:
 
     def _worst(self) -> str:
         states = set(self._states.values())
-        for state in ("DISCONNECTED", "DELAYED"):
-            if state in states:
-                return state
+        if "DISCONNECTED" in states:
+            return f"DISCONNECTED {self._outage(self._monotonic()):.0f} s"
+        if "DELAYED" in states:
+            return "DELAYED"
         return min(states, default="STARTING")
 
     def _line(self, text: str) -> None:
         if not self._quiet:
             with self._writing:
-                self._stream.write(f"{printable(text)}\n")
-                self._stream.flush()
+                self._write(f"{printable(text)}\n")
+
+    def _write(self, text: str) -> None:
+        if self._lost:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # the reader of a pipe or the terminal is gone, or the stream is closed
+            self._lost = True
+            _discard(self._stream)
+
+    def _outage(self, now: float) -> float:
+        return -math.inf if self._disconnected_at is None else now - self._disconnected_at
 
 
 class _WarningHandler(logging.Handler):
@@ -159,6 +190,14 @@ class _WarningHandler(logging.Handler):
         if text != self._last:
             self._last = text
             self._status.say(text)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send nowhere what is still written to a stream, also by other code and at the interpreter's end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def describe_bar(

@@ -1,7 +1,7 @@
 """Caps over all symbols of an account: per symbol, gross, net, and the portfolio's volatility; pure functions.
 
 A cap makes targets smaller: never larger, and never of the other sign. Positions that cannot be traded at this bar (of
-symbols without a bar, or kept on a late bar) count, but only the targets can make room for them.
+symbols without a bar, or kept on a late or doubtful bar) count, but only the targets can make room for them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .reasons import HOLD, KEEPS, KILL_SWITCH, REDUCED, STALE, TRADE, WARMUP
+from .reasons import DOUBTFUL, HOLD, KEEPS, KILL_SWITCH, REDUCED, STALE, TRADE, WARMUP
 from .rules import Rules
 
 __all__ = ["cap_factors", "capped", "fixed_exposure", "has_caps", "volatility_factor"]
 
-_FIXED = (WARMUP, STALE, KILL_SWITCH)
+_FIXED = (WARMUP, STALE, KILL_SWITCH, DOUBTFUL)
 _ROUNDING = 1e-12  # relative: targets that were scaled to a cap must not be scaled again
 
 

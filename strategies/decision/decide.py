@@ -1,7 +1,7 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
-`choose` makes its checks in this order: warm-up, kill switch, late bar, account, age of the model, stale data, drift,
-regime, density, signal, size, and finally the bands and the cool-down.
+`choose` makes its checks in this order: warm-up, kill switch, late bar, doubtful bar, account, age of the model, stale
+data, drift, regime, density, signal, size, and finally the bands and the cool-down.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .position import POSITION_RULES
 from .reasons import (
     BELOW_MINIMUM,
     COOLDOWN,
+    DOUBTFUL,
     DRAWDOWN_STOP,
     DRIFT,
     EXPIRED,
@@ -57,6 +58,8 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
         return (0.0 if seen.flatten else seen.exposure), KILL_SWITCH
     if seen.late:
         return seen.exposure, STALE
+    if seen.doubtful:
+        return seen.exposure, DOUBTFUL
     if seen.ruined:
         return 0.0, RUINED
     if seen.stopped:
@@ -99,8 +102,13 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
 
 
 def may_order(seen: Observation, code: int) -> bool:
-    """Return whether an order may be sent: not for a kept position, on a late bar, or if the kill switch keeps it."""
-    return code not in KEEPS and not seen.late and (not seen.kill_switch or seen.flatten)
+    """Return whether an order may be sent: not for a kept position, on a late bar, or if the kill switch keeps it.
+
+    The kill switch closes positions on a doubtful bar too.
+    """
+    if code in KEEPS or seen.late:
+        return False
+    return seen.flatten if seen.kill_switch else not seen.doubtful
 
 
 def with_order(code: int, target: float, size: float) -> int:

@@ -15,11 +15,13 @@ class Conditions(NamedTuple):
         late: a newer bar had already closed when the current bar arrived; no order is sent on a late bar.
         halted: the kill switch is on.
         flatten: the kill switch also closes the positions.
+        doubtful: the exchange's stamps contradict each other; no order is sent on such a bar.
     """
 
     late: bool = False
     halted: bool = False
     flatten: bool = False
+    doubtful: bool = False
 
 
 class Observation(NamedTuple):
@@ -34,7 +36,7 @@ class Observation(NamedTuple):
             infinity for a symbol without a part.
         warming: the model needs more bars, or trading has not begun.
         silent: the symbol has had no bar for longer than `Rules.stale_after`.
-        late, kill_switch, flatten: see `Conditions`; `kill_switch` is its `halted`.
+        late, kill_switch, flatten, doubtful: see `Conditions`; `kill_switch` is its `halted`.
         ruined: equity has been at or below 0.
         stopped: equity has fallen from its peak by `Rules.max_drawdown_stop`.
         cost: cost of a market order, fraction of its value.
@@ -58,6 +60,7 @@ class Observation(NamedTuple):
     late: bool = False
     kill_switch: bool = False
     flatten: bool = False
+    doubtful: bool = False
     ruined: bool = False
     stopped: bool = False
     log_density: float = math.nan

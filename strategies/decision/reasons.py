@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "BELOW_MINIMUM",
     "COOLDOWN",
+    "DOUBTFUL",
     "DRAWDOWN_STOP",
     "DRIFT",
     "EXPIRED",
@@ -42,6 +43,7 @@ EXPIRED: Final = 12
 DRIFT: Final = 13
 REDUCED: Final = 14
 REGIME: Final = 15
+DOUBTFUL: Final = 16
 
 REASONS = (
     "warmup",
@@ -60,6 +62,7 @@ REASONS = (
     "drift",
     "reduced",
     "regime",
+    "doubtful",
 )
 """Name of each code, by position."""
 

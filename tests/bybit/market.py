@@ -37,7 +37,8 @@ class Listing:
     """One instrument as instruments-info describes it.
 
     `funding` holds (from UTC ms, minutes between settlements): the exchange changes it for a symbol in time.
-    `announced` is the published launchTime if bars are older than it, as for the real BTCUSDT.
+    `announced` is the published launchTime if bars are older than it, as for the real BTCUSDT. `interval` is the
+    published number of minutes between settlements, if the exchange settles otherwise.
     """
 
     symbol: str
@@ -52,6 +53,7 @@ class Listing:
     min_notional: str = "5"
     funding: tuple[tuple[int, int], ...] = ((0, 480),)
     announced: int | None = None
+    interval: int | None = None
 
 
 def default_listings() -> list[Listing]:

@@ -47,6 +47,10 @@ class Exchange(Protocol):
 
     listings: list[Listing]
     missing: set[tuple[str, int, int]]
+    shown_at: dict[tuple[str, int, int], int]
+    funding_lag_ms: int
+    interest_lag_ms: int
+    ended: dict[str, int]
 
     def now(self) -> int: ...
 
@@ -112,7 +116,7 @@ def _instrument(listing: Listing) -> dict[str, Any]:
         "settleCoin": listing.base if listing.category == "inverse" else listing.quote,
         "launchTime": str(listing.announced or listing.launch),
         "deliveryTime": "0",
-        "fundingInterval": listing.funding[-1][1],
+        "fundingInterval": listing.interval or listing.funding[-1][1],
         "unifiedMarginTrade": True,
         "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
         "priceFilter": {"minPrice": listing.tick, "maxPrice": "1999999.80", "tickSize": listing.tick},
@@ -131,7 +135,8 @@ def instruments_info(exchange: Exchange, query: Query) -> dict[str, Any]:
     category = _category(query, _CATEGORIES)
     limit = _limit(query, 500, 1000)
     status = query.get("status", "Trading")
-    found = [x for x in exchange.listings if x.category == category and x.status == status]
+    listed = [x for x in exchange.listings if x.symbol not in exchange.ended]
+    found = [x for x in listed if x.category == category and x.status == status]
     if "symbol" in query:
         found = [x for x in found if x.symbol == query["symbol"]]
     if category == "spot":
@@ -172,10 +177,15 @@ def _starts(exchange: Exchange, query: Query, launch: int) -> tuple[np.ndarray, 
 def _klines(exchange: Exchange, query: Query, category: str, scale: float, *, volume: bool) -> dict[str, Any]:
     listing = _listing(exchange, query, category)
     starts, step = _starts(exchange, query, listing.launch)
-    if exchange.missing:
-        starts = np.array(
-            [t for t in starts.tolist() if (listing.symbol, step, t) not in exchange.missing], dtype=np.int64
-        )
+    if exchange.missing or exchange.shown_at:
+        keys = [(listing.symbol, step, t) for t in starts.tolist()]
+        shown = [
+            key[2]
+            for key in keys
+            if key not in exchange.missing and exchange.shown_at.get(key, 0) <= exchange.now()
+        ]
+        starts = np.array(shown, dtype=np.int64)
+    starts = starts[starts + step <= exchange.ended.get(listing.symbol, 2**62)]
     table = market.bars(listing.symbol, starts, step, exchange.now(), scale)
     rows = []
     for stamp, opened, high, low, closed, traded in reversed(table.tolist()):
@@ -208,6 +218,7 @@ def funding_history(exchange: Exchange, query: Query) -> dict[str, Any]:
     if start is not None and end is not None and start > end:
         raise Refused(10001, "params error: startTime must not be after endTime")
     until = exchange.now() if end is None else min(end, exchange.now())
+    until = min(until, exchange.now() - exchange.funding_lag_ms)
     settled = market.funding(listing, start or 0, until)[-limit:]
     rows = [
         {"symbol": listing.symbol, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(stamp)}
@@ -228,6 +239,7 @@ def open_interest(exchange: Exchange, query: Query) -> dict[str, Any]:
     until = exchange.now() if end is None else min(end, exchange.now())
     if query.get("cursor"):
         until = min(until, int(query["cursor"]))
+    until = min(until, exchange.now() - exchange.interest_lag_ms)
     values = market.open_interest(listing, 0 if start is None or end is None else start, until, step)
     page = values[-limit:]
     following = str(page[0][0] - 1) if len(values) > limit else ""

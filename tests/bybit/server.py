@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.bybit import faults
 from tests.bybit.clock import Clock
 from tests.bybit.faults import Fault
-from tests.bybit.market import HOUR, Listing, default_listings
+from tests.bybit.market import HOUR, MINUTE, Listing, default_listings
 from tests.bybit.private import PRIVATE, Account, Signed, check_signature
 from tests.bybit.rules import ENDPOINTS, Refused
 from tests.bybit.websocket import CATEGORIES, Connection, reset
@@ -50,6 +50,11 @@ class LoopbackBybit:
     `ban_seconds` with HTTP 403, as the exchange does; `connect_limit` is the same for websockets, without the ban.
     Every answer is delayed by `delay` seconds of the machine's, like a network round trip. `missing` holds (symbol,
     bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
+
+    Faults that last: every stamp is `ahead_ms` ahead of the data, and a candle is confirmed `confirm_early_ms` before
+    its end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and
+    open interest are published `funding_lag_ms` and `interest_lag_ms` after their time. `ended` holds symbols that left
+    the listing, and when; their klines are still answered, without bars from then on.
     """
 
     def __init__(
@@ -76,6 +81,11 @@ class LoopbackBybit:
         self.delay = delay
         self.port = port
         self.missing = set(missing)
+        self.ahead_ms = 0
+        self.confirm_early_ms = 0
+        self.shown_at: dict[tuple[str, int, int], int] = {}
+        self.funding_lag_ms = self.interest_lag_ms = 0
+        self.ended: dict[str, int] = {}
         self.account = account or Account()
         self.log: list[Request] = []
         self.connections: set[Connection] = set()
@@ -122,6 +132,17 @@ class LoopbackBybit:
     def lose_bars(self, symbol: str, starts: Iterable[int], step: int = HOUR) -> None:
         """Remove the bars of `step` ms that open at `starts` from the exchange's history."""
         self.missing.update((symbol, step, start) for start in starts)
+
+    def hide_bars(self, symbol: str, starts: Iterable[int], until: int, step: int = MINUTE) -> None:
+        """Let bars appear in the history only at `until` (UTC ms)."""
+        self.shown_at.update({(symbol, step, start): until for start in starts})
+
+    def delist(self, symbol: str, *, refuse: bool) -> None:
+        """Remove a symbol from the listing: its requests are refused, or answered without newer bars."""
+        if refuse:
+            self.listings = [listing for listing in self.listings if listing.symbol != symbol]
+        else:
+            self.ended[symbol] = self.now()
 
     def requests(self, path: str = "/v5/market/kline") -> list[Request]:
         """Return the logged requests to `path`."""
@@ -238,7 +259,13 @@ class LoopbackBybit:
             code, message = refused.code, refused.message
         if isinstance(fault, faults.Mutate) and code == 0:
             result = fault.change(result)
-        return {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": stamp}
+        return {
+            "retCode": code,
+            "retMsg": message,
+            "result": result,
+            "retExtInfo": {},
+            "time": stamp + self.ahead_ms,
+        }
 
     async def _trickle(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(body))})

@@ -35,6 +35,8 @@ class PushingExchange(Exchange, Protocol):
 
     time: Clock
     push_ms: int
+    ahead_ms: int
+    confirm_early_ms: int
 
     def next_fault(self, *points: str) -> Fault | None: ...
 
@@ -158,13 +160,16 @@ class Connection:
                 continue
 
     def _next_stamp(self, now: int) -> int:
-        stamps = [(topic.until // topic.step + 1) * topic.step for topic in self._topics.values()]
+        early = self._exchange.confirm_early_ms
+        stamps = [(topic.until // topic.step + 1) * topic.step - early for topic in self._topics.values()]
         stamps += [topic.pushed + self._exchange.push_ms for topic in self._topics.values()]
         return min([*stamps, *(due for due, _ in self._delayed)])
 
     async def _push_due(self, topic: _Topic) -> None:
         now = self._exchange.now()
-        while (closing := (topic.until // topic.step + 1) * topic.step) <= now:
+        while (closing := (topic.until // topic.step + 1) * topic.step) <= (
+            now + self._exchange.confirm_early_ms
+        ):
             topic.until = closing
             await self._push_candle(topic, closing - topic.step, closed=True)
         topic.until = max(topic.until, now)
@@ -173,12 +178,16 @@ class Connection:
             await self._push_candle(topic, now // topic.step * topic.step, closed=False)
 
     async def _push_candle(self, topic: _Topic, start: int, *, closed: bool) -> None:
+        if not any(x.symbol == topic.symbol for x in self._exchange.listings):
+            return  # delisted
         query = {"category": self._category, "symbol": topic.symbol, "interval": topic.interval}
         rows = kline(self._exchange, query | {"start": str(start), "end": str(start), "limit": "1"})["list"]
         if not rows or self._silence is not None:
             return
         candle: dict[str, Any] = dict(zip(_FIELDS, rows[0], strict=True))
-        now = self._exchange.now()
+        now = self._exchange.now() + self._exchange.ahead_ms
+        if closed:
+            now = max(now, start + topic.step)
         candle |= {"start": start, "end": start + topic.step - 1, "interval": topic.interval}
         candle |= {"confirm": closed, "timestamp": min(now, start + topic.step - 1)}
         frame = {"topic": topic.name, "type": "snapshot", "ts": now, "data": [candle]}

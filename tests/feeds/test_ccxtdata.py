@@ -6,9 +6,9 @@ import backtrader as bt
 import pytest
 
 from feeds import CCXTData, load_bars
-from feeds.errors import BadSource, BadSymbol, BadTimeframe, ExchangeError
-from tests.bybit import HOUR, MINUTE, LoopbackBybit, RetCode
-from tests.feeds.live.live_runs import START, finished, history_rows, live_feed, live_threads, watched
+from feeds.errors import BadSource, BadSymbol, BadTimeframe
+from tests.bybit import HOUR, MINUTE, LoopbackBybit, Respond, RetCode
+from tests.feeds.live.live_runs import START, Watch, finished, history_rows, live_feed, live_threads, watched
 
 SPEED = 600.0
 
@@ -93,15 +93,48 @@ def test_an_unknown_symbol_or_a_since_in_the_future_stops_the_start(exchange, tm
         finished(live_feed(exchange, tmp_path, since="2035-01-01"))
 
 
-def test_a_request_that_can_never_succeed_ends_the_run(exchange, tmp_path):
-    def refuse(strategy):
-        exchange.inject(RetCode(10001, "symbol invalid"), times=1_000)
-        exchange.inject(RetCode(10001, "symbol invalid"), on="ws:subscribe", times=1_000)
-        for connection in list(exchange.connections):
-            exchange._loop.call_soon_threadsafe(connection._socket._req.transport.abort)
+def test_rejected_requests_end_no_run_and_bars_go_on_afterwards(exchange, tmp_path):
+    refused = []
 
-    with pytest.raises(ExchangeError, match="symbol invalid"):
-        finished(live_feed(exchange, tmp_path), bars=1_000, act=refuse)
+    def refuse(strategy):
+        if "LIVE" in strategy.statuses() and not refused:
+            refused.append(len(strategy.data))
+            exchange.inject(RetCode(10001, "symbol invalid"), times=4)
+            exchange.inject(Respond(404), times=4)
+            exchange.inject(RetCode(10001, "symbol invalid"), on="ws:subscribe", times=3)
+            for connection in list(exchange.connections):
+                exchange._loop.call_soon_threadsafe(connection._socket._req.transport.abort)
+
+    run = finished(live_feed(exchange, tmp_path), bars=30, act=refuse)
+    (rows,) = run.rows
+    assert prices(rows) == prices(history_rows(load_bars, exchange, tmp_path, rows))
+    assert "DISCONNECTED" in run.statuses()
+
+
+def test_of_two_symbols_one_delisted_does_not_stop_or_delay_the_other(exchange, tmp_path):
+    told = []
+
+    class Told(Watch):
+        def notify_data(self, data, status, *args):
+            told.append((data.p.name, data._getstatusname(status), *args))
+
+    def gone(strategy):
+        if len(strategy.datas[0]) == 8 and not exchange.ended:
+            exchange.delist("ETHUSDT", refuse=False)
+
+    cerebro = bt.Cerebro(stdstats=False)
+    for name in ("BTC/USDT:USDT", "ETH/USDT:USDT"):
+        # Without `sync`, a bar that waits for the other symbol would wait for ever.
+        cerebro.adddata(live_feed(exchange, tmp_path, dataname=name, sync=1e6))
+    cerebro.addstrategy(Told, bars=20, act=gone)
+    with watched(30):
+        run = cerebro.run()[0]
+    assert len(run.rows[0]) == 20
+    assert len(run.rows[1]) < 20
+    assert any(
+        name == "ETH/USDT:USDT" and state == "DISCONNECTED" and "delisted" in str(reason)
+        for name, state, *reason in told
+    )
 
 
 def test_a_strategy_that_fails_leaves_no_thread(exchange, tmp_path):
@@ -137,7 +170,5 @@ def test_one_feed_is_read_as_it_is_and_resampled_beside(exchange, tmp_path):
 def test_a_feed_can_run_again(exchange, tmp_path):
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.adddata(live_feed(exchange, tmp_path))
-    from tests.feeds.live.live_runs import Watch
-
     cerebro.addstrategy(Watch, bars=8)
     assert [len(cerebro.run()[0].rows[0]) for _ in range(2)] == [8, 8]

@@ -121,6 +121,14 @@ def test_a_state_that_is_not_defined_is_stale(unknown):
     assert decide(rules(), seen(exposure=0.5, **{unknown: math.nan})) == Decision(0.0, "stale")
 
 
+def test_on_a_doubtful_bar_the_position_is_kept_whatever_else_is_wrong():
+    wrong = {"ruined": True, "stopped": True, "density_rank": 0.0}
+    assert decide(rules(), seen(exposure=0.5, doubtful=True, **wrong)) == Decision(0.5, "doubtful")
+    assert decide(rules(), seen(exposure=0.5, doubtful=True, late=True)) == Decision(0.5, "stale")
+    flatten = {"kill_switch": True, "flatten": True}
+    assert decide(rules(), seen(exposure=0.5, doubtful=True, **flatten)) == Decision(0.0, "kill_switch")
+
+
 def test_the_data_come_before_the_density_and_the_density_before_the_signal():
     strict = rules(
         density_quantile=0.5,
@@ -201,6 +209,8 @@ def test_a_silent_symbol_is_closed_whatever_the_model_last_said_and_is_not_warmi
         ("kill_switch", {"kill_switch": True}, False),
         ("kill_switch", {"kill_switch": True, "flatten": True}, True),
         ("kill_switch", {"kill_switch": True, "flatten": True, "late": True}, False),
+        ("doubtful", {"doubtful": True}, False),
+        ("kill_switch", {"kill_switch": True, "flatten": True, "doubtful": True}, True),
         ("warmup", {}, False),
         ("hold", {}, False),
         ("cooldown", {}, False),

@@ -74,7 +74,8 @@ def test_a_column_without_settlements_is_not_marked_as_covered(tmp_path):
     import_bars(tmp_path / "X_1h.parquet", symbol=symbol, timeframe="1h", data_dir=tmp_path)
     funding = series_info(tmp_path, SeriesKey("bybit", symbol, "funding"))
     assert funding.rows == 7
-    assert list(funding.covered) == [(int(DUE[3]), int(DUE[10]))]
+    # Each bar with a rate holds the settlements since the bar before it; what lies between them is not known.
+    assert list(funding.covered) == [(int(due) - HOUR + 1, int(due) + 1) for due in DUE[3:10]]
     interest = series_info(tmp_path, SeriesKey("bybit", symbol, "open_interest_1h"))
     assert list(interest.covered) == [(START + 100 * HOUR, START + 150 * HOUR)]
 
@@ -86,8 +87,25 @@ def test_a_rate_of_nothing_in_a_column_is_a_rate(tmp_path):
     frame.attrs = {"symbol": "X/USDT:USDT", "timeframe": "1h", "source": ""}
     store_bars(frame, data_dir=tmp_path)
     key = SeriesKey("bybit", "X/USDT:USDT", "funding")
-    assert list(series_info(tmp_path, key).covered) == [(START - HOUR + 1, START + BARS * HOUR)]
+    known = np.delete(DUE[DUE < START + BARS * HOUR], [5, 6])
+    assert list(series_info(tmp_path, key).covered) == [(int(due) - HOUR + 1, int(due) + 1) for due in known]
     assert len(read_series(tmp_path, key, 0, 1 << 62).columns["timestamp"]) == 27
+    # Offline, two zeros in a row are plausible; more of them are missing settlements.
+    read = load_bars(
+        "bybit:X/USDT:USDT@1h", since=START, until=START + BARS * HOUR, data_dir=tmp_path, offline=True
+    )
+    assert read["funding_rate"].tolist() == bars["funding_rate"].tolist()
+
+
+def test_three_settlements_in_a_row_that_an_import_lacks_are_missing(tmp_path):
+    bars = small_frame(BARS).assign(funding_rate=0.0)
+    bars.loc[bars["timestamp"].isin(np.delete(DUE, [5, 6, 7])), "funding_rate"] = 0.0001
+    bars.attrs = {"symbol": "X/USDT:USDT", "timeframe": "1h", "source": ""}
+    store_bars(bars, data_dir=tmp_path)
+    with pytest.raises(MissingData, match=r"funding of X/USDT:USDT from 2024-01-0.* are not stored"):
+        load_bars(
+            "bybit:X/USDT:USDT@1h", since=START, until=START + BARS * HOUR, data_dir=tmp_path, offline=True
+        )
 
 
 def test_a_column_of_zeros_is_no_funding_series(tmp_path, caplog):

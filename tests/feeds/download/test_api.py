@@ -380,7 +380,7 @@ def test_a_settlement_not_published_yet_is_not_recorded_as_missing(bybit, tmp_pa
     get(bybit, tmp_path, since=END - DAY, funding=True)
     assert stored(tmp_path, kind="funding")[-1, 0] == hour
     # A missing settlement is recorded only some time after the full hour.
-    for minutes, known in ((61, 60), (75, 75)):
+    for minutes, known in ((61, 60), (95, 95)):
         bybit.clock = hour + minutes * 60_000
         get(bybit, tmp_path, since=END - DAY, funding=True)
         assert read_series(tmp_path, key, 0, 2**62).covered[-1][1] == hour + known * 60_000

@@ -31,6 +31,16 @@ def test_a_page_with_a_hole_is_asked_for_once_more(tmp_path):
     assert (found.count, found.covered) == (18, [(0, 20)])
 
 
+def test_a_hole_of_the_last_day_is_not_believed(tmp_path):
+    # At 40.5, only what is older than 16 is certain: the bar of 4 does not exist, that of 35 may still come.
+    exchange = Exchange({*range(40)} - {4, 35})
+    found = bars(tmp_path, exchange, (0, 40), now=40.5)
+    assert (found.count, found.covered) == (38, [(0, 35), (36, 40)])
+    exchange = Exchange(range(40))
+    found = bars(tmp_path, exchange, (35, 36), now=41.5)
+    assert (found.hours, found.covered) == ([*range(4), *range(5, 40)], [(0, 40)])
+
+
 def test_what_only_the_second_answer_has_is_stored(tmp_path):
     found = bars(tmp_path, Exchange(range(20), held_back=[4, 15]), (0, 20))
     assert (found.count, found.hours) == (20, list(range(20)))

@@ -220,7 +220,7 @@ def test_rows_of_another_market_or_time_never_reach_the_strategy(exchange, tmp_p
 
 
 def test_bars_that_the_exchange_never_recorded_are_left_out_and_reported(exchange, tmp_path, caplog):
-    hole = [START // MINUTE * MINUTE + k * MINUTE for k in (5, 6)]
+    hole = [exchange.now() // MINUTE * MINUTE + k * MINUTE for k in (5, 6)]
     exchange.lose_bars("BTCUSDT", hole, MINUTE)
     with caplog.at_level(logging.WARNING, "feeds"):
         run = finished(live_feed(exchange, tmp_path), bars=HISTORY + LIVE)

@@ -16,6 +16,8 @@ __all__ = ["ScriptedMarket", "open_at"]
 
 class _Waiting(ReplayData):
     before: Callable[[int], int] = staticmethod(lambda row: 0)
+    suspect: Callable[[int], bool] = staticmethod(lambda row: False)
+    doubtful = False
     first = 0
     _left: int | None = None
 
@@ -26,7 +28,11 @@ class _Waiting(ReplayData):
     def _load(self) -> bool | None:
         if self._row < len(self._columns["datetime"]):
             if self._left is None:
-                self._left = self.before(int(self.p.dataname["timestamp"].iloc[self._row]))
+                opened = int(self.p.dataname["timestamp"].iloc[self._row])
+                self._left = self.before(opened)
+                if self.suspect(opened) > self.doubtful:
+                    self.notifs.append((self.LIVE, ("stamps contradict", {"what": "doubt"}), {}))
+                self.doubtful = self.suspect(opened)
             if self._left > 0:
                 self._left -= 1
                 return None
@@ -48,7 +54,7 @@ class ReplayedScript(ReplayedData, _Waiting):
 class ScriptedMarket:
     """Deliver the bars of canonical frames; at the start of a run the exchange's time is `now` (UTC ms).
 
-    `before(open)` is the number of rounds before a bar arrives, `late(open)` whether the bar is late.
+    `before(open)` is the number of rounds before a bar arrives, `suspect(open)` whether it is doubtful.
     """
 
     def __init__(
@@ -58,10 +64,11 @@ class ScriptedMarket:
         before: Callable[[int], int] = lambda opened: 0,
         clock: Callable[[], int | None] = lambda: None,
         grace: float = 10.0,
+        suspect: Callable[[int], bool] = lambda opened: False,
     ) -> None:
         self.grace, self.exchange = grace, "bybit"
         self.frames = {str(frame.attrs["symbol"]): frame for frame in frames}
-        self._now, self._before, self._clock = now, before, clock
+        self._now, self._before, self._clock, self._suspect = now, before, clock, suspect
         self.asked: list[tuple[str, int]] = []
 
     def now(self) -> int:
@@ -78,7 +85,7 @@ class ScriptedMarket:
         frame = self.frames[symbol]
         data = ReplayedScript(dataname=frame)
         data.first = int((frame["timestamp"] < since).sum())
-        data.before, data.clock = self._before, self._clock
+        data.before, data.clock, data.suspect = self._before, self._clock, self._suspect
         assert to_ms(timeframe) == to_ms(frame.attrs["timeframe"])
         return data
 

@@ -62,9 +62,10 @@ def go(
     before=lambda opened: 0,
     clock=lambda: None,
     grace=10.0,
+    suspect=lambda opened: False,
     **request,
 ):
-    market = ScriptedMarket(frames, open_at(frames[0], START) + 5, before, clock, grace)
+    market = ScriptedMarket(frames, open_at(frames[0], START) + 5, before, clock, grace, suspect)
     symbols = tuple(market.frames)
     wanted = LiveRequest(symbols=symbols, out=str(out), **request)
     values = strategy_defaults() | PARAMS | (params or {})

@@ -2,7 +2,10 @@
 
 import io
 import logging
+import os
 from decimal import Decimal
+
+import pytest
 
 from runs.live.status import LiveStatus, describe_bar
 
@@ -61,6 +64,41 @@ def test_a_pipe_is_told_why_a_feed_is_away():
     stream = io.StringIO()
     status(stream).state(BTC, "DISCONNECTED", "the exchange closed the connection (1006)")
     assert stream.getvalue() == f"DISCONNECTED {BTC}  the exchange closed the connection (1006)\n"
+
+
+def test_an_outage_shows_its_age_and_a_log_repeats_it_ever_more_rarely():
+    now = [0.0]
+    stream = io.StringIO()
+    shown = status(stream, monotonic=lambda: now[0])
+    shown.state(BTC, "DISCONNECTED", "HTTP 404")
+    for now[0] in range(0, 601, 5):
+        shown.refresh(None)
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["60", "120", "240", "480"]
+    assert lines[1] == f"DISCONNECTED 60 s {BTC}  HTTP 404"
+    shown.state(BTC, "DISCONNECTED", "it was delisted")
+    assert stream.getvalue().endswith(f"DISCONNECTED {BTC}  it was delisted\n")
+    shown.bar(record(), 0.4)
+    assert stream.getvalue().splitlines()[-1].startswith("DISCONNECTED 600 s 2024-06-30")
+    shown.state(BTC, "LIVE")
+    shown.bar(record(), 0.4)
+    assert stream.getvalue().splitlines()[-1].startswith("LIVE ")
+
+
+@pytest.mark.parametrize("refreshing", [True, False])
+def test_a_reader_that_is_gone_ends_nothing(refreshing):
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        shown = status(stream, refreshing=refreshing)
+        os.close(reading)
+        for _ in range(3):
+            shown.say("halted: file KILL")
+            shown.state(BTC, "DISCONNECTED")
+            shown.bar(record(), 0.4)
+            shown.refresh(1.0)
+        shown.close()
+        # Also what others write to it, and the interpreter at its end.
+        print("progress", file=stream, flush=True)
 
 
 def test_warnings_are_said_once_until_another_comes_and_go_nowhere_else(capfd):

@@ -1,0 +1,79 @@
+"""The exchange's history as a live feed reads it: closed bars, and the last delivered ones to compare with."""
+
+from collections import deque
+
+from ...bars.timeframes import to_ms
+from ...exchange.candles import Values
+from ...exchange.market import AsyncMarket
+from ...instruments import Instrument
+
+__all__ = ["PAGE", "SETTLED_MS", "BarHistory", "Delivered", "Row"]
+
+Row = tuple[int, Values]
+"""A closed bar: its open time (UTC ms) and its values."""
+
+SETTLED_MS = 300
+"""A bar of the history counts as closed only this long after its end (ms).
+
+The margin covers the error of our clock. It also covers the exchange, which may set the timestamp of a response a
+little after it read the data.
+"""
+
+PAGE = 900
+"""Largest number of bars in one request."""
+
+# Number of delivered bars that every request checks again.
+_OVERLAP = 3
+
+
+class Delivered:
+    """The last delivered bars, to notice values that the exchange changes afterwards."""
+
+    def __init__(self) -> None:
+        self._recent: deque[Row] = deque(maxlen=_OVERLAP)
+
+    def __len__(self) -> int:
+        return len(self._recent)
+
+    def add(self, start: int, values: Values) -> None:
+        """Note a delivered bar."""
+        self._recent.append((start, values))
+
+    def differs(self, start: int, values: Values) -> bool:
+        """Return whether a bar was delivered with other values."""
+        return dict(self._recent).get(start, values) != values
+
+    def revise(self, start: int, values: Values) -> Values | None:
+        """Replace the values of a delivered bar; return the earlier ones if they were different, else None."""
+        for place, (other, old) in enumerate(self._recent):
+            if other == start and old != values:
+                self._recent[place] = (start, values)
+                return old
+        return None
+
+
+class BarHistory:
+    """Request closed bars of one series; the timestamp of each response decides which bars are closed."""
+
+    def __init__(self, rest: AsyncMarket, instrument: Instrument, timeframe: str) -> None:
+        self._rest, self._instrument, self._timeframe = rest, instrument, timeframe
+        self._step = to_ms(timeframe)
+
+    async def rows(self, start: int, end: int) -> list[Row]:
+        """Return the closed bars that open in [start, end), UTC ms; at most `PAGE` and a few more."""
+        table = await self._rest.klines(self._instrument, self._timeframe, start, end, closed_for=SETTLED_MS)
+        columns = [table[name].tolist() for name in ("open", "high", "low", "close", "volume")]
+        return list(zip(table["timestamp"].tolist(), zip(*columns, strict=True), strict=True))
+
+    async def from_next(self, start: int, end: int, *, again: int) -> tuple[list[Row], list[Row]]:
+        """Return the first page with bars from `start` on, up to `end`, and up to `again` bars before `start`."""
+        low, before = start, []
+        while True:
+            high = min(end, low + PAGE * self._step)
+            back = min(again, _OVERLAP) * self._step if low == start else 0
+            rows = await self.rows(low - back, high)
+            before += [row for row in rows if row[0] < start]
+            fresh = [row for row in rows if row[0] >= start]
+            if fresh or high == end:
+                return before, fresh
+            low = high

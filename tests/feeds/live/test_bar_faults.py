@@ -1,0 +1,237 @@
+"""Faults of bars in virtual time: holes, stamps ahead of the truth, values that come late, a market that disappears."""
+
+import pytest
+
+from feeds.live.events import Status
+from tests.bybit import HOUR, MINUTE, Listing, Respond, market
+from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
+
+FIRST = 1_719_748_800_000  # 2024-06-30T12:00Z
+BARS = 20
+STARTS = [FIRST + k * MINUTE for k in range(BARS)]
+
+
+def wrong(seen):
+    """Return the delivered bars that are not the final ones."""
+    return [bar for bar in seen.bars if bar.values != true_bar(bar.start)]
+
+
+def stored_bars(seen):
+    """Return the last stored version of every bar."""
+    return {start: tuple(rows["values"]) for kind, start, _, rows in seen.stored if kind == "bars"}
+
+
+def ranges(seen, kind):
+    return [(start, end) for name, start, end, _ in seen.stored if name == kind]
+
+
+def test_without_a_fault_every_bar_comes_once_in_order_and_at_its_close():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS
+    assert wrong(seen) == []
+    assert max(seen.at(start) - start - MINUTE for start in STARTS) < 200
+    assert not any(bar.doubtful for bar in seen.bars)
+    assert seen.statuses == ["LIVE"]
+
+
+# --- holes
+
+
+@pytest.mark.parametrize("pushes", [True, False])
+def test_a_bar_that_the_history_lacks_for_40_seconds_is_delivered_in_order(pushes):
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.hide_bars("BTCUSDT", STARTS[5:6], STARTS[7] + 40_000)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST, pushes=pushes)
+    assert [bar.start for bar in seen.bars][: BARS - 1] == STARTS[: BARS - 1]
+    assert wrong(seen) == []
+    assert seen.at(STARTS[5]) - (STARTS[7] + 40_000) <= 15_000
+    [waits] = [notice for notice in seen.of(type(seen.of(object)[0])) if notice.status is Status.DELAYED][:1]
+    assert "which the history lacks" in waits.reason
+    assert seen.statuses[-1] == "LIVE"
+    assert not seen.reports("hole")
+
+
+def test_a_hole_that_stays_is_left_out_after_two_minutes_and_named():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.lose_bars("BTCUSDT", STARTS[5:7], MINUTE)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS[:5] + STARTS[7:]
+    [hole] = seen.reports("hole")
+    assert hole.facts == {"start": STARTS[5], "end": STARTS[7]}
+    # The hole is seen when the bar after it has closed, and waited for from then on.
+    assert 120_000 <= seen.at(STARTS[7]) - STARTS[8] <= 140_000
+    # Then it is requested a minute later, and ever more rarely.
+    asked = [r for r in exchange.log if r.query.get("start") == str(STARTS[5])]
+    assert len(asked) <= 4 + 120 // 5 + 6
+    assert not any(start in stored_bars(seen) for start in STARTS[5:7])
+
+
+def test_a_bar_that_comes_after_it_was_left_out_corrects_the_store():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.hide_bars("BTCUSDT", STARTS[5:6], STARTS[5] + 6 * MINUTE)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS[:5] + STARTS[6:]
+    [filled] = seen.reports("filled")
+    assert filled.facts == {"start": STARTS[5]}
+    assert stored_bars(seen) == {start: true_bar(start) for start in STARTS}
+
+
+# --- stamps ahead of the truth
+
+
+def test_time_and_envelopes_30_s_ahead_from_the_start_stop_trading_after_the_first_bar():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.ahead_ms = 30_000
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert len(seen.bars) >= BARS - 2
+    assert [bar.start for bar in seen.bars] == STARTS[: len(seen.bars)]
+    traded_open = [bar for bar in wrong(seen) if not bar.doubtful]
+    assert len(traded_open) <= 1, "the first is the evidence against the next"
+    assert len(wrong(seen)) <= 1
+    assert all(bar.doubtful for bar in seen.bars[1:])
+    assert stored_bars(seen) == {bar.start: true_bar(bar.start) for bar in seen.bars}
+    [doubt] = seen.reports("doubt")
+    assert "no trades until" in doubt.text
+
+
+def test_stamps_that_jump_ahead_are_noticed_by_the_timer_before_an_open_bar_is_traded():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    plan = {
+        5 * 60.0 + 2.0: lambda: setattr(exchange, "ahead_ms", 30_000),
+        10 * 60.0 + 2.0: lambda: setattr(exchange, "ahead_ms", 0),
+    }
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST, plan=plan)
+    assert [bar.start for bar in seen.bars] == STARTS[: len(seen.bars)]
+    assert wrong(seen) == []
+    marks = [bar.doubtful for bar in seen.bars]
+    assert not any(marks[:5])
+    assert all(marks[5:10]), "as long as it lasts"
+    assert not any(marks[17:]), "trading goes on when bars agree again"
+    assert len(seen.reports("trust")) == 1
+
+
+def test_without_pushes_every_bar_is_right_although_the_envelopes_are_ahead():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    plan = {300.0: lambda: setattr(exchange, "ahead_ms", 30_000)}
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST, plan=plan, pushes=False)
+    assert [bar.start for bar in seen.bars] == STARTS[: len(seen.bars)]
+    assert wrong(seen) == []
+    assert "s against this machine's timer" in seen.reports("doubt")[0].text
+
+
+def test_a_candle_confirmed_8_s_early_with_the_stamp_of_its_end_is_never_traded():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.confirm_early_ms = 8_000
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS[: len(seen.bars)]
+    assert wrong(seen) == []
+    assert all(bar.doubtful for bar in seen.bars)
+    assert "ahead of this machine's timer" in seen.reports("doubt")[0].text
+    assert max(seen.at(bar.start) - bar.start - MINUTE for bar in seen.bars) < 15_000
+
+
+def test_a_slow_network_and_a_drifting_timer_are_no_evidence():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    true_now = exchange.time.now
+    # 7 s a day: a bad quartz.
+    exchange.time.now = lambda: true_now() + round((true_now() - FIRST) * 8e-5)
+    seen = follow(loop, exchange, 3600.0, first=FIRST, latency=2.0)
+    assert len(seen.bars) >= 58
+    assert wrong(seen) == []
+    assert not any(bar.doubtful for bar in seen.bars)
+
+
+# --- values that come after their bar
+
+
+def hourly(**more):
+    listing = Listing("BTCUSDT", "BTC", "USDT", funding=((0, 60),), interval=480, **more)
+    return {"listings": [listing]}, listing
+
+
+def test_a_settlement_that_was_not_announced_and_comes_45_s_late_is_on_its_bar():
+    options, listing = hourly()
+    loop, exchange = virtual_exchange(FIRST + 55 * MINUTE, **options)
+    exchange.funding_lag_ms = 45_000
+    seen = follow(loop, exchange, 600.0, first=FIRST + 55 * MINUTE, funding=True)
+    [(stamp, rate)] = market.funding(listing, FIRST + HOUR, FIRST + HOUR + 1)
+    rates = {bar.start: bar.funding_rate for bar in seen.bars}
+    assert {start: found for start, found in rates.items() if found} == {stamp: rate}
+    assert not seen.reports("settlement")
+
+
+def test_a_settlement_that_comes_after_its_bar_is_on_the_next_one_and_said_and_stored_at_its_time():
+    options, listing = hourly()
+    loop, exchange = virtual_exchange(FIRST + 55 * MINUTE, **options)
+    exchange.funding_lag_ms = 200_000
+    seen = follow(loop, exchange, 900.0, first=FIRST + 55 * MINUTE, funding=True)
+    [(stamp, rate)] = market.funding(listing, FIRST + HOUR, FIRST + HOUR + 1)
+    rates = {bar.start: bar.funding_rate for bar in seen.bars if bar.funding_rate}
+    assert rates == {stamp + 3 * MINUTE: rate}
+    [report] = seen.reports("settlement")
+    assert (report.facts["time"], report.facts["rate"]) == (stamp, rate)
+    kept = [rows for kind, _, _, rows in seen.stored if kind == "funding" and len(rows["timestamp"])]
+    assert [rows["timestamp"].tolist() for rows in kept] == [[stamp]]
+
+
+def test_the_store_is_marked_only_as_far_as_an_old_enough_answer_proves():
+    loop, exchange = virtual_exchange(FIRST + 55 * MINUTE)  # settles every 8 hours: none at 13:00
+    seen = follow(loop, exchange, 2_400.0, first=FIRST + 55 * MINUTE, funding=True)
+    known = {}
+    for kind, start, end, _ in seen.stored:
+        if kind == "funding":
+            known[start] = end
+    # Until 13:30 nothing proves that there is none at 13:00.
+    assert known == {FIRST + 55 * MINUTE: FIRST + HOUR, FIRST + HOUR: FIRST + HOUR + 1} or known == {
+        FIRST + HOUR: FIRST + HOUR + 1
+    }
+    asked = len(exchange.requests("/v5/market/funding/history"))
+    assert asked == 0 or asked < 70
+
+
+def test_an_open_interest_that_comes_after_its_bar_is_stored_and_said():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.interest_lag_ms = 150_000
+    seen = follow(loop, exchange, 900.0, first=FIRST, open_interest=True)
+    values = dict(market.open_interest(exchange.listings[0], FIRST - HOUR, FIRST + HOUR, 5 * MINUTE))
+    used = {bar.start: bar.open_interest for bar in seen.bars}
+    assert used[STARTS[5]] == values[FIRST], "the value of 12:05 was not known yet"
+    assert used[STARTS[8]] == values[STARTS[5]]
+    assert [report.facts["time"] for report in seen.reports("open_interest")][-2:] == [STARTS[5], STARTS[10]]
+    covered = ranges(seen, "open_interest")
+    assert all(end <= STARTS[10] + 5 * MINUTE for _, end in covered)
+    assert {int(t) for k, _, _, rows in seen.stored if k == "open_interest" for t in rows["timestamp"]} >= {
+        STARTS[0], STARTS[5], STARTS[10]
+    }  # fmt: skip
+
+
+# --- what does not end a feed
+
+
+def test_one_404_on_a_kline_request_only_delays():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    plan = {200.0: inject(exchange, Respond(404), times=3)}
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST, plan=plan, pushes=False)
+    assert [bar.start for bar in seen.bars][: BARS - 1] == STARTS[: BARS - 1]
+    assert seen.statuses == ["LIVE", "DISCONNECTED", "LIVE"]
+
+
+@pytest.mark.parametrize("refuse", [True, False], ids=["refused", "empty answers"])
+@pytest.mark.parametrize("pushes", [True, False])
+def test_a_delisted_market_is_named_and_waited_for(refuse, pushes):
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    listings = exchange.listings
+    plan = {310.0: lambda: exchange.delist("BTCUSDT", refuse=refuse)}
+
+    def back():
+        exchange.listings = listings
+        exchange.ended.clear()
+
+    plan[700.0] = back
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST, plan=plan, pushes=pushes)
+    [gone] = [item for item in seen.of(object) if getattr(item, "delisted", False)]
+    assert gone.status is Status.DISCONNECTED
+    assert "no longer lists BTC/USDT:USDT: it was delisted or renamed" in gone.reason
+    # The exchange lists it again: the bars are delivered, late.
+    assert [bar.start for bar in seen.bars][:15] == STARTS[:15]
