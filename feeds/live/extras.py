@@ -32,8 +32,8 @@ _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _TRIES = 3
 _PAUSE = 1.0
 _TIMEOUT = 3.0
-# Pause between two requests for a settlement that the instrument's interval does not announce: ms of the exchange's
-# clock, and at least so many seconds of this machine's.
+# Pause between two requests for a settlement that the instrument's interval does not announce: exchange ms, and at
+# least this many of the machine's seconds.
 _UNANNOUNCED_MS, _UNANNOUNCED_SECONDS = 20_000, 0.5
 _MOST_VALUES = 99
 

@@ -123,10 +123,15 @@ def test_all_faults_at_once_change_nothing(exchange, tmp_path):
 
 
 def test_of_two_confirmed_versions_of_a_bar_the_one_in_the_history_is_stored(exchange, tmp_path, caplog):
-    exchange.inject(faults.CONFLICTING, on="ws:closed", skip=2)
+    injected = []
+
+    def conflict(strategy):
+        if "LIVE" in strategy.statuses() and not injected:
+            injected.append(exchange.inject(faults.CONFLICTING, on="ws:closed", skip=2))
+
     with caplog.at_level(logging.WARNING, "feeds"):
         # A long grace, so that no bar is requested before its candle arrives.
-        run = finished(live_feed(exchange, tmp_path, grace=45.0), bars=HISTORY + LIVE)
+        run = finished(live_feed(exchange, tmp_path, grace=45.0), bars=HISTORY + 4 * LIVE, act=conflict)
     [rows] = run.rows
     assert [row[0] for row in rows] == [rows[0][0] + k * MINUTE for k in range(len(rows))]
     [wrong] = [row for row in rows if row[5] == 0.5]
@@ -145,14 +150,17 @@ def test_a_connection_that_comes_back_late_is_backfilled_before_the_next_bar(exc
 
 
 def test_while_the_exchange_answers_nothing_the_feed_waits_and_then_goes_on(exchange, tmp_path):
+    begun = []
+
     def outage(strategy):
-        if len(strategy.data) == HISTORY + 3:
+        if "LIVE" in strategy.statuses() and not begun:
+            begun.append(len(strategy.data))
             for path in ("/v5/market/kline", "/v5/market/time"):
                 exchange.inject(Respond(503), on=path, times=8)
             exchange.inject(Drop(), on="ws:push")
             exchange.inject(Respond(503), on="ws:connect", times=3)
 
-    run = follow(exchange, tmp_path, act=outage)
+    run = follow(exchange, tmp_path, bars=HISTORY + 4 * LIVE, act=outage)
     assert "DISCONNECTED" in run.statuses()
 
 
