@@ -19,6 +19,7 @@ from tests.bybit.faults import Fault
 from tests.bybit.market import HOUR, MINUTE, Listing, default_listings
 from tests.bybit.private import PRIVATE, Account, Signed, check_signature
 from tests.bybit.rules import ENDPOINTS, Refused
+from tests.bybit.virtual_time import VirtualTime
 from tests.bybit.websocket import CATEGORIES, Connection, reset
 
 __all__ = ["LoopbackBybit", "Request"]
@@ -49,7 +50,8 @@ class LoopbackBybit:
     pushed every `push_ms` of it. `limit` is (requests, seconds): one more inside the window bans the address for
     `ban_seconds` with HTTP 403, as the exchange does; `connect_limit` is the same for websockets, without the ban.
     Every answer is delayed by `delay` seconds of the machine's, like a network round trip. `missing` holds (symbol,
-    bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered.
+    bar size in ms, bar start) that the exchange never recorded. `log` holds every request
+    answered. `timer` passes as `clock` is set.
 
     Faults that last: every stamp is `ahead_ms` ahead of the data, and a candle is confirmed `confirm_early_ms` before
     its end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and
@@ -71,8 +73,12 @@ class LoopbackBybit:
         port: int = 0,
         missing: Iterable[tuple[str, int, int]] = (),
         account: Account | None = None,
+        timer: VirtualTime | None = None,
     ) -> None:
+        self.timer = timer
         self.time = Clock(clock, speed)
+        if timer is not None:
+            timer.seconds = self.time.now() / 1000.0
         self.push_ms = push_ms
         self.listings = default_listings() if listings is None else listings
         self.limit = limit
@@ -104,6 +110,8 @@ class LoopbackBybit:
 
     @clock.setter
     def clock(self, now: int | None) -> None:
+        if self.timer is not None and now is not None:
+            self.timer.seconds = now / 1000.0
         self.time.set(now)
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(lambda: [connection.wake() for connection in self.connections])

@@ -20,6 +20,7 @@ from runs.cli import main
 from runs.live.journal import JOURNAL, open_journal
 from tests.bybit import HOUR, LoopbackBybit, Reset
 from tests.bybit.fixtures import NOW
+from tests.bybit.virtual_time import VirtualTime
 
 ROOT = Path(__file__).parents[3]
 OPEN = NOW // HOUR * HOUR
@@ -27,8 +28,12 @@ LOOSE = ("--set", "confidence_threshold=0.0", "--set", "rebalance_band=0.05", "-
 
 
 @pytest.fixture
-def exchange():
-    with LoopbackBybit(clock=OPEN + HOUR // 2, limit=(100_000, 5.0)) as server:
+def exchange(tmp_path):
+    timer = VirtualTime(tmp_path / "timer")
+    with (
+        LoopbackBybit(clock=OPEN + HOUR // 2, limit=(100_000, 5.0), timer=timer) as server,
+        timer.leading(1.0),
+    ):
         yield server
 
 
@@ -45,7 +50,13 @@ def words(exchange, *more, model="model", symbol="BTCUSDT"):
 
 
 def start(exchange, work, *more, **named):
-    program = "from runs.cli import main\nmain(prog_name='scorenet')"
+    program = f"""
+from pathlib import Path
+from runs.cli import main
+from tests.bybit.virtual_time import VirtualTime
+with VirtualTime(Path({str(work / "timer")!r})).leading(1.0):
+    main(prog_name="scorenet")
+"""
     return subprocess.Popen(
         [sys.executable, "-c", program, *words(exchange, *more, **named)],
         cwd=work,

@@ -1,0 +1,118 @@
+"""Run a soak and print what it showed; the exit status is 1 if a promise was broken."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from feeds import simulate
+from runs.markets import as_market
+from scorenet import learn
+from tests.conftest import TINY
+from tests.soak.exchange import SYMBOLS, Exchange
+from tests.soak.process import Trader
+from tests.soak.schedule import draw, draw_account, plan
+from tests.soak.verify import Findings, verify
+
+SPEED = 20.0  # waits of the exchange's time are this much shorter on the machine
+_PATIENCE = (
+    0.25  # seconds of the machine in which a minute should be traded; then the next one passes all the same
+)
+_SETTLE = 30  # minutes without faults at the end
+_MIB = 2**20
+
+
+def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, Counter[str]]:
+    """Trade under faults for the simulated days; then heal everything, settle and compare."""
+    rng, counts = random.Random(options.seed), Counter[str]()
+    frame = simulate("planted", seed=5, bars=3_000, timeframe="1m")
+    model = learn([as_market(frame)], TINY, progress=False).save(folder / "model")
+    minutes = int(options.days * 1440)
+    kills = {rng.randrange(200, minutes - 60) for _ in range(options.kills)}
+    with Exchange(folder) as exchange:
+        public, private = exchange.public, exchange.private
+        trader = Trader(_command(exchange, folder, model), folder / "trader.log", folder / "run")
+        for minute in range(minutes):
+            trader.ensure()
+            if rng.random() < options.faults / minutes:
+                plan(draw(rng), public, private)
+                counts["faults"] += 1
+            if rng.random() < 0.05 * options.faults / minutes:
+                draw_account(rng, private)
+                counts["changes of the account"] += 1
+            if rng.random() < 10 / minutes:
+                trader.suspend(rng.uniform(0.1, 1.0))
+                counts["suspensions"] += 1
+            jump = rng.random() < 10 / minutes
+            counts["jumps of the exchange's clock"] += jump
+            close = exchange.pass_minutes(rng.randrange(2, 30) if jump else 1)
+            if minute in kills:
+                time.sleep(rng.uniform(0.0, 0.1))
+                trader.kill()
+                counts["kills"] += 1
+            else:
+                trader.follow(close, _PATIENCE)
+        exchange.heal()
+        for _ in range(_SETTLE):
+            trader.ensure()
+            trader.follow(exchange.pass_minutes(1), 20.0)
+        status = trader.end()
+        found = verify(folder / "run", public, private, SYMBOLS)
+    if status:
+        found.wrong.append(f"the trader ended with {status}; see its log")
+    return found, trader, counts
+
+
+def _command(exchange: Exchange, folder: Path, model: Path) -> list[str]:
+    words = {
+        "model": model,
+        "out": folder / "run",
+        "time": folder / "time",
+        "public": exchange.public.url,
+        "private": exchange.private.url,
+        "symbols": ",".join(SYMBOLS),
+        "speed": SPEED,
+    }
+    flags = [str(word) for name, value in words.items() for word in (f"--{name}", value)]
+    return [sys.executable, "-m", "tests.soak.trader", *flags]
+
+
+def show(found: Findings, trader: Trader, counts: Counter[str], seconds: float) -> bool:
+    """Print the figures; return whether every promise was kept."""
+    print(f"  {found.bars:,} bars, {found.orders:,} orders, {trader.starts} starts in {seconds:.0f} s")
+    print("  " + ", ".join(f"{value} {name}" for name, value in counts.items()))
+    print("  states: " + ", ".join(f"{name} {value}" for name, value in sorted(found.states.items())))
+    print("  positions: " + ", ".join(f"{name} {size:+f}" for name, size in found.positions.items()))
+    longest = max(trader.memory, key=len)
+    early, late = longest[len(longest) // 10], max(longest[len(longest) // 10 :])
+    growth = (late - early) / _MIB
+    print(f"  resident memory of the longest session: {early / _MIB:.0f} MiB, then at most {growth:+.1f} MiB")
+    for text in found.wrong[:20]:
+        print(f"  WRONG: {text}")
+    return not found.wrong
+
+
+def main() -> None:
+    """Parse the command line and run a soak."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--days", type=float, default=30.0, help="simulated days (default: 30)")
+    parser.add_argument("--kills", type=int, default=6, help="number of kill -9 (default: 6)")
+    parser.add_argument("--faults", type=int, default=1_500, help="mean number of faults (default: 1500)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", help="folder for the run; a temporary one without it")
+    options = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options.keep or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = show(*soak(options, folder), time.monotonic() - begin)
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()
