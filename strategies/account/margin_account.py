@@ -12,7 +12,7 @@ from backtrader.order import BuyOrder, SellOrder
 from ..datas import HALF_SECOND, symbol_of, to_milliseconds
 from .bar_clock import has_ended, latest
 from .contracts import price_of_worth, settlement_coin
-from .holdings import Holding, equity_and_maintenance
+from .holdings import Holding, MarginBook, equity_and_maintenance
 from .margin import Liquidation, liquidate_on_gap, liquidate_on_slide
 from .values import AccountValues
 
@@ -37,6 +37,7 @@ class MarginAccount(AccountValues):
         """Reset the account to its starting cash; called by the constructor and at the start of each run."""
         super().init()
         self._over: set[Any] = set()
+        self._margins: MarginBook | None = None  # only while orders are filled
         self._coin: tuple[str, str] | None = None
         self.liquidations = 0
         self.insurance = 0.0
@@ -81,6 +82,8 @@ class MarginAccount(AccountValues):
         if commission.inverse and opened and psize:
             # The average price of an inverse position is that of its value in the coin, not the mean of its prices.
             pprice = position.price = -psize * commission.p.mult / stake.basis
+        if self._margins is not None:
+            self._margins.put(holding, holding.stake())
         self.cash -= size * worth + fee
         holding.traded += abs(size)
         order.execute(

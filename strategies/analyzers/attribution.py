@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from array import array
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from scorenet.base.times import float_days
 
 from ..datas import HALF_SECOND, mark_line, symbol_of
-from .attribution_tables import KINDS, ROW, attribute, refused
+from .attribution_tables import KINDS, ROW, attribute, coded, grouped, refused
 from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
 from .recording import EquityAnalyzer
 
@@ -169,13 +168,22 @@ class Attribution(EquityAnalyzer):
     def _funding(self) -> NDArray[Any]:
         """Return the payments of the run as rows; they are charged on the position held until the bar's open."""
         tables = [ledger.columns() for ledger in {id(one): one for one in self._ledgers.values()}.values()]
+        paid: dict[str, list[tuple[Any, Any]]] = {}
+        for table in tables:
+            numbers, names = coded(np.asarray(table["symbol"], dtype=object))
+            for name, mine in zip(names, grouped(numbers, len(names)), strict=True):
+                paid.setdefault(name, []).append((table, mine))
         found = [np.zeros(0, dtype=ROW)]
-        for position, table in itertools.product(self._positions.values(), tables):
-            mine = np.array([name == position.symbol for name in table["symbol"]], dtype=bool)
-            rows = np.zeros(int(mine.sum()), dtype=ROW)
-            rows["date"] = rows["before"] = float_days(table["time"][mine])
-            rows["decided"] = position.decided_before(rows["date"])
-            rows["amount"], rows["symbol"], rows["kind"] = table["amount"][mine], position.number, _FUNDING
-            rows["side"] = np.sign(table["position"][mine])
-            found.append(rows)
+        for position in self._positions.values():
+            for table, mine in paid.get(position.symbol, ()):
+                rows = np.zeros(len(mine), dtype=ROW)
+                rows["date"] = rows["before"] = float_days(table["time"][mine])
+                rows["decided"] = position.decided_before(rows["date"])
+                rows["amount"], rows["symbol"], rows["kind"] = (
+                    table["amount"][mine],
+                    position.number,
+                    _FUNDING,
+                )
+                rows["side"] = np.sign(table["position"][mine])
+                found.append(rows)
         return np.concatenate(found)
