@@ -98,6 +98,7 @@ def ensure(
     offline: bool = False,
     funding: bool = True,
     open_interest: bool = True,
+    mark: bool = False,
     base_url: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -105,8 +106,8 @@ def ensure(
 
     None means the first or last stored bar; if bars may be downloaded, `until_ms` None means now. Up to `warmup_bars`
     earlier bars are included: fewer if fewer exist or, with `offline`, are stored. Funding and open interest are
-    columns if their series are stored, and are downloaded if the exchange has them. Bars missing from the exchange's
-    history stay missing.
+    columns if their series are stored, and are downloaded if the exchange has them. With `mark`, mark prices are
+    columns if any are stored, and missing ones are downloaded. Bars missing from the exchange's history stay missing.
 
     Raises:
         MissingData: there are no such bars, or some are not stored and `offline` forbids a download.
@@ -128,6 +129,7 @@ def ensure(
         timeframe=timeframe,
         funding=funding,
         open_interest=open_interest,
+        mark=mark,
     )
     if until_ms is None and since_ms is not None and not offline:
         # Download up to now even if older bars are stored; the report gives the exact end.
@@ -139,7 +141,7 @@ def ensure(
         start = history.clip_warmup(start, first)
         history.refuse_missing(start, end)
     elif until_ms is None or history.missing(start, end):
-        kinds = _kinds(mark=False, funding=funding, open_interest=open_interest)
+        kinds = _kinds(mark=history.uses_mark(), funding=funding, open_interest=open_interest)
 
         async def download() -> Instrument:
             async with AsyncMarket(found, base_url=base_url) as client:

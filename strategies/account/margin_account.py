@@ -151,12 +151,24 @@ class MarginAccount(AccountValues):
         for cash, group in self._pools(held):
             equity, need = equity_and_maintenance(cash, [(h, h.adverse()) for h in group])
             if equity <= need:
-                self._liquidate(group, liquidate_on_slide(cash, [h.leg(h.mark, h.adverse()) for h in group]))
+                self._liquidate(group, self._slide(cash, group))
         if self._isolated or (not held and self.cash < 0.0):
             self._call_insurance()
         for holding in self._holdings.values():
             close = holding.close[0]
             holding.mark = close if holding.worth is None else holding.worth(close)
+
+    @staticmethod
+    def _slide(cash: float, group: Sequence[Holding]) -> Liquidation | None:
+        """Return the liquidation on the way from the mark prices to the adverse extremes.
+
+        An isolated position may be filled at a price from which the mark price is beyond its margin. It then moves from
+        its cost: so it meets its liquidation price, and loses its margin and no more.
+        """
+        equity, need = equity_and_maintenance(cash, [(h, h.mark) for h in group])
+        if group[0].isolated and equity <= need:
+            return liquidate_on_slide(cash, [h.leg(h.basis / h.position.size, h.adverse()) for h in group])
+        return liquidate_on_slide(cash, [h.leg(h.mark, h.adverse()) for h in group])
 
     def _liquidate(self, held: Sequence[Holding], liquidation: Liquidation | None) -> None:
         if liquidation is None:

@@ -32,7 +32,7 @@ class ContractLedger:
     start: float
     fees: float = 0.0
     funding: float = 0.0
-    slippage: float = 0.0
+    paid: float = 0.0  # all amounts of fees, slippage and funding, whatever their sign
     realised: float = 0.0
     liquidated: int = 0
     slots: list[Slot] = field(default_factory=list)
@@ -110,6 +110,7 @@ class ContractLedger:
                 market = self.markets[number]
                 due = self.value(slot.size, float(market.open[row])) * float(market.rate[row])
                 self.funding += due if slot.size > 0.0 else -due
+                self.paid += abs(due)
         lacking = sum(slot.margin for slot in self.slots) - self.wallet
         if self.isolated and lacking > 0.0 and any(slot.margin for slot in self.slots):
             share = lacking / sum(slot.margin for slot in self.slots)
@@ -121,6 +122,7 @@ class ContractLedger:
         before = self.wallet
         closing = min(abs(slot.size), abs(size)) if slot.size * size < 0.0 else 0.0
         self.fees += fill.fee
+        self.paid += abs(fill.fee)
         if closing:
             part = closing / abs(slot.size)
             self.realised += part * self.profit(slot.size, slot.entry, fill.price)
@@ -142,7 +144,7 @@ class ContractLedger:
             slot.margin += self.initial(total, fill.price) * size / total
         if self.costs.contract == "spot":
             assert total > 0.0, f"{fill}: short on spot"
-        value = self.value(total, self._open(fill, step))
+        value = min(self.value(total, price) for price in (self._open(fill, step), fill.price))
         assert value <= self.tier(value)[0] * (1.0 + TIGHT), f"{fill}: {value} is beyond the last risk tier"
 
     def _open(self, fill: Fill, step: Step) -> float:
@@ -156,7 +158,7 @@ class ContractLedger:
             return
         opening, side = self._open(fill, step), np.sign(fill.size)
         assert fill.price == opening * (1.0 + side * self.costs.slippage), f"{fill}: the open is {opening}"
-        self.slippage += abs(self.profit(fill.size, opening, fill.price))
+        self.paid += abs(self.profit(fill.size, opening, fill.price))
         fee = self.value(fill.size, fill.price) * self.costs.taker
         assert abs(fill.fee - fee) <= TIGHT * fee, f"{fill}: expected a fee of {fee}"
 
@@ -208,8 +210,7 @@ class ContractLedger:
         )
         assert step.equity >= -TIGHT * scale, "equity below zero"
         # The fund covers what one fee, slippage or funding payment took beyond the equity, and nothing else.
-        covered = self.fees + self.slippage + abs(self.funding)
-        assert -TIGHT * scale <= step.insurance <= covered + TIGHT * scale, "equity out of nothing"
+        assert -TIGHT * scale <= step.insurance <= self.paid + TIGHT * scale, "equity out of nothing"
         if self.costs.contract == "spot":
             assert all(slot.size >= 0.0 for slot in self.slots), "short on spot"
             spent = sum(slot.size * slot.entry * self.costs.mult for slot in self.slots)
