@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from .btdata import BarsData, ReplayData
     from .ccxtdata import CCXTData
+    from .download.api import risk_tiers
     from .errors import (
         BadBars,
         BadSource,
@@ -55,6 +56,7 @@ _EXPORTS = {
         "ReplayData",
     ),
     ".ccxtdata": ("CCXTData",),
+    ".download.api": ("risk_tiers",),
     ".errors": (
         "BadBars",
         "BadSource",
@@ -104,6 +106,7 @@ __all__ = [
     "load_bars",
     "read_bars",
     "resample",
+    "risk_tiers",
     "simulate",
     "to_arrays",
     "write_bars",

@@ -16,9 +16,10 @@ import pandas as pd
 from ..bars.timeframes import to_ms
 from ..bars.times import iso, parse_time
 from ..errors import BadSource, BadSymbol
-from ..exchange.market import AsyncMarket, Pace
+from ..exchange.market import AsyncMarket, Market, Pace
 from ..exchange.protocol import Exchange, check_timeframe, require
 from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
+from ..exchange.rows import TierRows
 from ..instruments import Instrument
 from ..store.history import History, stored_name
 from ..store.keys import series_folders
@@ -26,7 +27,7 @@ from ..store.rules import write_instrument
 from .downloader import Downloader, FetchReport, Wanted
 from .task_pool import run
 
-__all__ = ["FetchReport", "ensure", "fetch"]
+__all__ = ["FetchReport", "ensure", "fetch", "risk_tiers"]
 
 Time = str | int | dt.date | dt.datetime
 
@@ -153,6 +154,23 @@ def ensure(
 
         history = replace(history, symbol=run(download()).symbol)
     return history.frame(start, None if until_ms is None and not offline else end)
+
+
+def risk_tiers(symbol: str, *, exchange: str = DEFAULT_EXCHANGE, base_url: str | None = None) -> TierRows:
+    """Return the exchange's risk tiers of a perpetual as of now, for `Costs(risk_tiers=...)` of its account.
+
+    A row is (limit of the position's value, maintenance rate, largest leverage[, deduction]), smallest tier first;
+    amounts are in the settlement coin, rates are fractions.
+
+    Raises:
+        BadSource: the exchange is unknown or does not publish them, or the market is spot.
+        BadSymbol: the exchange lists no such market.
+        ExchangeError: the exchange fails to deliver.
+    """
+    found = find_exchange(exchange)
+    require(found, "risk_tiers")
+    with Market(found, base_url=base_url) as client:
+        return client.risk_tiers(client.instrument(symbol))
 
 
 def _kinds(*, mark: bool, funding: bool, open_interest: bool) -> list[str]:
