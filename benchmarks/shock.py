@@ -1,12 +1,13 @@
 """Claim: a volatility shock in real bars cuts the exposure within 3 bars; the same bars without it do not.
 
-A light model is fitted to BTC bars before --since. At each splice the returns of the next 3 bars are multiplied, with
-the ranges of these bars, and later prices move along; the bars before stay as they are. Each splice runs twice from the
-same start, with and without the shock, and begins where the position is at least --least of equity. Printed are means
+A light model is fitted to BTC bars before --since. At each splice the returns and ranges of the next 3 bars are
+multiplied, so that the root mean square of the 3 returns is --factors times the standard deviation of the 168 returns
+before; the bars before stay as they are, later prices move along. Each splice runs with and without the shock from the
+same start, and begins where the position is at least --least of equity. Printed are means
 over the splices of |exposure| at the close before and 1, 2 and 3 bars later. A shocked bar is known at its close, the
 order fills at the next open: so the first close that can show less exposure is that of bar 2.
 
-python benchmarks/shock.py [--data DIR] [--since DAY] [--until DAY] [--splices 24] [--factors 3 6 12]
+python benchmarks/shock.py [--data DIR] [--since DAY] [--until DAY] [--splices 24] [--factors 4 8 16]
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ from strategies import ScoreStrategy
 PRICES = ["open", "high", "low", "close"]
 LIGHT = {"state": {"steps": 200}, "density": {"points": 10_000, "steps": 600}, "forward": {"steps": 500}}
 BEFORE = 200  # bars of trading before a splice: held forecasts have grown in by then
-BARS = 3
+BARS, WEEK = 3, 168
 
 
 def shocked(bars: pd.DataFrame, at: int, factor: float) -> pd.DataFrame:
-    """Return the bars with the log-returns and ranges of bars `at` to `at` + 2 multiplied by `factor`."""
+    """Return the bars with a shock of `factor` standard deviations in the bars `at` to `at` + 2."""
     logs = np.log(bars[PRICES].to_numpy())
     before = np.concatenate(([logs[0, 0]], logs[:-1, 3]))[:, None]
     moves = logs - before  # of each price from the close before
-    moves[at : at + BARS] *= factor
+    size = np.sqrt(np.mean(moves[at : at + BARS, 3] ** 2))
+    moves[at : at + BARS] *= factor * moves[at - WEEK : at, 3].std() / size
     closes = np.cumsum(moves[:, 3])
     again = before[0] + np.concatenate(([0.0], closes[:-1]))[:, None] + moves
     changed = bars.assign(**dict(zip(PRICES, np.exp(again).T, strict=True)))
@@ -73,7 +75,7 @@ def one_splice(model: ScoreModel, bars: pd.DataFrame, at: int, factor: float) ->
     part = bars.iloc[first : at + BARS + 1].reset_index(drop=True)
     part.attrs = dict(bars.attrs)
     begin = int(part["timestamp"].iloc[model.lookback + 1])
-    changed = part if factor == 1.0 else shocked(part, at - first, factor)
+    changed = part if factor == 0.0 else shocked(part, at - first, factor)
     found = exposures(model, changed, begin).iloc[-BARS - 2 : -1]
     return found["position"].to_numpy(), found["reason"].tolist()[1:]
 
@@ -81,23 +83,23 @@ def one_splice(model: ScoreModel, bars: pd.DataFrame, at: int, factor: float) ->
 def report(model: ScoreModel, bars: pd.DataFrame, rows: Sequence[int], factors: Sequence[float]) -> None:
     print(f"  {'shock':>8}  before     +1     +2     +3   cut by half at +3   reasons of the 3 bars")
     cut = {}
-    for factor in (1.0, *factors):
+    for factor in (0.0, *factors):
         found = [one_splice(model, bars, at, factor) for at in rows]
         held = np.abs(np.array([exposure for exposure, _ in found]))
         held = held[held[:, 0] > 0.0]
         cut[factor] = float((held[:, 3] <= 0.5 * held[:, 0]).mean())
         reasons = Counter(reason for _, words in found for reason in words).most_common(4)
         print(
-            f"  {'none' if factor == 1.0 else f'x {factor:g}':>8}  "
+            f"  {'none' if factor == 0.0 else f'{factor:g} sd':>8}  "
             + "  ".join(f"{value:5.3f}" for value in held.mean(axis=0))
             + f"  {100 * cut[factor]:15.0f} %   "
             + ", ".join(f"{name} {count}" for name, count in reasons),
             flush=True,
         )
     verdict(
-        f"share of splices cut by half within 3 bars, x {factors[-1]:g}", cut[factors[-1]], 0.9, at_least=True
+        f"share of splices cut by half in 3 bars, {factors[-1]:g} sd", cut[factors[-1]], 0.9, at_least=True
     )
-    verdict("the same without a shock", cut[1.0], 0.1, at_least=False)
+    verdict("the same without a shock", cut[0.0], 0.1, at_least=False)
 
 
 def main() -> None:
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("--until", default="2025-01-01")
     parser.add_argument("--splices", type=int, default=24)
     parser.add_argument("--least", type=float, default=0.1)
-    parser.add_argument("--factors", type=float, nargs="+", default=[3.0, 6.0, 12.0])
+    parser.add_argument("--factors", type=float, nargs="+", default=[4.0, 8.0, 16.0])
     args = parser.parse_args()
     path = args.data / "BTCUSDT_1h.parquet"
     history = load_bars(path, since=args.first, until=args.since)

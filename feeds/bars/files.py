@@ -251,29 +251,24 @@ def _number(cell: object) -> object:
 
 
 def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> tuple[pd.DataFrame, Siblings]:
-    funding = path.with_name(f"{stem}_funding.parquet")
     found: dict[str, Any] = {}
-    if "funding_rate" not in bars.columns and funding.exists():
+    for name, column, suffix, join in (
+        ("funding", "funding_rate", "funding", join_funding),
+        ("open_interest", "open_interest", "open_interest_1h", join_open_interest),
+        ("mark", "mark_open", f"mark_{bars.attrs['timeframe']}", join_mark),
+    ):
+        beside = path.with_name(f"{stem}_{suffix}.parquet")
+        if column in bars.columns or not beside.exists():
+            continue
         try:
-            series = one_symbol(_read_table(funding), bars.attrs["symbol"])
-            bars = join_funding(bars, series)
-            found |= {"funding": funding, "settlements": settlements_of(series)[0]}
+            series = one_symbol(_read_table(beside), bars.attrs["symbol"])
+            bars = join(bars, series)
+            found |= {
+                name: beside,
+                **({"settlements": settlements_of(series)[0]} if name == "funding" else {}),
+            }
         except BadBars as error:
-            raise _in_file(error, funding) from error
-    open_interest = path.with_name(f"{stem}_open_interest_1h.parquet")
-    if "open_interest" not in bars.columns and open_interest.exists():
-        try:
-            bars = join_open_interest(bars, one_symbol(_read_table(open_interest), bars.attrs["symbol"]))
-            found["open_interest"] = open_interest
-        except BadBars as error:
-            raise _in_file(error, open_interest) from error
-    mark = path.with_name(f"{stem}_mark_{bars.attrs['timeframe']}.parquet")
-    if "mark_open" not in bars.columns and mark.exists():
-        try:
-            bars = join_mark(bars, one_symbol(_read_table(mark), bars.attrs["symbol"]))
-            found["mark"] = mark
-        except BadBars as error:
-            raise _in_file(error, mark) from error
+            raise _in_file(error, beside) from error
     return bars, Siblings(**found)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scorenet.base.times import float_days
 
 from ..datas import HALF_SECOND, mark_line, symbol_of
-from .attribution_tables import KINDS, ROW, attribute, coded, grouped, refused
+from .attribution_tables import KINDS, ROW, attribute, coded, grouped, net_by_bar, refused
 from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
 from .recording import EquityAnalyzer
 
@@ -78,6 +78,8 @@ class Attribution(EquityAnalyzer):
     `refused` has, for each reason for which a decision set the target to 0, the number of `bars`, and `pnl`: what the
     target of the position rule would have earned from that close to the symbol's next one, without costs, on the
     equity of that bar. It needs the column `unfiltered` of the decision record, and is left out without it.
+
+    After the run, `net` has the symbols and the profit after costs [N, symbols] of each recorded bar.
     """
 
     def start(self) -> None:
@@ -156,6 +158,7 @@ class Attribution(EquityAnalyzer):
         recorder = getattr(self.strategy, "decisions", None)
         decisions = {} if recorder is None else dict(recorder.columns())
         symbols = [position.symbol for position in self._positions.values()]
+        self.net = symbols, net_by_bar(rows, np.array(dates), len(symbols))
         insurance = float(getattr(self._broker, "insurance", 0.0))
         total = float(equity[-1] - equity[0] - self.recording.cash_flows.sum()) if len(equity) else 0.0
         self.rets = {"total": total, **attribute(rows, symbols, decisions), "insurance": insurance}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datas import to_milliseconds
+from ..datas import HALF_SECOND, to_milliseconds
 from .metrics import month_of
 
-__all__ = ["KINDS", "ROW", "attribute", "coded", "grouped", "refused"]
+__all__ = ["KINDS", "ROW", "attribute", "coded", "grouped", "net_by_bar", "refused"]
 
 KINDS = ("gross", "taker_fees", "maker_fees", "liquidation_fees", "slippage", "funding")
 """What an amount is, by its number in a row; all but `gross` are costs, positive = paid."""
@@ -51,6 +51,16 @@ def attribute(rows: NDArray[Any], symbols: Sequence[str], decisions: Mapping[str
         "by_symbol": _cut(rows, rows["symbol"].astype(np.int64), symbols),
         "by_month": _cut(rows, number, month.astype(str)),
     }
+
+
+def net_by_bar(rows: NDArray[Any], dates: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the profit after costs [N, count] of each symbol in the bars that closed at `dates` [N]."""
+    net = np.zeros((len(dates), count))
+    at = np.searchsorted(dates, rows["date"] - HALF_SECOND)
+    inside = at < len(dates)
+    signed = np.where(rows["kind"] == 0, rows["amount"], -rows["amount"])
+    np.add.at(net, (at[inside], rows["symbol"][inside]), signed[inside])
+    return net
 
 
 def refused(
