@@ -42,7 +42,8 @@ def markets(symbols: int, bars: int) -> list[pd.DataFrame]:
     frames = []
     for number in range(symbols):
         frame = simulate("planted", seed=1_000 + number, bars=bars, symbol=f"S{number:03d}")
-        edge = bars // 10 + (7 * number) % (bars // 2)
+        # Spread over the same span for any number of symbols: the sizes then have the same bars per symbol.
+        edge = bars // 10 + number * (bars // 2) // symbols
         part = {0: slice(None), 1: slice(edge, None), 2: slice(None, bars - edge)}[number % 3]
         short = frame.iloc[part].reset_index(drop=True)
         short.attrs = dict(frame.attrs)

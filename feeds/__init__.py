@@ -11,12 +11,14 @@ if TYPE_CHECKING:
         data_hash,
         find_gaps,
         join_funding,
+        join_mark,
         join_open_interest,
         resample,
         to_arrays,
     )
     from .btdata import BarsData, ReplayData
     from .ccxtdata import CCXTData
+    from .download.api import risk_tiers
     from .errors import (
         BadBars,
         BadSource,
@@ -44,6 +46,7 @@ _EXPORTS = {
         "data_hash",
         "find_gaps",
         "join_funding",
+        "join_mark",
         "join_open_interest",
         "resample",
         "to_arrays",
@@ -53,6 +56,7 @@ _EXPORTS = {
         "ReplayData",
     ),
     ".ccxtdata": ("CCXTData",),
+    ".download.api": ("risk_tiers",),
     ".errors": (
         "BadBars",
         "BadSource",
@@ -97,10 +101,12 @@ __all__ = [
     "expected_return",
     "find_gaps",
     "join_funding",
+    "join_mark",
     "join_open_interest",
     "load_bars",
     "read_bars",
     "resample",
+    "risk_tiers",
     "simulate",
     "to_arrays",
     "write_bars",

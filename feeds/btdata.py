@@ -11,11 +11,11 @@ import pandas as pd
 from scorenet.base.times import DAY_MS, float_days, whole_ms
 
 from .bars.cells import COLUMNS
-from .bars.frame import as_bars, to_arrays, with_gaps
+from .bars.frame import MARK_COLUMNS, as_bars, to_arrays, with_gaps
 from .bars.timeframes import to_backtrader, to_ms
-from .errors import BadTimeframe
+from .errors import BadBars, BadTimeframe
 
-__all__ = ["BarsData", "ReplayData", "columns_of", "empty_bars"]
+__all__ = ["BarsData", "MarkedBarsData", "MarkedReplayData", "ReplayData", "columns_of", "empty_bars"]
 
 _EXTRA_LINES = ("funding_rate", "open_interest")
 _UNIT_MS = {
@@ -26,7 +26,15 @@ _UNIT_MS = {
 }
 
 
-class BarsData(bt.feed.DataBase):
+class _LinesByFrame(type(bt.feed.DataBase)):  # type: ignore[misc]
+    """Give a feed the lines of the mark price if its frame has them: Backtrader fixes the lines of a class."""
+
+    def doprenew(cls, *args: Any, **kwargs: Any) -> Any:
+        marked = MARK_COLUMNS[0] in getattr(kwargs.get("dataname"), "columns", ())
+        return super(_LinesByFrame, _MARKED.get(cls, cls) if marked else cls).doprenew(*args, **kwargs)
+
+
+class BarsData(bt.feed.DataBase, metaclass=_LinesByFrame):
     """Deliver a validated frame of bars; the datetime is the close (open + bar size, exact to the second).
 
     To resample, use `feeds.resample` first. Backtrader's own resampling does not handle the extra lines (funding and
@@ -45,6 +53,8 @@ class BarsData(bt.feed.DataBase):
         - datetime, open, high, low, close, volume, openinterest (the same as open_interest)
         - funding_rate: sum of the rates settled in (previous open, open], a fraction; 0.0 where none.
         - open_interest: in base units as of the open; 0.0 where unknown.
+        - mark_open, mark_high, mark_low, mark_close: the mark price, only if the frame has these columns. The account
+          is then valued and liquidated at it; orders are filled at the traded prices.
 
     Attributes:
         absent: optional columns missing from the frame; their lines are 0.0.
@@ -52,7 +62,7 @@ class BarsData(bt.feed.DataBase):
         source_ms: bar size of the frame in ms.
     """
 
-    lines = _EXTRA_LINES
+    lines: Any = _EXTRA_LINES
     params: tuple[tuple[str, Any], ...] = (
         ("symbol", ""),
         ("timeframe", None),
@@ -80,6 +90,11 @@ class BarsData(bt.feed.DataBase):
                 gaps=self.p.gaps or ("keep" if canonical else "raise"),
             )
         self._set_timeframe(bars.attrs["timeframe"], named is None)
+        if MARK_COLUMNS[0] in bars and not hasattr(self.lines, MARK_COLUMNS[0]):
+            raise BadBars(
+                f"{type(self).__name__} has no lines for the mark price of its frame; declare "
+                f"lines = {MARK_COLUMNS}, or drop the columns"
+            )
         self._set_bars(bars)
 
     def _set_bars(self, bars: pd.DataFrame) -> None:
@@ -173,6 +188,10 @@ class BarsData(bt.feed.DataBase):
             for line in (self.funding_rate, self.open_interest):
                 if line[0] != line[0]:
                     line[0] = 0.0
+            if hasattr(self.lines, MARK_COLUMNS[0]) and self.lines.mark_close[0] != self.lines.mark_close[0]:
+                raise BadBars(
+                    f"{self.p.symbol}: Backtrader's resampling drops the mark price; use feeds.resample(frame, ...)"
+                )
         return delivered
 
     def _set_timeframe(self, timeframe: str, check: bool) -> None:
@@ -201,6 +220,21 @@ class ReplayData(BarsData):
         return True
 
 
+class MarkedBarsData(BarsData):
+    """`BarsData` of a frame with mark prices: `BarsData(dataname=frame)` returns it by itself."""
+
+    lines = MARK_COLUMNS
+
+
+class MarkedReplayData(ReplayData):
+    """`ReplayData` of a frame with mark prices: `ReplayData(dataname=frame)` returns it by itself."""
+
+    lines = MARK_COLUMNS
+
+
+_MARKED = {BarsData: MarkedBarsData, ReplayData: MarkedReplayData}
+
+
 def _closes_of_filled(bars: pd.DataFrame, step: int) -> frozenset[int]:
     if "filled" not in bars:
         return frozenset()
@@ -219,6 +253,7 @@ def columns_of(bars: pd.DataFrame) -> dict[str, "array[float]"]:
         "openinterest": open_interest,
         "funding_rate": arrays.get("funding_rate", absent),
         "open_interest": open_interest,
+        **{name: arrays[name] for name in MARK_COLUMNS if name in arrays},
     }
     return {name: array("d", values.tobytes()) for name, values in columns.items()}
 

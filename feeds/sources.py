@@ -188,6 +188,7 @@ def _from_exchange(
         until,
         exchange=source.exchange,
         warmup_bars=warmup_bars,
+        mark=True,
         **options,
     )
 

@@ -127,10 +127,10 @@ class RunInputs:
 def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, Any]:
     """Write every file of a run and return metrics.json's content."""
     model, frames, start = inputs.model, inputs.frames, inputs.start
-    result = replace(result, equity=result.equity.drop_duplicates("time", keep="last", ignore_index=True))
+    result = result.by_close()
     held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
     metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
-    metrics["regimes"] = _regimes(model, frames, equity)
+    metrics["regimes"] = _regimes(model, frames, equity, result.profit)
     folder.write_frame("equity", equity)
     for name in ("orders", "trades", "decisions", "funding"):
         folder.write_frame(name, getattr(result, name))
@@ -155,14 +155,17 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
 
 
 def _regimes(
-    model: ScoreModel, frames: Sequence[pd.DataFrame], equity: pd.DataFrame
+    model: ScoreModel, frames: Sequence[pd.DataFrame], equity: pd.DataFrame, profit: pd.DataFrame
 ) -> dict[str, Any] | None:
-    """Return the account's profit by each symbol's regimes; None if the model has no regimes."""
+    """Return each symbol's profit by its regimes; None if the model has no regimes."""
     if model.regime_map is None:
         return None
     closes, money = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8, equity["equity"].to_numpy()
     markets = [as_market(frame) for frame in frames]
-    return {m.symbol: profit_by_regime(model, m.bars, m.step_ms, closes, money) for m in markets}
+    return {
+        m.symbol: profit_by_regime(model, m.bars, m.step_ms, closes, money, profit[m.symbol].to_numpy())
+        for m in markets
+    }
 
 
 def _at_times(held: Result, times: pd.Series) -> Result:

@@ -87,6 +87,7 @@ def collect(finished: bt.Strategy, since: int | None = None) -> Result:
     """Return the tables of a strategy that ran in a Cerebro of `build`, from the bar close `since` (UTC ms)."""
     found = {name: dict(getattr(finished.analyzers, name).get_analysis()) for name in _TABLES}
     found["trades"] = found["trades"]["closed"]
+    symbols, profit = finished.analyzers.attribution.net
     # A strategy without a model records no decisions.
     tables = {
         name: _frame(columns, since) if columns else empty_frame(name) for name, columns in found.items()
@@ -98,6 +99,7 @@ def collect(finished: bt.Strategy, since: int | None = None) -> Result:
         insurance=float(finished.broker.insurance),
         notes=tuple(finished.broker.notes()),
         attribution=dict(finished.analyzers.attribution.get_analysis()),
+        profit=pd.DataFrame(profit, columns=symbols),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,8 @@ class Result:
     """The tables of one run, as RUN_DIR stores them, and totals that no table contains.
 
     `notes` are sentences about what happened to the account: settled markets, orders that were refused or had to wait.
-    `attribution` says where the profit came from (`strategies.Attribution`); the benchmark has none.
+    `attribution` says where the profit came from (`strategies.Attribution`), `profit` has the rows of `equity` and a
+    column for each symbol: its profit after costs in the bar. The benchmark has neither.
     """
 
     equity: pd.DataFrame
@@ -37,6 +38,16 @@ class Result:
     insurance: float
     notes: tuple[str, ...] = ()
     attribution: dict[str, Any] = field(default_factory=dict)
+    profit: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def by_close(self) -> Self:
+        """Return the result with one row of equity and profit per bar close: a live run may have several."""
+        times = self.equity["time"]
+        return replace(
+            self,
+            equity=self.equity.drop_duplicates("time", keep="last", ignore_index=True),
+            profit=self.profit.groupby(times.to_numpy()).sum().reset_index(drop=True),
+        )
 
 
 def benchmark(frames: Sequence[pd.DataFrame], account: Account, since: int) -> Result:

@@ -3,7 +3,7 @@
 from .cells import COLUMNS, to_arrays
 from .files import EXTENSIONS, read_bars, write_bars
 from .frame import Gap, GapPolicy, as_bars, check_gap_policy, data_hash, find_gaps
-from .joins import join_funding, join_open_interest
+from .joins import join_funding, join_mark, join_open_interest
 from .ranges import Range, clip, merge, subtract, windows
 from .resampling import resample
 from .timeframes import TIMEFRAMES, from_ms, to_backtrader, to_ms
@@ -24,6 +24,7 @@ __all__ = [
     "from_ms",
     "iso",
     "join_funding",
+    "join_mark",
     "join_open_interest",
     "merge",
     "parse_time",

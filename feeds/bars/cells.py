@@ -13,10 +13,11 @@ from scorenet.base.did_you_mean import close_matches
 from ..errors import BadBars
 from .times import iso
 
-__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "bar_values", "to_arrays"]
+__all__ = ["COLUMNS", "MARK_COLUMNS", "OPTIONAL_COLUMNS", "bar_values", "to_arrays"]
 
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
-OPTIONAL_COLUMNS = ("funding_rate", "open_interest", "filled")
+MARK_COLUMNS = ("mark_open", "mark_high", "mark_low", "mark_close")
+OPTIONAL_COLUMNS = ("funding_rate", "open_interest", "filled", *MARK_COLUMNS)
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -31,7 +32,8 @@ def bar_values(frame: pd.DataFrame, times: NDArray[np.int64]) -> dict[str, NDArr
         BadBars: a column is missing, or a cell violates the contract; the message names the first invalid row.
     """
     _check_columns(frame)
-    names = [name for name in (*COLUMNS[1:], "funding_rate", "open_interest") if name in frame.columns]
+    known = (*COLUMNS[1:], "funding_rate", "open_interest", *MARK_COLUMNS)
+    names = [name for name in known if name in frame.columns]
     values: dict[str, NDArray[Any]] = {name: _floats(frame[name], times) for name in names}
     _raise_first(_checks(times, values), times, frame)
     if "filled" in frame.columns:
@@ -52,7 +54,8 @@ def _check_columns(frame: pd.DataFrame) -> None:
         raise BadBars(
             f"expected each column once, found {doubled!r} twice", column=doubled, reason="duplicate_column"
         )
-    for name in COLUMNS[1:]:
+    marked = any(name in found for name in MARK_COLUMNS)
+    for name in (*COLUMNS[1:], *(MARK_COLUMNS if marked else ())):
         if name in found:
             continue
         close = close_matches(name, found)
@@ -73,15 +76,18 @@ def _checks(times: NDArray[np.int64], values: dict[str, NDArray[Any]]) -> list[_
     for name, column in values.items():
         checks.append((name, np.isnan(column), "expected a number", "nan"))
         checks.append((name, np.isinf(column), "expected a finite number", "infinite"))
-    checks += [(name, values[name] <= 0, "expected a price > 0", "not_positive") for name in _PRICES]
+    for prefix in ("", "mark_") if MARK_COLUMNS[0] in values else ("",):
+        names = [prefix + name for name in _PRICES]
+        checks += [(name, values[name] <= 0, "expected a price > 0", "not_positive") for name in names]
     checks.append(("volume", values["volume"] < 0, "expected a volume >= 0", "negative"))
     if "open_interest" in values:
         checks.append(("open_interest", values["open_interest"] < 0, "expected a value >= 0", "negative"))
-    high, low = values["high"], values["low"]
-    checks.append(("high", high < low, "expected high >= low", "high_below_low"))
-    for name in ("open", "close"):
-        outside = (values[name] > high) | (values[name] < low)
-        checks.append((name, outside, "expected a price between low and high", "outside_range"))
+    for prefix in ("", "mark_") if MARK_COLUMNS[0] in values else ("",):
+        high, low = values[prefix + "high"], values[prefix + "low"]
+        checks.append((prefix + "high", high < low, "expected high >= low", "high_below_low"))
+        for name in (prefix + "open", prefix + "close"):
+            outside = (values[name] > high) | (values[name] < low)
+            checks.append((name, outside, "expected a price between low and high", "outside_range"))
     return checks
 
 
@@ -99,7 +105,8 @@ def _raise_first(checks: list[_Check], times: NDArray[np.int64], frame: pd.DataF
 def _cell(frame: pd.DataFrame, row: int, column: str) -> str:
     if column in ("volume", "funding_rate", "open_interest"):
         return str(frame[column].iloc[row])
-    prices = ", ".join(f"{name} {frame[name].iloc[row]}" for name in _PRICES)
+    names = MARK_COLUMNS if column in MARK_COLUMNS else _PRICES
+    prices = ", ".join(f"{name} {frame[name].iloc[row]}" for name in names)
     return f"{frame[column].iloc[row]} ({prices})"
 
 

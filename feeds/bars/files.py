@@ -18,8 +18,16 @@ from scorenet.base.error_line import error_line
 from ..errors import BadBars, BadSource, MissingData, StoreError
 from .caps import TooLarge, check_footer, check_header, check_rows
 from .cells import COLUMNS, OPTIONAL_COLUMNS
-from .frame import GapPolicy, as_bars, check_gap_policy, join_funding, join_open_interest, with_gaps
-from .joins import settlements_of
+from .frame import (
+    GapPolicy,
+    as_bars,
+    check_gap_policy,
+    join_funding,
+    join_mark,
+    join_open_interest,
+    with_gaps,
+)
+from .joins import check_mark, settlements_of
 from .settlements import check_funding
 from .symbols import one_symbol
 from .timeframes import TIMEFRAMES
@@ -55,18 +63,22 @@ class Siblings:
         funding: path of the funding file, None if there is none.
         settlements: its settlement times [N], UTC ms.
         open_interest: path of the open-interest file, None if there is none.
+        mark: path of the file of mark prices, None if there is none.
     """
 
     funding: Path | None = None
     settlements: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     open_interest: Path | None = None
+    mark: Path | None = None
 
     def check(self, bars: pd.DataFrame) -> None:
         """Check that the files cover `bars`; a missing open interest is only a warning, because it is 0.0 in the bars.
 
         Raises:
-            MissingData: the funding file lacks settlements that are due on the bars.
+            MissingData: the funding file lacks settlements that are due on the bars, or a bar has no mark price.
         """
+        if self.mark is not None:
+            check_mark(bars, str(self.mark))
         if self.funding is not None:
             check_funding(bars, self.settlements, str(self.funding))
         if self.open_interest is not None:
@@ -92,12 +104,13 @@ def read_bars(
 
     Symbol and timeframe come from the arguments, the file's metadata, its name (`BTCUSDT_1h.parquet`) or the spacing of
     the bars. Of a file with several symbols in a column `symbol`, `symbol` chooses one. If the file `X_1h.parquet` has
-    no funding_rate or open_interest column, `X_funding.parquet` and `X_open_interest_1h.parquet` in the same folder are
-    used if present; the funding file must have every settlement that is due on the bars.
+    no funding_rate, open_interest or mark_open column, `X_funding.parquet`, `X_open_interest_1h.parquet` and
+    `X_mark_1h.parquet` (bars of the mark price, of the same size) in the same folder are used if present; the funding
+    file must have every settlement that is due on the bars, the mark prices every bar.
 
     Raises:
         BadSource: the file is neither .parquet nor .csv.
-        MissingData: there is no such file, or its funding file lacks settlements.
+        MissingData: there is no such file, or its funding file lacks settlements, or a bar its mark price.
         StoreError: the file is empty, damaged or cannot be read.
         BadBars: its bars violate the contract, or are of several symbols of which none is chosen.
     """
@@ -238,22 +251,24 @@ def _number(cell: object) -> object:
 
 
 def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> tuple[pd.DataFrame, Siblings]:
-    funding = path.with_name(f"{stem}_funding.parquet")
     found: dict[str, Any] = {}
-    if "funding_rate" not in bars.columns and funding.exists():
+    for name, column, suffix, join in (
+        ("funding", "funding_rate", "funding", join_funding),
+        ("open_interest", "open_interest", "open_interest_1h", join_open_interest),
+        ("mark", "mark_open", f"mark_{bars.attrs['timeframe']}", join_mark),
+    ):
+        beside = path.with_name(f"{stem}_{suffix}.parquet")
+        if column in bars.columns or not beside.exists():
+            continue
         try:
-            series = one_symbol(_read_table(funding), bars.attrs["symbol"])
-            bars = join_funding(bars, series)
-            found |= {"funding": funding, "settlements": settlements_of(series)[0]}
+            series = one_symbol(_read_table(beside), bars.attrs["symbol"])
+            bars = join(bars, series)
+            found |= {
+                name: beside,
+                **({"settlements": settlements_of(series)[0]} if name == "funding" else {}),
+            }
         except BadBars as error:
-            raise _in_file(error, funding) from error
-    open_interest = path.with_name(f"{stem}_open_interest_1h.parquet")
-    if "open_interest" not in bars.columns and open_interest.exists():
-        try:
-            bars = join_open_interest(bars, one_symbol(_read_table(open_interest), bars.attrs["symbol"]))
-            found["open_interest"] = open_interest
-        except BadBars as error:
-            raise _in_file(error, open_interest) from error
+            raise _in_file(error, beside) from error
     return bars, Siblings(**found)
 
 
@@ -278,5 +293,6 @@ def _others(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent} either"
     found = sorted(other.name for other in path.parent.iterdir() if other.suffix.lower() in EXTENSIONS)
-    bars = [name for name in found if "_funding" not in name and "_open_interest" not in name]
+    beside = ("_funding", "_open_interest", "_mark_")
+    bars = [name for name in found if not any(part in name for part in beside)]
     return f"; in {path.parent} there is {', '.join(bars[:8])}" if bars else ""

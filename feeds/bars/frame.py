@@ -2,8 +2,9 @@
 
 A canonical frame has a RangeIndex and the columns COLUMNS: `timestamp` (int64 UTC ms, the bar's OPEN, strictly
 increasing, on the grid of the timeframe) and float64 prices and volume. It may have OPTIONAL_COLUMNS: `funding_rate`
-(fraction, 0.0 without a settlement), `open_interest` (base units, 0.0 where unknown) and `filled` (bool, bars added by
-the policy `ffill`). `frame.attrs` holds symbol, timeframe and source.
+(fraction, 0.0 without a settlement), `open_interest` (base units, 0.0 where unknown), `filled` (bool, bars added by the
+policy `ffill`) and MARK_COLUMNS, all four or none: the bar of the mark price, at which an account is valued.
+`frame.attrs` holds symbol, timeframe and source.
 """
 
 import hashlib
@@ -16,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BadBars, BadSource, BadTimeframe, BarGap
-from .cells import COLUMNS, OPTIONAL_COLUMNS, bar_values, to_arrays
-from .joins import join_funding, join_open_interest
+from .cells import COLUMNS, MARK_COLUMNS, OPTIONAL_COLUMNS, bar_values, to_arrays
+from .joins import join_funding, join_mark, join_open_interest
 from .resampling import resample
 from .symbols import one_symbol
 from .timeframes import from_ms, to_ms
@@ -25,6 +26,7 @@ from .times import iso, utc_ms
 
 __all__ = [
     "COLUMNS",
+    "MARK_COLUMNS",
     "OPTIONAL_COLUMNS",
     "Gap",
     "GapPolicy",
@@ -33,6 +35,7 @@ __all__ = [
     "data_hash",
     "find_gaps",
     "join_funding",
+    "join_mark",
     "join_open_interest",
     "resample",
     "to_arrays",
@@ -214,6 +217,8 @@ def _fill(bars: pd.DataFrame, step: int) -> pd.DataFrame:
         columns[name] = values[source]
         if name in ("open", "high", "low", "close"):
             columns[name][invented] = arrays["close"][source][invented]
+        elif name in MARK_COLUMNS:
+            columns[name][invented] = arrays["mark_close"][source][invented]
         elif name in ("volume", "funding_rate"):
             columns[name][invented] = 0.0
     columns["filled"] = columns.get("filled", np.zeros(len(grid), dtype=np.bool_)) | invented

@@ -1,16 +1,16 @@
-"""Join funding and open interest to bars by a backward as-of join, never from a later row."""
+"""Join funding, open interest and mark prices to bars, never from a later row."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import BadBars
-from .cells import COLUMNS, OPTIONAL_COLUMNS
+from ..errors import BadBars, MissingData
+from .cells import COLUMNS, MARK_COLUMNS, OPTIONAL_COLUMNS, bar_values
 from .settlements import settlement_times
 from .timeframes import to_ms
 from .times import iso, utc_ms
 
-__all__ = ["join_funding", "join_open_interest", "settlements_of"]
+__all__ = ["check_mark", "join_funding", "join_mark", "join_open_interest", "settlements_of"]
 
 _MAX_AGE_MS = 24 * 3_600_000
 
@@ -70,6 +70,42 @@ def join_open_interest(frame: pd.DataFrame, open_interest: pd.DataFrame) -> pd.D
         known[known] = opens[known] - times[last[known]] <= _MAX_AGE_MS
         joined[known] = values[last[known]]
     return _with_column(frame, "open_interest", joined)
+
+
+def join_mark(frame: pd.DataFrame, mark: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars with MARK_COLUMNS: the bar of the mark price with the same open time, NaN where there is none.
+
+    `mark` has a time column, open, high, low and close. `check_mark` refuses the bars without one.
+
+    Raises:
+        BadBars: a price is not a positive number, outside its bar's range, or its time duplicated or out of order.
+    """
+    if mark.empty:
+        times, prices = np.empty(0, dtype=np.int64), {name: np.empty(0) for name in COLUMNS[1:5]}
+    else:
+        times = utc_ms(mark)
+        prices = bar_values(mark.assign(volume=0.0), times)
+    opens = frame["timestamp"].to_numpy(dtype=np.int64)
+    known = np.isin(opens, times)
+    for name in MARK_COLUMNS:
+        values = np.full(len(opens), np.nan)
+        values[known] = prices[name.removeprefix("mark_")][np.searchsorted(times, opens[known])]
+        frame = _with_column(frame, name, values)
+    return frame
+
+
+def check_mark(bars: pd.DataFrame, source: str) -> None:
+    """Check that every bar has its mark price.
+
+    Raises:
+        MissingData: some have none.
+    """
+    lacking = bars["timestamp"].to_numpy()[bars["mark_close"].isna().to_numpy()]
+    if len(lacking):
+        raise MissingData(
+            f"{source}: no mark price for {len(lacking)} of {len(bars)} bars, the first at {iso(int(lacking[0]))}; "
+            "complete it, choose other dates, or take it away: the account is then valued at traded prices"
+        )
 
 
 def _series(frame: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

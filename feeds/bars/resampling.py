@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BadBars, BadTimeframe, MissingData
-from .cells import to_arrays
+from .cells import MARK_COLUMNS, to_arrays
 from .timeframes import to_ms
 
 __all__ = ["resample"]
@@ -64,6 +64,11 @@ def _aggregate(
         columns["open_interest"] = np.where(known >= 0, arrays["open_interest"][known], 0.0)
     if "filled" in arrays:
         columns["filled"] = np.logical_and.reduceat(arrays["filled"], starts)
+    if MARK_COLUMNS[0] in arrays:
+        columns["mark_open"] = arrays["mark_open"][starts]
+        columns["mark_high"] = np.maximum.reduceat(arrays["mark_high"], starts)
+        columns["mark_low"] = np.minimum.reduceat(arrays["mark_low"], starts)
+        columns["mark_close"] = arrays["mark_close"][ends]
     return columns
 
 

@@ -11,10 +11,10 @@ from ..exchange.failures import Malformed
 from ..exchange.order_types import Orders
 from ..exchange.protocol import Capabilities, Exchange, Venue
 from ..exchange.request import Call, Flow, Request
-from ..exchange.rows import Table, read_timestamp, select, unite
+from ..exchange.rows import Table, TierRows, read_timestamp, select, unite
 from ..instruments import Instrument
 from .hosts import venue_of
-from .parse import parse_funding, parse_instrument, parse_klines, parse_open_interest
+from .parse import parse_funding, parse_instrument, parse_klines, parse_open_interest, parse_risk_tiers
 from .stream import BybitStream
 from .wire import CCXT_RULES, FAILURE_RULES, REQUESTS_PER_SECOND
 
@@ -51,6 +51,7 @@ class BybitExchange(Exchange):
         open_interest=True,
         stream=True,
         orders=True,
+        risk_tiers=True,
     )
     ccxt_rules = CCXT_RULES
     failure_rules = FAILURE_RULES
@@ -160,6 +161,22 @@ class BybitExchange(Exchange):
             return rows
 
         return Request(f"open interest of {instrument.symbol} from {iso(start)}", flow)
+
+    def risk_tiers(self, instrument: Instrument) -> Request[TierRows]:
+        """Request the risk tiers of a perpetual, smallest first, in the form of `Costs.risk_tiers`.
+
+        Raises:
+            BadSource: the market is spot, which has none.
+        """
+        if instrument.category == "spot":
+            raise BadSource(f"{instrument.symbol} is spot: it has no risk tiers, because it has no leverage")
+        query = {"category": instrument.category, "symbol": instrument.id}
+
+        def flow() -> Flow[TierRows]:
+            answer = yield lambda client: client.public_get_v5_market_risk_limit(query)
+            return parse_risk_tiers(answer["result"], instrument.id)
+
+        return Request(f"risk tiers of {instrument.symbol}", flow)
 
     def stream(self) -> BybitStream:
         """Return the message format of the candle websocket."""

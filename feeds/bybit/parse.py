@@ -3,12 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..exchange.failures import Malformed
 from ..exchange.fields import name_of, part_of, rule_of, time_of
-from ..exchange.rows import Table, check_bars, check_market, read_columns, reject_rows, unite
+from ..exchange.rows import Table, TierRows, check_bars, check_market, read_columns, reject_rows, unite
 from ..instruments import Instrument
 
-__all__ = ["Table", "parse_funding", "parse_instrument", "parse_klines", "parse_open_interest", "unite"]
+__all__ = [
+    "Table",
+    "parse_funding",
+    "parse_instrument",
+    "parse_klines",
+    "parse_open_interest",
+    "parse_risk_tiers",
+    "unite",
+]
 
+# The exchange rounds both, e.g. 0.011 to a leverage of 90.
+_MARGIN_ROUNDING = 0.03
 _PERPETUALS = {"linear": "LinearPerpetual", "inverse": "InversePerpetual"}
 _BAR = {"timestamp": 0, "open": 1, "high": 2, "low": 3, "close": 4}
 _FUNDING = {"timestamp": "fundingRateTimestamp", "funding_rate": "fundingRate"}
@@ -83,3 +94,30 @@ def parse_instrument(row: Mapping[str, Any], category: str) -> Instrument | None
         max_quantity=rule_of(lot, "maxMktOrderQty", "maxMarketOrderQty", "maxOrderQty"),
         delivery=time_of(row, "deliveryTime"),
     )
+
+
+def parse_risk_tiers(result: Mapping[str, Any], market: str) -> TierRows:
+    """Return the rows of a risk-limit response, smallest first: limit, maintenance rate, max leverage[, deduction].
+
+    Raises:
+        Malformed: there is no row, a row is for another market, lacks a number, or its initial margin is not that of
+            its largest leverage.
+    """
+    found = []
+    for row in result["list"]:
+        check_market(row.get("symbol") if isinstance(row, dict) else None, market)
+        limit, rate, initial, leverage = (
+            rule_of(row, name)
+            for name in ("riskLimitValue", "maintenanceMargin", "initialMargin", "maxLeverage")
+        )
+        if not (limit and rate and leverage and abs(initial * leverage - 1.0) <= _MARGIN_ROUNDING):
+            raise Malformed(
+                "expected a tier with a limit, a maintenance margin, a leverage and the initial margin "
+                f"1 / leverage, found {str(row)[:200]}"
+            )
+        # The smallest tier has an empty deduction, as has every tier of an older response.
+        deduction = (rule_of(row, "mmDeduction"),) if row.get("mmDeduction") else ()
+        found.append((limit, rate, leverage, *deduction))
+    if not found:
+        raise Malformed("expected risk tiers, found none")
+    return tuple(sorted(found))

@@ -16,9 +16,10 @@ import pandas as pd
 from ..bars.timeframes import to_ms
 from ..bars.times import iso, parse_time
 from ..errors import BadSource, BadSymbol
-from ..exchange.market import AsyncMarket, Pace
+from ..exchange.market import AsyncMarket, Market, Pace
 from ..exchange.protocol import Exchange, check_timeframe, require
 from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
+from ..exchange.rows import TierRows
 from ..instruments import Instrument
 from ..store.history import History, stored_name
 from ..store.keys import series_folders
@@ -26,7 +27,7 @@ from ..store.rules import write_instrument
 from .downloader import Downloader, FetchReport, Wanted
 from .task_pool import run
 
-__all__ = ["FetchReport", "ensure", "fetch"]
+__all__ = ["FetchReport", "ensure", "fetch", "risk_tiers"]
 
 Time = str | int | dt.date | dt.datetime
 
@@ -98,6 +99,7 @@ def ensure(
     offline: bool = False,
     funding: bool = True,
     open_interest: bool = True,
+    mark: bool = False,
     base_url: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -105,8 +107,8 @@ def ensure(
 
     None means the first or last stored bar; if bars may be downloaded, `until_ms` None means now. Up to `warmup_bars`
     earlier bars are included: fewer if fewer exist or, with `offline`, are stored. Funding and open interest are
-    columns if their series are stored, and are downloaded if the exchange has them. Bars missing from the exchange's
-    history stay missing.
+    columns if their series are stored, and are downloaded if the exchange has them. With `mark`, mark prices are
+    columns if any are stored, and missing ones are downloaded. Bars missing from the exchange's history stay missing.
 
     Raises:
         MissingData: there are no such bars, or some are not stored and `offline` forbids a download.
@@ -128,6 +130,7 @@ def ensure(
         timeframe=timeframe,
         funding=funding,
         open_interest=open_interest,
+        mark=mark,
     )
     if until_ms is None and since_ms is not None and not offline:
         # Download up to now even if older bars are stored; the report gives the exact end.
@@ -139,7 +142,7 @@ def ensure(
         start = history.clip_warmup(start, first)
         history.refuse_missing(start, end)
     elif until_ms is None or history.missing(start, end):
-        kinds = _kinds(mark=False, funding=funding, open_interest=open_interest)
+        kinds = _kinds(mark=history.uses_mark(), funding=funding, open_interest=open_interest)
 
         async def download() -> Instrument:
             async with AsyncMarket(found, base_url=base_url) as client:
@@ -151,6 +154,23 @@ def ensure(
 
         history = replace(history, symbol=run(download()).symbol)
     return history.frame(start, None if until_ms is None and not offline else end)
+
+
+def risk_tiers(symbol: str, *, exchange: str = DEFAULT_EXCHANGE, base_url: str | None = None) -> TierRows:
+    """Return the exchange's risk tiers of a perpetual as of now, for `Costs(risk_tiers=...)` of its account.
+
+    A row is (limit of the position's value, maintenance rate, largest leverage[, deduction]), smallest tier first;
+    amounts are in the settlement coin, rates are fractions.
+
+    Raises:
+        BadSource: the exchange is unknown or does not publish them, or the market is spot.
+        BadSymbol: the exchange lists no such market.
+        ExchangeError: the exchange fails to deliver.
+    """
+    found = find_exchange(exchange)
+    require(found, "risk_tiers")
+    with Market(found, base_url=base_url) as client:
+        return client.risk_tiers(client.instrument(symbol))
 
 
 def _kinds(*, mark: bool, funding: bool, open_interest: bool) -> list[str]:

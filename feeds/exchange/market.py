@@ -13,11 +13,11 @@ from ..instruments import Instrument, categories_of, find, unknown
 from .access import Access
 from .ccxt_clients import AsyncClient, ClientError, SyncClient, evidence_of, make_client
 from .failures import Malformed
-from .protocol import Exchange
+from .protocol import Exchange, require
 from .rate_limit import RateLimiter
 from .request import Flow, Request, Wait
 from .retry import Attempts, Retry
-from .rows import Table
+from .rows import Table, TierRows
 
 __all__ = ["AsyncMarket", "Market", "Pace", "Settings"]
 
@@ -158,6 +158,12 @@ class _Client:
     def open_interest(self, instrument: Instrument, timeframe: str, start: int, end: int) -> Flow[Table]:
         """Return the open interest at every `timeframe` in [start, end), at most `open_interest_limit` rows."""
         return (yield from self._send(self.exchange.open_interest(instrument, timeframe, start, end)))
+
+    @_client_method
+    def risk_tiers(self, instrument: Instrument) -> Flow[TierRows]:
+        """Return the risk tiers of a perpetual, smallest first, in the form of `Costs.risk_tiers`."""
+        require(self.exchange, "risk_tiers")
+        return (yield from self._send(self.exchange.risk_tiers(instrument)))
 
     def _load_markets(self, category: str) -> Flow[dict[str, Instrument]]:
         if category not in self._markets:

@@ -12,7 +12,7 @@ from .candles import CandleStream
 from .failures import FailureRules
 from .order_types import Orders
 from .request import Request
-from .rows import Table
+from .rows import Table, TierRows
 
 __all__ = ["Capabilities", "CcxtRules", "Exchange", "Venue", "check_timeframe", "require"]
 
@@ -21,6 +21,7 @@ _CAPABILITY_NAMES = {
     "open_interest": "history of open interest",
     "stream": "live bars",
     "orders": "orders",
+    "risk_tiers": "risk tiers",
 }
 
 
@@ -40,6 +41,7 @@ class Capabilities:
         open_interest: whether it has a history of open interest.
         stream: whether its websocket sends candles when they close.
         orders: whether real orders are supported.
+        risk_tiers: whether its table of risk tiers is public.
         missing: by the name of a capability, the reason why it is not offered.
     """
 
@@ -54,6 +56,7 @@ class Capabilities:
     open_interest: bool
     stream: bool
     orders: bool
+    risk_tiers: bool = False
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,6 +132,15 @@ class Exchange(Protocol):
             BadTimeframe: the exchange does not have it at this interval.
         """
         raise _lacking(self, "open_interest")
+
+    def risk_tiers(self, instrument: Instrument) -> Request[TierRows]:
+        """Request the risk tiers of a perpetual, smallest first: (limit of the position's value, maintenance rate,
+        largest leverage[, deduction]); amounts in the settlement coin, rates as fractions.
+
+        Raises:
+            BadSource: the exchange does not publish them.
+        """
+        raise _lacking(self, "risk_tiers")
 
     def stream(self) -> CandleStream:
         """Return the message format of the exchange's candle websocket.

@@ -17,6 +17,7 @@ from .failures import Malformed
 
 __all__ = [
     "Table",
+    "TierRows",
     "check_bars",
     "check_market",
     "read_columns",
@@ -28,6 +29,9 @@ __all__ = [
 
 Table = dict[str, NDArray[Any]]
 """Columns by name, each [N]."""
+
+TierRows = tuple[tuple[float, ...], ...]
+"""Risk tiers, smallest first: limit of the position's value, maintenance rate, largest leverage[, deduction]."""
 
 _PRICES = ("open", "high", "low", "close")
 

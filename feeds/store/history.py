@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bars.frame import as_bars, join_funding, join_open_interest
+from ..bars.frame import as_bars, join_funding, join_mark, join_open_interest
+from ..bars.joins import check_mark
 from ..bars.ranges import Range, clip, merge, subtract
 from ..bars.settlements import funding_holes, settlement_times
 from ..bars.timeframes import to_ms
@@ -40,7 +41,10 @@ def stored_name(data_dir: str | Path, exchange: str, symbol: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The stored bars, funding and open interest of a symbol; ranges are half-open, in UTC ms."""
+    """The stored bars, funding, open interest and mark prices of a symbol; ranges are half-open, in UTC ms.
+
+    Mark prices are used if any of them are stored, and then every bar needs its own.
+    """
 
     data_dir: Path
     exchange: str
@@ -48,6 +52,7 @@ class History:
     timeframe: str
     funding: bool
     open_interest: bool
+    mark: bool = False
 
     def span(self, since: int | None, until: int | None) -> Range:
         """Return the requested range on the grid of the bars; a missing end is taken from the stored bars.
@@ -165,14 +170,20 @@ class History:
             gaps="keep",
             source=f"{self.exchange}:{self.symbol}@{self.timeframe}",
         )
-        joins = {"funding": join_funding, "open_interest": join_open_interest}
+        joins = {"funding": join_funding, "open_interest": join_open_interest, "mark": join_mark}
         for kind in self._kinds():
             if kind == "bars" or not self._kept(kind):
                 continue
             # One more day at the start: the open interest of the first bar was published before it.
             rows = read_series(self.data_dir, self._key(kind), start - _DAY_MS, stop).columns
             bars = joins[kind](bars, pd.DataFrame(dict(rows)))
+            if kind == "mark":
+                check_mark(bars, f"the stored mark prices of {self.symbol}")
         return bars
+
+    def uses_mark(self) -> bool:
+        """Return whether mark prices are wanted and any are stored."""
+        return self.mark and ":" in self.symbol and self._kept("mark")
 
     def _kept(self, kind: str) -> bool:
         """Return whether the series is used: bars always, the others if any of their rows are stored."""
@@ -184,6 +195,7 @@ class History:
             ("bars", True),
             ("funding", self.funding and perpetual),
             ("open_interest", self.open_interest and perpetual),
+            ("mark", self.uses_mark()),
         )
         return [kind for kind, use in wanted if use]
 

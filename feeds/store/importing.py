@@ -1,17 +1,19 @@
 """Import bars from other sources into the store, in the form of bars from the exchange."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bars.frame import find_gaps
+from ..bars.frame import MARK_COLUMNS, find_gaps
 from ..bars.ranges import Range, merge, subtract
 from ..bars.timeframes import to_ms
 from .keys import SeriesKey, stored_kind
-from .series_store import write_series
+from .series_store import SeriesWriter, write_series
 
 __all__ = ["store_bars"]
 
@@ -19,7 +21,7 @@ _log = logging.getLogger("feeds")
 
 
 def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
-    """Store a canonical frame; its funding and open-interest columns become separate series.
+    """Store a canonical frame; its funding, open interest and mark prices become separate series.
 
     Only what the frame contains is recorded as known: its bars, and the bars of which it has a settlement or an open
     interest. A later fetch requests everything else from the exchange. Forward-filled bars are not stored, because they
@@ -36,9 +38,11 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
     holes = [(gap.start, gap.end) for gap in find_gaps(real, timeframe)]
     rows = {name: real[name].to_numpy() for name in ("timestamp", "open", "high", "low", "close", "volume")}
     with write_series(data_dir, SeriesKey(exchange, symbol, timeframe)) as writer:
-        for start, end in subtract(span, holes):
-            inside = (times >= start) & (times < end)
-            writer.write({name: values[inside] for name, values in rows.items()}, (start, end))
+        _write_bars(writer, rows, subtract(span, holes))
+    if MARK_COLUMNS[0] in real:
+        marks = {name.removeprefix("mark_"): real[name].to_numpy() for name in MARK_COLUMNS}
+        with write_series(data_dir, SeriesKey(exchange, symbol, stored_kind("mark", timeframe))) as writer:
+            _write_bars(writer, {"timestamp": times, **marks}, subtract(span, holes))
     for kind, column in (("funding", "funding_rate"), ("open_interest", "open_interest")):
         if column not in real:
             continue
@@ -53,6 +57,13 @@ def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "by
                 inside = (known >= start) & (known < end)
                 rates = values[values != 0.0][inside]
                 writer.write({"timestamp": known[inside], column: rates}, (start, end))
+
+
+def _write_bars(writer: SeriesWriter, rows: dict[str, NDArray[Any]], spans: Iterable[Range]) -> None:
+    times = rows["timestamp"]
+    for start, end in spans:
+        inside = (times >= start) & (times < end)
+        writer.write({name: values[inside] for name, values in rows.items()}, (start, end))
 
 
 def _settled(known: NDArray[np.int64], step: int) -> list[Range]:

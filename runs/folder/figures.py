@@ -11,7 +11,7 @@ from ..metric_rows import ROWS
 __all__ = ["check_figures"]
 
 _NUMBERS = (*(row.key for row in ROWS), "periods_per_year", "bars")
-_REGIME = ("regime", "bars", "share", "pnl", "sharpe_ratio", "mean_run")
+_REGIME = ("regime", "bars", "share", "pnl", "account_pnl", "sharpe_ratio", "mean_run")
 _TABLES = ("benchmark", "model", "in_distribution_ratio_by_symbol")
 
 

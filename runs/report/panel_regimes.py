@@ -24,8 +24,9 @@ def regimes(run: LoadedRun) -> str:
         title = f"<h3>{esc(symbol)}</h3>" if len(found) > 1 else ""
         parts.append(title + table(_HEADS, [_row(row) for row in rows]))
     note = (
-        "The account's profit on the bars that began in a regime, known at their open. Regimes are modes of the "
-        "density of market states in training; the name says how volatile they are."
+        "The symbol's own profit after costs on the bars that began in a regime, known at their open; the rows of all "
+        "symbols add up to the account's. Regimes are modes of the density of market states in training; the name says "
+        "how volatile they are."
     )
     return panel("Regimes", "".join(parts), note=note, name="regimes")
 

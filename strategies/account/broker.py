@@ -9,7 +9,7 @@ from backtrader.order import Order
 from ..datas import HALF_SECOND
 from .bar_clock import date_decision, is_invented
 from .fill_price import STOPS, had_to_wait
-from .holdings import Holding, is_margined, only_reduces
+from .holdings import Holding, MarginBook, only_reduces
 from .path import BarPath, fills_at_open, is_touched
 
 __all__ = ["PerpetualBroker"]
@@ -77,6 +77,7 @@ class PerpetualBroker(BarPath):
         """Reset the account to its starting cash; called by the constructor and at the start of each run."""
         super().init()
         self._waited: set[int] = set()
+        self._sent: dict[Any, list[Any]] | None = None
 
     @property
     def orders_in_filled_bars(self) -> int:
@@ -101,6 +102,7 @@ class PerpetualBroker(BarPath):
 
     def next(self) -> None:
         """Process one bar: submissions, funding, liquidation at the open, fills, liquidation in the bar, marking."""
+        self._sent = None
         while self._toactivate:
             self._toactivate.popleft().activate()
         if self.submitted:
@@ -146,11 +148,24 @@ class PerpetualBroker(BarPath):
         if holding.commission.is_too_small(size, price or holding.close[0]):
             return "below_minimum"
         if holding.spot and size < 0.0 and order.exectype == Order.Market and order.parent is None:
-            open_orders = (*self.pending, *self.submitted)
-            held += sum(other.executed.remsize for other in open_orders if other.data is order.data)
+            held += sum(other.executed.remsize for other in self._open_orders(order.data) if other.alive())
             if held + size < -1e-9 * abs(size):
                 return "short_on_spot"
         return None
+
+    def _open_orders(self, data: Any) -> list[Any]:
+        """Return the orders of a data that were open at the last bar or sent since; some may be canceled by now."""
+        if self._sent is None:
+            self._sent = {}
+            for order in (*self.pending, *self.submitted):
+                self._sent.setdefault(order.data, []).append(order)
+        return self._sent.get(data, [])
+
+    def transmit(self, order: Any, check: bool = True) -> Any:
+        """Queue an order; called by `submit`."""
+        if self._sent is not None:
+            self._sent.setdefault(order.data, []).append(order)
+        return super().transmit(order, check)
 
     def _reject(self, order: Any, reason: str) -> None:
         self.rejections[reason] += 1
@@ -161,7 +176,7 @@ class PerpetualBroker(BarPath):
     def check_submitted(self) -> None:
         """Check the margin of the submitted orders, in their order, at the last close; accept or reject each."""
         cash = self.cash
-        book = {h: h.stake() for h in self._holdings.values()}
+        book = MarginBook({h: h.stake() for h in self._holdings.values()})
         while self.submitted:
             order = self.submitted.popleft()
             if self._take_children(order) is None:
@@ -170,20 +185,19 @@ class PerpetualBroker(BarPath):
             if holding is None:  # the market ended after the order was sent
                 self._reject(order, "delisted")
                 continue
-            before = book[holding]
+            before = book.stakes[holding]
             size = order.executed.remsize
             price = order.created.price
             worth = holding.worth_of(price)
             after_cash = cash - size * worth - holding.commission.fee(size, price)
-            book[holding] = before.after(holding, size, worth, worth)
+            after = before.after(holding, size, worth, worth)
             fits = only_reduces(before.size, size) or (
-                self._within_limit(holding, book[holding].size * worth) and is_margined(after_cash, book)
+                self._within_limit(holding, after.size * worth) and book.carries(after_cash, holding, after)
             )
             # A bracket's exit orders become active only after its entry.
             if fits and order.active():
-                cash, book[holding] = after_cash, book[holding]._replace(mark=before.mark)
-            else:
-                book[holding] = before
+                cash = after_cash
+                book.put(holding, after._replace(mark=before.mark))
             if fits:
                 self.submit_accept(order)
             else:
@@ -206,6 +220,7 @@ class PerpetualBroker(BarPath):
     def _fill_pending(self) -> None:
         """Fill what can be filled at the open, then what the range of the bar reaches."""
         touched = []
+        self._margins = None
         self.pending.append(None)
         while (order := self.pending.popleft()) is not None:
             if order.expire():
@@ -223,6 +238,7 @@ class PerpetualBroker(BarPath):
                     touched.append(order)
         if touched:
             self._fill_in_bar(touched)
+        self._margins = None
 
     def _can_trade(self, order: Any) -> bool:
         """Return whether the order's data has a bar that began after the decision, and in which somebody traded."""
@@ -271,9 +287,10 @@ class PerpetualBroker(BarPath):
             self._refuse_for_margin(order)
 
     def _can_margin(self, holding: Holding, size: float, price: float, fee: float) -> bool:
-        book = {h: h.stake() for h in self._holdings.values() if h.position.size or h is holding}
         worth = holding.worth_of(price)
-        book[holding] = book[holding].after(holding, size, worth, holding.mark)
-        if not self._within_limit(holding, book[holding].size * holding.mark):
+        after = holding.stake().after(holding, size, worth, holding.mark)
+        if not self._within_limit(holding, after.size * holding.mark):
             return False
-        return is_margined(self.cash - size * worth - fee, book)
+        if self._margins is None:
+            self._margins = MarginBook({h: h.stake() for h in self._holdings.values()})
+        return self._margins.carries(self.cash - size * worth - fee, holding, after)

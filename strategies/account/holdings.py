@@ -12,7 +12,18 @@ from ..datas import bar_milliseconds
 from .margin import Leg
 from .perpetual import PerpetualCommission
 
-__all__ = ["Holding", "Quote", "Stake", "equity_and_maintenance", "is_margined", "only_reduces"]
+__all__ = [
+    "Holding",
+    "MarginBook",
+    "Quote",
+    "Stake",
+    "equity_and_maintenance",
+    "is_margined",
+    "only_reduces",
+]
+
+_CLOSE_CALL = 1e-9
+"""Share of all amounts within which rounding could decide: a sum of a million terms is accurate to 1e-10 of them."""
 
 
 class Quote(NamedTuple):
@@ -163,6 +174,47 @@ def is_margined(cash: float, book: Mapping[Holding, Stake]) -> bool:
         equity += value
         need += holding.initial(value)
     return equity >= need
+
+
+class MarginBook:
+    """The stakes of an account while several orders change them: each order costs the same for any number of symbols.
+
+    The sum of all stakes' equity less their initial margin is kept, and an order replaces only the part of its own
+    holding. The kept sum is rounded in another order than that of `is_margined`; where the difference could decide,
+    `is_margined` does. So the answers are the same.
+    """
+
+    def __init__(self, stakes: dict[Holding, Stake]) -> None:
+        self.stakes = stakes
+        self._spare: float | None = None
+        self._amounts = 0.0
+
+    def put(self, holding: Holding, stake: Stake) -> None:
+        """Set the stake of a holding."""
+        if self._spare is not None:
+            self._spare += self._part(holding, stake) - self._part(holding, self.stakes[holding])
+        self.stakes[holding] = stake
+
+    def carries(self, cash: float, holding: Holding, stake: Stake) -> bool:
+        """Return whether equity would cover the initial margin with this cash and this stake; nothing is changed."""
+        if self._spare is None:
+            self._spare = sum(self._part(*entry) for entry in self.stakes.items())
+        before = self.stakes[holding]
+        spare = cash + (self._spare + self._part(holding, stake) - self._part(holding, before))
+        if abs(spare) > _CLOSE_CALL * (abs(cash) + self._amounts):
+            return spare > 0.0
+        return is_margined(cash, {**self.stakes, holding: stake})
+
+    def _part(self, holding: Holding, stake: Stake) -> float:
+        """Return what a stake adds to equity less initial margin, and count the amounts in it."""
+        size, mark, margin, basis = stake
+        if holding.isolated:
+            self._amounts += abs(margin) + abs(basis)
+            return basis - margin
+        value = size * mark
+        need = holding.initial(value)
+        self._amounts += abs(value) + need
+        return value - need
 
 
 def _bar_days(data: Any) -> float:

@@ -12,7 +12,7 @@ from backtrader.order import BuyOrder, SellOrder
 from ..datas import HALF_SECOND, symbol_of, to_milliseconds
 from .bar_clock import has_ended, latest
 from .contracts import price_of_worth, settlement_coin
-from .holdings import Holding, equity_and_maintenance
+from .holdings import Holding, MarginBook, equity_and_maintenance
 from .margin import Liquidation, liquidate_on_gap, liquidate_on_slide
 from .values import AccountValues
 
@@ -37,6 +37,7 @@ class MarginAccount(AccountValues):
         """Reset the account to its starting cash; called by the constructor and at the start of each run."""
         super().init()
         self._over: set[Any] = set()
+        self._margins: MarginBook | None = None  # only while orders are filled
         self._coin: tuple[str, str] | None = None
         self.liquidations = 0
         self.insurance = 0.0
@@ -81,6 +82,8 @@ class MarginAccount(AccountValues):
         if commission.inverse and opened and psize:
             # The average price of an inverse position is that of its value in the coin, not the mean of its prices.
             pprice = position.price = -psize * commission.p.mult / stake.basis
+        if self._margins is not None:
+            self._margins.put(holding, holding.stake())
         self.cash -= size * worth + fee
         holding.traded += abs(size)
         order.execute(
@@ -148,12 +151,24 @@ class MarginAccount(AccountValues):
         for cash, group in self._pools(held):
             equity, need = equity_and_maintenance(cash, [(h, h.adverse()) for h in group])
             if equity <= need:
-                self._liquidate(group, liquidate_on_slide(cash, [h.leg(h.mark, h.adverse()) for h in group]))
+                self._liquidate(group, self._slide(cash, group))
         if self._isolated or (not held and self.cash < 0.0):
             self._call_insurance()
         for holding in self._holdings.values():
             close = holding.close[0]
             holding.mark = close if holding.worth is None else holding.worth(close)
+
+    @staticmethod
+    def _slide(cash: float, group: Sequence[Holding]) -> Liquidation | None:
+        """Return the liquidation on the way from the mark prices to the adverse extremes.
+
+        An isolated position may be filled at a price from which the mark price is beyond its margin. It then moves from
+        its cost: so it meets its liquidation price, and loses its margin and no more.
+        """
+        equity, need = equity_and_maintenance(cash, [(h, h.mark) for h in group])
+        if group[0].isolated and equity <= need:
+            return liquidate_on_slide(cash, [h.leg(h.basis / h.position.size, h.adverse()) for h in group])
+        return liquidate_on_slide(cash, [h.leg(h.mark, h.adverse()) for h in group])
 
     def _liquidate(self, held: Sequence[Holding], liquidation: Liquidation | None) -> None:
         if liquidation is None:

@@ -87,6 +87,8 @@ class BarPath(MarginAccount):
             worse = min if size > 0.0 else max
             if size:
                 holding.mark = worse(holding.mark, holding.worth_of(rests_at(order)))
+                if self._margins is not None:
+                    self._margins.put(holding, holding.stake())
             self.pending.remove(order)
             self._try(order)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from array import array
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from scorenet.base.times import float_days
 
 from ..datas import HALF_SECOND, mark_line, symbol_of
-from .attribution_tables import KINDS, ROW, attribute, refused
+from .attribution_tables import KINDS, ROW, attribute, coded, grouped, net_by_bar, refused
 from .orders import fill_fee, funding_ledgers, is_forced, is_maker, reference_price
 from .recording import EquityAnalyzer
 
@@ -79,6 +78,8 @@ class Attribution(EquityAnalyzer):
     `refused` has, for each reason for which a decision set the target to 0, the number of `bars`, and `pnl`: what the
     target of the position rule would have earned from that close to the symbol's next one, without costs, on the
     equity of that bar. It needs the column `unfiltered` of the decision record, and is left out without it.
+
+    After the run, `net` has the symbols and the profit after costs [N, symbols] of each recorded bar.
     """
 
     def start(self) -> None:
@@ -157,6 +158,7 @@ class Attribution(EquityAnalyzer):
         recorder = getattr(self.strategy, "decisions", None)
         decisions = {} if recorder is None else dict(recorder.columns())
         symbols = [position.symbol for position in self._positions.values()]
+        self.net = symbols, net_by_bar(rows, np.array(dates), len(symbols))
         insurance = float(getattr(self._broker, "insurance", 0.0))
         total = float(equity[-1] - equity[0] - self.recording.cash_flows.sum()) if len(equity) else 0.0
         self.rets = {"total": total, **attribute(rows, symbols, decisions), "insurance": insurance}
@@ -169,13 +171,22 @@ class Attribution(EquityAnalyzer):
     def _funding(self) -> NDArray[Any]:
         """Return the payments of the run as rows; they are charged on the position held until the bar's open."""
         tables = [ledger.columns() for ledger in {id(one): one for one in self._ledgers.values()}.values()]
+        paid: dict[str, list[tuple[Any, Any]]] = {}
+        for table in tables:
+            numbers, names = coded(np.asarray(table["symbol"], dtype=object))
+            for name, mine in zip(names, grouped(numbers, len(names)), strict=True):
+                paid.setdefault(name, []).append((table, mine))
         found = [np.zeros(0, dtype=ROW)]
-        for position, table in itertools.product(self._positions.values(), tables):
-            mine = np.array([name == position.symbol for name in table["symbol"]], dtype=bool)
-            rows = np.zeros(int(mine.sum()), dtype=ROW)
-            rows["date"] = rows["before"] = float_days(table["time"][mine])
-            rows["decided"] = position.decided_before(rows["date"])
-            rows["amount"], rows["symbol"], rows["kind"] = table["amount"][mine], position.number, _FUNDING
-            rows["side"] = np.sign(table["position"][mine])
-            found.append(rows)
+        for position in self._positions.values():
+            for table, mine in paid.get(position.symbol, ()):
+                rows = np.zeros(len(mine), dtype=ROW)
+                rows["date"] = rows["before"] = float_days(table["time"][mine])
+                rows["decided"] = position.decided_before(rows["date"])
+                rows["amount"], rows["symbol"], rows["kind"] = (
+                    table["amount"][mine],
+                    position.number,
+                    _FUNDING,
+                )
+                rows["side"] = np.sign(table["position"][mine])
+                found.append(rows)
         return np.concatenate(found)

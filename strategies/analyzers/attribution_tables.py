@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datas import to_milliseconds
+from ..datas import HALF_SECOND, to_milliseconds
 from .metrics import month_of
 
-__all__ = ["KINDS", "ROW", "attribute", "refused"]
+__all__ = ["KINDS", "ROW", "attribute", "coded", "grouped", "net_by_bar", "refused"]
 
 KINDS = ("gross", "taker_fees", "maker_fees", "liquidation_fees", "slippage", "funding")
 """What an amount is, by its number in a row; all but `gross` are costs, positive = paid."""
@@ -40,20 +40,27 @@ def attribute(rows: NDArray[Any], symbols: Sequence[str], decisions: Mapping[str
     amounts = rows["amount"]
     sums = [float(amounts[rows["kind"] == number].sum()) for number in range(len(KINDS))]
     reasons, states = _join(rows, symbols, decisions)
-    months = (
-        month_of(to_milliseconds(rows["date"])).astype("datetime64[ms]").astype("datetime64[M]").astype(str)
-    )
-    names = np.array(symbols, dtype=object)[rows["symbol"]]
-    sides = np.where(rows["side"] > 0, "long", "short")
+    months = month_of(to_milliseconds(rows["date"])).astype("datetime64[ms]").astype("datetime64[M]")
+    month, number = np.unique(months, return_inverse=True)
     return {
         "gross": sums[0],
         "costs": dict(zip(KINDS[1:], sums[1:], strict=True)),
-        "by_state": _cut(rows, states),
-        "by_side": _cut(rows, sides),
-        "by_reason": _cut(rows, reasons),
-        "by_symbol": _cut(rows, names),
-        "by_month": _cut(rows, months),
+        "by_state": _cut(rows, *states),
+        "by_side": _cut(rows, (rows["side"] > 0).astype(np.int64), ("short", "long")),
+        "by_reason": _cut(rows, *reasons),
+        "by_symbol": _cut(rows, rows["symbol"].astype(np.int64), symbols),
+        "by_month": _cut(rows, number, month.astype(str)),
     }
+
+
+def net_by_bar(rows: NDArray[Any], dates: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the profit after costs [N, count] of each symbol in the bars that closed at `dates` [N]."""
+    net = np.zeros((len(dates), count))
+    at = np.searchsorted(dates, rows["date"] - HALF_SECOND)
+    inside = at < len(dates)
+    signed = np.where(rows["kind"] == 0, rows["amount"], -rows["amount"])
+    np.add.at(net, (at[inside], rows["symbol"][inside]), signed[inside])
+    return net
 
 
 def refused(
@@ -76,8 +83,8 @@ def refused(
     row = np.minimum(np.searchsorted(times, time), max(len(times) - 1, 0))
     measured = (times[row] == time) if len(times) else np.zeros(len(time), dtype=bool)
     growth = np.full(len(time), np.nan)
-    for name in dict.fromkeys(symbol):
-        mine = np.flatnonzero(symbol == name)
+    number, names = coded(symbol)
+    for name, mine in zip(names, grouped(number, len(names)), strict=True):
         now, then = close[mine[:-1]], close[mine[1:]]
         growth[mine[:-1]] = 1.0 - now / then if name in inverse else then / now - 1.0
     lost = measured & (target == 0.0) & (np.nan_to_num(unfiltered) != 0.0) & np.isfinite(growth)
@@ -89,40 +96,57 @@ def refused(
     }
 
 
-def _cut(rows: NDArray[Any], parts: NDArray[Any]) -> dict[str, dict[str, float]]:
-    table = {}
-    names, number = np.unique(parts.astype(str), return_inverse=True)
+def coded(values: NDArray[Any]) -> tuple[NDArray[np.int64], list[Any]]:
+    """Return the number [N] of each value and the values by number, in the order of their first appearance."""
+    names = list(dict.fromkeys(values))
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.fromiter(map(numbers.__getitem__, values), np.int64, len(values)), names
+
+
+def grouped(numbers: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """Return the rows of each number from 0 to `count` - 1, ascending; in one pass, however many numbers there are."""
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.searchsorted(numbers[order], np.arange(1, count)))[:count]
+
+
+def _cut(
+    rows: NDArray[Any], number: NDArray[np.int64], names: Sequence[str] | NDArray[Any]
+) -> dict[str, dict[str, float]]:
+    """Return the sums of the rows of each part, in the order of their names; `number` [N] is the part of each row."""
     sums = np.zeros((len(names), len(KINDS)))
     np.add.at(sums, (number, rows["kind"]), rows["amount"])
-    for name, row in zip(names, sums, strict=True):
-        part = {key: float(row[list(kinds)].sum()) for key, kinds in _PART.items()}
+    table = {}
+    for at in sorted(np.unique(number), key=lambda at: str(names[at])):
+        part = {key: float(sums[at, list(kinds)].sum()) for key, kinds in _PART.items()}
         part["net"] = part["gross"] - part["fees"] - part["slippage"] - part["funding"]
-        table[str(name)] = part
+        table[str(names[at])] = part
     return table
 
 
-def _join(
-    rows: NDArray[Any], symbols: Sequence[str], decisions: Mapping[str, Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the reason and the state ("inside", "outside", "unknown") of each row."""
-    reasons = np.full(len(rows), _UNRECORDED, dtype=object)
-    states = np.full(len(rows), _UNKNOWN, dtype=object)
+_Parts = tuple[NDArray[np.int64], list[str]]
+
+
+def _join(rows: NDArray[Any], symbols: Sequence[str], decisions: Mapping[str, Any]) -> tuple[_Parts, _Parts]:
+    """Return the reason and the state (inside, outside, unknown) of each row: numbers [N] and the names behind them."""
+    reasons, states = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
     if not decisions or not len(rows):
-        return reasons, states
-    by_symbol = np.asarray(decisions["symbol"], dtype=object)
+        return (reasons, [_UNRECORDED]), (states, [_UNKNOWN])
+    theirs, known = coded(np.asarray(decisions["symbol"], dtype=object))
+    decided = dict(zip(known, grouped(theirs, len(known)), strict=True))
+    time = np.asarray(decisions["time"], dtype=np.int64)
+    reason, words = coded(np.asarray(decisions["reason"], dtype=object))
+    inside = np.fromiter(map(_STATE.__getitem__, decisions["in_distribution"]), np.int64, len(time))
     decided_at, as_of = to_milliseconds(rows["decided"]), to_milliseconds(rows["before"])
     own = rows["before"] == 0.0
-    for number in np.unique(rows["symbol"]):
-        mine = np.flatnonzero(rows["symbol"] == number)
-        theirs = by_symbol == symbols[number]
-        times = np.asarray(decisions["time"], dtype=np.int64)[theirs]
-        reason = np.asarray(decisions["reason"], dtype=object)[theirs]
-        inside = np.asarray(decisions["in_distribution"], dtype=object)[theirs]
-        sent = np.searchsorted(times, decided_at[mine], side="right") - 1
-        held = np.where(own[mine], sent, np.searchsorted(times, as_of[mine], side="left") - 1)
-        reasons[mine] = [reason[at] if at >= 0 else _UNRECORDED for at in sent]
-        states[mine] = [_STATE[inside[at]] if at >= 0 else _UNKNOWN for at in held]
-    return reasons, states
+    for name, mine in zip(symbols, grouped(rows["symbol"].astype(np.int64), len(symbols)), strict=True):
+        at = decided.get(name)
+        if at is None or not len(mine):
+            continue
+        sent = np.searchsorted(time[at], decided_at[mine], side="right") - 1
+        held = np.where(own[mine], sent, np.searchsorted(time[at], as_of[mine], side="left") - 1)
+        reasons[mine] = np.where(sent >= 0, reason[at[sent]] + 1, 0)
+        states[mine] = np.where(held >= 0, inside[at[held]], 0)
+    return (reasons, [_UNRECORDED, *words]), (states, [_UNKNOWN, "inside", "outside"])
 
 
-_STATE: dict[bool | None, str] = {True: "inside", False: "outside", None: _UNKNOWN}
+_STATE: dict[bool | None, int] = {None: 0, True: 1, False: 2}

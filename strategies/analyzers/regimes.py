@@ -13,7 +13,7 @@ from scorenet.regimes.filter import WINDOW
 from scorenet.regimes.labels import required
 
 from ..datas import periods_per_year
-from .metrics import bar_returns, sharpe_ratio
+from .metrics import sharpe_ratio
 
 __all__ = ["profit_by_regime", "regime_warmup"]
 
@@ -27,26 +27,31 @@ def regime_warmup(model: ScoreModel) -> int:
 
 
 def profit_by_regime(
-    model: ScoreModel, bars: Bars, step_ms: int, closes: Times, equity: Floats
+    model: ScoreModel, bars: Bars, step_ms: int, closes: Times, equity: Floats, profit: Floats
 ) -> list[dict[str, Any]]:
-    """Return a row for each regime of one symbol: number, name, bars, share, pnl, sharpe_ratio, mean_run, next.
+    """Return a row for each regime of one symbol.
 
-    A bar counts for the regime that was known when it began, so a decision could know it. The profit is that of the
-    whole account (quote currency). With the row of the bars before a regime was known (`regime` None), the profits
-    of a symbol's rows add up to the account's.
+    The keys: regime (number), name, bars, share, pnl, account_pnl, sharpe_ratio, mean_run, next. A bar counts for the
+    regime that was known when it began, so a decision could know it. `pnl` is the symbol's own profit after costs
+    (settlement coin), `sharpe_ratio` that of its profit over the account's equity, `account_pnl` the profit of the
+    whole account meanwhile. There is a row for the bars before a regime was known (`regime` None): so the `pnl` of all
+    rows of all symbols add up to the account's profit.
 
     Args:
         bars: columns [T] of the symbol, "timestamp" in UTC ms at the bar's open.
         closes: [N] closes at which the account was valued, UTC ms.
         equity: [N] the account's equity there.
+        profit: [N] the symbol's profit after costs since the close before; the first counts for nothing.
 
     Raises:
         ConfigError: the model has no regimes.
     """
     found = required(model.regime_map)
     labels = _known_before(model, bars, step_ms, closes)[1:]
-    profit = np.diff(equity)
-    change = bar_returns(equity)
+    own = profit[1:]
+    account = np.diff(equity)
+    solvent = equity[:-1] > 0.0
+    change = np.where(solvent, own / np.where(solvent, equity[:-1], 1.0), 0.0)
     described = [(row["regime"], row["name"], row["next"]) for row in found.summary()]
     if (labels < 0).any():
         described.append((None, "not known yet", None))
@@ -60,7 +65,8 @@ def profit_by_regime(
                 "name": name,
                 "bars": count,
                 "share": count / len(labels) if len(labels) else None,
-                "pnl": float(profit[inside].sum()),
+                "pnl": float(own[inside].sum()),
+                "account_pnl": float(account[inside].sum()),
                 "sharpe_ratio": sharpe_ratio(change[inside], periods_per_year(step_ms)),
                 "mean_run": count / runs if runs else None,
                 "next": following,

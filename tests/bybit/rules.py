@@ -247,6 +247,31 @@ def open_interest(exchange: Exchange, query: Query) -> dict[str, Any]:
     return {"symbol": listing.symbol, "category": category, "list": rows, "nextPageCursor": following}
 
 
+def risk_limit(exchange: Exchange, query: Query) -> dict[str, Any]:
+    """Serve three risk tiers, the smallest without a deduction; not on spot."""
+    category = _category(query, ("linear", "inverse"))
+    listing = _listing(exchange, query, category)
+    table = [
+        ("2000000", "0.005", "0.01", "100.00", ""),
+        ("2600000", "0.0056", "0.0111", "90.00", "1200"),
+        ("3200000", "0.0062", "0.0125", "80.00", "2760"),
+    ]
+    rows = [
+        {
+            "id": number,
+            "symbol": listing.symbol,
+            "riskLimitValue": limit,
+            "maintenanceMargin": rate,
+            "initialMargin": initial,
+            "isLowestRisk": int(number == 1),
+            "maxLeverage": leverage,
+            "mmDeduction": deduction,
+        }
+        for number, (limit, rate, initial, leverage, deduction) in enumerate(table, 1)
+    ]
+    return {"category": category, "list": rows, "nextPageCursor": ""}
+
+
 ENDPOINTS: dict[str, Callable[[Exchange, Query], dict[str, Any]]] = {
     "/v5/market/time": time,
     "/v5/market/instruments-info": instruments_info,
@@ -254,4 +279,5 @@ ENDPOINTS: dict[str, Callable[[Exchange, Query], dict[str, Any]]] = {
     "/v5/market/mark-price-kline": mark_price_kline,
     "/v5/market/funding/history": funding_history,
     "/v5/market/open-interest": open_interest,
+    "/v5/market/risk-limit": risk_limit,
 }

@@ -152,6 +152,7 @@ def test_an_exchange_source_asks_for_the_warmup_too(exchange, tmp_path):
             {
                 "exchange": "bybit",
                 "warmup_bars": 2,
+                "mark": True,
                 "data_dir": tmp_path,
                 "offline": True,
                 "base_url": "http://127.0.0.1:1",

@@ -213,8 +213,11 @@ def test_every_figure_follows_from_the_tables(run):
         assert sum(part["net"] for part in run.metrics["attribution"][cut].values()) == pytest.approx(profit)
     for rows in run.metrics["regimes"].values():  # tests/runs/test_regimes.py has a model with several
         assert [(row["name"], row["share"]) for row in rows] == [("one regime", 1.0)]
-        assert rows[0]["pnl"] == pytest.approx(profit)
-        assert rows[0]["sharpe_ratio"] == pytest.approx(expected["sharpe_ratio"])
+        assert rows[0]["account_pnl"] == pytest.approx(profit)
+    own = {symbol: rows[0]["pnl"] for symbol, rows in run.metrics["regimes"].items()}
+    assert own == pytest.approx(
+        {symbol: part["net"] for symbol, part in run.metrics["attribution"]["by_symbol"].items()}
+    )
     others = {
         "in_distribution_ratio_by_symbol",
         "attribution",

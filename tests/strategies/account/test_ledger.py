@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import backtrader as bt
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,42 +12,9 @@ from feeds.btdata import BarsData, ReplayData
 from strategies.account.broker import PerpetualBroker
 from strategies.account.costs import Costs
 from tests.strategies.account.ledger import HOUR, Ledger, Market, Witness
-from tests.strategies.market import START
+from tests.strategies.account.random_market import random_market
 
 CASH = 10_000.0
-
-
-def market(rng, n, late, ended, jump, mode, holes):
-    """Return the frame of a symbol and its `Market`: a random walk with jumps, funding of both signs and holes."""
-    length = n - late - ended
-    moves = rng.normal(0.0, 0.02, length) + (rng.random(length) < 0.08) * rng.choice([-jump, jump], length)
-    close = 100.0 * np.exp(np.cumsum(moves))
-    before = np.concatenate(([100.0], close[:-1]))
-    opening = before * np.exp((rng.random(length) < 0.3) * rng.normal(0, 0.01, length))
-    high = np.maximum(opening, close) * np.exp(rng.exponential(0.005, length))
-    low = np.minimum(opening, close) * np.exp(-rng.exponential(0.005, length))
-    times = START + HOUR * (np.arange(length) + late)
-    rate = np.where(times % (4 * HOUR) == 0, rng.choice([-0.003, 0.001, 0.002], length), 0.0)
-    keep = np.ones(length, dtype=bool)
-    filled = np.zeros(length, dtype=bool)
-    gone = np.flatnonzero(rng.random(length) < 0.1)
-    gone = gone[(gone > 0) & (gone < length - 1)]
-    if holes == "keep":
-        keep[gone] = False
-    elif holes == "ffill":
-        filled[gone] = True
-        for row in gone:
-            opening[row] = high[row] = low[row] = close[row] = close[row - 1]
-            rate[row] = 0.0
-    if mode != "plain":
-        rate[:] = 0.0  # Backtrader's resampler drops the line
-    columns = {"open": opening, "high": high, "low": low, "close": close, "funding_rate": rate}
-    frame = pd.DataFrame({"timestamp": times, **columns})
-    frame["volume"] = 200.0
-    frame["filled"] = filled
-    kept = frame[keep].reset_index(drop=True)
-    arrays = [kept[name].to_numpy() for name in ("open", "high", "low", "close", "funding_rate", "filled")]
-    return kept, Market(kept["timestamp"].to_numpy() + HOUR, *arrays, mode=mode)
 
 
 @st.composite
@@ -64,7 +30,7 @@ def scenarios(draw):
         holes = draw(st.sampled_from(["none", "keep", "ffill"])) if plain else "none"
         late = draw(st.sampled_from([0, 3, 7])) if plain else 0
         ended = draw(st.sampled_from([0, 2])) if plain else 0
-        frame, made = market(rng, n, late, ended, jump, mode, holes)
+        frame, made = random_market(rng, n, late, ended, jump, mode, holes)
         frames.append(frame)
         markets.append(made)
     orders = {}
@@ -116,7 +82,7 @@ def order(draw, symbols):
     return number, method, {"size": size, "exectype": getattr(bt.Order, kind), **more}
 
 
-def play(frames, markets, orders, costs, modes):
+def play(frames, markets, orders, costs, modes, cash=CASH):
     more = dict(modes)
     feed = ReplayData if more.pop("live", False) else BarsData
     cerebro = bt.Cerebro(stdstats=False, **more)
@@ -127,7 +93,7 @@ def play(frames, markets, orders, costs, modes):
         else:
             add = cerebro.resampledata if made.mode == "resample" else cerebro.replaydata
             add(data, timeframe=bt.TimeFrame.Minutes, compression=240, name=f"S{number}")
-    cerebro.setbroker(PerpetualBroker(cash=CASH, costs=costs))
+    cerebro.setbroker(PerpetualBroker(cash=cash, costs=costs))
     cerebro.addstrategy(Witness, orders=orders)
     return cerebro.run()[0]
 
@@ -143,7 +109,7 @@ def test_the_account_agrees_with_an_independent_ledger(scenario):
 
 def test_the_ledger_notices_money_out_of_nothing():
     rng = np.random.default_rng(0)
-    frame, made = market(rng, 20, 0, 0, 0.0, "plain", "none")
+    frame, made = random_market(rng, 20, 0, 0, 0.0, "plain", "none")
     costs = Costs(lot_step=0.0, min_notional=0.0)
     witness = play([frame], [made], {0: [(0, "buy", {"size": 10.0})]}, costs, {})
     ledger = Ledger([made], costs.taker, costs.maker, costs.slippage, costs.maintenance_margin, CASH)
@@ -159,7 +125,7 @@ def test_the_ledger_notices_money_out_of_nothing():
 def hours(opens):
     """Return the frame and the `Market` of bars that open at `opens` and move by one up and one down."""
     rng = np.random.default_rng(0)
-    frame, _ = market(rng, len(opens), 0, 0, 0.0, "plain", "none")
+    frame, _ = random_market(rng, len(opens), 0, 0, 0.0, "plain", "none")
     opens = np.asarray(opens, dtype=np.float64)
     frame = frame.assign(open=opens, high=opens + 1, low=opens - 1, close=opens, funding_rate=0.0)
     columns = [frame[name].to_numpy() for name in ("open", "high", "low", "close", "funding_rate", "filled")]

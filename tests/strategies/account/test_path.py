@@ -122,6 +122,25 @@ def test_of_a_loss_and_a_profit_in_one_bar_the_loss_comes_first(first):
     assert strategy.position.size == 0.0
 
 
+@pytest.mark.parametrize(
+    ("bar", "size", "price", "margin", "closed"),
+    [
+        # Sold at 98, and the bar may return to 108: 9.8 + 98 - p = 0.5 % of p.
+        ((108, 108.2, 97, 98), -1.0, 98.0, 9.8, 107.8 / 1.005),
+        # Bought at 102, and the bar may return to 91: 10.2 + p - 102 = 0.5 % of p.
+        ((92, 103, 91, 102), 1.0, 102.0, 10.2, 91.8 / 0.995),
+    ],
+)
+def test_an_isolated_position_that_a_bar_opens_and_liquidates_loses_its_margin(
+    bar, size, price, margin, closed
+):
+    market = bars([bar[0], bar[0], bar, bar[3]])
+    strategy = run(market, {1: [stop(size, price)]}, free_broker(margin_mode="isolated"))
+    assert equity_of(strategy)[2:] == [pytest.approx(10_000 - margin)] * 2
+    assert liquidated(strategy) == (1, 0.0)
+    assert strategy.analyzers.orders.get_analysis()["price"].tolist() == [price, pytest.approx(closed)]
+
+
 def test_a_stop_of_one_symbol_saves_only_if_the_others_leave_it_the_time():
     # 450 A and 450 B at 100. If B falls to 88 first, equity is 4,600 when A begins to fall: A's stop at 95 would be met
     # with equity 4,600 - 2,250 = 2,350, which is above the margin: it is certain. At B = 80 it is not.
