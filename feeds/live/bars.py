@@ -138,11 +138,12 @@ class LiveBars:
     async def _on_candle(self, candle: Candle) -> None:
         if not await self._stamps.accepts(candle, self._rest):
             return
+        await self._recheck()
         if not candle.closed or candle.start >= self._next + _AHEAD * self._step:
             return
         if candle.start < self._next:
-            if self._delivered.differs(candle.start, candle.values):
-                await self._recheck(candle.start)
+            self._delivered.compare(candle.start, candle.values)
+            await self._recheck()
             return
         other = self._ahead.setdefault(candle.start, candle)
         if other.values != candle.values:
@@ -279,10 +280,12 @@ class LiveBars:
             seconds = self._settings.poll_delay * (1.0 + random.random())
         self._due = self._next + self._step + int(1000 * seconds)
 
-    async def _recheck(self, start: int) -> None:
-        """Request a delivered bar again, because the websocket has sent another version; the history decides."""
-        for found, values in await self._history.rows(start, start + self._step):
-            await self._revise(found, values)
+    async def _recheck(self) -> None:
+        """Request delivered bars of which the websocket has sent another version, until the history decides."""
+        for start in sorted(self._delivered.suspects):
+            for found, values in await self._history.rows(start, start + self._step):
+                self._delivered.suspects.discard(found)
+                await self._revise(found, values)
 
     async def _revise(self, start: int, values: Values) -> None:
         """Store the history's version of a delivered bar; if it differs from the delivered one, that is evidence."""

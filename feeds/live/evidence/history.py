@@ -27,9 +27,14 @@ _OVERLAP = 3
 
 
 class Delivered:
-    """The last delivered bars, to notice values that the exchange changes afterwards."""
+    """The last delivered bars, to notice values that the exchange changes afterwards.
+
+    Attributes:
+        suspects: delivered bars (open times) of which another version was seen, until the history decides.
+    """
 
     def __init__(self) -> None:
+        self.suspects: set[int] = set()
         self._recent: deque[Row] = deque(maxlen=_OVERLAP)
 
     def __len__(self) -> int:
@@ -38,10 +43,12 @@ class Delivered:
     def add(self, start: int, values: Values) -> None:
         """Note a delivered bar."""
         self._recent.append((start, values))
+        self.suspects.intersection_update(other for other, _ in self._recent)
 
-    def differs(self, start: int, values: Values) -> bool:
-        """Return whether a bar was delivered with other values."""
-        return dict(self._recent).get(start, values) != values
+    def compare(self, start: int, values: Values) -> None:
+        """Suspect a bar that was delivered with other values."""
+        if dict(self._recent).get(start, values) != values:
+            self.suspects.add(start)
 
     def revise(self, start: int, values: Values) -> Values | None:
         """Replace the values of a delivered bar; return the earlier ones if they were different, else None."""

@@ -4,6 +4,7 @@ import pytest
 
 from feeds.live.events import Status
 from tests.bybit import HOUR, MINUTE, Listing, Respond, market
+from tests.bybit.faults import CONFLICTING
 from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
 
 FIRST = 1_719_748_800_000  # 2024-06-30T12:00Z
@@ -140,6 +141,18 @@ def test_a_slow_network_and_a_drifting_timer_are_no_evidence():
     assert len(seen.bars) >= 58
     assert wrong(seen) == []
     assert not any(bar.doubtful for bar in seen.bars)
+
+
+def test_another_version_of_a_bar_right_after_its_delivery_waits_for_the_history_to_decide():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(CONFLICTING, on="ws:closed", skip=4)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS
+    [differs] = wrong(seen)
+    [revised] = seen.reports("revised")
+    assert revised.facts["start"] == differs.start
+    assert stored_bars(seen)[differs.start] == true_bar(differs.start)
+    assert [bar.start for bar in seen.bars if bar.doubtful] == STARTS[5:10]
 
 
 # --- values that come after their bar
