@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
-.PHONY: demo test check bench acceptance mutants clean
+.PHONY: demo test check bench acceptance soak mutants clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scorenet needs Python 3.11 or later, found " + sys.version.split()[0])'
@@ -30,6 +30,9 @@ bench: $(STAMP)
 
 acceptance: $(STAMP)
 	$(BIN)/pytest -m acceptance
+
+soak: $(STAMP)
+	$(BIN)/python -m tests.soak
 
 mutants: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[report,dev,mutants]'

@@ -19,9 +19,13 @@ LINES = ("open", "high", "low", "close", "volume", "openinterest", "funding_rate
 
 
 class Watch(bt.Strategy):
-    """Record every line of every data at every bar, and every status; stop after `bars` bars of the first data."""
+    """Record every line of every data at every bar, and every status.
 
-    params = (("bars", 20), ("act", None))
+    It stops after `bars` bars of the first data, and later if its feed has not had every status of `until`: a busy
+    machine may take longer than a bar to connect. It stops at the latest after 100 bars more.
+    """
+
+    params = (("bars", 20), ("act", None), ("until", ()))
 
     def __init__(self):
         self.rows = [[] for _ in self.datas]
@@ -42,7 +46,8 @@ class Watch(bt.Strategy):
                 rows.append((close, *(getattr(data, name)[0] for name in LINES if hasattr(data, name))))
         if self.p.act is not None:
             self.p.act(self)
-        if len(self.data) >= self.p.bars:
+        more = len(self.data) - self.p.bars
+        if more >= 100 or (more >= 0 and set(self.p.until) <= set(self.statuses())):
             self.env.runstop()
 
     def statuses(self, data=0):
@@ -62,14 +67,14 @@ def live_feed(exchange, folder, **params):
     return CCXTData(**settings)
 
 
-def finished(*feeds, bars=20, act=None, prepare=None, **mode):
+def finished(*feeds, bars=20, act=None, until=(), prepare=None, **mode):
     """Run a Cerebro on the feeds to its end and return the strategy."""
     cerebro = bt.Cerebro(stdstats=False)
     for feed in feeds:
         cerebro.adddata(feed)
     if prepare is not None:
         prepare(cerebro)
-    cerebro.addstrategy(Watch, bars=bars, act=act)
+    cerebro.addstrategy(Watch, bars=bars, act=act, until=until)
     return cerebro.run(**mode)[0]
 
 
