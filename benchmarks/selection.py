@@ -2,8 +2,8 @@
 
 size      how often each statistic finds an edge in searches over trials that have none (target of the verdict's: 5 % +-
           1.5): independent trials, trials with a correlation of 0.9, trials with heavy tails, and 100 momentum rules on
-          one random walk. 1,000 searches each, 100 trials of 1,000 returns. For comparison, what the best trial's own
-          t-test says.
+          one random walk. 1,000 searches each, 100 trials of 1,000 returns; 2,500 of independent trials, because a rate
+          of 5 % in 1,000 searches has a standard error of 0.7 %. For comparison, what the best trial's own t-test says.
 pbo       mean probability of overfitting over the same searches (target 0.5 +- 0.03 on independent trials).
 power     the same shares where one of 100 independent trials has a true Sharpe of 0.15 a period.
 cost      seconds and memory of the overfitting figures of 10,000 trials (12,870 splits; target: below 1 GB above the
@@ -103,7 +103,8 @@ def shares(searches: int) -> None:
     }
     rates, pbo = {}, {}
     for name, draw in draws.items():
-        rows = [found(draw(np.random.default_rng(seed)), seed) for seed in range(searches)]
+        count = 5 * searches // 2 if draw is independent else searches
+        rows = [found(draw(np.random.default_rng(seed)), seed) for seed in range(count)]
         rates[name] = np.mean([row[0] for row in rows], axis=0)
         pbo[name] = float(np.mean([row[1] for row in rows]))
     print(f"{'':<42}" + "".join(f"{name:>13}" for name in draws))
