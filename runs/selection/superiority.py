@@ -31,7 +31,7 @@ class SuperiorAbility:
 
     Attributes:
         statistic: largest of sqrt(T) mean(d) / omega over the trials, at least 0; d is return minus benchmark.
-        best: position of that trial.
+        best: column of that trial in the matrix that was handed in.
         p_lower: liberal p-value: trials worse than the benchmark count by what they are.
         p_value: the consistent p-value, for use: trials that are far worse than the benchmark do not count.
         p_upper: conservative p-value, White's reality check: every trial counts as just as good as the benchmark.
@@ -94,7 +94,7 @@ def superior_ability(
     lower, consistent, upper = (beaten + 1.0) / (resamples + 1.0)
     return SuperiorAbility(
         statistic=statistic,
-        best=int(np.argmax(np.where(differs, observed, -np.inf))),
+        best=int(trials.columns[np.argmax(np.where(differs, observed, -np.inf))]),
         p_lower=float(lower),
         p_value=float(consistent),
         p_upper=float(upper),

@@ -27,6 +27,7 @@ def edge():
 
 def test_an_edge_is_told_from_luck(edge):
     assert (edge.n_trials, edge.n_failed, edge.n_idle, edge.best) == (30, 1, 1, 12)
+    assert edge.against_cash.best == edge.against_benchmark.best == 12
     assert edge.sharpe_ratio == pytest.approx(sharpe_ratio(EDGE[:, 12], HOURS))
     assert verdict(edge) == (
         "The best of 30 trials, 1 failed and 1 never traded, is distinguishable from luck at 5% (annual Sharpe ratio "

@@ -15,7 +15,7 @@ def test_the_figures_are_those_of_metrics_json():
     for name, interval in intervals(RETURNS, 365.0, resamples=200).items():
         assert interval.value == pytest.approx(expected[name])
         assert interval.low < interval.value < interval.high
-    assert intervals(RETURNS, 365.0)["max_drawdown"].high < 0.0
+        assert (interval.high < 0.0) is (name == "max_drawdown")
 
 
 def test_the_interval_of_the_sharpe_has_the_width_of_its_standard_error():
@@ -27,17 +27,17 @@ def test_the_interval_of_the_sharpe_has_the_width_of_its_standard_error():
 
 def test_the_interval_holds_the_true_sharpe_as_often_as_it_says():
     held = 0
-    for seed in range(150):
-        returns = np.random.default_rng(seed).standard_normal(150) + 0.1
-        found = intervals(returns, 1.0, confidence=0.9, resamples=199, seed=seed)["sharpe_ratio"]
+    for seed in range(100):
+        returns = np.random.default_rng(seed).standard_normal(100) + 0.1
+        found = intervals(returns, 1.0, confidence=0.9, resamples=149, seed=seed)["sharpe_ratio"]
         held += found.low <= 0.1 <= found.high
-    assert 0.82 <= held / 150 <= 0.96  # 0.9 +- 3 standard errors
+    assert 0.81 <= held / 100 <= 0.99  # 0.9 +- 3 standard errors
 
 
 def test_dependent_returns_have_wider_intervals_of_the_annual_return():
-    noise = np.random.default_rng(2).standard_normal(2_000)
+    noise = np.random.default_rng(2).standard_normal(800)
     trending = 0.001 * np.convolve(noise, np.ones(10), "same")
-    blocks, rows = (intervals(trending, 365.0, block=block)["annual_return"] for block in (None, 1.0))
+    blocks, rows = (intervals(trending, 365.0, block=block, resamples=300)["annual_return"] for block in (None, 1.0))
     assert blocks.high - blocks.low > 1.5 * (rows.high - rows.low)
 
 
