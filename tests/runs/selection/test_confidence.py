@@ -37,7 +37,9 @@ def test_the_interval_holds_the_true_sharpe_as_often_as_it_says():
 def test_dependent_returns_have_wider_intervals_of_the_annual_return():
     noise = np.random.default_rng(2).standard_normal(800)
     trending = 0.001 * np.convolve(noise, np.ones(10), "same")
-    blocks, rows = (intervals(trending, 365.0, block=block, resamples=300)["annual_return"] for block in (None, 1.0))
+    blocks, rows = (
+        intervals(trending, 365.0, block=block, resamples=300)["annual_return"] for block in (None, 1.0)
+    )
     assert blocks.high - blocks.low > 1.5 * (rows.high - rows.low)
 
 
