@@ -32,19 +32,24 @@ class Choice:
 
     @property
     def size(self) -> int | None:
+        """Return the number of values; None: there is no such number."""
         return len(self.values)
 
     @property
     def ends(self) -> tuple[Any, ...]:
+        """Return the values to check before a search: all of a list, the ends of a range."""
         return self.values
 
     def at(self, index: int) -> Any:
+        """Return value 0 to size - 1."""
         return self.values[index]
 
     def index(self, value: Any) -> int:
+        """Return the number of a value; the inverse of `at`."""
         return [repr(known) for known in self.values].index(repr(value))
 
     def draw(self, rng: random.Random) -> Any:
+        """Return a random value."""
         return self.values[rng.randrange(len(self.values))]
 
 
@@ -65,19 +70,24 @@ class IntRange:
 
     @property
     def size(self) -> int | None:
+        """Return the number of values; None: there is no such number."""
         return self.high - self.low + 1
 
     @property
     def ends(self) -> tuple[Any, ...]:
+        """Return the values to check before a search: all of a list, the ends of a range."""
         return (self.low, self.high)
 
     def at(self, index: int) -> int:
+        """Return value 0 to size - 1."""
         return self.low + index
 
     def index(self, value: Any) -> int:
+        """Return the number of a value; the inverse of `at`."""
         return int(value) - self.low
 
     def draw(self, rng: random.Random) -> int:
+        """Return a random value."""
         if not self.log:
             return rng.randint(self.low, self.high)
         # Each number has the part of the log axis within half of it, the ends too.
@@ -102,19 +112,24 @@ class FloatRange:
 
     @property
     def size(self) -> int | None:
+        """Return the number of values; None: there is no such number."""
         return None
 
     @property
     def ends(self) -> tuple[Any, ...]:
+        """Return the values to check before a search: all of a list, the ends of a range."""
         return (self.low, self.high)
 
     def at(self, index: int) -> float:
+        """Raise ConfigError: the values have no numbers."""
         raise ConfigError(f"a range of numbers, {self.low:g}..{self.high:g}, has no grid; list the values")
 
     def index(self, value: Any) -> int:
+        """Raise ConfigError: the values have no numbers."""
         raise ConfigError(f"a range of numbers, {self.low:g}..{self.high:g}, has no grid; list the values")
 
     def draw(self, rng: random.Random) -> float:
+        """Return a random value."""
         if not self.log:
             return rng.uniform(self.low, self.high)
         exact = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))

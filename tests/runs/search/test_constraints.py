@@ -1,7 +1,7 @@
 """Constraints: the value of Python's own expression, from a short list of operations, without running any code."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runs.search import Constraint
@@ -47,6 +47,7 @@ _texts = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(text=_texts, a=st.integers(-5, 5), b=st.floats(-2, 2))
 def test_it_is_python_s_own_value(text, a, b):
     expected = eval(text, {}, {"a": a, "b": b})  # noqa: S307 - the text is built from the pieces above
