@@ -16,7 +16,7 @@ from strategies.account.contracts import contract_of, settlement_coin
 
 from .folder import toml
 
-__all__ = ["Account", "model_config", "read_toml", "run_settings"]
+__all__ = ["Account", "model_config", "parse_value", "read_toml", "run_settings"]
 
 _MOST_CASH = 1e15  # above it a float64 cannot hold the account to the cent, and its squares overflow
 _RENAMED = {"fee": "taker"}
@@ -186,10 +186,15 @@ def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--set: expected key=value, found {text!r}")
-    return name.strip(), _scalar(value.strip())
+    return name.strip(), parse_value(value.strip(), "--set")
 
 
-def _scalar(text: str) -> Any:
+def parse_value(text: str, where: str) -> Any:
+    """Return the value of a setting: TOML, `none` or `off`, or else the text itself; `where` names it in errors.
+
+    Raises:
+        ConfigError: the text is a value that cannot be held.
+    """
     if text.lower() in ("none", "null", "off"):
         return None
     try:
@@ -197,7 +202,7 @@ def _scalar(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     except ValueError as error:
-        raise ConfigError(f"--set: expected a value, found {error_line(error)}") from error
+        raise ConfigError(f"{where}: expected a value, found {error_line(error)}") from error
 
 
 def _unknown(name: str, known: set[str], table: str = "") -> str:
