@@ -14,6 +14,7 @@ import pytest
 import feeds
 import scorenet
 import strategies
+from feeds.bars import cells
 from feeds.bars import frame as bars
 from scorenet import features
 
@@ -104,7 +105,8 @@ def test_what_a_script_adds_to_cerebro_can_be_imported_from_scorenet():
 
 def test_feeds_and_scorenet_agree_on_the_columns_of_a_bar():
     assert ("timestamp", *features.INPUTS) == bars.COLUMNS
-    assert (*features.OPTIONAL_INPUTS, "filled") == bars.OPTIONAL_COLUMNS
+    account = ("filled", *cells.MARK_COLUMNS)  # the account reads these, a model never
+    assert (*features.OPTIONAL_INPUTS, *account) == bars.OPTIONAL_COLUMNS
 
 
 def test_the_lazy_lists_of_a_package_agree_with_what_the_type_checker_reads():
