@@ -31,6 +31,7 @@ COMMANDS = (
     ("backtest",),
     ("report",),
     ("live",),
+    ("status",),
     ("lookahead",),
     ("check-model",),
     ("demo",),
