@@ -84,7 +84,8 @@ def _command(exchange: Exchange, folder: Path, model: Path) -> list[str]:
 
 def show(found: Findings, trader: Trader, counts: Counter[str], seconds: float) -> bool:
     """Print the figures; return whether every promise was kept."""
-    print(f"  {found.bars:,} bars, {found.orders:,} orders, {trader.starts} starts in {seconds:.0f} s")
+    starts = f"{trader.starts} starts ({trader.failed_starts} without an answer)"
+    print(f"  {found.bars:,} bars, {found.orders:,} orders, {starts} in {seconds:.0f} s")
     print("  " + ", ".join(f"{value} {name}" for name, value in counts.items()))
     print("  states: " + ", ".join(f"{name} {value}" for name, value in sorted(found.states.items())))
     print("  positions: " + ", ".join(f"{name} {size:+f}" for name, size in found.positions.items()))
@@ -100,9 +101,9 @@ def show(found: Findings, trader: Trader, counts: Counter[str], seconds: float) 
 def main() -> None:
     """Parse the command line and run a soak."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--days", type=float, default=30.0, help="simulated days (default: 30)")
+    parser.add_argument("--days", type=float, default=7.0, help="simulated days (default: 7)")
     parser.add_argument("--kills", type=int, default=6, help="number of kill -9 (default: 6)")
-    parser.add_argument("--faults", type=int, default=1_500, help="mean number of faults (default: 1500)")
+    parser.add_argument("--faults", type=int, default=350, help="mean number of faults (default: 350)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder for the run; a temporary one without it")
     options = parser.parse_args()

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from runs.live.journal import JOURNAL
+from tests.soak.trader import EXCHANGE_FAILED
 
 __all__ = ["Tail", "Trader"]
 
@@ -53,17 +54,26 @@ class Trader:
 
     def __init__(self, command: Sequence[str], log: Path, run: Path) -> None:
         self._command, self._log, self._tail = command, log, Tail(run / JOURNAL)
-        self.starts = 0
+        self.starts = self.failed_starts = 0
+        self._begun_at = 0
         self.memory: list[list[int]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def ensure(self) -> None:
-        """Start the process if it is not running; a process that ended by itself is a broken promise."""
+        """Start the process if it is not running.
+
+        A start may fail, if the exchange does not answer: then it is tried again. A process that ends by itself after
+        its first bar is a broken promise.
+        """
         if self._process is not None and self._process.poll() is None:
             self.memory[-1].append(psutil.Process(self._process.pid).memory_info().rss)
             return
         if self._process is not None and self._process.returncode != -signal.SIGKILL:
-            raise SystemExit(f"the trader ended with {self._process.returncode}; see {self._log}")
+            code = self._process.returncode
+            if code != EXCHANGE_FAILED or self._tail.look() > self._begun_at:
+                raise SystemExit(f"the trader ended with {code}; see {self._log}")
+            self.failed_starts += 1
+        self._begun_at = self._tail.look()
         self.starts += 1
         self.memory.append([])
         seed = str(self.starts)

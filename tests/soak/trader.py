@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from feeds import ExchangeError
 from feeds.bybit.orders import OrderClient, OrderTimeouts
 from feeds.exchange.access import Access, Credentials
 from feeds.exchange.retry import Retry
@@ -31,8 +32,9 @@ from tests.bybit import Deposit
 from tests.bybit.virtual_time import VirtualTime
 from tests.chapter_rules import CHAPTER
 
-__all__ = ["PARAMS", "main", "trade"]
+__all__ = ["EXCHANGE_FAILED", "PARAMS", "main", "trade"]
 
+EXCHANGE_FAILED = 75  # exit status: the exchange did not answer
 LAG = 3.0  # seconds: the loopback shows orders at most 2 s late
 PARAMS = {
     **CHAPTER,
@@ -100,7 +102,11 @@ def main() -> None:
     status = LiveStatus(sys.stderr, refreshing=False)
     symbols = options.symbols.split(",")
     with VirtualTime(Path(options.time)).leading(options.speed):
-        trade(options.model, Path(options.out), options.public, options.private, symbols, status)
+        try:
+            trade(options.model, Path(options.out), options.public, options.private, symbols, status)
+        except ExchangeError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(EXCHANGE_FAILED)
 
 
 if __name__ == "__main__":
