@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from _bybit import add_data_option, load_markets, milliseconds
 from _timing import heading
+from _trees import boosted_tree
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
 from scorenet import Market, ModelConfig
@@ -113,9 +113,7 @@ def ridge(x: Array, y: Array, time: NDArray[np.int64], horizon: int) -> Callable
 
 def tree(columns: Sequence[int]) -> Forecaster:
     def fit(x: Array, y: Array, time: NDArray[np.int64], horizon: int) -> Callable[[Array], Array]:
-        model = HistGradientBoostingRegressor(
-            max_iter=100, learning_rate=0.03, max_leaf_nodes=8, min_samples_leaf=500, l2_regularization=10.0
-        ).fit(x[:, columns], y)
+        model = boosted_tree().fit(x[:, columns], y)
         return lambda rows: model.predict(rows[:, columns])
 
     return fit

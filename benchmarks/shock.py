@@ -3,9 +3,9 @@
 A light model is fitted to BTC bars before --since. At each splice the returns and ranges of the next 3 bars are
 multiplied, so that the root mean square of the 3 returns is --factors times the standard deviation of the 168 returns
 before; the bars before stay as they are, later prices move along. Each splice runs with and without the shock from the
-same start, and begins where the position is at least --least of equity. Printed are means
-over the splices of |exposure| at the close before and 1, 2 and 3 bars later. A shocked bar is known at its close, the
-order fills at the next open: so the first close that can show less exposure is that of bar 2.
+same start, and begins where the position is at least --least of equity. Printed are means over the splices of
+|exposure| at the close before and 1, 2 and 3 bars later. A shocked bar is known at its close, the order fills at the
+next open: so the first close that can show less exposure is that of bar 2.
 
 python benchmarks/shock.py [--data DIR] [--since DAY] [--until DAY] [--splices 24] [--factors 4 8 16]
 """

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _bybit import add_data_option, milliseconds
+from _trees import boosted_tree as new_tree
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from feeds import load_bars
@@ -90,9 +91,7 @@ def with_tree(model: ScoreModel, frames: Sequence[pd.DataFrame], begin: int) -> 
     parts = [rows(model, before(frame, begin)) for frame in frames]
     x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
     # Shallow trees, many rows a leaf: the usual settings for a signal this weak.
-    tree = HistGradientBoostingRegressor(
-        max_iter=100, learning_rate=0.03, max_leaf_nodes=8, min_samples_leaf=500, l2_regularization=10.0
-    ).fit(x, y)
+    tree = new_tree().fit(x, y)
     own = Calibration.fit(np.array([0.0]), {"boosted_tree": tree.predict(x)}).magnitude
     found = with_signal(model, "boosted_tree", own["boosted_tree"])
     _trees[found.fingerprint] = tree

@@ -34,8 +34,8 @@ class LiveScoreStrategy(ScoreStrategy):
     """`ScoreStrategy` that gets late bars and the kill switch from its `Watch`, and reports each bar to it.
 
     On a late bar the reason is ``stale``, on a doubtful one ``doubtful``, and the position is kept. While the kill
-    switch is on, the reason is ``kill_switch`` and the position is kept or closed. Everything
-    else is decided by the same code as in a backtest.
+    switch is on, the reason is ``kill_switch`` and the position is kept or closed. Everything else is decided by the
+    same code as in a backtest.
 
     Params:
       - ``watch``: a `Watch`. The report for its method `bar` has `time` (bar close, UTC ms), the lists `decisions`,

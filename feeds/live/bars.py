@@ -138,12 +138,10 @@ class LiveBars:
     async def _on_candle(self, candle: Candle) -> None:
         if not await self._stamps.accepts(candle, self._rest):
             return
-        await self._recheck()
-        if not candle.closed or candle.start >= self._next + _AHEAD * self._step:
-            return
-        if candle.start < self._next:
+        if candle.closed:
             self._delivered.compare(candle.start, candle.values)
-            await self._recheck()
+        await self._recheck()
+        if not candle.closed or not self._next <= candle.start < self._next + _AHEAD * self._step:
             return
         other = self._ahead.setdefault(candle.start, candle)
         if other.values != candle.values:

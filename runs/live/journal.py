@@ -19,10 +19,9 @@ from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines, unfi
 
 from ..folder.errors import CorruptJournal, UnwritableRun
 from ..folder.jsonfile import plain
+from ..watch.status import JOURNAL
 
 __all__ = ["JOURNAL", "CorruptJournal", "Journal", "open_journal"]
-
-JOURNAL = "journal.jsonl"
 
 
 class Journal:

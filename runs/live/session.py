@@ -135,8 +135,7 @@ def live(
         stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
         announce(status, request.out, journal, header, kill, mode)
-        run = _LiveRun(journal, header, market, status, kill, stop)
-        run.observer = request.observer
+        run = _LiveRun(journal, header, market, status, kill, stop, request.observer)
         if real_orders is not None:
             run._halt_if(
                 kill.poll()
@@ -161,11 +160,12 @@ class _LiveRun:
         status: LiveStatus,
         kill: KillSwitch,
         stop: StopRequest,
+        observer: Observer,
     ) -> None:
         self.journal, self.header, self.market = journal, header, market
         self.status, self.kill, self.stop = status, kill, stop
         self.real_orders: RealOrders | None = None
-        self.observer = Observer()
+        self.observer = observer
         self._caught_up = False
         self.recorder = Recorder(journal, self._live_step, self._on_bar, self._on_status, self._on_report)
         self.step_ms = to_ms(header["settings"]["timeframe"])

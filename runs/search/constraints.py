@@ -14,6 +14,8 @@ from typing import Any
 from scorenet import ConfigError
 from scorenet.base.did_you_mean import did_you_mean
 
+from .known import LEVELS
+
 __all__ = ["Constraint"]
 
 _LONGEST = 1_000  # characters
@@ -138,7 +140,8 @@ class _Reader:
 
     def _name(self, tree: ast.expr) -> Node:
         name = ast.unparse(tree)
-        bare = name.removeprefix("strategy.").removeprefix("account.").removeprefix("model.")
+        level = next((level for level in LEVELS if name.startswith(f"{level}.")), "")
+        bare = name.removeprefix(f"{level}.")
         found = next((known for known in (name, bare) if known in self._known), None)
         if found is not None:
             self.names.add(found)

@@ -16,7 +16,7 @@ from .fields import Unfit
 from .heartbeat import Heartbeat, read_heartbeat
 from .process import is_alive
 
-__all__ = ["EXIT_CODES", "RunStatus", "judge", "read_status", "seconds_of"]
+__all__ = ["EXIT_CODES", "JOURNAL", "RunStatus", "judge", "read_status", "seconds_of"]
 
 EXIT_CODES = {
     "LIVE": 0,
@@ -31,7 +31,7 @@ EXIT_CODES = {
 }
 """The exit code of `scorenet status` by state; 1 stands for a folder without a readable live run, 2 for wrong usage."""
 
-_JOURNAL = "journal.jsonl"
+JOURNAL = "journal.jsonl"
 _BAR = b'"kind":"bar"'
 _BEAT_SECONDS = 60.0  # the run writes a heartbeat every 5 s
 _LOOP_SECONDS = 300.0  # longer than an order and its lookups take
@@ -118,12 +118,12 @@ def read_status(run_dir: str | Path) -> RunStatus:
         RunDirError: the journal cannot be read.
     """
     folder = Path(run_dir).resolve()
-    path = folder / _JOURNAL
+    path = folder / JOURNAL
     if not folder.exists():
         raise RunDirMissing(f"no run folder at {run_dir}; expected the --out of `scorenet live`")
     if not folder.is_dir() or not path.exists():
         raise NotARunDir(
-            f"{run_dir} holds no live run: it has no {_JOURNAL}; expected the --out of `scorenet live`"
+            f"{run_dir} holds no live run: it has no {JOURNAL}; expected the --out of `scorenet live`"
         )
     beat = read_heartbeat(folder)
     try:
@@ -212,5 +212,6 @@ def _ending(facts: Facts) -> str:
 
 def seconds_of(timeframe: str) -> int | None:
     """Return the length of a bar in seconds, None if the name is unknown."""
+    # Not `feeds.bars.timeframes.to_ms`: its package imports pandas, and a health check must be short.
     count, unit = timeframe[:-1], timeframe[-1:]
     return int(count) * _UNITS[unit] if count.isdecimal() and len(count) < 4 and unit in _UNITS else None

@@ -50,8 +50,8 @@ class LoopbackBybit:
     pushed every `push_ms` of it. `limit` is (requests, seconds): one more inside the window bans the address for
     `ban_seconds` with HTTP 403, as the exchange does; `connect_limit` is the same for websockets, without the ban.
     Every answer is delayed by `delay` seconds of the machine's, like a network round trip. `missing` holds (symbol,
-    bar size in ms, bar start) that the exchange never recorded. `log` holds every request
-    answered. `timer` passes as `clock` is set.
+    bar size in ms, bar start) that the exchange never recorded. `log` holds every request answered. `timer` passes as
+    `clock` is set.
 
     Faults that last: every stamp is `ahead_ms` ahead of the data, and a candle is confirmed `confirm_early_ms` before
     its end, with the stamp of its end. `shown_at` holds the times from which bars are in the history. Settlements and
