@@ -20,9 +20,7 @@ from tests.soak.schedule import draw, draw_account, plan
 from tests.soak.verify import Findings, verify
 
 SPEED = 20.0  # waits of the exchange's time are this much shorter on the machine
-_PATIENCE = (
-    0.25  # seconds of the machine in which a minute should be traded; then the next one passes all the same
-)
+_PATIENCE = 0.25  # seconds of the machine for a minute to be traded; then the next one passes all the same
 _SETTLE = 30  # minutes without faults at the end
 _MIB = 2**20
 
