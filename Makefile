@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
+# A path, not an import hook: a script beside the clone would import the folder `scorenet` itself, which has no names.
+EDITABLE = --config-settings editable_mode=compat --editable
 
 .PHONY: demo test check bench acceptance soak mutants clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scorenet needs Python 3.11 or later, found " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(EDITABLE) '.[report,dev]'
 	touch $@
 
 demo: $(STAMP)
@@ -25,7 +27,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[report,dev,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(EDITABLE) '.[report,dev,bench]'
 	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 acceptance: $(STAMP)
@@ -35,7 +37,7 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak
 
 mutants: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[report,dev,mutants]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(EDITABLE) '.[report,dev,mutants]'
 	$(BIN)/python -m tests.mutants
 
 clean:

@@ -100,3 +100,20 @@ def test_worker_processes_find_the_class_where_names_are_taken(folder):
         "print(subprocess.run([sys.executable, '-c', again], input=data, capture_output=True).stdout.decode())"
     )
     assert python(folder, "-c", code).stdout.split() == ["PerpetualCommission"]
+
+
+def test_a_script_beside_the_clone_finds_the_package_and_not_the_folder(tmp_path):
+    """As installed by the Makefile: without PYTHONPATH, a folder `scorenet` without code hides nothing."""
+    (tmp_path / "scorenet").mkdir()
+    (tmp_path / "mine.py").write_text("from scorenet import BarsData\nprint(BarsData.__name__)\n")
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env=plain,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "BarsData\n", done.stderr
