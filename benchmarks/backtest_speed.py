@@ -28,7 +28,7 @@ from feeds import simulate
 from runs.engine import build
 from runs.settings import Account
 from scorenet import ScoreModel
-from scorenet.model import _memo
+from scorenet.outputs import forget_outputs
 from strategies import ScoreStrategy
 from strategies.baselines import ReplayOrders, orders_to_replay
 
@@ -58,7 +58,7 @@ class Contest:
     def seconds(self, strategy: type[bt.Strategy], params: dict[str, Any]) -> tuple[float, float]:
         """Return wall and processor seconds of one `cerebro.run`, without building it and reading the bars."""
         cerebro = self.cerebro(strategy, params)
-        _memo.clear()
+        forget_outputs()
         wall, cpu = time.perf_counter(), time.process_time()
         cerebro.run()
         return time.perf_counter() - wall, time.process_time() - cpu

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scorenet.errors import ConfigError
 
-__all__ = ["PluginError", "load_plugin", "loaded_plugins"]
+__all__ = ["PluginError", "load_plugin", "loaded_plugins", "plugin_module"]
 
 _loaded: dict[Path, str] = {}
 
@@ -19,10 +19,11 @@ class PluginError(ConfigError):
     """Report a plugin file that is missing or raises an error."""
 
 
-def load_plugin(path: str | Path) -> None:
+def load_plugin(path: str | Path, *, option: str = "--plugin") -> None:
     """Run a Python file, once per process; its decorators register the user's names.
 
-    The file is imported under a module name of its own, so that it cannot replace another module or plugin.
+    The file is imported under a module name of its own, so that it cannot replace another module or plugin. `option`
+    names the command's option in errors.
 
     Raises:
         PluginError: the file is missing or raises an error; the message names the line.
@@ -31,11 +32,11 @@ def load_plugin(path: str | Path) -> None:
     if file in _loaded:
         return
     if file.suffix != ".py" or not file.is_file():
-        raise PluginError(f"--plugin: expected a Python file, found {str(path)!r}")
-    name = f"scorenet_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+        raise PluginError(f"{option}: expected a Python file, found {str(path)!r}")
+    name = plugin_module(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise PluginError(f"--plugin: {path} cannot be imported")
+        raise PluginError(f"{option}: {path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -45,8 +46,13 @@ def load_plugin(path: str | Path) -> None:
         del sys.modules[name]
         line = _line_of(error, file)
         where = path if line is None else f"{path}, line {line}"
-        raise PluginError(f"--plugin: {where}: {type(error).__name__}: {_first_line(error)}") from error
+        raise PluginError(f"{option}: {where}: {type(error).__name__}: {_first_line(error)}") from error
     _loaded[file] = hashlib.sha256(source).hexdigest()
+
+
+def plugin_module(path: str | Path) -> str:
+    """Return the name of the module that `load_plugin` makes of a file."""
+    return f"scorenet_plugin_{hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:12]}"
 
 
 def loaded_plugins() -> list[dict[str, str]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from .evaluation import BLOCK, Evaluation, evaluate_bars
 from .features import Bars
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
+from .outputs import output_key, remembered
 from .parts import ModelParts
 from .regimes.coordinates import coordinates
 from .regimes.fit import fit_regimes
@@ -41,8 +40,6 @@ __all__ = ["SIGNALS", "Evaluation", "ScoreModel"]
 Array = NDArray[np.float64]
 
 _FEW = 64  # evaluations of fewer decided rows are not cached
-_MEMO_SIZE = 16
-_memo: OrderedDict[str, Evaluation] = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,20 +230,9 @@ class ScoreModel(ModelParts):
         check_calibrated(signal, self.calibration.magnitude)
         if len(bars["close"]) <= self.lookback + _FEW:
             return self._evaluate(bars, signal, step_ms, tails)
-        key = self._memo_key(bars, signal, step_ms, tails)
-        if key not in _memo:
-            _memo[key] = self._evaluate(bars, signal, step_ms, tails)
-            while len(_memo) > _MEMO_SIZE:
-                _memo.popitem(last=False)
-        _memo.move_to_end(key)
-        return _memo[key]
-
-    def _memo_key(self, bars: Bars, signal: str, step_ms: int | None, tails: bool) -> str:
-        digest = hashlib.sha256(f"{self.fingerprint} {signal} {step_ms} {tails}".encode())
-        for name in (*self.features.inputs, "timestamp"):
-            if name in bars:
-                digest.update(np.ascontiguousarray(bars[name]).tobytes())
-        return digest.hexdigest()
+        columns = {name: bars[name] for name in (*self.features.inputs, "timestamp") if name in bars}
+        key = output_key(self.fingerprint, columns, signal, step_ms, tails)
+        return remembered(key, lambda: self._evaluate(bars, signal, step_ms, tails))
 
     def _evaluate(self, bars: Bars, signal: str, step_ms: int | None, tails: bool) -> Evaluation:
         return evaluate_bars(self, bars, signal, step_ms, tails=tails)
