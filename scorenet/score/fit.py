@@ -175,6 +175,7 @@ class _Task:
             learning_rate=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
             max_seconds=max_seconds,
+            patience=self.config.patience,
             checks=10,  # one check takes as long as a dozen steps
         )
 

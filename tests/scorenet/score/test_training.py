@@ -65,6 +65,25 @@ def test_the_best_weights_do_not_follow_the_last_step():
     assert not all(torch.equal(a, b) for a, b in zip(net.parameters(), snapshots[-1], strict=True))
 
 
+def test_training_ends_after_as_many_checks_in_vain_as_patience_allows():
+    # The second check is the lowest; the third and fourth in a row are in vain, and a tie is no progress.
+    losses = iter([5.0, 4.0, 4.5, 4.0, 1.0])
+    _, log, _ = train(validate=lambda _: next(losses), recipe=replace(RECIPE, patience=2))
+    assert (log.steps, log.best_step) == ([0, 3, 6, 9], 3)
+
+
+def test_progress_restores_the_patience_and_none_trains_to_the_end():
+    def losses():
+        return iter([5.0, 6.0, 4.0, 6.0, 3.0, *[6.0] * 30])
+
+    for patience, checks in ((2, 7), (0, 21)):
+        given = losses()
+        _, log, _ = train(
+            validate=lambda _, given=given: next(given), recipe=replace(RECIPE, patience=patience)
+        )
+        assert (len(log.steps), log.best_step) == (checks, 12)
+
+
 def test_a_non_finite_loss_raises():
     with pytest.raises(Diverged, match=r"the loss became (inf|nan) at step 1"):
         train(scale=float("inf"))
