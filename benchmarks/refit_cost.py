@@ -14,6 +14,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -62,7 +63,9 @@ def timed_learn(market: Market, config: ModelConfig) -> tuple[ScoreModel, dict[s
         return run
 
     begin = time.process_time()
-    with patch.multiple(nets, **{name: watched(name) for name in PARTS}):
+    with ExitStack() as stack:
+        for name in PARTS:
+            stack.enter_context(patch.object(nets, name, watched(name)))
         model = learn([market], config, device="cpu", progress=False)
     whole = time.process_time() - begin
     spent["the rest"] = whole - sum(spent.values())

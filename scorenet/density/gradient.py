@@ -1,7 +1,7 @@
-"""Value and input gradient of a small MLP in closed form, differentiable once more: training on slopes without autograd.
+"""Value and input gradient of a small MLP in closed form, differentiable once more, for training on slopes.
 
-A net that is trained on its own gradient needs second derivatives. Autograd builds a graph of the gradient's graph; here
-the gradient is a second forward recursion and its derivative is written out, in a quarter of the time.
+A net that is trained on its own gradient needs second derivatives, for which autograd records the graph of a graph.
+Here the gradient is a second forward recursion, and the derivatives of both recursions are written out.
 
 For layers a_l = h_(l-1) W_l + b_l, h_l = h_(l-1) + f(a_l) (the first without the skip) and the output h_L w + c:
 

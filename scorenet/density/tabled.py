@@ -88,5 +88,5 @@ def label_tolerance(target: Tensor) -> Tensor:
 
 
 def slope_tolerance(score: Tensor) -> Tensor:
-    """Return one plus the mean square of each score [N, d], [N, 1]: far rows, where it is steep, do not outweigh others."""
+    """Return the tolerance [N, 1] of scores [N, d], one plus the mean square of each: far rows have steep ones."""
     return 1.0 + score.square().mean(dim=1, keepdim=True)
