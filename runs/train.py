@@ -20,13 +20,21 @@ __all__ = ["train"]
 
 
 def train(
-    sources: Sequence[str], out: str | Path, config: ModelConfig, options: LoadOptions
+    sources: Sequence[str],
+    out: str | Path,
+    config: ModelConfig,
+    options: LoadOptions,
+    *,
+    device: str = "auto",
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Train on the bars of one or several sources and write the model folder; return a summary for the terminal.
 
+    `device` ("auto", "cpu" or "cuda") and `threads` are those of `scorenet.learn`.
+
     Raises:
         FeedError: when the bars cannot be loaded.
-        ConfigError: when a setting names something that is not registered.
+        ConfigError: when a setting names something that is not registered, or the device is missing.
         ScorenetError: when the bars cannot be used for training; nothing is written then.
         CheckpointError: when the folder cannot be written.
     """
@@ -39,7 +47,8 @@ def train(
     if loaded_plugins():
         info["plugins"] = loaded_plugins()
     started = time.perf_counter()
-    model = learn([as_market(frame) for frame in frames], config, info=info, progress=options.progress)
+    markets = [as_market(frame) for frame in frames]
+    model = learn(markets, config, info=info, device=device, threads=threads, progress=options.progress)
     seconds = time.perf_counter() - started
     model.save(target)
     return summary(model, target) | {"seconds": round(seconds, 1)}

@@ -14,7 +14,7 @@ from ..bindings import check_names
 from ..config import ModelConfig
 from ..conformal.calibration import Calibration
 from ..diagnostics.held_out import held_out_metrics
-from ..errors import FeatureMismatch, TooFewBars
+from ..errors import ConfigError, FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
 from ..parts import check_memory
@@ -22,7 +22,8 @@ from ..sampling.atoms import commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
 from ..score.mixture import Mixture
-from ..score.training import threads
+from ..score.training import pick_device
+from ..score.training import threads as torch_threads
 from ..windows import Split
 from .nets import Nets, Setting, fit_nets, refit_nets
 from .rows import Market, Rows, common_features, pool, split_rows
@@ -42,25 +43,29 @@ def learn(
     *,
     info: dict[str, Any] | None = None,
     device: str = "auto",
+    threads: int = 1,
     progress: bool = True,
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    Training uses one torch thread: more threads gain little for nets of this size, and the weights for a seed do
-    not depend on the number of cores. The span is split by time: the first part trains, the second selects and
+    Training uses one torch thread unless `threads` says more: more gain little for nets of this size, and change the
+    weights of a seed by rounding. The span is split by time: the first part trains, the second selects and
     calibrates, the third is used for held-out metrics only. With `config.refit`, the nets are then fitted again to
-    the whole span, with the steps that the second part selected. `device` is where the state density is trained;
-    "auto" is the GPU if there is one.
+    the whole span, with the steps that the second part selected. `device` is where all nets are trained and
+    labels computed; "auto" is the GPU if there is one.
 
     Raises:
         TooFewBars: the span is too short for the features and the split.
         DeadMarket: the price of a market stands still, or a feature has one value in all training rows.
         Diverged: a loss became non-finite.
         FeatureMismatch: the markets lack a needed column.
-        ConfigError: a setting names something that is not registered.
+        ConfigError: a setting names something that is not registered, the device is missing, or `threads` is below 1.
         ScorenetError: there is no market, or the markets have several bar sizes.
     """
-    with threads(1):
+    if threads < 1:
+        raise ConfigError(f"threads: expected at least 1, found {threads}")
+    pick_device(device)  # a missing device is refused before minutes of work, not after
+    with torch_threads(threads):
         return _learn(markets, config, info or {}, device, progress)
 
 

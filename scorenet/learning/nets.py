@@ -102,6 +102,7 @@ def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
             overlap=horizon * setting.markets,
             scale_columns=setting.magnitudes,
             weights=_recency(setting, fitted),
+            device=setting.device,
             progress=setting.progress,
         )
     return Nets(base, denoiser, density_net, nets, state_log, density_log, logs, error)
@@ -139,6 +140,7 @@ def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
             belief=shrinkage_factor(chosen.forward[horizon], z[judged], y[judged], horizon * setting.markets),
             scale_columns=setting.magnitudes,
             weights=_recency(setting, fitted),
+            device=setting.device,
             progress=setting.progress,
         )
     return chosen._replace(
@@ -157,6 +159,7 @@ def _fit_density(
         config.density,
         config.noise,
         seed=config.seed + _DENSITY_SEED,
+        device=setting.device,
         progress=setting.progress,
     )
 

@@ -108,9 +108,10 @@ def refit_denoiser(
     members = []
     for k, count in enumerate(steps):
         task = _Task(x, config, noise, base, seed + _MEMBER_SEEDS * k, device)
-        fit_steps(
-            task.denoiser, task.loss, count, task.recipe(), name="state density, refit", progress=progress
-        )
+        with seeded(task.seed):
+            fit_steps(
+                task.denoiser, task.loss, count, task.recipe(), name="state density, refit", progress=progress
+            )
         members.append(task.denoiser.eval().cpu())
     return _joined(members)
 
@@ -140,7 +141,8 @@ def _fit_member(
     task = _Task(x, config, noise, base, seed, device)
     denoiser, held = task.denoiser, held_out.float().to(task.target)
     validate, recipe = FrozenNoise(held, noise, seed=seed), task.recipe(max_seconds)
-    log = fit(denoiser, task.loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
+    with seeded(task.seed):  # dropout draws from torch's own generator
+        log = fit(denoiser, task.loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
     denoiser.eval()
     if log.best_step and base is not None:
         bare = _build_member(x.shape[1], config, noise, base).to(task.target).eval()
@@ -157,7 +159,7 @@ class _Task:
     def __init__(
         self, x: Tensor, config: StateConfig, noise: NoiseConfig, base: Mixture | None, seed: int, device: str
     ) -> None:
-        self.config, self._noise, self.target = config, noise, pick_device(device)
+        self.config, self._noise, self.target, self.seed = config, noise, pick_device(device), seed
         with seeded(seed) as self._generator:
             self.denoiser = _build_member(x.shape[1], config, noise, base).to(self.target)
         self._rows = x.float().to(self.target)
@@ -175,6 +177,7 @@ class _Task:
             learning_rate=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
             max_seconds=max_seconds,
+            patience=self.config.patience,
             checks=10,  # one check takes as long as a dozen steps
         )
 

@@ -104,6 +104,19 @@ def no_learning(monkeypatch):
     monkeypatch.setattr("runs.train.learn", refuse)
 
 
+def test_device_and_threads_reach_the_training(monkeypatch, tmp_path):
+    class Reached(Exception):
+        pass
+
+    def learn(markets, config, *, device, threads, **_):
+        raise Reached(device, threads)
+
+    monkeypatch.setattr("runs.train.learn", learn)
+    with pytest.raises(Reached) as caught:
+        train([SOURCE], tmp_path / "model", BRIEF, QUIET, device="cpu", threads=2)
+    assert caught.value.args == ("cpu", 2)
+
+
 @pytest.mark.usefixtures("no_learning")
 def test_a_place_that_cannot_be_written_is_found_before_the_training(tmp_path):
     (tmp_path / "file").write_text("mine")
