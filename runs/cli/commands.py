@@ -24,6 +24,7 @@ from .options import (
     SINCE,
     THREADS,
     UNTIL,
+    WARM_START,
     over_bars,
     print_result,
     print_run,
@@ -89,6 +90,7 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
 @DEVICE
 @THREADS
+@WARM_START
 def train(
     sources: tuple[str, ...],
     load: LoadOptions,
@@ -99,15 +101,15 @@ def train(
     as_json: bool,
     device: str,
     threads: int,
+    warm_start: str | None,
 ) -> None:
     """Learn the densities of market states and of forward returns from bars."""
     from ..settings import model_config
     from ..tables import format_mapping
     from ..train import train as run_train
 
-    result = run_train(
-        sources, out, model_config(config, pairs, features), load, device=device, threads=threads
-    )
+    settings = model_config(config, pairs, features)
+    result = run_train(sources, out, settings, load, device=device, threads=threads, warm_start=warm_start)
     print_result(result, as_json, format_mapping(result))
 
 

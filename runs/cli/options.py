@@ -90,6 +90,11 @@ THREADS = click.option(
     type=click.IntRange(min=1),
     help="Threads of training; for nets of the default size one is best.",
 )
+WARM_START = click.option(
+    "--warm-start",
+    metavar="MODEL_DIR",
+    help="An earlier model of the same settings; training begins with its weights, in a part of the steps.",
+)
 QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
 
 

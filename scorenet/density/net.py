@@ -15,6 +15,7 @@ from ..score.mixture import Mixture
 from ..score.networks import Mlp
 from ..score.score_module import ScoreModule
 from ..score.training import Recipe, TrainingLog, fit, pick_device, seeded
+from ..score.warm import copy_weights
 from .heat import heat_log_density
 from .tabled import TabledLoss, label_tolerance, slope_tolerance
 
@@ -68,13 +69,14 @@ def fit_density_net(
     *,
     seed: int,
     device: str = "cpu",
+    start: DensityNet | None = None,
     progress: bool = True,
 ) -> tuple[DensityNet, TrainingLog, dict[str, float]]:
     """Fit the per-bar net to the heat-equation log-density, on data rows and on rows moved away from the data.
 
     Random numbers are drawn on the CPU for every device, and the net is returned there. Returns the net, its log, and
     its error against the reference on `held_out` (`rmse` and `bias`, nats; `entropy` is minus the mean reference
-    log-density).
+    log-density). `start` gives the first weights, see `copy_weights`.
     """
     target = pick_device(device)
     base = denoiser.base or Mixture.gaussian(x.double())
@@ -89,6 +91,7 @@ def fit_density_net(
         check = held_out[checked].to(target)
         truth = _label(denoiser_field(score_net), base, check, levels | {"nodes": config.nodes}, progress)
         net = DensityNet(base, config.sigma, config.hidden).to(target)
+    copy_weights(net, start, "density net")
     order = torch.randperm(len(rows), generator=generator).to(target)
     held, kept = order[: len(order) // 10], order[len(order) // 10 :]
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from ..config import ForwardConfig, NoiseConfig
 from ..score.noise import geometric_sigmas
 from ..score.training import Recipe, TrainingLog, fit, fit_steps, pick_device, seeded
+from ..score.warm import copy_weights
 from .net import ForwardNet, Parts, mixture_score
 
 __all__ = ["block_pools", "fit_forward_net", "pair_loss", "refit_forward_net", "shrinkage_factor"]
@@ -45,6 +46,7 @@ def fit_forward_net(
     scale_columns: Tensor | None = None,
     weights: Tensor | None = None,
     device: str = "cpu",
+    start: ForwardNet | None = None,
     progress: bool = True,
 ) -> tuple[ForwardNet, TrainingLog]:
     """Fit p(y | x) by denoising score matching on y; x [N, F] scaled, y [N]. Members use different minibatches.
@@ -52,10 +54,10 @@ def fit_forward_net(
     `overlap` is the number of successive held-out rows whose returns share bars (default: the horizon).
     `scale_columns` [F] is 1 for the features that may set the scale (default: all). `weights` [N] are relative
     probabilities of training rows in the minibatches (default: equal). Random numbers are drawn on the CPU for every
-    device. Returns the net, on the CPU, and the training log of its shift; the log's `kept_steps` are those of scale
-    and shift.
+    device. `start` gives the first weights, see `copy_weights`. Returns the net, on the CPU, and the training log of
+    its shift; the log's `kept_steps` are those of scale and shift.
     """
-    task = _Task(x, y, config, seed, scale_columns, weights, device)
+    task = _Task(x, y, config, seed, scale_columns, weights, device, start)
     task.hold_out(held_x, held_y)
     scale_log = task.fit_scale(progress)
     log = task.fit_shift(progress)
@@ -77,13 +79,15 @@ def refit_forward_net(
     scale_columns: Tensor | None = None,
     weights: Tensor | None = None,
     device: str = "cpu",
+    start: ForwardNet | None = None,
     progress: bool = True,
 ) -> ForwardNet:
     """Fit p(y | x) on x [N, F] scaled, y [N] for the steps of scale and shift that `fit_forward_net` kept.
 
-    `belief` is the shrinkage factor of the shift: rows that trained it cannot tell how much of it is chance.
+    `belief` is the shrinkage factor of the shift: rows that trained it cannot tell how much of it is chance. `start`
+    gives the first weights, see `copy_weights`.
     """
-    task = _Task(x, y, config, seed, scale_columns, weights, device)
+    task = _Task(x, y, config, seed, scale_columns, weights, device, start)
     task.fit_scale(progress, steps[0])
     task.fit_shift(progress, steps[1])
     task.net.cpu()
@@ -104,6 +108,7 @@ class _Task:
         scale_columns: Tensor | None,
         weights: Tensor | None,
         device: str = "cpu",
+        start: ForwardNet | None = None,
     ) -> None:
         target = pick_device(device)
         with seeded(seed) as generator:
@@ -114,6 +119,7 @@ class _Task:
             net.log_width.add_(math.log(max(float(y.abs().median()) / 0.6745, 1e-6)))
             if scale_columns is not None:
                 net.scale_columns.copy_(scale_columns)
+        copy_weights(net, start, "forward net")
         self.net, self.x, self.y = net.to(target), x.to(target), y.to(target)
         self.config, self.generator, self.target = config, generator, target
         self.pools = block_pools(len(x), config, generator)
