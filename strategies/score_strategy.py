@@ -22,6 +22,7 @@ from .decision import (
     with_order,
 )
 from .recorder import DecisionRecorder
+from .rules_schedule import RulesSchedule
 from .schedule import ModelSchedule
 from .shared_capital import SharedCapital
 from .sizing import exposure_to_size
@@ -43,6 +44,8 @@ class ScoreStrategy(bt.Strategy):
         (UTC ms) on that model is used. Nothing is reset at a switch.
       - ``signal`` (def: "forward"): "forward" or "state".
       - ``trade_from`` (def: None): UTC ms; earlier bars are warm-up only.
+      - ``rules_from`` (def: None): a sequence of (since, {rule: value}) pairs, `since` in UTC ms: from that bar close
+        on, these rules have these values in place of the strategy's own. Nothing is reset at a change.
       - and the fields of `strategies.decision.Rules`: ``confidence_threshold``, ``density_quantile``,
         ``density_adaptation``, ``novelty_scaling``, ``consistency_window``, ``consistency_share``,
         ``score_variance_scaling``, ``target_volatility``, ``max_exposure``, ``leverage``, ``rebalance_band``,
@@ -64,13 +67,15 @@ class ScoreStrategy(bt.Strategy):
             models of a schedule have several bar sizes or horizons.
     """
 
-    params = (("model", None), ("signal", "forward"), ("trade_from", None), *_RULES)
+    params = (("model", None), ("signal", "forward"), ("trade_from", None), ("rules_from", None), *_RULES)
 
     def __init__(self) -> None:
         self.models = models = ModelSchedule(self.p.model)
-        rules = Rules(**{name: getattr(self.p, name) for name, _ in _RULES})
-        self.rules = rules.for_horizon(models.horizon)
-        if rules.position_rule == "proportional" and self.p.signal == "forward":
+        schedule = RulesSchedule.of(
+            {name: getattr(self.p, name) for name, _ in _RULES}, self.p.rules_from, models.horizon
+        )
+        self.rules, self._coming = schedule.rules[0], schedule.coming()
+        if self.p.signal == "forward" and any(own.position_rule == "proportional" for own in schedule.rules):
             models.check_strength()
         symbols = [symbol_of(data) for data in self.datas]
         self.decisions = DecisionRecorder(symbols, self.rules.density_quantile)
@@ -79,11 +84,11 @@ class ScoreStrategy(bt.Strategy):
         trade_from = float_days(begins) if math.isfinite(begins) else begins
         self._account = AccountState()
         self._states = [
-            TradedSymbol(self, number, self.rules, models, trade_from) for number in range(len(symbols))
+            TradedSymbol(self, number, schedule, models, trade_from) for number in range(len(symbols))
         ]
         self._by_data = {id(state.data): state for state in self._states}
         self._now = self.lines.datetime
-        self._capital = SharedCapital(self.rules, self._states, models.lookback, bar_milliseconds(self.data))
+        self._capital = SharedCapital(schedule, self._states, models.lookback, bar_milliseconds(self.data))
 
     def prenext(self) -> None:
         self.next()
@@ -102,6 +107,8 @@ class ScoreStrategy(bt.Strategy):
 
     def next(self) -> None:
         now, equity, conditions = self._now[0], self.broker.getvalue(), self.conditions()
+        while self._coming and now >= self._coming[0][0]:
+            self._follow(self._coming.popleft()[1])
         account = self._account
         if not account.floor < equity <= account.peak:
             self._account = watch_equity(self.rules, account, equity)
@@ -132,6 +139,13 @@ class ScoreStrategy(bt.Strategy):
                 target,
                 observation.exposure,
             )
+
+    def _follow(self, rules: Rules) -> None:
+        """Decide by these rules from this bar on; positions, windows and orders stay."""
+        self.rules = rules
+        for state in self._states:
+            state.follow(rules)
+        self._capital.follow(rules)
 
     def _send_order(self, state: TradedSymbol, target: float, code: int, equity: float, held: float) -> int:
         """Send the order for a symbol's target; return the reason code, which changes if the size rounds to zero."""

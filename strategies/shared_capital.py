@@ -25,6 +25,7 @@ from .decision import (
     shrunk_covariance,
     volatility_factor,
 )
+from .rules_schedule import RulesSchedule
 from .traded_symbol import TradedSymbol
 
 __all__ = ["Plan", "SharedCapital"]
@@ -42,23 +43,31 @@ class SharedCapital:
     those that need no covariance also when a symbol ceases to be active.
     """
 
-    def __init__(self, rules: Rules, states: list[TradedSymbol], lookback: int, step_ms: int) -> None:
+    def __init__(
+        self, schedule: RulesSchedule, states: list[TradedSymbol], lookback: int, step_ms: int
+    ) -> None:
+        rules = schedule.rules[0]
         self._rules, self._states, self._lookback = rules, states, lookback
         self._allocation = ALLOCATIONS[rules.allocation]
         self._by_covariance = needs_covariance(rules.allocation)
         self._year = periods_per_year(step_ms)
         # Equal parts follow from the number of symbols alone.
-        timed = rules.allocation != "equal" or rules.portfolio_volatility
+        volatility = any(own.portfolio_volatility for own in schedule.rules)
+        timed = rules.allocation != "equal" or volatility
         self._period = rules.allocation_every * step_ms / 86_400_000 if timed else math.inf
         self._slot = -1
         self._trailing = (
             TrailingReturns(len(states), int(rules.covariance_window))
-            if self._by_covariance or rules.portfolio_volatility
+            if self._by_covariance or volatility
             else None
         )
         self._has_caps = has_caps(rules, len(states))
         self._covered: list[TradedSymbol] = []
         self._covariance = np.zeros((0, 0))
+
+    def follow(self, rules: Rules) -> None:
+        """Keep the caps of these rules from now on."""
+        self._rules, self._has_caps = rules, has_caps(rules, len(self._states))
 
     def turn(self, now: float) -> list[tuple[TradedSymbol, bool]]:
         """Move to the bar that closed at `now` (Backtrader date); return the symbols to decide on.

@@ -28,6 +28,7 @@ from .decision import (
 )
 from .indicators import MarketScore
 from .regime_indicator import MarketRegime
+from .rules_schedule import RulesSchedule
 from .schedule import ModelSchedule
 from .trading_cost import trading_cost
 
@@ -49,7 +50,7 @@ class TradedSymbol:
     """
 
     def __init__(
-        self, strategy: Any, number: int, rules: Rules, schedule: ModelSchedule, trade_from: float
+        self, strategy: Any, number: int, rules: RulesSchedule, schedule: ModelSchedule, trade_from: float
     ) -> None:
         data = strategy.datas[number]
         step = bar_milliseconds(data)
@@ -63,7 +64,6 @@ class TradedSymbol:
         self.active = self.over = False
         self.symbols = float(len(strategy.datas))
         self._volatility = math.nan
-        self._rules, self._position_rule = rules, POSITION_RULES[rules.position_rule]
         self._broker = strategy.broker
         self._lookback, self._trade_from = schedule.lookback, trade_from
         self._root_year, self._cost = math.sqrt(periods_per_year(step)), trading_cost(strategy.broker, data)
@@ -71,23 +71,41 @@ class TradedSymbol:
             data,  # type: ignore[call-arg]
             model=schedule,
             signal=strategy.p.signal,
-            tails=needs_tails(rules.position_rule),
+            tails=any(needs_tails(own.position_rule) for own in rules.rules),
         )
         self._outputs = Rows(tuple(getattr(score.lines, name) for name in Evaluation._fields))
-        level, rate = rules.density_quantile, rules.density_adaptation
-        self._threshold = AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
-        self._alarm = (
-            RejectionAlarm(level, int(rules.drift_window), rules.drift_alarm) if rules.drift_alarm else None
-        )
         self._models = schedule
-        self._expiries = schedule.expiries(rules.expire_after) if rules.expire_after else None
-        self._allowed = schedule.regime_numbers(rules.regimes) if rules.regimes else None
-        if self._allowed is not None:
+        if any(own.regimes for own in rules.rules):
             regime: Any = MarketRegime(data, model=schedule)  # type: ignore[call-arg]
             self._regime = regime.lines.regime
-        window = int(rules.forecast_window or 1)
-        self._held = HeldForecasts(window) if window > 1 else None
         self._signals: list[float] = []
+        self._held: HeldForecasts | None = None
+        for own in rules.rules:
+            self.follow(
+                own
+            )  # rules that a model cannot follow are an error at the start, not at their first bar
+        self.follow(rules.rules[0], anew=True)
+
+    def follow(self, rules: Rules, *, anew: bool = False) -> None:
+        """Decide by these rules from now on; what is remembered of earlier bars is kept, unless `anew`.
+
+        Raises:
+            ConfigError: the model has no such regimes.
+            ValueError: the model does not say when its training ended, and `expire_after` needs it.
+        """
+        before = None if anew else getattr(self, "_rules", None)
+        self._rules, self._position_rule = rules, POSITION_RULES[rules.position_rule]
+        level, rate = rules.density_quantile, rules.density_adaptation
+        if before is None or (before.density_quantile, before.density_adaptation) != (level, rate):
+            self._threshold = AdaptiveThreshold(level, rate) if rate and 0 < level < 1 else None
+        alarm = (level, int(rules.drift_window), rules.drift_alarm)
+        if before is None or (before.density_quantile, int(before.drift_window), before.drift_alarm) != alarm:
+            self._alarm = RejectionAlarm(*alarm) if rules.drift_alarm else None
+        self._expiries = self._models.expiries(rules.expire_after) if rules.expire_after else None
+        self._allowed = self._models.regime_numbers(rules.regimes) if rules.regimes else None
+        window = int(rules.forecast_window or 1)
+        kept = None if anew else self._held
+        self._held = None if window == 1 else HeldForecasts(window) if kept is None else kept.resized(window)
 
     def exposure(self, equity: float) -> float:
         """Return the present position, signed fraction of `equity`."""

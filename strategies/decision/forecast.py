@@ -71,6 +71,16 @@ class HeldForecasts:
         self._returns = deque([0.0] * window, window)
         self._clock: float | None = None
 
+    def resized(self, window: int) -> HeldForecasts:
+        """Return the forecasts of the last `window` bars; bars that are no longer known count as 0."""
+        if window == self._window:
+            return self
+        other = HeldForecasts(window)
+        for values in zip(self._exposures, self._unfiltered, self._returns, strict=True):
+            other._append(*values)
+        other._clock = self._clock
+        return other
+
     def add(self, forecast: Forecast, clock: float, step: float) -> Forecast:
         """Add a bar that closed at `clock`, in the unit of its bar size `step`; return the mean over the window.
 
