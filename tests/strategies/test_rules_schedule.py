@@ -47,7 +47,7 @@ def test_new_rules_hold_from_their_bar_on(frames, tiny_model, modes):
 
 
 def test_no_change_and_a_change_to_the_same_rules_are_equal(frames, tiny_model):
-    same = {"density_quantile": 0.2, "density_adaptation": 0.02, "drift_alarm": 0.01, "drift_window": 24}
+    same = {"density_quantile": 0.05, "density_adaptation": 0.02, "drift_alarm": 0.2, "drift_window": 400}
     plain = play(frames, tiny_model, **same)
     times = [close_of(frames[0], row) for row in (60, 61, 90)]
     changed = play(frames, tiny_model, **same, rules_from=[(time, same) for time in times])
