@@ -40,7 +40,15 @@ __all__ = [
 ]
 
 _KNOWN = frozenset(
-    {"metrics.json", "manifest.json", "config.toml", "report.html", "trials.parquet"}
+    {
+        "metrics.json",
+        "manifest.json",
+        "config.toml",
+        "report.html",
+        "trials.parquet",
+        "held_out.parquet",
+        "best.toml",
+    }
     | {f"{name}.parquet" for name in SCHEMAS}
 )
 
@@ -127,6 +135,10 @@ class RunDir:
     def write_config(self, config: Mapping[str, Any]) -> Path:
         """Write config.toml without values that are None."""
         return self._write_text("config.toml", toml.dumps(config))
+
+    def write_toml(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write a file of settings without values that are None."""
+        return self._write_text(name, toml.dumps(content))
 
     def write_report(self, html: str) -> Path:
         """Write report.html."""
