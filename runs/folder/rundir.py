@@ -144,6 +144,10 @@ class RunDir:
         """Write report.html."""
         return self._write_text("report.html", html)
 
+    def has(self, name: str) -> bool:
+        """Return whether the folder has a table of this name."""
+        return (self.path / f"{name}.parquet").is_file()
+
     def read_frame(self, name: str) -> pd.DataFrame:
         """Return one table.
 

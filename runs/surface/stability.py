@@ -23,7 +23,8 @@ class Stability:
 
     Attributes:
         best: its objective.
-        neighbours: number of trials around it: one step away in each setting at most, or else the 8 nearest.
+        neighbours: number of trials around it: one step away in one setting; with fewer than 3 of them, one step away
+            in each setting at most; or else the 8 nearest.
         mean, worst: their objectives.
         median: objective of the middle one of all trials.
         kept: share of the best's advantage over the median that the neighbours' mean keeps; None without an advantage.
@@ -58,7 +59,9 @@ def stability(
     apart = np.abs(points - points[best]) / steps
     others = known.copy()
     others[best] = False
-    near = others & (apart.max(axis=1) <= 1.0 + 1e-9)
+    near = others & (apart.sum(axis=1) <= 1.0 + 1e-9)
+    if int(near.sum()) < _FEWEST:
+        near = others & (apart.max(axis=1) <= 1.0 + 1e-9)
     if int(near.sum()) < _FEWEST:
         order = np.flatnonzero(others)[np.argsort((apart[others] ** 2).sum(axis=1), kind="stable")]
         near = np.zeros(len(values), dtype=bool)
