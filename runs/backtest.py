@@ -11,13 +11,12 @@ import pandas as pd
 
 from feeds.bars.timeframes import from_ms, to_ms
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
-from scorenet.checkpoint import file_hash
 from scorenet.signals import SIGNALS
 from strategies import Rules, ScoreStrategy
 from strategies.analyzers.regimes import profit_by_regime, regime_warmup
 
 from .engine import Result, benchmark, run
-from .folder.manifest import manifest
+from .folder.manifest import manifest, model_entry
 from .folder.rundir import RunDir
 from .markets import LoadOptions, as_market, describe, load_markets
 from .plugins import loaded_plugins
@@ -32,6 +31,7 @@ __all__ = [
     "check_params",
     "check_signal",
     "measure",
+    "plain_settings",
     "strategy_defaults",
     "trading_start",
     "write_run",
@@ -117,26 +117,28 @@ class RunInputs:
 
     command: str | Sequence[str]
     config: Mapping[str, Any]
-    model: ScoreModel
+    model: ScoreModel | None
     frames: Sequence[pd.DataFrame]
     sources: Sequence[str]
     account: Account
     start: int
 
 
-def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, Any]:
-    """Write every file of a run and return metrics.json's content."""
+def write_run(
+    folder: RunDir, inputs: RunInputs, result: Result, *, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write every file of a run and return metrics.json's content, to which `extra` is added."""
     model, frames, start = inputs.model, inputs.frames, inputs.start
     result = result.by_close()
     held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
     metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
     metrics["regimes"] = _regimes(model, frames, equity, result.profit)
+    metrics |= extra or {}
     folder.write_frame("equity", equity)
     for name in ("orders", "trades", "decisions", "funding"):
         folder.write_frame(name, getattr(result, name))
     config = {name: value for name, value in inputs.config.items() if value is not None}
-    # TOML has no null. None turns a rule off, and so does 0.
-    config["strategy"] = {name: 0.0 if value is None else value for name, value in config["strategy"].items()}
+    config["strategy"] = plain_settings(config["strategy"])
     folder.write_config(config)
     folder.write_metrics(metrics)
     folder.write_manifest(
@@ -144,8 +146,8 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
             inputs.command,
             config,
             [describe(frame, source) for frame, source in zip(frames, inputs.sources, strict=True)],
-            _describe_model(model, Path(config["model"])),
-            model.config.seed,
+            None if model is None else model_entry(model, Path(config["model"])),
+            None if model is None else model.config.seed,
             _warnings(model, frames, result, start),
             plugins=loaded_plugins(),
         )
@@ -154,11 +156,16 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
     return metrics
 
 
+def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a strategy as TOML holds them: it has no null, and None turns a rule off as 0 does."""
+    return {name: 0.0 if value is None else value for name, value in params.items()}
+
+
 def _regimes(
-    model: ScoreModel, frames: Sequence[pd.DataFrame], equity: pd.DataFrame, profit: pd.DataFrame
+    model: ScoreModel | None, frames: Sequence[pd.DataFrame], equity: pd.DataFrame, profit: pd.DataFrame
 ) -> dict[str, Any] | None:
     """Return each symbol's profit by its regimes; None if the model has no regimes."""
-    if model.regime_map is None:
+    if model is None or model.regime_map is None:
         return None
     closes, money = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8, equity["equity"].to_numpy()
     markets = [as_market(frame) for frame in frames]
@@ -261,34 +268,18 @@ def measure(
 _BENCHMARK_COSTS = ("fees", "funding", "slippage", "n_orders", "turnover", "exposure", "liquidations")
 
 
-def _describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
-    info = model.info
-    return {
-        "path": str(path),
-        "sha256": file_hash(path),
-        "fingerprint": model.fingerprint,
-        "features": list(model.features.names),
-        "lookback": model.lookback,
-        "horizon": model.config.forward.horizon,
-        "symbols": info["symbols"],
-        "timeframe": from_ms(int(info["bar_ms"])),
-        "training_span": info["training_span"],
-        "calibration_span": info["calibration_span"],
-        "metrics_from": info.get("metrics_from", info["test_span"]),
-        "refit": info.get("refit", False),
-    }
-
-
-def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result, start: int) -> list[str]:
+def _warnings(
+    model: ScoreModel | None, frames: Sequence[pd.DataFrame], result: Result, start: int
+) -> list[str]:
     said = []
-    seen = model.seen_until
+    seen = None if model is None else model.seen_until
     if seen is not None and start <= seen:
         said.append(
             "The backtest overlaps the bars that the model was trained, calibrated or measured on: its figures are not "
             "out of sample."
         )
     for frame in frames:
-        if frame.attrs["symbol"] not in model.info["symbols"]:
+        if model is not None and frame.attrs["symbol"] not in model.info["symbols"]:
             said.append(f"The model has never seen {frame.attrs['symbol']}.")
         if "filled" in frame and frame["filled"].any():
             said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")

@@ -10,6 +10,7 @@ import click
 from .data import data
 from .errors import HintingGroup, guarded, show_warnings_safely
 from .live import live
+from .optimize import optimize
 from .options import (
     BASE_URL,
     DATA_DIR,
@@ -49,6 +50,7 @@ def main(debug: bool) -> None:
 
 main.add_command(data)
 main.add_command(live)
+main.add_command(optimize)
 main.add_command(status)
 
 

@@ -31,5 +31,7 @@ def executor_of(name: str, workers: int | None = None, ray_address: str | None =
     if name == "process":
         return ProcessExecutor(workers)
     if workers not in (None, 1):
-        raise ConfigError(f"--workers belongs to --executor process or ray, found --executor serial with {workers}")
+        raise ConfigError(
+            f"--workers belongs to --executor process or ray, found --executor serial with {workers}"
+        )
     return SerialExecutor()

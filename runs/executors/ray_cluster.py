@@ -97,7 +97,11 @@ class RayExecutor:
     def _connect(self) -> None:
         if not self._owns:
             return
-        options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+        options: dict[str, Any] = {
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": "ERROR",
+        }
         if self._address is None:
             options["num_cpus"] = check_workers(self._wanted)
         else:
@@ -133,7 +137,9 @@ class RayExecutor:
     def _lost(self, job: _Job, error: Exception) -> None:
         """Send the trials of a lost part out again, each alone; a single trial has failed."""
         if len(job.batch) == 1:
-            died = failure(f"its worker died {_RETRIES + 1} times: {type(error).__name__}: {error_line(error)}")
+            died = failure(
+                f"its worker died {_RETRIES + 1} times: {type(error).__name__}: {error_line(error)}"
+            )
             self._open[job.number][job.first] = died
             return
         for place, settings in enumerate(job.batch):
@@ -141,7 +147,11 @@ class RayExecutor:
 
 
 def _evaluate(
-    name: str, plugins: Sequence[str], shared: Sequence[Any], batch: Sequence[Settings], floors: Sequence[float]
+    name: str,
+    plugins: Sequence[str],
+    shared: Sequence[Any],
+    batch: Sequence[Settings],
+    floors: Sequence[float],
 ) -> Sequence[Outcome]:
     """Evaluate trials in a Ray worker, with the evaluator that the object store holds."""
     if name not in _evaluators:

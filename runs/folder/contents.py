@@ -19,7 +19,7 @@ __all__ = ["LoadedRun", "milliseconds"]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """The files of one run."""
+    """The files of one run; `trials` and `held_out` are those of a search, None of any other run."""
 
     metrics: dict[str, Any]
     manifest: dict[str, Any]
@@ -29,6 +29,8 @@ class LoadedRun:
     trades: pd.DataFrame
     decisions: pd.DataFrame
     funding: pd.DataFrame
+    trials: pd.DataFrame | None = None
+    held_out: pd.DataFrame | None = None
 
     @classmethod
     def read(cls, run: RunDir) -> LoadedRun:
@@ -47,7 +49,8 @@ class LoadedRun:
             raise CorruptRun(
                 f"{run.path / 'equity.parquet'} holds an amount that is not finite; run the backtest again"
             )
-        return cls(run.read_metrics(), run.read_manifest(), run.read_config(), **tables)
+        of_search = {name: run.read_frame(name) for name in ("trials", "held_out") if run.has(name)}
+        return cls(run.read_metrics(), run.read_manifest(), run.read_config(), **tables, **of_search)
 
     @cached_property
     def times(self) -> npt.NDArray[np.int64]:

@@ -7,8 +7,13 @@ import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["manifest", "versions"]
+if TYPE_CHECKING:
+    from scorenet import ScoreModel
+
+__all__ = ["manifest", "model_entry", "versions"]
 
 _PACKAGES = ("scorenet", "torch", "numpy", "pandas", "backtrader")
 
@@ -58,4 +63,26 @@ def manifest(
         "plugins": [dict(plugin) for plugin in plugins],
         "config": dict(config),
         "warnings": list(warnings),
+    }
+
+
+def model_entry(model: ScoreModel, path: Path) -> dict[str, Any]:
+    """Return the manifest's entry for a model; `path` is its folder."""
+    from feeds.bars.timeframes import from_ms
+    from scorenet.checkpoint import file_hash
+
+    info = model.info
+    return {
+        "path": str(path),
+        "sha256": file_hash(path),
+        "fingerprint": model.fingerprint,
+        "features": list(model.features.names),
+        "lookback": model.lookback,
+        "horizon": model.config.forward.horizon,
+        "symbols": info["symbols"],
+        "timeframe": from_ms(int(info["bar_ms"])),
+        "training_span": info["training_span"],
+        "calibration_span": info["calibration_span"],
+        "metrics_from": info.get("metrics_from", info["test_span"]),
+        "refit": info.get("refit", False),
     }

@@ -40,7 +40,15 @@ __all__ = [
 ]
 
 _KNOWN = frozenset(
-    {"metrics.json", "manifest.json", "config.toml", "report.html", "trials.parquet"}
+    {
+        "metrics.json",
+        "manifest.json",
+        "config.toml",
+        "report.html",
+        "trials.parquet",
+        "held_out.parquet",
+        "best.toml",
+    }
     | {f"{name}.parquet" for name in SCHEMAS}
 )
 
@@ -128,9 +136,17 @@ class RunDir:
         """Write config.toml without values that are None."""
         return self._write_text("config.toml", toml.dumps(config))
 
+    def write_toml(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write a file of settings without values that are None."""
+        return self._write_text(name, toml.dumps(content))
+
     def write_report(self, html: str) -> Path:
         """Write report.html."""
         return self._write_text("report.html", html)
+
+    def has(self, name: str) -> bool:
+        """Return whether the folder has a table of this name."""
+        return (self.path / f"{name}.parquet").is_file()
 
     def read_frame(self, name: str) -> pd.DataFrame:
         """Return one table.

@@ -17,7 +17,7 @@ __all__ = ["render_report", "write_report"]
 _COMMANDS = {
     "backtest": "Backtest",
     "walkforward": "Walk-forward",
-    "optimize": "Sweep",
+    "optimize": "Search",
     "live": "Live run",
     "demo": "Demo",
     "replay": "Replay",
@@ -51,7 +51,10 @@ def _header(run: LoadedRun) -> str:
     """Return the header: what was run, over which span, and the result in words."""
     reasons = {str(reason): int(count) for reason, count in run.decisions["reason"].value_counts().items()}
     price = float(run.decisions["close"].iloc[-1]) if len(run.decisions) else math.nan
-    said = verdict(run.metrics, reasons, run.config.get("account"), price)
+    luck = run.metrics.get("verdict")
+    said = ([luck] if isinstance(luck, str) else []) + verdict(
+        run.metrics, reasons, run.config.get("account"), price
+    )
     sentences = "".join(f"<p>{esc(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in said)
     first, last = (run.equity["time"].iloc[i] for i in (0, -1))
     facts = [

@@ -23,6 +23,8 @@ __all__ = [
     "Frame",
     "ValueAxis",
     "column_chart",
+    "label",
+    "svg",
     "time_chart",
 ]
 
@@ -129,7 +131,7 @@ def time_chart(
     if level is not None:
         parts.append(_level(level, plane))
     parts.append(_names(curves, plane, write))
-    return _svg(frame, title, "".join(parts))
+    return svg(frame, title, "".join(parts))
 
 
 def column_chart(
@@ -148,10 +150,10 @@ def column_chart(
     parts += [_column(plane, i, share, css[i], edges[i : i + 2]) for i, share in enumerate(shares.tolist())]
     every = max(1, len(shares) // 5)
     for i in range(0, len(edges), every):
-        parts.append(_text(float(plane.x(i)), frame.height - 9, edges[i], "tick", "middle"))
+        parts.append(label(float(plane.x(i)), frame.height - 9, edges[i], "tick", "middle"))
     if level is not None:
         parts.append(_level(level, plane))
-    return _svg(frame, title, "".join(parts))
+    return svg(frame, title, "".join(parts))
 
 
 def _column(plane: _Plane, place: int, share: float, css: str, edges: Sequence[str]) -> str:
@@ -194,7 +196,7 @@ def _grid(
         y = float(plane.y(value))
         css = "axis" if zero and abs(value) < 1e-12 else "grid"
         parts.append(f'<path class="{css}" d="M{_LEFT} {y:.1f}H{right}"/>')
-        parts.append(_text(_LEFT - 8, y + 3.5, write(value), "tick", "end"))
+        parts.append(label(_LEFT - 8, y + 3.5, write(value), "tick", "end"))
     if times:
         parts.append(_time_axis(plane, right, ticks))
     return "".join(parts)
@@ -209,7 +211,7 @@ def _time_axis(plane: _Plane, right: int, ticks: Sequence[Tick] | None) -> str:
         middle = min(max(x, _LEFT + half), right + 12 - half)
         parts.append(f'<path class="grid" d="M{x:.1f} {base}v4"/>')
         if middle - half > taken + 8:
-            parts.append(_text(middle, plane.frame.height - 9, tick.text, "tick", "middle"))
+            parts.append(label(middle, plane.frame.height - 9, tick.text, "tick", "middle"))
             taken = middle + half
     return "".join(parts)
 
@@ -261,7 +263,7 @@ def _bands(bands: Sequence[Band], plane: _Plane) -> str:
 def _level(level: tuple[float, str], plane: _Plane) -> str:
     value, text = level
     y, right = float(plane.y(value)), plane.frame.width - plane.frame.right
-    return f'<path class="level" d="M{_LEFT} {y:.1f}H{right}"/>' + _text(
+    return f'<path class="level" d="M{_LEFT} {y:.1f}H{right}"/>' + label(
         right + 8, y + 3.5, text, "level", "start"
     )
 
@@ -294,11 +296,13 @@ def _spread(wanted: list[float], low: float, high: float) -> list[float]:
     return placed
 
 
-def _text(x: float, y: float, text: str, css: str, anchor: str) -> str:
+def label(x: float, y: float, text: str, css: str, anchor: str) -> str:
+    """Return a text at a point; `anchor` is start, middle or end."""
     return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{esc(text)}</text>'
 
 
-def _svg(frame: Frame, title: str, body: str) -> str:
+def svg(frame: Frame, title: str, body: str) -> str:
+    """Return a chart of the parts in `body`; `title` is for screen readers."""
     return (
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{esc(title)}">'
         f"{body}</svg>"

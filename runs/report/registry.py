@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scorenet.base.registry import Registry
 
 from ..folder.contents import LoadedRun
-from . import panel_attribution, panel_charts, panel_regimes, panel_tables
+from . import panel_attribution, panel_charts, panel_regimes, panel_tables, study
 from .markup import esc, panel
 from .tearsheet import tearsheet_panel
 
@@ -21,7 +21,14 @@ PANELS: Registry[Panel] = Registry("panel")
 
 for _name, _panel in (
     ("warnings", panel_tables.warnings),
+    ("search", study.outcome),
     ("cards", panel_tables.cards),
+    ("importance", study.importance_panel),
+    ("held_out", study.held_out),
+    ("surface", study.surfaces),
+    ("slices", study.slices),
+    ("best_trials", study.best_trials),
+    ("failures", study.failures),
     ("equity", panel_charts.equity),
     ("drawdowns", panel_charts.drawdowns),
     ("costs", panel_charts.costs),

@@ -97,7 +97,9 @@ class CerebroEvaluator:
             reason = f"Sharpe ratio {early['early'][-1]:.2f} at checkpoint {reached}, below the median of earlier trials"
             return Outcome(metrics, status=PRUNED, reason=reason, early=early["early"])
         found, equity = setup.measured(result, account)
-        returns = daily_returns(equity["time"].astype("datetime64[ms, UTC]").astype(np.int64), equity["equity"])
+        returns = daily_returns(
+            equity["time"].astype("datetime64[ms, UTC]").astype(np.int64), equity["equity"]
+        )
         metrics = {name: finite_or_none(found[name]) for name in METRICS}
         return Outcome(metrics, returns, COMPLETE, early=early.get("early", ()))
 

@@ -55,7 +55,9 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             journal = cls(path, plain(header), path.open("xb"))
         except OSError as error:
-            raise UnwritableRun(f"cannot write {path}: {error.strerror or error}; choose another --out") from error
+            raise UnwritableRun(
+                f"cannot write {path}: {error.strerror or error}; choose another --out"
+            ) from error
         journal._append(journal.header)
         return journal
 
@@ -122,7 +124,9 @@ class Journal:
         # The running checksum was verified when the journal was opened, or the line was written by this process.
         found = record_of(line[: line.rindex(b',"crc":"')] + b"}")
         if found is None:
-            raise CorruptJournal(f"{self.path}: the line of trial {number} is damaged; start the study in another --out")
+            raise CorruptJournal(
+                f"{self.path}: the line of trial {number} is damaged; start the study in another --out"
+            )
         return found
 
     def rows(self) -> Iterator[Row]:
@@ -140,7 +144,9 @@ class Journal:
             self._out.write(line)
             self._out.flush()
         except OSError as error:
-            raise UnwritableRun(f"cannot write {self.path}: {error.strerror or error}; free the disk") from error
+            raise UnwritableRun(
+                f"cannot write {self.path}: {error.strerror or error}; free the disk"
+            ) from error
 
 
 def returns_of(row: Row) -> NDArray[np.float32] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .journal import Row, returns_of
 from .outcome import FAILED
 
-__all__ = ["MOST_COMPARED", "ReturnsKeeper", "matrix_of"]
+__all__ = ["MOST_COMPARED", "ReturnsKeeper", "lot_half", "matrix_of"]
 
 MOST_COMPARED = 4_000
 """Columns of the trial matrix: of a larger search, half of them are the best and half are drawn by lot."""
@@ -65,6 +65,12 @@ def matrix_of(rows: Iterable[Row]) -> tuple[NDArray[np.float64], list[int]]:
         if returns is not None:
             matrix[:, column] = returns
     return matrix, [number for _, number, _ in found]
+
+
+def lot_half(numbers: Sequence[int]) -> list[int]:
+    """Return the positions of the half of these trials with the lowest lots: a fair sample whatever their results."""
+    order = sorted(range(len(numbers)), key=lambda place: _lot(numbers[place]))
+    return order[:_HALF]
 
 
 def _chosen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from .table import setting_kinds, table_of
 
 __all__ = ["Plan", "Study"]
 
+_MOST_TOP = 50  # rows of the best trials that stay in memory
 _OPEN_CHUNKS = 4  # per worker, where the proposals do not depend on results
 
 
@@ -75,6 +77,10 @@ class Study:
         folder: where the journal is; a temporary folder by default.
         resume: go on with the journal in `folder`.
 
+    Attributes:
+        top: rows of the best complete trials, at most 50, the best first.
+        n_trials: number of trials that have ended.
+
     Raises:
         ConfigError: the journal is of another study; the message names the difference.
         RunDirError: the journal exists already, is damaged, or cannot be written.
@@ -100,8 +106,7 @@ class Study:
         self.journal = _journal(place, self.plan.identity, resume)
         self.keeper = ReturnsKeeper()
         self.n_trials = 0
-        self._best: Row | None = None
-        self._merit = float("-inf")
+        self.top: list[Row] = []
 
     def run(
         self, n_trials: int | None = None, *, told: Callable[[Study, Row], None] = lambda study, row: None
@@ -127,7 +132,13 @@ class Study:
     @property
     def best(self) -> Row | None:
         """Return the row of the best complete trial by the first objective; the first of equals, None without any."""
-        return self._best
+        return self.top[0] if self.top else None
+
+    def settings(self, row: Row) -> dict[str, Any]:
+        """Return the settings of a row with the values of the search space: the journal has lists for tuples."""
+        return {
+            name: tuple(value) if isinstance(value, list) else value for name, value in row["params"].items()
+        }
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -145,7 +156,9 @@ class Study:
             raise ConfigError(f"trials: expected at least 1, found {n_trials}")
         most = self.sampler.at_most
         if n_trials is None and most is None:
-            raise ConfigError("expected a number of trials: ranges of numbers have no last combination; set --trials N")
+            raise ConfigError(
+                "expected a number of trials: ranges of numbers have no last combination; set --trials N"
+            )
         return most if n_trials is None else n_trials if most is None else min(n_trials, most)  # type: ignore[return-value]
 
     def _rows(self, limit: int) -> Iterator[Row]:
@@ -215,8 +228,12 @@ class Study:
     def _note(self, row: Row) -> None:
         self.n_trials += 1
         merit = self.plan.objectives.merit(row["metrics"]) if row["status"] == COMPLETE else float("-inf")
-        if merit > self._merit:
-            self._best, self._merit = row, merit
+        if merit > float("-inf"):
+            # Of equals the first comes first.
+            insort(
+                self.top, row, key=lambda one: (-self.plan.objectives.merit(one["metrics"]), one["number"])
+            )
+            del self.top[_MOST_TOP:]
 
 
 def _journal(path: Path, identity: dict[str, Any], resume: bool) -> Journal:

@@ -29,6 +29,7 @@ COMMANDS = (
     ("data", "export"),
     ("train",),
     ("backtest",),
+    ("optimize",),
     ("report",),
     ("live",),
     ("status",),

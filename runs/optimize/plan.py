@@ -1,0 +1,235 @@
+"""From the command's options to a study: load, check, and say what will be done before anything is run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from feeds.bars.times import parse_time
+from scorenet import ConfigError, ScoreModel, feature_set
+from scorenet.features import OPTIONAL_INPUTS
+from strategies.analyzers.regimes import regime_warmup
+
+from ..backtest import check_frames, check_params, check_signal, trading_start
+from ..executors import Executor, executor_of
+from ..markets import describe, load_markets
+from ..search import GridSampler, OptunaSampler, RandomSampler, Sampler, SearchSpace
+from ..settings import Account, run_settings
+from ..study import (
+    CerebroEvaluator,
+    Evaluator,
+    MedianRule,
+    Objectives,
+    OwnStrategy,
+    Plan,
+    TrialSetup,
+    known_settings,
+    output_needs,
+)
+from ..study.early_stop import checkpoint_times
+from ..study.model_cache import ModelCache, training_data
+from ..study.span import Spans, split
+from .request import Request
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a study needs, checked.
+
+    Attributes:
+        setup: what the trials share, on the bars that the search sees.
+        later: the same on the held-out bars; None: there are none.
+        spans: the two parts of the bars.
+        evaluator: runs the trials.
+        why: why the trials are real Cerebro runs, where they are.
+    """
+
+    request: Request
+    space: SearchSpace
+    setup: TrialSetup
+    later: TrialSetup | None
+    spans: Spans
+    evaluator: Evaluator
+    why: str
+
+    def sampler(self) -> Sampler:
+        """Return the sampler of the command."""
+        name, seed = self.request.sampler_name, self.request.seed
+        if name == "grid":
+            return GridSampler(self.space)
+        if name == "random":
+            return RandomSampler(self.space, seed)
+        return OptunaSampler(self.space, directions=self.plan.objectives.directions, seed=seed)
+
+    def on(self, setup: TrialSetup) -> Evaluator:
+        """Return the evaluator for other bars, without early stops."""
+        return _evaluator(setup, self.space, ())
+
+    def executor(self) -> Executor:
+        """Return the executor of the command."""
+        return executor_of(self.request.executor, self.request.workers, self.request.ray_address)
+
+    @property
+    def plan(self) -> Plan:
+        """Return how the study searches, and what it is about."""
+        request = self.request
+        return Plan(
+            objectives=Objectives(tuple(request.objectives)),
+            ahead=request.ahead,
+            prune=MedianRule() if request.prune else None,
+            identity=self.identity(),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed study must have in common with its beginning."""
+        request, setup = self.request, self.setup
+        return {
+            "space": {name: repr(dimension) for name, dimension in self.space.dimensions.items()},
+            "constraints": [constraint.text for constraint in self.space.constraints],
+            "sampler": request.sampler_name,
+            "seed": request.seed,
+            "ahead": request.ahead,
+            "prune": request.prune,
+            "objectives": list(request.objectives),
+            "evaluator": type(self.evaluator).__name__,
+            "account": setup.account.to_dict(),
+            "strategy": {name: value for name, value in setup.params.items()},
+            "own_strategy": None if setup.strategy is None else _digest(setup.strategy.file),
+            "model": None if setup.model is None else setup.model.fingerprint,
+            "bars": {str(f.attrs["symbol"]): describe(f, "")["sha256"] for f in setup.frames},
+            "start": setup.start,
+            "held_out": self.spans.held_out,
+        }
+
+
+def prepare(request: Request) -> Prepared:
+    """Load the model and the bars, and check every option before the first trial.
+
+    Raises:
+        ConfigError, FeedError, ScorenetError: an option, the bars or the model cannot be used.
+    """
+    Objectives(tuple(request.objectives))
+    own = None if request.strategy is None else OwnStrategy.parse(request.strategy)
+    account, params = _settings(request, own)
+    known = known_settings(own)
+    space = SearchSpace.parse(
+        request.dimensions, request.constraints, known=known, fixed={**account.to_dict(), **params}
+    )
+    model = None if request.model is None else ScoreModel.load(request.model)
+    if own is not None and model is None and "model" in own.takes and params.get("model") is None:
+        raise ConfigError(
+            f"--model: the strategy {own.name} has a parameter 'model'; name the model's folder"
+        )
+    models = None
+    if "model" in space.levels:
+        if model is None:
+            raise ConfigError("a search over model settings needs --model as the base of the models")
+        models = ModelCache(_models_folder(request), model.config, *training_data(model, request.load))
+    elif model is not None:
+        for signal in _values(space, params, "signal"):
+            check_signal(model, signal)
+    frames, start = _bars(request, space, model, own)
+    spans = split(frames, start, request.holdout)
+    setup = TrialSetup(
+        frames=spans.seen,
+        account=account,
+        params=params,
+        model=model,
+        start=start,
+        strategy=own,
+        models=models,
+    )
+    checks = checkpoint_times(start, int(spans.closes[-1])) if request.prune else ()
+    evaluator = _evaluator(setup, space, checks)
+    return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, "")
+
+
+def _evaluator(setup: TrialSetup, space: SearchSpace, checks: tuple[int, ...]) -> Evaluator:
+    signals, rules = (_values(space, setup.params, name) for name in ("signal", "position_rule"))
+    shared = setup.model is not None and "model" not in space.levels
+    return CerebroEvaluator.prepare(setup, output_needs(signals, rules) if shared else [], checks)
+
+
+def _settings(request: Request, own: OwnStrategy | None) -> tuple[Account, dict[str, Any]]:
+    from ..backtest import strategy_defaults
+
+    defaults = strategy_defaults() if own is None else own.parameters
+    account, params = run_settings(request.config, request.pairs, defaults)
+    if request.signal is not None:
+        if "signal" not in params:
+            raise ConfigError(f"--signal: the strategy of {request.strategy} has no parameter 'signal'")
+        params["signal"] = request.signal
+    if own is None:
+        check_params(params)
+    return account, params
+
+
+def _values(space: SearchSpace, params: Mapping[str, Any], name: str) -> list[str]:
+    """Return every value that a text setting has in a trial."""
+    dimension = space.dimensions.get(name)
+    values: Iterable[Any] = [params[name]] if dimension is None and name in params else []
+    return [str(value) for value in (values if dimension is None else dimension.ends)]
+
+
+def _models_folder(request: Request) -> Path:
+    return Path(request.load.data_dir).resolve() / "models"
+
+
+def _bars(
+    request: Request, space: SearchSpace, model: ScoreModel | None, own: OwnStrategy | None
+) -> tuple[list[pd.DataFrame], int]:
+    """Load the bars with their warm-up, and return the first bar close that is traded."""
+    from feeds.bars.timeframes import to_ms
+
+    begins_itself = own is None or "trade_from" in own.takes
+    if model is None or not begins_itself:
+        frames = load_markets(request.bars, request.load)
+        if model is not None:
+            check_frames(model, frames)
+        step = to_ms(frames[0].attrs["timeframe"])
+        first = min(int(frame["timestamp"].iloc[0]) for frame in frames)
+        since = first if request.load.since is None else max(first, parse_time(request.load.since))
+        return frames, since + step
+    lookback = max(model.lookback, *_lookbacks(space, model))
+    frames = load_markets(request.bars, request.load, warmup_bars=lookback + 1 + regime_warmup(model))
+    check_frames(model, frames)
+    start = trading_start(model, frames, request.load.since)
+    if lookback > model.lookback:
+        step = to_ms(frames[0].attrs["timeframe"])
+        warmed = [int(frame["timestamp"].iloc[min(lookback, len(frame) - 1)]) + step for frame in frames]
+        start = max(start, min(warmed))
+    return frames, start
+
+
+def _lookbacks(space: SearchSpace, model: ScoreModel) -> list[int]:
+    """Return the lookback of each feature set that the search tries, so that all trials trade the same bars."""
+    dimension = space.dimensions.get("features")
+    present = tuple(name for name in OPTIONAL_INPUTS if name in model.features.inputs)
+    names = [] if dimension is None else dimension.ends
+    return [0, *(feature_set(str(name), present).lookback for name in names)]
+
+
+def _later(setup: TrialSetup, frames: list[pd.DataFrame], spans: Spans) -> TrialSetup | None:
+    """Return the setup of the held-out part; earlier bars warm up, unless the strategy cannot wait for its start."""
+    if spans.held_out is None:
+        return None
+    if setup.strategy is not None and "trade_from" not in setup.strategy.takes:
+        later = []
+        for frame in frames:
+            part = frame[frame["timestamp"] + setup.bar_ms >= spans.held_out].reset_index(drop=True)
+            part.attrs = dict(frame.attrs)
+            if len(part):
+                later.append(part)
+        return setup.from_time(tuple(later), spans.held_out)
+    return setup.from_time(tuple(frames), spans.held_out)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,96 @@
+"""What `scorenet optimize` was asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from scorenet import ConfigError
+from scorenet.base.did_you_mean import did_you_mean
+
+from ..markets import LoadOptions
+
+__all__ = ["DEFAULT_SPACE", "EVALUATORS", "SAMPLERS", "Request"]
+
+SAMPLERS = ("grid", "random", "optuna")
+EVALUATORS = ("auto", "replay", "cerebro")
+
+DEFAULT_SPACE = (
+    "confidence_threshold=0..0.8",
+    "density_quantile=0..0.3",
+    "forecast_window=1..48",
+    "rebalance_band=0..0.4",
+    "cooldown=0..24",
+)
+"""What is searched by --trials alone: how strong, how familiar, how long held, how often changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of the command, by their names there.
+
+    Raises:
+        ConfigError: two of them contradict each other.
+    """
+
+    model: str | None
+    bars: Sequence[str]
+    out: str
+    grid: Sequence[str] = ()
+    space: Sequence[str] = ()
+    constraints: Sequence[str] = ()
+    trials: int | None = None
+    sampler: str | None = None
+    objectives: Sequence[str] = ("sharpe_ratio",)
+    seed: int = 0
+    ahead: int = 8
+    prune: bool = False
+    holdout: str = "0.25"
+    confirm: int = 5
+    evaluator: str = "auto"
+    strategy: str | None = None
+    executor: str = "serial"
+    workers: int | None = None
+    ray_address: str | None = None
+    resume: bool = False
+    config: str | None = None
+    pairs: Sequence[str] = ()
+    signal: str | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    command: Sequence[str] = ("scorenet", "optimize")
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("sampler", self.sampler_name, SAMPLERS),
+            ("evaluator", self.evaluator, EVALUATORS),
+        ):
+            if value not in known:
+                raise ConfigError(
+                    f"--{name}: expected {', '.join(known)}, found {value!r}{did_you_mean(value, known)}"
+                )
+        if not self.grid and not self.space and self.trials is None:
+            raise ConfigError(
+                "expected what to search: --grid key=v1,v2,... for every combination, or --trials N with --space "
+                "key=low..high"
+            )
+        if self.sampler_name != "grid" and self.trials is None:
+            raise ConfigError(f"--sampler {self.sampler_name} needs --trials N")
+        if self.confirm < 1:
+            raise ConfigError(f"--confirm: expected at least 1, found {self.confirm}")
+        if self.model is None and self.strategy is None:
+            raise ConfigError(
+                "expected --model MODEL_DIR; only a --strategy without a model can do without it"
+            )
+
+    @property
+    def sampler_name(self) -> str:
+        """Return the sampler: every combination of a grid, or random draws where a number of trials is given."""
+        return self.sampler or ("grid" if self.trials is None else "random")
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Return the texts of the settings to search."""
+        own = (*self.grid, *self.space)
+        if own or self.strategy is not None:
+            return own
+        return DEFAULT_SPACE

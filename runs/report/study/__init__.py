@@ -1,0 +1,6 @@
+"""The panels of a search: its verdict, the surface of the objective, held-out figures, the best and the failed trials."""
+
+from .panels import best_trials, failures, held_out, outcome
+from .surface_panels import importance_panel, slices, surfaces
+
+__all__ = ["best_trials", "failures", "held_out", "importance_panel", "outcome", "slices", "surfaces"]
