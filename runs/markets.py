@@ -15,7 +15,7 @@ from feeds.bars.timeframes import to_ms
 from scorenet import Market
 from scorenet.base.times import iso
 
-__all__ = ["LoadOptions", "as_market", "describe", "load_markets"]
+__all__ = ["LoadOptions", "as_market", "cut", "describe", "load_markets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,16 @@ def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: i
         if not len(frame):
             raise MissingData(f"{source} has no bars in the range")
     return frames
+
+
+def cut(frame: pd.DataFrame, since: int | None, until: int | None) -> pd.DataFrame:
+    """Return the bars that open in [since, until), UTC ms; None leaves that side open."""
+    opens = frame["timestamp"].to_numpy(np.int64)
+    low = 0 if since is None else int(np.searchsorted(opens, since))
+    high = len(opens) if until is None else int(np.searchsorted(opens, until))
+    part = frame.iloc[low:high].reset_index(drop=True)
+    part.attrs = dict(frame.attrs)
+    return part
 
 
 def as_market(frame: pd.DataFrame) -> Market:

@@ -16,7 +16,7 @@ from strategies.account.contracts import contract_of, settlement_coin
 
 from .folder import toml
 
-__all__ = ["Account", "model_config", "parse_value", "read_toml", "run_settings"]
+__all__ = ["Account", "model_config", "parse_pair", "parse_value", "read_toml", "run_settings"]
 
 _MOST_CASH = 1e15  # above it a float64 cannot hold the account to the cent, and its squares overflow
 _RENAMED = {"fee": "taker"}
@@ -145,7 +145,7 @@ def model_config(path: str | Path | None, pairs: Iterable[str], features: str | 
     config = ModelConfig.from_dict(read_toml(path))
     if features is not None:
         config = config.with_values(features=features)
-    return config.with_values(**dict(_pair(text) for text in pairs))
+    return config.with_values(**dict(parse_pair(text) for text in pairs))
 
 
 def run_settings(
@@ -172,7 +172,7 @@ def run_settings(
             flat[name] = value
     for name in content:
         raise ConfigError(_unknown(name, {"account", "strategy"}))
-    for name, value in (_pair(text) for text in pairs):
+    for name, value in (parse_pair(text) for text in pairs):
         bare = name.removeprefix("account.").removeprefix("strategy.")
         if bare not in known:
             raise ConfigError(_unknown(name, known))
@@ -182,7 +182,12 @@ def run_settings(
     return account, {**strategy_defaults, **own}
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def parse_pair(text: str) -> tuple[str, Any]:
+    """Return the name and the value of `--set key=value`.
+
+    Raises:
+        ConfigError: the text has no name or no `=`.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--set: expected key=value, found {text!r}")

@@ -33,6 +33,7 @@ from .options import (
     wants_progress,
 )
 from .status import status
+from .walkforward import walkforward
 
 if TYPE_CHECKING:
     from ..markets import LoadOptions
@@ -51,6 +52,7 @@ def main(debug: bool) -> None:
 main.add_command(data)
 main.add_command(live)
 main.add_command(optimize)
+main.add_command(walkforward)
 main.add_command(status)
 
 

@@ -47,6 +47,7 @@ _KNOWN = frozenset(
         "report.html",
         "trials.parquet",
         "held_out.parquet",
+        "folds.parquet",
         "best.toml",
     }
     | {f"{name}.parquet" for name in SCHEMAS}

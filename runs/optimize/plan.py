@@ -36,7 +36,7 @@ from ..study.model_cache import ModelCache, training_data
 from ..study.span import Spans, split
 from .request import Request
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "evaluator_of", "prepare", "sampler_of"]
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,11 @@ class Prepared:
 
     def sampler(self) -> Sampler:
         """Return the sampler of the command."""
-        name, seed = self.request.sampler_name, self.request.seed
-        if name == "grid":
-            return GridSampler(self.space)
-        if name == "random":
-            return RandomSampler(self.space, seed)
-        return OptunaSampler(self.space, directions=self.plan.objectives.directions, seed=seed)
+        return sampler_of(self.request.sampler_name, self.space, self.request.seed, self.plan.objectives)
 
     def on(self, setup: TrialSetup) -> Evaluator:
         """Return the evaluator for other bars, without early stops."""
-        return _evaluator(setup, self.space, ())
+        return evaluator_of(setup, self.space)
 
     def executor(self) -> Executor:
         """Return the executor of the command."""
@@ -147,11 +142,21 @@ def prepare(request: Request) -> Prepared:
         models=models,
     )
     checks = checkpoint_times(start, int(spans.closes[-1])) if request.prune else ()
-    evaluator = _evaluator(setup, space, checks)
+    evaluator = evaluator_of(setup, space, checks)
     return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, "")
 
 
-def _evaluator(setup: TrialSetup, space: SearchSpace, checks: tuple[int, ...]) -> Evaluator:
+def sampler_of(name: str, space: SearchSpace, seed: int, objectives: Objectives) -> Sampler:
+    """Return a new sampler by its name: grid, random or optuna."""
+    if name == "grid":
+        return GridSampler(space)
+    if name == "random":
+        return RandomSampler(space, seed)
+    return OptunaSampler(space, directions=objectives.directions, seed=seed)
+
+
+def evaluator_of(setup: TrialSetup, space: SearchSpace, checks: tuple[int, ...] = ()) -> Evaluator:
+    """Return what runs the trials of a space; `checks` are bar closes at which a trial may be stopped early."""
     signals, rules = (_values(space, setup.params, name) for name in ("signal", "position_rule"))
     shared = setup.model is not None and "model" not in space.levels
     return CerebroEvaluator.prepare(setup, output_needs(signals, rules) if shared else [], checks)

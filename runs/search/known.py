@@ -68,6 +68,11 @@ class KnownSettings:
             f"expected a setting of the strategy, the account or the model, found {name!r}{hint}"
         )
 
+    @staticmethod
+    def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return nested tables of model settings under their dotted names."""
+        return dict(_leaves(values))
+
     def default(self, name: str) -> Any:
         """Return the default of a setting by its bare name."""
         level, bare = self.find(name)

@@ -39,12 +39,21 @@ class ModelCache:
         base: the configuration that a trial changes.
         markets: the bars to train on.
         data: descriptions of these bars, with their hashes.
+        warm_start: the model whose weights each training begins with, or None.
+        device, threads: as `scorenet.learn` takes them; they change a model by rounding only.
     """
 
     folder: Path
     base: ModelConfig
     markets: tuple[Market, ...]
     data: tuple[Mapping[str, Any], ...]
+    warm_start: ScoreModel | None = None
+    device: str = "auto"
+    threads: int = 1
+
+    def has(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the model with these settings is there already."""
+        return (self.path(values) / "model.json").is_file()
 
     def path(self, values: Mapping[str, Any]) -> Path:
         """Return the folder of the model with these settings.
@@ -58,6 +67,8 @@ class ModelCache:
             "code": _code(),
             "plugins": [plugin["sha256"] for plugin in loaded_plugins()],
         }
+        if self.warm_start is not None:
+            parts["warm_start"] = self.warm_start.fingerprint
         text = json.dumps(plain(parts), sort_keys=True)
         return self.folder / hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -81,7 +92,7 @@ class ModelCache:
         try:
             # Another worker may be training the same model: wait for it, do not do its work again.
             with file_lock(path.with_suffix(".lock"), _PATIENCE):
-                if not (path / "model.json").is_file():
+                if not self.has(values):
                     self._train(values).save(path)
         except LockHeld as error:
             raise ConfigError(
@@ -95,7 +106,15 @@ class ModelCache:
         info["timeframe"] = self.data[0]["timeframe"]
         if loaded_plugins():
             info["plugins"] = loaded_plugins()
-        return learn(list(self.markets), self.base.with_values(**values), info=info, progress=False)
+        return learn(
+            list(self.markets),
+            self.base.with_values(**values),
+            info=info,
+            device=self.device,
+            threads=self.threads,
+            warm_start=self.warm_start,
+            progress=False,
+        )
 
 
 def training_data(

@@ -60,7 +60,13 @@ def importance_panel(run: LoadedRun) -> str:
     note = "share of the objective's variance over the space, by functional ANOVA over a random forest"
     if weak:
         note += "; the forest hardly predicts trials that it has not seen: the shares mean little here"
-    return panel("Which settings matter", f"<div class=bars>{bars}</div>", note=esc(note), name="importance", wide=False)
+    return panel(
+        "Which settings matter",
+        f"<div class=bars>{bars}</div>",
+        note=esc(note),
+        name="importance",
+        wide=False,
+    )
 
 
 def surfaces(run: LoadedRun) -> str:

@@ -30,6 +30,7 @@ COMMANDS = (
     ("train",),
     ("backtest",),
     ("optimize",),
+    ("walkforward",),
     ("report",),
     ("live",),
     ("status",),

@@ -1,0 +1,100 @@
+"""`scorenet walkforward`: options in, a run folder out."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scorenet.base.printable import printable
+
+from .options import DEVICE, SIGNAL, THREADS, over_bars, print_result
+
+if TYPE_CHECKING:
+    from ..markets import LoadOptions
+
+__all__ = ["walkforward"]
+
+
+@click.command()
+@over_bars
+@SIGNAL
+@click.option("--train", type=float, required=True, metavar="DAYS", help="Length of each training part.")
+@click.option(
+    "--test", type=float, required=True, metavar="DAYS", help="Length of each test part: a refit after each."
+)
+@click.option(
+    "--validation",
+    type=float,
+    default=0.0,
+    metavar="DAYS",
+    help="Length of the part between the two on which settings are chosen; needs --grid or --trials.",
+)
+@click.option(
+    "--expanding", is_flag=True, help="Train on all bars before, not on the last --train days only."
+)
+@click.option(
+    "--purge",
+    type=int,
+    metavar="BARS",
+    help="Bars left out for targets that reach forward; default: the horizon.",
+)
+@click.option(
+    "--embargo",
+    type=int,
+    metavar="BARS",
+    help="Bars left out for features that look back; default: the lookback.",
+)
+@click.option("--warm-start", is_flag=True, help="Begin each training with the weights of the fold before.")
+@click.option(
+    "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
+)
+@click.option("--grid", multiple=True, metavar="KEY=V1,V2,...", help="Values of a setting; may be repeated.")
+@click.option(
+    "--space",
+    multiple=True,
+    metavar="KEY=LOW..HIGH[,log][,int]",
+    help="A range of a setting, for --trials; may be repeated.",
+)
+@click.option(
+    "--trials", type=int, metavar="N", help="Trials in each fold; without it, every combination of --grid."
+)
+@click.option(
+    "--constraint",
+    "constraints",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="What all trials must fulfil, such as 'cooldown <= forward.horizon'; may be repeated.",
+)
+@click.option("--sampler", metavar="NAME", help="What proposes trials: grid, random or optuna (TPE).")
+@click.option(
+    "--objective", default="sharpe_ratio", show_default=True, metavar="METRIC", help="What is chosen by."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampler.")
+@click.option(
+    "--executor", default="serial", show_default=True, metavar="NAME", help="serial, process or ray."
+)
+@click.option("--workers", type=int, metavar="N", help="Worker processes; default: one for each core.")
+@click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster; default: Ray on this machine.")
+@DEVICE
+@THREADS
+@click.option("--resume", is_flag=True, help="Go on with the walk-forward in RUN_DIR after a kill.")
+@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
+def walkforward(sources: tuple[str, ...], load: LoadOptions, as_json: bool, out: str, **options: Any) -> None:
+    """Refit on the way: train, choose settings and trade fold by fold, in one continuous account.
+
+    Every bar is traded by a model and settings from earlier bars only. The models are kept: another run with other
+    thresholds trains none of them again.
+    """
+    from pathlib import Path
+
+    from ..walkforward import WalkRequest
+    from ..walkforward import walkforward as run_walkforward
+    from ..walkforward.text import format_walk
+
+    request = WalkRequest(bars=sources, load=load, out=out, command=["scorenet", *sys.argv[1:]], **options)
+    metrics = run_walkforward(request)
+    path = Path(out) / "report.html"
+    text = "" if as_json else printable(format_walk(metrics, path))
+    print_result({**metrics, "report": str(path)}, as_json, text)

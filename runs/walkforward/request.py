@@ -1,0 +1,163 @@
+"""What `scorenet walkforward` was asked to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scorenet import ConfigError, ModelConfig
+from scorenet.base.did_you_mean import did_you_mean
+
+from ..backtest import check_params, strategy_defaults
+from ..markets import LoadOptions
+from ..optimize.request import DEFAULT_SPACE, SAMPLERS
+from ..search import KnownSettings, SearchSpace
+from ..settings import Account, parse_pair, read_toml
+from ..study import Objectives
+
+__all__ = ["WalkRequest", "WalkSettings"]
+
+_TABLES = ("model", "account", "strategy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkRequest:
+    """The options of the command, by their names there; lengths of parts are in days.
+
+    Raises:
+        ConfigError: two of them contradict each other.
+    """
+
+    bars: Sequence[str]
+    out: str
+    train: float
+    test: float
+    validation: float = 0.0
+    expanding: bool = False
+    purge: int | None = None
+    embargo: int | None = None
+    warm_start: bool = False
+    features: str | None = None
+    grid: Sequence[str] = ()
+    space: Sequence[str] = ()
+    constraints: Sequence[str] = ()
+    trials: int | None = None
+    sampler: str | None = None
+    objective: str = "sharpe_ratio"
+    seed: int = 0
+    executor: str = "serial"
+    workers: int | None = None
+    ray_address: str | None = None
+    device: str = "auto"
+    threads: int = 1
+    resume: bool = False
+    config: str | None = None
+    pairs: Sequence[str] = ()
+    signal: str | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    command: Sequence[str] = ("scorenet", "walkforward")
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"--{name}: expected a positive number of days, found {getattr(self, name)}"
+                )
+        if not 0 <= self.validation < math.inf:
+            raise ConfigError(f"--validation: expected a number of days, at least 0, found {self.validation}")
+        searching = bool(self.grid or self.space or self.trials is not None)
+        if searching and not self.validation:
+            raise ConfigError(
+                "settings are chosen on a validation part of each fold: add --validation DAYS, or leave out --grid, "
+                "--space and --trials"
+            )
+        if self.validation and not searching:
+            raise ConfigError(
+                "--validation is where settings are chosen: add --grid key=v1,v2,... or --trials N"
+            )
+        if self.space and self.trials is None:
+            raise ConfigError("--space needs --trials N")
+        if self.sampler_name not in SAMPLERS:
+            known = ", ".join(SAMPLERS)
+            raise ConfigError(
+                f"--sampler: expected {known}, found {self.sampler!r}{did_you_mean(str(self.sampler), SAMPLERS)}"
+            )
+        Objectives((self.objective,))
+
+    @property
+    def sampler_name(self) -> str:
+        """Return the sampler: every combination of a grid, or random draws where a number of trials is given."""
+        return self.sampler or ("grid" if self.trials is None else "random")
+
+    @property
+    def searches(self) -> bool:
+        """Return whether each fold chooses settings."""
+        return self.validation > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkSettings:
+    """The fixed settings of all folds, and the space that each fold chooses from; None: nothing is chosen."""
+
+    model: ModelConfig
+    account: Account
+    params: Mapping[str, Any]
+    space: SearchSpace | None
+
+    @classmethod
+    def of(cls, request: WalkRequest) -> WalkSettings:
+        """Read defaults, the settings file, `--set` and the search.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible, or cannot differ between folds.
+        """
+        known = KnownSettings.of()
+        levels = _fixed(request, known)
+        model = ModelConfig().with_values(**levels["model"])
+        account = Account.from_dict(levels["account"])
+        params = {**strategy_defaults(), **levels["strategy"]}
+        if request.signal is not None:
+            params["signal"] = request.signal
+        check_params(params)
+        space = None
+        if request.searches:
+            fixed = {**dict(known.defaults["model"]), **levels["model"], **account.to_dict(), **params}
+            texts = (*request.grid, *request.space) or DEFAULT_SPACE
+            space = SearchSpace.parse(texts, request.constraints, known=known, fixed=fixed)
+            _check_space(space, request)
+        return cls(model=model, account=account, params=params, space=space)
+
+
+def _fixed(request: WalkRequest, known: KnownSettings) -> dict[str, dict[str, Any]]:
+    found: dict[str, Any] = {}
+    content = read_toml(request.config)
+    for table, values in content.items():
+        if table not in _TABLES or not isinstance(values, Mapping):
+            raise ConfigError(f"{request.config}: expected the tables {', '.join(_TABLES)}, found {table!r}")
+        names = known.flat(values) if table == "model" else values
+        found |= {known.find(f"{table}.{name}")[1]: value for name, value in names.items()}
+    if request.features is not None:
+        found["features"] = request.features
+    for name, value in (parse_pair(text) for text in request.pairs):
+        found[known.find(name)[1]] = value
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return known.by_level(values)
+
+
+def _check_space(space: SearchSpace, request: WalkRequest) -> None:
+    for name in space.dimensions:
+        level = space.known.find(name)[0]
+        if level == "account":
+            raise ConfigError(f"{name}: the account is the same in all folds; set it with --set {name}=VALUE")
+        if name == "forward.horizon":
+            raise ConfigError(
+                "forward.horizon: models that follow each other in one account need one horizon"
+            )
+        if name in ("allocation", "allocation_every", "covariance_window", "signal"):
+            raise ConfigError(
+                f"{name} cannot change on the way; set it for all folds with --set {name}=VALUE"
+            )
+        if level == "model" and request.warm_start:
+            raise ConfigError(f"--warm-start needs models of the same settings, and {name} is searched")

@@ -1,0 +1,97 @@
+"""What a walk-forward is worth: the out-of-sample equity, and how well choosing on the validation parts works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..folder.contents import milliseconds
+from ..selection import SelectionError, assess
+from ..statistics import growth
+from ..study import daily_returns
+from ..study.keeper import matrix_of
+from .choice import Choice
+
+__all__ = ["worth_of"]
+
+_DAYS = 365.0
+_LEVEL = 0.05
+
+
+def worth_of(choices: Sequence[Choice], equity: pd.DataFrame) -> dict[str, Any]:
+    """Return the keys of metrics.json that say what the result is worth, and the verdict in one sentence.
+
+    No bar of the out-of-sample equity has chosen anything, so its `deflated_sharpe` is that of one trial. `pbo` is of
+    the choice: the same trials on all validation parts one after the other; None where folds tried different ones.
+    """
+    n_trials = sum(max(len(choice.rows), 1) for choice in choices)
+    found: dict[str, Any] = {"n_trials": n_trials, "n_folds": len(choices), "pbo": _pbo(choices)}
+    index = growth(equity)
+    returns = daily_returns(milliseconds(equity["time"]), index)
+    try:
+        alone = assess(returns[:, None], _DAYS)
+    except SelectionError as error:
+        return {
+            **found,
+            "deflated_sharpe": None,
+            "verdict": f"The out-of-sample equity cannot be judged: {error}.",
+        }
+    probability = alone.probabilistic_sharpe
+    p_value = None if alone.against_cash is None else alone.against_cash.p_value
+    figures = {name: value for name, value in alone.to_dict().items() if name in _KEPT}
+    return {
+        **found,
+        "deflated_sharpe": alone.deflated_sharpe,
+        "selection": {**figures, "n_trials": n_trials},
+        "verdict": _sentence(len(choices), n_trials, alone.sharpe_ratio, probability, p_value, found["pbo"]),
+    }
+
+
+_KEPT = (
+    "periods", "sharpe_ratio", "probabilistic_sharpe", "deflated_sharpe", "minimum_track_record", "spa_p_value_cash",
+    "intervals",
+)  # fmt: skip
+
+
+def _pbo(choices: Sequence[Choice]) -> float | None:
+    tried = [[row["params"] for row in choice.rows] for choice in choices]
+    if not tried[0] or any(own != tried[0] for own in tried):
+        return None
+    parts = [matrix_of(choice.rows)[0] for choice in choices]
+    if len({part.shape[1] for part in parts}) > 1:
+        return None
+    try:
+        found = assess(_joined(parts), _DAYS)
+    except SelectionError:
+        return None  # every trial failed somewhere, or none ever traded: there was no choice
+    return None if found.overfitting is None else found.overfitting.pbo
+
+
+def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the daily returns of the same trials on one validation part after the other, [D, N]."""
+    return np.concatenate(parts)
+
+
+def _sentence(
+    folds: int,
+    n_trials: int,
+    sharpe: float,
+    probability: float | None,
+    p_value: float | None,
+    pbo: float | None,
+) -> str:
+    chosen = f", settings chosen from {n_trials:,} trials on earlier bars" if n_trials > folds else ""
+    who = f"The out-of-sample equity of {folds} fold{'s' if folds != 1 else ''}{chosen}"
+    if p_value is None:
+        return f"{who}, cannot be told from luck: it never differs from cash."
+    told = "is" if p_value <= _LEVEL else "is not"
+    quoted = [f"annual Sharpe ratio {sharpe:.2f}", f"p = {p_value:.3f}"]
+    if probability is not None:
+        quoted.append(f"probabilistic Sharpe {probability:.2f}")
+    if pbo is not None:
+        quoted.append(f"probability that the choice overfits {pbo:.2f}")
+    return f"{who}, {told} distinguishable from luck at {_LEVEL:.0%} ({', '.join(quoted)})."
