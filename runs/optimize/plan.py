@@ -100,7 +100,7 @@ class Prepared:
             "objectives": list(request.objectives),
             "evaluator": type(self.evaluator).__name__,
             "account": setup.account.to_dict(),
-            "strategy": {name: value for name, value in setup.params.items()},
+            "strategy": dict(setup.params),
             "own_strategy": None if setup.strategy is None else _digest(setup.strategy.file),
             "model": None if setup.model is None else setup.model.fingerprint,
             "bars": {str(f.attrs["symbol"]): describe(f, "")["sha256"] for f in setup.frames},

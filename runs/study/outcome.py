@@ -76,13 +76,11 @@ class Outcome:
 
 
 class Evaluator(Protocol):
-    """What runs trials. It is pickled once for each worker process, with the bars and outputs that it holds.
+    """What runs trials. It is pickled once for each worker process, with the bars and outputs that it holds."""
 
-    Attributes:
-        batch: number of trials that are best evaluated in one call.
-    """
-
-    batch: int
+    @property
+    def batch(self) -> int:
+        """Return the number of trials that are best evaluated in one call."""
 
     def evaluate(self, batch: Sequence[Settings], floors: Sequence[float] = ()) -> Sequence[Outcome]:
         """Return the outcome of each trial, in order; a trial that fails is an outcome, not an error.

@@ -71,7 +71,7 @@ def _axis(name: str, column: pd.Series) -> Axis | None:
     numbers = np.where(np.isnan(numbers), np.nanmin(numbers), numbers)
     low, high = float(numbers.min()), float(numbers.max())
     log = low > 0 and high / low > _LOG_RATIO
-    places = np.log(numbers / low) / np.log(high / low) if log else (numbers - low) / (high - low)
+    places: Array = np.log(numbers / low) / np.log(high / low) if log else (numbers - low) / (high - low)
     return Axis(name, places, (), low, high, log)
 
 
