@@ -33,6 +33,7 @@ from ..study import (
 )
 from ..study.early_stop import checkpoint_times
 from ..study.model_cache import ModelCache, training_data
+from ..study.replay import ReplayEvaluator, not_replayed
 from ..study.span import Spans, split
 from .request import Request
 
@@ -70,7 +71,7 @@ class Prepared:
 
     def on(self, setup: TrialSetup) -> Evaluator:
         """Return the evaluator for other bars, without early stops."""
-        return _evaluator(setup, self.space, ())
+        return _evaluator(self.request, setup, self.space, replayed=not self.why)
 
     def executor(self) -> Executor:
         """Return the executor of the command."""
@@ -147,14 +148,44 @@ def prepare(request: Request) -> Prepared:
         models=models,
     )
     checks = checkpoint_times(start, int(spans.closes[-1])) if request.prune else ()
-    evaluator = _evaluator(setup, space, checks)
-    return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, "")
+    why = _why_not_replayed(request, setup, space)
+    evaluator = _evaluator(request, setup, space, replayed=not why, checks=checks)
+    return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, why)
 
 
-def _evaluator(setup: TrialSetup, space: SearchSpace, checks: tuple[int, ...]) -> Evaluator:
+def _why_not_replayed(request: Request, setup: TrialSetup, space: SearchSpace) -> str:
+    """Return why the trials are real Cerebro runs; empty if they are replayed.
+
+    Raises:
+        ConfigError: the replay was asked for and does not cover the search.
+    """
+    if request.evaluator == "cerebro":
+        return "--evaluator cerebro"
+    reason = not_replayed(setup, space)
+    if reason is None:
+        return ""
+    if request.evaluator == "replay":
+        raise ConfigError(
+            f"--evaluator replay: {reason}; leave the option out, and the trials run in Cerebro"
+        )
+    return f"not compiled: {reason}"
+
+
+def _evaluator(
+    request: Request,
+    setup: TrialSetup,
+    space: SearchSpace,
+    *,
+    replayed: bool,
+    checks: tuple[int, ...] = (),
+) -> Evaluator:
     signals, rules = (_values(space, setup.params, name) for name in ("signal", "position_rule"))
     shared = setup.model is not None and "model" not in space.levels
-    return CerebroEvaluator.prepare(setup, output_needs(signals, rules) if shared else [], checks)
+    needs = output_needs(signals, rules) if shared else []
+    if not replayed:
+        return CerebroEvaluator.prepare(setup, needs, checks)
+    threads = None if request.executor == "serial" else 1
+    return ReplayEvaluator.prepare(setup, needs, threads=threads)
 
 
 def _settings(request: Request, own: OwnStrategy | None) -> tuple[Account, dict[str, Any]]:

@@ -40,7 +40,8 @@ def _stability(metrics: Mapping[str, Any]) -> str:
     name, kind = _objective(metrics)
     return (
         f"around  {found['neighbours']} neighbouring trials have a mean {name} of {show(kind, found['mean'])} where "
-        f"the best has {show(kind, found['best'])} and the median trial {show(kind, found['median'])}: a {found['shape']}"
+        f"the best has {show(kind, found['best'])} and the median trial {show(kind, found['median'])}: "
+        f"a {found['shape']}"
     )
 
 

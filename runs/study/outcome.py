@@ -10,8 +10,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from strategies.analyzers.metrics import daily_equity
-
 __all__ = [
     "COMPLETE",
     "FAILED",
@@ -100,6 +98,8 @@ def daily_returns(time: ArrayLike, equity: ArrayLike) -> NDArray[np.float64]:
     As `strategies.analyzers.DailyReturns`: days are closed on the right, and the first return starts at the first
     equity. After ruin the returns are 0.
     """
+    from strategies.analyzers.metrics import daily_equity  # here, so that a worker process starts quickly
+
     times, values = np.asarray(time, dtype=np.int64), np.asarray(equity, dtype=np.float64)
     start, last = daily_equity(times, values)
     before = np.concatenate((values[:1], last[:-1]))
