@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
 from scorenet import ScoreModel
+from scorenet.features import Bars
 from scorenet.regimes.coordinates import coordinates
 from scorenet.regimes.filter import WINDOW
 from scorenet.regimes.labels import latest_regime, required
@@ -18,7 +21,7 @@ from .datas import to_milliseconds
 from .models import check_fits
 from .schedule import ModelSchedule
 
-__all__ = ["MarketRegime"]
+__all__ = ["MarketRegime", "regimes_of_bars"]
 
 Array = NDArray[np.float64]
 
@@ -72,8 +75,7 @@ class MarketRegime(bt.Indicator):
             line[0] = value
 
     def once(self, start: int, end: int) -> None:
-        regimes = self._all()
-        regimes[: self._needs - 1] = math.nan
+        regimes = regimes_of_bars(self._models, partial(whole, self.data), self._step)
         changed = np.zeros(len(regimes))
         differs = regimes[1:] != regimes[:-1]
         changed[1:] = differs & ~np.isnan(regimes[1:] + regimes[:-1])
@@ -83,16 +85,20 @@ class MarketRegime(bt.Indicator):
         for line, values in zip(self._outputs, (regimes, age, changed), strict=True):
             store(line, start, end, values)
 
-    def _all(self) -> Array:
-        """Return the regime of every preloaded bar [T], each by the model of its time."""
-        closes = whole(self.data, ())["timestamp"]
-        out = np.full(len(closes), math.nan)
-        for model, rows in self._models.spans(closes):
-            first = max(rows.start - model.lookback - WINDOW + 1, 0)
-            columns = whole(self.data, model.features.inputs).items()
-            part = {name: values[first : rows.stop] for name, values in columns}
-            out[rows] = _regimes(model, part, self._step)[rows.start - first :]
-        return out
+
+def regimes_of_bars(models: ModelSchedule, read: Callable[[tuple[str, ...]], Bars], step: int) -> Array:
+    """Return the regime of every bar [T] by the model of its time, NaN where it is not known.
+
+    `read(names)` returns columns of all bars with "timestamp", the bar close in UTC ms; `step` is the bar size in ms.
+    """
+    closes = read(())["timestamp"]
+    out = np.full(len(closes), math.nan)
+    for model, rows in models.spans(closes):
+        first = max(rows.start - model.lookback - WINDOW + 1, 0)
+        part = {name: values[first : rows.stop] for name, values in read(model.features.inputs).items()}
+        out[rows] = _regimes(model, part, step)[rows.start - first :]
+    out[: models.lookback + WINDOW - 1] = math.nan
+    return out
 
 
 def _regimes(model: ScoreModel, bars: dict[str, np.ndarray], step: int) -> Array:

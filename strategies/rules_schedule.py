@@ -38,7 +38,7 @@ class RulesSchedule:
         Raises:
             ValueError: a rule is unknown, outside its range, or cannot change on the way; the times do not ascend.
         """
-        rules, since = [Rules(**values).for_horizon(horizon)], []
+        rules, since = [Rules(**values).for_horizon(horizon)], list[float]()
         for start, changed in _pairs(changes):
             if since and start <= since[-1]:
                 raise ValueError(

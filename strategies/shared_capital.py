@@ -28,7 +28,7 @@ from .decision import (
 from .rules_schedule import RulesSchedule
 from .traded_symbol import TradedSymbol
 
-__all__ = ["Plan", "SharedCapital"]
+__all__ = ["Plan", "SharedCapital", "full_exposure"]
 
 # State of the symbol, target exposure, reason code, observation, unfiltered exposure. A tuple, because it is created at
 # every bar.
@@ -177,10 +177,11 @@ class SharedCapital:
         if self._by_covariance:
             rows = [number for number, state in enumerate(self._covered) if state.active]
             covariance = self._covariance[np.ix_(rows, rows)]
-        return ActiveSymbols(names, volatility, _full_exposure(self._rules, volatility), covariance)
+        return ActiveSymbols(names, volatility, full_exposure(self._rules, volatility), covariance)
 
 
-def _full_exposure(rules: Rules, volatility: NDArray[np.float64]) -> NDArray[np.float64]:
+def full_exposure(rules: Rules, volatility: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `ActiveSymbols.full_exposure` for annual volatilities [N]."""
     full = np.where(volatility > 0.0, rules.max_exposure, np.nan)
     if rules.target_volatility:
         full = np.minimum(full, rules.target_volatility / np.where(volatility > 0.0, volatility, np.nan))

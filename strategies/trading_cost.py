@@ -6,7 +6,15 @@ from typing import Any
 
 import backtrader as bt
 
-__all__ = ["trading_cost"]
+from .account.costs import Costs
+
+__all__ = ["cost_of", "trading_cost"]
+
+
+def cost_of(costs: Costs) -> float:
+    """Return taker fee plus slippage of a market order at these costs, fraction of its value."""
+    slippage = costs.half_spread if costs.slippage_model in ("spread", "impact") else costs.slippage
+    return float(costs.taker + slippage)
 
 
 def trading_cost(broker: Any, data: Any) -> float:
@@ -16,9 +24,7 @@ def trading_cost(broker: Any, data: Any) -> float:
     both in percent; a commission per contract and a fixed slippage have no fraction and count as 0.
     """
     if hasattr(broker, "costs_of"):
-        costs = broker.costs_of(data)
-        slippage = costs.half_spread if costs.slippage_model in ("spread", "impact") else costs.slippage
-        return float(costs.taker + slippage)
+        return cost_of(broker.costs_of(data))
     scheme = broker.getcommissioninfo(data)
     fee = scheme.p.commission if scheme._commtype == bt.CommInfoBase.COMM_PERC else 0.0
     return float(fee + getattr(broker.p, "slip_perc", 0.0))

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -110,10 +111,9 @@ class ProcessExecutor:
         for worker in self._workers:
             if worker.ready and worker.job is None and self._queue:
                 worker.job = self._queue.popleft()
-                try:
+                # One that has died is found by the next `_listen`: its pipe is closed.
+                with suppress(BrokenPipeError, ConnectionResetError):
                     worker.pipe.send(worker.job.chunk)
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # it has died: the next `_listen` finds its pipe closed
 
     def _listen(self) -> None:
         pipes = {worker.pipe: worker for worker in self._workers}
@@ -140,8 +140,8 @@ class ProcessExecutor:
             self._failed_starts += 1
             if self._failed_starts >= _MOST_FAILED_STARTS:
                 raise ExecutorError(
-                    f"{_MOST_FAILED_STARTS} worker processes died before their first trial, the last {_ending(code)}; use "
-                    "fewer --workers, or --executor serial to see the error"
+                    f"{_MOST_FAILED_STARTS} worker processes died before their first trial, the last {_ending(code)}; "
+                    "use fewer --workers, or --executor serial to see the error"
                 )
         if worker.job is not None:
             self._again(worker.job, code)

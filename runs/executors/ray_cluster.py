@@ -111,7 +111,7 @@ class RayExecutor:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = self._address or "this machine"
             raise ExecutorError(
-                f"no Ray cluster at {where}: {error_line(error)}; start one with `ray start --head` and give its address"
+                f"no Ray cluster at {where}: {error_line(error)}; start one with `ray start --head`"
             ) from error
 
     def _send(self) -> None:

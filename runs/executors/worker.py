@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
@@ -41,13 +42,6 @@ def serve(pipe: Connection, plugins: Sequence[str], evaluator: bytes) -> None:
 
 def one_thread() -> None:
     """Limit this process to one thread of numerics: the workers share the cores among themselves."""
-    import sys
-
-    import torch
-
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
-    if "numba" in sys.modules:
-        sys.modules["numba"].set_num_threads(1)
-    else:
-        os.environ["NUMBA_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by libraries when they are imported
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

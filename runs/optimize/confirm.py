@@ -33,8 +33,8 @@ def confirm(study: Study, prepared: Prepared) -> Run:
         found = prepared.setup.run(study.settings(row))
         if check is not None and (text := check(study.settings(row), found[0])):
             raise ReplayMismatch(
-                f"the compiled replay and Cerebro differ for trial {row['number']} ({row['params']}): {text}; report this, "
-                "and search with --evaluator cerebro"
+                f"the compiled replay and Cerebro differ for trial {row['number']} ({row['params']}): {text}; "
+                "report this, and search with --evaluator cerebro"
             )
         first = first or found
     assert first is not None  # noqa: S101 - there is a best trial

@@ -31,7 +31,7 @@ def chosen_rows(study: Study, most: int) -> list[Row]:
     ranked.sort(reverse=True)
     best, rest = ranked[:_BEST], ranked[_BEST:]
     room = min(len(rest), max(0, most - len(best)))
-    spread = np.unique(np.linspace(0, len(rest) - 1, room).round().astype(int)) if room else []
+    spread = np.unique(np.linspace(0, max(0, len(rest) - 1), room).round().astype(int))
     return [study.journal.row(-number) for _, number in [*best, *(rest[place] for place in spread)]]
 
 

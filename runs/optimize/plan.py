@@ -33,6 +33,7 @@ from ..study import (
 )
 from ..study.early_stop import checkpoint_times
 from ..study.model_cache import ModelCache, training_data
+from ..study.replay import ReplayEvaluator, not_replayed
 from ..study.span import Spans, split
 from .request import Request
 
@@ -65,7 +66,7 @@ class Prepared:
 
     def on(self, setup: TrialSetup) -> Evaluator:
         """Return the evaluator for other bars, without early stops."""
-        return evaluator_of(setup, self.space)
+        return evaluator_of(setup, self.space, replayed=not self.why, threads=_threads(self.request))
 
     def executor(self) -> Executor:
         """Return the executor of the command."""
@@ -95,7 +96,7 @@ class Prepared:
             "objectives": list(request.objectives),
             "evaluator": type(self.evaluator).__name__,
             "account": setup.account.to_dict(),
-            "strategy": {name: value for name, value in setup.params.items()},
+            "strategy": dict(setup.params),
             "own_strategy": None if setup.strategy is None else _digest(setup.strategy.file),
             "model": None if setup.model is None else setup.model.fingerprint,
             "bars": {str(f.attrs["symbol"]): describe(f, "")["sha256"] for f in setup.frames},
@@ -142,8 +143,27 @@ def prepare(request: Request) -> Prepared:
         models=models,
     )
     checks = checkpoint_times(start, int(spans.closes[-1])) if request.prune else ()
-    evaluator = evaluator_of(setup, space, checks)
-    return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, "")
+    why = _why_not_replayed(request, setup, space)
+    evaluator = evaluator_of(setup, space, replayed=not why, checks=checks, threads=_threads(request))
+    return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, why)
+
+
+def _why_not_replayed(request: Request, setup: TrialSetup, space: SearchSpace) -> str:
+    """Return why the trials are real Cerebro runs; empty if they are replayed.
+
+    Raises:
+        ConfigError: the replay was asked for and does not cover the search.
+    """
+    if request.evaluator == "cerebro":
+        return "--evaluator cerebro"
+    reason = not_replayed(setup, space)
+    if reason is None:
+        return ""
+    if request.evaluator == "replay":
+        raise ConfigError(
+            f"--evaluator replay: {reason}; leave the option out, and the trials run in Cerebro"
+        )
+    return f"not compiled: {reason}"
 
 
 def sampler_of(name: str, space: SearchSpace, seed: int, objectives: Objectives) -> Sampler:
@@ -155,11 +175,26 @@ def sampler_of(name: str, space: SearchSpace, seed: int, objectives: Objectives)
     return OptunaSampler(space, directions=objectives.directions, seed=seed)
 
 
-def evaluator_of(setup: TrialSetup, space: SearchSpace, checks: tuple[int, ...] = ()) -> Evaluator:
-    """Return what runs the trials of a space; `checks` are bar closes at which a trial may be stopped early."""
+def _threads(request: Request) -> int | None:
+    """Return the threads of a replay: all cores, unless several workers share them."""
+    return None if request.executor == "serial" else 1
+
+
+def evaluator_of(
+    setup: TrialSetup,
+    space: SearchSpace,
+    *,
+    replayed: bool,
+    checks: tuple[int, ...] = (),
+    threads: int | None = None,
+) -> Evaluator:
+    """Return what runs the trials of a space: the compiled replay or Cerebro, stopped early at the closes `checks`."""
     signals, rules = (_values(space, setup.params, name) for name in ("signal", "position_rule"))
     shared = setup.model is not None and "model" not in space.levels
-    return CerebroEvaluator.prepare(setup, output_needs(signals, rules) if shared else [], checks)
+    needs = output_needs(signals, rules) if shared else []
+    if not replayed:
+        return CerebroEvaluator.prepare(setup, needs, checks)
+    return ReplayEvaluator.prepare(setup, needs, threads=threads)
 
 
 def _settings(request: Request, own: OwnStrategy | None) -> tuple[Account, dict[str, Any]]:

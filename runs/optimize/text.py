@@ -39,8 +39,9 @@ def _stability(metrics: Mapping[str, Any]) -> str:
         return ""
     name, kind = _objective(metrics)
     return (
-        f"around  {found['neighbours']} neighbouring trials have a mean {name} of {show(kind, found['mean'])} where the "
-        f"best has {show(kind, found['best'])} and the median trial {show(kind, found['median'])}: a {found['shape']}"
+        f"around  {found['neighbours']} neighbouring trials have a mean {name} of {show(kind, found['mean'])} where "
+        f"the best has {show(kind, found['best'])} and the median trial {show(kind, found['median'])}: "
+        f"a {found['shape']}"
     )
 
 

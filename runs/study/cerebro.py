@@ -94,7 +94,7 @@ class CerebroEvaluator:
         if early.get("stopped"):
             metrics = {"sharpe_ratio": early["early"][-1]}
             reached = len(early["early"])
-            reason = f"Sharpe ratio {early['early'][-1]:.2f} at checkpoint {reached}, below the median of earlier trials"
+            reason = f"Sharpe ratio {early['early'][-1]:.2f} at checkpoint {reached}, below the earlier trials' median"
             return Outcome(metrics, status=PRUNED, reason=reason, early=early["early"])
         found, equity = setup.measured(result, account)
         returns = daily_returns(

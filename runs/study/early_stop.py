@@ -30,7 +30,7 @@ class EarlyStop(EquityAnalyzer):
       - ``floors``: Sharpe ratios for the first of them; without a floor the run goes on.
     """
 
-    params = (("checks", ()), ("floors", ()))
+    params: Any = (("checks", ()), ("floors", ()))
 
     def start(self) -> None:
         """Look up the first checkpoint."""

@@ -110,7 +110,7 @@ class Journal:
             "returns": _packed(outcome.returns) if with_returns and len(outcome.returns) else None,
         }
         start = self._out.tell()
-        row = plain(row)
+        row = dict(plain(row))
         self._append(row)
         self._places[number] = (start, self._out.tell())
         return row

@@ -10,8 +10,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from strategies.analyzers.metrics import daily_equity
-
 __all__ = [
     "COMPLETE",
     "FAILED",
@@ -76,13 +74,11 @@ class Outcome:
 
 
 class Evaluator(Protocol):
-    """What runs trials. It is pickled once for each worker process, with the bars and outputs that it holds.
+    """What runs trials. It is pickled once for each worker process, with the bars and outputs that it holds."""
 
-    Attributes:
-        batch: number of trials that are best evaluated in one call.
-    """
-
-    batch: int
+    @property
+    def batch(self) -> int:
+        """Return the number of trials that are best evaluated in one call."""
 
     def evaluate(self, batch: Sequence[Settings], floors: Sequence[float] = ()) -> Sequence[Outcome]:
         """Return the outcome of each trial, in order; a trial that fails is an outcome, not an error.
@@ -102,6 +98,8 @@ def daily_returns(time: ArrayLike, equity: ArrayLike) -> NDArray[np.float64]:
     As `strategies.analyzers.DailyReturns`: days are closed on the right, and the first return starts at the first
     equity. After ruin the returns are 0.
     """
+    from strategies.analyzers.metrics import daily_equity  # here, so that a worker process starts quickly
+
     times, values = np.asarray(time, dtype=np.int64), np.asarray(equity, dtype=np.float64)
     start, last = daily_equity(times, values)
     before = np.concatenate((values[:1], last[:-1]))

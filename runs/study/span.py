@@ -73,7 +73,7 @@ def _cut(closes: NDArray[np.int64], holdout: str, step: int) -> int | None:
         first = parse_time(holdout) + step
         if not closes[0] < first <= closes[-1]:
             raise ConfigError(
-                f"holdout: expected a date within the span, {iso(int(closes[0]))} to {iso(int(closes[-1]))}, found {holdout}"
+                f"holdout: expected a date from {iso(int(closes[0]))} to {iso(int(closes[-1]))}, found {holdout}"
             ) from None
         return int(closes[np.searchsorted(closes, first)])
     if not 0.0 <= share < 1.0:

@@ -198,8 +198,8 @@ class Study:
                 row = self.journal.row(first + place)
                 if row["params"] != plain(proposal.params):
                     raise ConfigError(
-                        f"resume: trial {first + place} was {row['params']}, is now {plain(proposal.params)}; the sampler, "
-                        "its seed or its version is another: start the study in another --out"
+                        f"resume: trial {first + place} was {row['params']}, is now {plain(proposal.params)}; the "
+                        "sampler, its seed or its version is another: start the study in another --out"
                     )
                 rows[place] = row
         missing = tuple(p.params for place, p in enumerate(proposals) if place not in rows)

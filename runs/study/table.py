@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -64,9 +64,8 @@ def _columns(rows: list[Row], kinds: Mapping[str, str]) -> dict[str, Any]:
     columns: dict[str, Any] = {"number": pd.array([row["number"] for row in rows], dtype="int64")}
     for name, kind in kinds.items():
         values = [row["params"][name] for row in rows]
-        columns[PREFIX + name] = pd.array(
-            [_text(v) for v in values] if kind == "string" else values, dtype=kind
-        )
+        shown = pd.Series([_text(v) for v in values] if kind == "string" else values, dtype=object)
+        columns[PREFIX + name] = shown.astype(cast(Any, kind))
     for name in METRICS:
         columns[name] = pd.array([row["metrics"].get(name) for row in rows], dtype="float64")
     columns["status"] = pd.array([row["status"] for row in rows], dtype="string")

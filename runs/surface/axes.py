@@ -65,13 +65,13 @@ def _axis(name: str, column: pd.Series) -> Axis | None:
     if len(values) <= _FEW or not numeric:
         ordered = sorted(values, key=_order)
         index = {_text(value): place for place, value in enumerate(ordered)}
-        places = column.map(lambda value: index[_text(value)]).to_numpy(np.float64) / (len(ordered) - 1)
-        return Axis(name, places, tuple(_text(value) for value in ordered))
+        ranks = column.map(lambda value: index[_text(value)]).to_numpy(np.float64) / (len(ordered) - 1)
+        return Axis(name, ranks, tuple(_text(value) for value in ordered))
     numbers = column.astype("float64").to_numpy()
     numbers = np.where(np.isnan(numbers), np.nanmin(numbers), numbers)
     low, high = float(numbers.min()), float(numbers.max())
     log = low > 0 and high / low > _LOG_RATIO
-    places = np.log(numbers / low) / np.log(high / low) if log else (numbers - low) / (high - low)
+    places: Array = np.log(numbers / low) / np.log(high / low) if log else (numbers - low) / (high - low)
     return Axis(name, places, (), low, high, log)
 
 

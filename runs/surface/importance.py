@@ -1,8 +1,8 @@
 """Which settings matter: the share of the objective's variance that each explains, alone and with another.
 
 References:
-    An efficient approach for assessing hyperparameter importance (Hutter, Hoos and Leyton-Brown, 2014, ICML): functional
-    ANOVA over a random forest.
+    An efficient approach for assessing hyperparameter importance (Hutter, Hoos and Leyton-Brown, 2014, ICML):
+    functional ANOVA over a random forest.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ..optimize.plan import evaluator_of, sampler_of
 from ..study import Objectives, Plan, Study, TrialSetup, known_settings
 from ..study.journal import FILE, Row
 from ..study.model_cache import ModelCache
+from ..study.replay import not_replayed
 from .dates import FoldDates
 from .models import FoldFailed
 from .request import WalkRequest, WalkSettings
@@ -63,12 +64,17 @@ def choose(
         FoldFailed: no trial ran to its end.
         ConfigError, ExecutorError, RunDirError: as `Study`.
     """
-    assert settings.space is not None and fold.validation is not None  # noqa: S101 - the request is checked
+    assert settings.space is not None  # noqa: S101 - the request is checked
     setup, objectives = _setup(fold, frames, settings, model, cache), Objectives((request.objective,))
     folder = Path(request.out) / "folds" / f"{fold.number:03d}"
     study = Study(
         settings.space,
-        evaluator_of(setup, settings.space),
+        evaluator_of(
+            setup,
+            settings.space,
+            replayed=not_replayed(setup, settings.space) is None,
+            threads=None if request.executor == "serial" else 1,
+        ),
         sampler_of(request.sampler_name, settings.space, request.seed, objectives),
         executor_of(request.executor, request.workers, request.ray_address),
         plan=Plan(objectives=objectives, identity=_identity(fold, request, settings, setup)),
@@ -115,7 +121,8 @@ def _identity(
     fold: FoldDates, request: WalkRequest, settings: WalkSettings, setup: TrialSetup
 ) -> dict[str, Any]:
     space = settings.space
-    assert space is not None and setup.model is not None  # noqa: S101 - `choose` has checked it
+    assert space is not None  # noqa: S101 - `choose` has checked it
+    assert setup.model is not None  # noqa: S101 - it is the fold's
     return {
         "space": {name: repr(dimension) for name, dimension in space.dimensions.items()},
         "constraints": [constraint.text for constraint in space.constraints],

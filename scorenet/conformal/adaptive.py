@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .calibration import Calibration
 
-__all__ = ["AdaptiveThreshold", "RollingRank", "ThresholdHistory", "adaptive_threshold"]
+__all__ = ["AdaptiveThreshold", "RollingRank", "ThresholdHistory", "adapted", "adaptive_threshold"]
 
 Array = NDArray[np.float64]
 
@@ -64,15 +64,19 @@ class AdaptiveThreshold:
 
     def update(self, rank: float) -> float:
         """Return this bar's rank, rescaled so that the bar is rejected when the rank is below `level`."""
-        rejected = rank < self.threshold
-        if rejected:
-            # Rescaled, and kept below the level in spite of rounding.
-            adjusted = min(rank * self.level / self.threshold, float(np.nextafter(self.level, 0.0)))
-        else:
-            passed = (rank - self.threshold) / max(1.0 - self.threshold, 1e-12)
-            adjusted = self.level + (1.0 - self.level) * min(max(passed, 0.0), 1.0)
-        self.threshold += self.rate * (self.level - float(rejected))
+        adjusted, self.threshold = adapted(rank, self.threshold, self.level, self.rate)
         return adjusted
+
+
+def adapted(rank: float, threshold: float, level: float, rate: float) -> tuple[float, float]:
+    """Return the rescaled rank of a bar, and the threshold of the next bar; see `AdaptiveThreshold`."""
+    if rank < threshold:
+        # Rescaled, and kept below the level in spite of rounding.
+        return min(rank * level / threshold, float(np.nextafter(level, 0.0))), threshold + rate * (
+            level - 1.0
+        )
+    passed = (rank - threshold) / max(1.0 - threshold, 1e-12)
+    return level + (1.0 - level) * min(max(passed, 0.0), 1.0), threshold + rate * level
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .coordinates import COORDINATES
 from .filter import WINDOW, filter_last, forward_filter
 from .flow import SampleDenoiser, climb, nearest
 
-__all__ = ["LIMIT", "RegimeMap"]
+__all__ = ["LIMIT", "RegimeMap", "regime_numbers"]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -102,17 +102,7 @@ class RegimeMap:
         Raises:
             ConfigError: there is no such regime; the message suggests the nearest name.
         """
-        found = set()
-        for item in wanted:
-            if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(self):
-                found.add(item)
-            elif isinstance(item, str) and item in self.names:
-                found.add(self.names.index(item))
-            else:
-                hint = did_you_mean(item, self.names) if isinstance(item, str) else ""
-                known = ", ".join(f"{number} ({name})" for number, name in enumerate(self.names))
-                raise ConfigError(f"regimes: this model has no regime {item!r}{hint}; it has {known}")
-        return frozenset(found)
+        return regime_numbers(self.names, wanted)
 
     def summary(self) -> list[dict[str, Any]]:
         """Return a row a regime: number, name, share of time, mean run in bars, next regimes by probability."""
@@ -181,3 +171,22 @@ class RegimeMap:
     def _scaled(self, position: Array) -> Array:
         columns = [COORDINATES.index(name) for name in self.uses]
         return np.clip((position[:, columns] - self.centre) / self.scale, -LIMIT, LIMIT)
+
+
+def regime_numbers(names: Sequence[str], wanted: Sequence[str | int]) -> frozenset[int]:
+    """Return the numbers of regimes that are given by name or by number; `names` are those of a model.
+
+    Raises:
+        ConfigError: there is no such regime; the message suggests the nearest name.
+    """
+    found = set()
+    for item in wanted:
+        if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(names):
+            found.add(item)
+        elif isinstance(item, str) and item in names:
+            found.add(names.index(item))
+        else:
+            hint = did_you_mean(item, names) if isinstance(item, str) else ""
+            known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
+            raise ConfigError(f"regimes: this model has no regime {item!r}{hint}; it has {known}")
+    return frozenset(found)

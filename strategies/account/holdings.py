@@ -20,6 +20,7 @@ __all__ = [
     "equity_and_maintenance",
     "is_margined",
     "only_reduces",
+    "split_trade",
 ]
 
 _CLOSE_CALL = 1e-9
@@ -135,17 +136,21 @@ class Stake(NamedTuple):
     def after(self, holding: Holding, size: float, price: float, mark: float) -> Stake:
         """Return the position after a trade of `size` contracts at the price `price`, valued at `mark`."""
         margin, basis, held = self.margin, self.basis, self.size
-        if held * size < 0.0:
-            kept = max(0.0, 1.0 - abs(size) / abs(held))
-            margin, basis = margin * kept, basis * kept
-            size = 0.0 if abs(size) <= abs(held) else held + size
-            held = held * kept
+        kept, size = split_trade(held, size)
+        margin, basis, held = margin * kept, basis * kept, held * kept
         if size:
             basis += size * price
             if holding.isolated:
                 total = held + size
                 margin += holding.initial(total * price) * (size / total)
         return Stake(held + size, mark, margin, basis)
+
+
+def split_trade(held: float, size: float) -> tuple[float, float]:
+    """Return the share of the position `held` that a trade of `size` keeps, and the part of the trade that opens."""
+    if held * size >= 0.0:
+        return 1.0, size
+    return max(0.0, 1.0 - abs(size) / abs(held)), 0.0 if abs(size) <= abs(held) else held + size
 
 
 def equity_and_maintenance(cash: float, positions: Iterable[tuple[Holding, float]]) -> tuple[float, float]:

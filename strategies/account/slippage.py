@@ -11,7 +11,16 @@ from scorenet.base.registry import Registry
 if TYPE_CHECKING:
     from .costs import Costs
 
-__all__ = ["SLIPPAGE", "FillFacts", "SlippageModel", "fixed", "impact", "register_slippage", "spread"]
+__all__ = [
+    "SLIPPAGE",
+    "FillFacts",
+    "SlippageModel",
+    "fixed",
+    "impact",
+    "register_slippage",
+    "spread",
+    "square_root_move",
+]
 
 
 class FillFacts(NamedTuple):
@@ -91,5 +100,10 @@ def impact(costs: Costs, fill: FillFacts) -> float:
             f"slippage_model 'impact' needs the volume of every bar, found {fill.volume!r}; "
             "use bars with volume, or 'spread'"
         )
-    share = abs(fill.size) / fill.volume if fill.volume else 1.0
-    return min(costs.half_spread + costs.impact * math.sqrt(share), 0.5)
+    return square_root_move(costs.half_spread, costs.impact, fill.size, fill.volume)
+
+
+def square_root_move(half_spread: float, impact: float, size: float, volume: float) -> float:
+    """Return the move of `impact` for a fill of `size` in a bar of `volume` (base units)."""
+    share = abs(size) / volume if volume else 1.0
+    return min(half_spread + impact * math.sqrt(share), 0.5)

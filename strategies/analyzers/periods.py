@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import daily_equity, last_of_each, month_of
-from .recording import EquityAnalyzer, Recording
+from .recording import EquityAnalyzer
 
-__all__ = ["DailyReturns", "MonthlyReturns"]
+__all__ = ["DailyReturns", "MonthlyReturns", "period_returns"]
 
 
 class DailyReturns(EquityAnalyzer):
@@ -23,7 +23,7 @@ class DailyReturns(EquityAnalyzer):
     def get_analysis(self) -> dict[str, NDArray[np.int64] | NDArray[np.float64]]:
         """Return the columns."""
         start, last = daily_equity(self.recording.times, self.recording.growth)
-        return _returns(self.recording, start, last)
+        return period_returns(self.recording.times, self.recording.growth, start, last)
 
 
 class MonthlyReturns(EquityAnalyzer):
@@ -36,16 +36,21 @@ class MonthlyReturns(EquityAnalyzer):
         """Return the columns."""
         months = month_of(self.recording.times)
         last = last_of_each(months)
-        return _returns(self.recording, months[last], self.recording.growth[last])
+        return period_returns(
+            self.recording.times, self.recording.growth, months[last], self.recording.growth[last]
+        )
 
 
-def _returns(
-    recording: Recording, start: NDArray[np.int64], last: NDArray[np.float64]
+def period_returns(
+    times: NDArray[np.int64], growth: NDArray[np.float64], start: NDArray[np.int64], last: NDArray[np.float64]
 ) -> dict[str, NDArray[np.int64] | NDArray[np.float64]]:
-    before = np.concatenate((recording.growth[:1], last[:-1]))
+    """Return `time` and `return` of the periods that begin at `start` and end with the equity `last`, [P] both.
+
+    `growth` [N] is the equity without deposits at the bar closes `times` [N] (UTC ms).
+    """
+    before = np.concatenate((growth[:1], last[:-1]))
     alive = before > 0.0
     change = np.where(alive, last / np.where(alive, before, 1.0) - 1.0, 0.0)
     # A run whose first bar closes at midnight starts there: the period that ends then has no return.
-    times = recording.times
     empty = len(times) > 1 and len(start) > 1 and times[1] > start[1] >= times[0]
     return {"time": start[1:], "return": change[1:]} if empty else {"time": start, "return": change}

@@ -11,7 +11,7 @@ from .allocation import (
 from .caps import cap_factors, capped, fixed_exposure, has_caps, volatility_factor
 from .decide import agreement, choose, decide, is_silent, may_order, with_order
 from .facts import Conditions, Decision, Observation
-from .forecast import NO_FORECAST, Forecast, HeldForecasts, forecast_of
+from .forecast import NO_FORECAST, Forecast, HeldForecasts, filtered, forecast_of, is_unknown
 from .portfolio import AccountState, exposure_of, watch_equity
 from .position import (
     POSITION_RULES,
@@ -55,10 +55,12 @@ __all__ = [
     "divisors",
     "equal_risk_weights",
     "exposure_of",
+    "filtered",
     "fixed_exposure",
     "forecast_of",
     "has_caps",
     "is_silent",
+    "is_unknown",
     "kelly",
     "may_order",
     "needs_covariance",

@@ -49,17 +49,20 @@ def cap_factors(rules: Rules, targets: Sequence[float], gross: float = 0.0, net:
     of equity. First each target is cut at `max_symbol_exposure`, then all are scaled alike to `leverage`, then the
     side that exceeds `max_net_exposure` is scaled to it.
     """
-    factors, limit = [1.0] * len(targets), rules.max_symbol_exposure
-    if limit:
-        factors = [limit / abs(t) if abs(t) > limit * (1.0 + _ROUNDING) else 1.0 for t in targets]
-        targets = [t * f for t, f in zip(targets, factors, strict=True)]
-    total, room = sum(abs(t) for t in targets), max(rules.leverage - gross, 0.0)
+    factors, exposures = [1.0] * len(targets), [float(target) for target in targets]
+    limit, total = rules.max_symbol_exposure, 0.0
+    for k in range(len(exposures)):
+        size = abs(exposures[k])
+        if limit and size > limit * (1.0 + _ROUNDING):
+            factors[k] = limit / size
+            exposures[k] *= factors[k]
+        total += abs(exposures[k])
+    room = max(rules.leverage - gross, 0.0)
     if total > room:
-        factors = [f * (room / total) for f in factors]
-        targets = [t * (room / total) for t in targets]
+        _scale(factors, exposures, 0.0, room / total)
     if rules.max_net_exposure:
-        side, scale = _net_factor(rules.max_net_exposure, targets, net)
-        factors = [f * scale if t * side > 0.0 else f for t, f in zip(targets, factors, strict=True)]
+        side, factor = _net_factor(rules.max_net_exposure, exposures, net)
+        _scale(factors, exposures, side, factor)
     return factors
 
 
@@ -100,12 +103,26 @@ def capped(
     return target, REDUCED if code == REDUCED else TRADE
 
 
-def _net_factor(limit: float, targets: Sequence[float], net: float) -> tuple[float, float]:
+def _scale(factors: list[float], exposures: list[float], side: float, factor: float) -> None:
+    """Multiply the factors and exposures of one side (1.0 long, -1.0 short; 0.0 both) by `factor`."""
+    for k in range(len(factors)):
+        if side == 0.0 or exposures[k] * side > 0.0:
+            factors[k] *= factor
+            exposures[k] *= factor
+
+
+def _net_factor(limit: float, targets: list[float], net: float) -> tuple[float, float]:
     """Return the side (1.0 long, -1.0 short) that is too large, and its factor."""
-    net += sum(targets)
+    ours = 0.0
+    for target in targets:
+        ours += target
+    net += ours
     side = math.copysign(1.0, net)
     excess = abs(net) - limit
     if excess <= limit * _ROUNDING:
         return side, 1.0
-    available = sum(abs(t) for t in targets if t * side > 0.0)
+    available = 0.0
+    for target in targets:
+        if target * side > 0.0:
+            available += abs(target)
     return side, max(1.0 - excess / available, 0.0) if available else 0.0

@@ -7,6 +7,10 @@ data, drift, regime, density, signal, size, and finally the bands and the cool-d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .facts import Decision, Observation
 from .forecast import Forecast, forecast_of
@@ -122,13 +126,16 @@ def is_silent(rules: Rules, age: float, bar: float) -> bool:
     return limit > 0 and age > limit * bar + bar / 2
 
 
-def agreement(signals: list[float], window: int) -> float:
+def agreement(signals: Sequence[float] | NDArray[np.float64], window: int) -> float:
     """Return the share of the last `window` signals with the same sign as the latest; 1 if there is only one."""
-    if not signals or window <= 1:
+    count = min(len(signals), window)
+    if count == 0 or window <= 1:
         return 1.0
-    recent = signals[-window:]
-    sign = math.copysign(1.0, recent[-1])
-    return sum(1 for value in recent if value * sign > 0) / len(recent)
+    sign, same = math.copysign(1.0, signals[-1]), 0
+    for k in range(len(signals) - count, len(signals)):
+        if signals[k] * sign > 0:
+            same += 1
+    return same / count
 
 
 def _stepped(rules: Rules, target: float) -> float:

@@ -11,7 +11,7 @@ from .position import PositionRule
 from .reasons import INCONSISTENT, LOW_CONFIDENCE, OUT_OF_DISTRIBUTION, TRADE
 from .rules import Rules
 
-__all__ = ["NO_FORECAST", "Forecast", "HeldForecasts", "forecast_of"]
+__all__ = ["NO_FORECAST", "Forecast", "HeldForecasts", "filtered", "forecast_of", "is_unknown"]
 
 
 class Forecast(NamedTuple):
@@ -39,17 +39,33 @@ def forecast_of(rules: Rules, seen: Observation, position: PositionRule) -> Fore
     Raises:
         ValueError: the position rule did not return a finite number.
     """
-    rank = seen.density_rank
-    # NaN if the market state is undefined.
-    if seen.warming or seen.silent or seen.signal != seen.signal or rank != rank:
+    if is_unknown(seen):
         return NO_FORECAST
-    exposure = unfiltered = _bounded(rules, position(rules, seen))
-    if rank < rules.density_quantile:
+    wanted = position(rules, seen)
+    if not math.isfinite(wanted):
+        raise ValueError(
+            f"position_rule {rules.position_rule!r}: expected a finite exposure, found {wanted!r}"
+        )
+    return filtered(rules, seen, wanted)
+
+
+def is_unknown(seen: Observation) -> bool:
+    """Return whether a bar has no forecast: too few bars so far, no bar at all, or an undefined market state."""
+    signal, rank = seen.signal, seen.density_rank
+    return seen.warming or seen.silent or signal != signal or rank != rank  # NaN if the state is undefined
+
+
+def filtered(rules: Rules, seen: Observation, wanted: float) -> Forecast:
+    """Return the forecast of a bar whose position rule gave `wanted`, after the limit and the filters."""
+    limit = rules.max_exposure
+    unfiltered = wanted if -limit <= wanted <= limit else math.copysign(limit, wanted)
+    if seen.density_rank < rules.density_quantile:
         return Forecast(0.0, unfiltered, 0.0, OUT_OF_DISTRIBUTION)
     if seen.confidence < rules.confidence_threshold:
         return Forecast(0.0, unfiltered, 0.0, LOW_CONFIDENCE)
     if rules.consistency_window and seen.agreement < rules.consistency_share:
         return Forecast(0.0, unfiltered, 0.0, INCONSISTENT)
+    exposure = unfiltered
     if rules.score_variance_scaling and seen.score != 0.0:
         # The ratio is squared, not the score, because the square of a tiny score would underflow to 0.
         noise = seen.score_std / seen.score
@@ -107,14 +123,3 @@ class HeldForecasts:
         self._exposures.append(exposure)
         self._unfiltered.append(unfiltered)
         self._returns.append(expected)
-
-
-def _bounded(rules: Rules, exposure: float) -> float:
-    limit = rules.max_exposure
-    if -limit <= exposure <= limit:
-        return exposure
-    if not math.isfinite(exposure):
-        raise ValueError(
-            f"position_rule {rules.position_rule!r}: expected a finite exposure, found {exposure!r}"
-        )
-    return math.copysign(limit, exposure)

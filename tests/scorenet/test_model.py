@@ -8,7 +8,6 @@ import pytest
 from feeds import simulate, to_arrays
 from runs.markets import as_market
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, learn
-from scorenet import model as model_module
 from tests.conftest import TINY, regime_market
 
 

@@ -1,4 +1,4 @@
-"""The panels of a search: its verdict, the surface of the objective, held-out figures, the best and the failed trials."""
+"""The panels of a search: its verdict, its surface, held-out figures, the best and the failed trials."""
 
 from .panels import best_trials, failures, held_out, outcome
 from .surface_panels import importance_panel, slices, surfaces

@@ -58,7 +58,7 @@ def held_out(run: LoadedRun) -> str:
         low, high = float(values.min()), float(values.max())
         air = 0.06 * (high - low) or 0.1
         ends.append((low - air, high + air))
-    plane = Plane(*ends)
+    plane = Plane(ends[0], ends[1])
     parts = [
         plane.grid(
             ticks_of(*ends[0], write, 7), ticks_of(*ends[1], write), (f"{name}, search", f"{name}, held out")
@@ -72,8 +72,8 @@ def held_out(run: LoadedRun) -> str:
         parts.append(ring(plane, float(seen[best][0]), float(later[best][0]), "the best trial"))
     order = float(pd.Series(seen[there]).rank().corr(pd.Series(later[there]).rank()))
     note = (
-        f"{int(there.sum()):,} trials: the best 20 and others over all ranks; rank correlation {order:+.2f}. The best was "
-        "chosen before, and nothing here was used to choose"
+        f"{int(there.sum()):,} trials: the best 20 and others over all ranks; rank correlation {order:+.2f}. The best "
+        "was chosen before, and nothing here was used to choose"
     )
     chart = svg(HALF_PLANE, f"{name} in the search and held out", "".join(parts))
     return panel("In the search and held out", chart, note=esc(note), name="held_out", wide=False)

@@ -52,8 +52,9 @@ def importance_panel(run: LoadedRun) -> str:
     shown = [*sorted(found.items(), key=lambda item: -item[1])]
     shown += [item for item in sorted(pairs.items(), key=lambda item: -item[1])[:3] if item[1] >= 0.01]
     bars = "".join(
-        f"<div class=bar><span>{esc(name)}</span><i><u class=reason-trade style='width:{min(1.0, share) * 100:.1f}%'></u>"
-        f"</i><b>{share * 100:.0f} %</b><small>{'together' if ' x ' in name else ''}</small></div>"
+        f"<div class=bar><span>{esc(name)}</span><i>"
+        f"<u class=reason-trade style='width:{min(1.0, share) * 100:.1f}%'></u></i>"
+        f"<b>{share * 100:.0f} %</b><small>{'together' if ' x ' in name else ''}</small></div>"
         for name, share in shown
     )
     weak = fit is None or fit < 0.3

@@ -1,0 +1,153 @@
+"""The account of one set in compiled form: positions, orders, money and counts, and the formulas of one contract."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .compiled import compiled
+from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROW, ROWS, START
+
+__all__ = [
+    "Book",
+    "fee_of",
+    "initial_margin",
+    "maintenance_margin",
+    "new_book",
+    "notional_of",
+    "value_of",
+    "worth_of",
+    "write_order",
+]
+
+
+class Book(NamedTuple):
+    """Arrays of N symbols, of the whole account, and of its orders; amounts in the settlement coin.
+
+    `line` lists the symbols that have a holding, `queue` those with an order that waits for a fill, `sent` those with
+    an order that the account has not checked yet; each in the order of the account, `count` has their lengths.
+    """
+
+    size: Any
+    mark: Any
+    last: Any
+    traded: Any
+    order: Any
+    asked: Any
+    filled: Any
+    created: Any
+    paid: Any
+    value: Any
+    slipped: Any
+    decided: Any
+    last_fill: Any
+    notice: Any
+    waited: Any
+    held: Any
+    over: Any
+    line: Any
+    queue: Any
+    sent: Any
+    money: Any
+    count: Any
+    rows: Any
+
+
+@compiled
+def new_book(symbols: int, cash: float, rows: int) -> Book:
+    """Return the account of `symbols` markets at its start."""
+    n = symbols
+    money = np.zeros(N_MONEY)
+    money[CASH] = money[START] = cash
+    return Book(
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n, dtype=np.int64),
+        np.full(n, -1_000_000_000, dtype=np.int64),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+        money,
+        np.zeros(N_COUNTS, dtype=np.int64),
+        np.full((rows, len(ROW)), -1.0),
+    )
+
+
+@compiled
+def worth_of(c: Any, price: float) -> float:
+    """Return the worth of one contract at a price, see `contracts.worth_of_price`."""
+    return -c.mult / price if c.inverse else c.mult * price
+
+
+@compiled
+def value_of(c: Any, size: float, price: float) -> float:
+    """Return the signed value of `size` contracts, see `contracts.contract_value`."""
+    return size * c.mult / price if c.inverse else size * c.mult * price
+
+
+@compiled
+def notional_of(c: Any, size: float, price: float) -> float:
+    """Return the value in quote currency that minimum order values are compared with."""
+    return abs(size) * c.mult * (1.0 if c.inverse else price)
+
+
+@compiled
+def fee_of(c: Any, size: float, price: float) -> float:
+    """Return the taker fee of a fill."""
+    return abs(size) * abs(worth_of(c, price)) * c.taker
+
+
+@compiled
+def _tier(tiers: Any, count: int, value: float) -> int:
+    for row in range(count):
+        if value <= tiers[row, 0]:
+            return row
+    return count - 1
+
+
+@compiled
+def initial_margin(c: Any, tiers: Any, value: float) -> float:
+    """Return the initial margin of a position value of either sign."""
+    value, count = abs(value), int(c.tiers)
+    if count == 0:
+        return value / c.leverage
+    return value / min(c.leverage, tiers[_tier(tiers, count, value), 2])
+
+
+@compiled
+def maintenance_margin(c: Any, tiers: Any, value: float) -> float:
+    """Return the maintenance margin of a position value of either sign."""
+    value, count = abs(value), int(c.tiers)
+    if count == 0:
+        return value * c.maintenance
+    row = _tier(tiers, count, value)
+    return value * tiers[row, 1] - tiers[row, 3]
+
+
+@compiled
+def write_order(book: Book, s: int, now: int, status: int, liquidation: bool, settlement: bool) -> None:
+    """Count an ended order of symbol `s`, and record it if there is room for a record."""
+    if book.filled[s] != 0.0:
+        book.count[ORDERS] += 1
+    row = book.count[ROWS]
+    if row < book.rows.shape[0]:
+        book.rows[row, 0], book.rows[row, 1], book.rows[row, 2] = s, book.decided[s], now
+        book.rows[row, 3], book.rows[row, 4], book.rows[row, 5] = book.asked[s], book.filled[s], book.value[s]
+        book.rows[row, 6], book.rows[row, 7], book.rows[row, 8] = book.paid[s], book.slipped[s], status
+        book.rows[row, 9], book.rows[row, 10] = liquidation, settlement
+    book.count[ROWS] = row + 1
+    book.order[s] = 0.0

@@ -1,0 +1,82 @@
+"""Give numba the functions that Cerebro calls, so that there is one source of the rules; and the hash of all sources.
+
+A function registered here is still the plain Python function. Compiled code that calls it gets a compiled copy of the
+same code. The hash is part of the key of numba's cache on disk: numba itself looks only at the file of the outermost
+function, and would go on with old rules after one of them has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numba import njit
+from numba.extending import register_jitable
+
+from scorenet.base import times
+from scorenet.conformal import adaptive
+
+from .. import sizing
+from ..account import holdings, slippage
+from ..decision import Observation
+from . import steps
+
+__all__ = ["compiled", "shared", "source_hash"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_decision = {
+    name: sys.modules[f"{Observation.__module__.rpartition('.')[0]}.{name}"]
+    for name in ("caps", "decide", "forecast", "portfolio", "position")
+}
+
+SHARED: dict[Any, tuple[str, ...]] = {
+    _decision["decide"]: (
+        "_pays",
+        "_stepped",
+        "agreement",
+        "choose",
+        "is_silent",
+        "with_order",
+    ),
+    _decision["forecast"]: ("filtered", "is_unknown"),
+    _decision["caps"]: ("_net_factor", "_scale", "cap_factors", "capped", "fixed_exposure", "has_caps"),
+    _decision["portfolio"]: ("exposure_of", "watch_equity"),
+    _decision["position"]: ("_kelly", "_largest", "confidence", "cvar", "kelly", "proportional"),
+    adaptive: ("adapted",),
+    times: ("float_days",),
+    holdings: ("only_reduces", "split_trade"),
+    sizing: ("exposure_to_size",),
+    slippage: ("square_root_move",),
+    steps: ("on_step", "on_tick"),
+}
+"""The modules and the functions that Cerebro and the replay have in common."""
+
+
+def shared(function: _F) -> _F:
+    """Let compiled code call a Python function, and return it unchanged."""
+    # Division by zero gives infinity or NaN, as numpy does: no check at each division.
+    return register_jitable(error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def compiled(function: _F) -> _F:
+    """Return a function that is compiled as a part of the functions that call it."""
+    return njit(error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return]
+
+
+for _module, _names in SHARED.items():
+    for _name in _names:
+        shared(getattr(_module, _name))
+
+
+def source_hash() -> int:
+    """Return a hash of all sources that the compiled code is made of, 63 bits."""
+    folders = {Path(str(module.__file__)).parent for module in SHARED} | {Path(__file__).parent}
+    digest = hashlib.sha256()
+    for folder in sorted(folders):
+        for file in sorted(folder.glob("*.py")):
+            digest.update(file.read_bytes())
+    return int.from_bytes(digest.digest()[:8], "little") >> 1

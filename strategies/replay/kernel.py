@@ -1,0 +1,115 @@
+"""The loop over sets in compiled form; numba keeps the result on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from .book import new_book, write_order
+from .compiled import shared, source_hash
+from .decisions import account_pass, new_plans
+from .figures import FIGURES, write_figures
+from .forecasts import builtin_rule, new_forecasts, pass_of
+from .layout import OPEN
+from .numbers import RULES, RuleNumbers
+
+__all__ = ["OUT", "kernel_of"]
+
+OUT = (*FIGURES, "known", "inside", "busy", "exposure_sum", "failed_at")
+"""Columns of the figures of a set; `failed_at` is symbol * closes + close where a position rule failed, else -1."""
+
+_N_RULES = len(RULES)
+_KNOWN, _INSIDE, _BUSY, _EXPOSURE, _FAILED = (
+    OUT.index(name) for name in ("known", "inside", "busy", "exposure_sum", "failed_at")
+)
+
+
+@cache
+def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
+    """Return the compiled loop for a position rule of the user; None: for the built-in ones, kept on disk."""
+    forecast_pass = pass_of(builtin_rule if position is None else shared(position))
+    # A value that the function contains is part of numba's key on disk: other sources, other code.
+    sources = source_hash()
+
+    def kernel(
+        m: Any,
+        span: Any,
+        periods: float,
+        slots: int,
+        cash: float,
+        rules_of: Any,
+        costs_of: Any,
+        tiers_of: Any,
+        account: Any,
+        expiry: Any,
+        allowed: Any,
+        part_begin: Any,
+        part_at: Any,
+        part: Any,
+        figures: Any,
+        money: Any,
+        counts: Any,
+        reasons: Any,
+        equity: Any,
+        codes: Any,
+        rows: Any,
+    ) -> int:
+        symbols, closes = m.has_bar.shape
+        fc = new_forecasts(symbols, closes, slots)
+        curve, exposure = np.zeros(closes), np.zeros(1)
+        for k in range(rules_of.shape[0]):
+            rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))
+            costs, tiers = costs_of[account[k]], tiers_of[account[k]]
+            known = inside = 0
+            figures[k, _FAILED] = -1.0
+            for s in range(symbols):
+                found, within = forecast_pass(
+                    m, s, rules, span, costs[s].order_cost, expiry[k], allowed[k], fc
+                )
+                if found < 0:
+                    figures[k, _FAILED] = s * closes + within
+                    break
+                known += found
+                inside += within
+            if figures[k, _FAILED] >= 0.0:
+                continue
+            begin, end = part_begin[k], part_begin[k + 1]
+            book, plans = new_book(symbols, cash, rows.shape[1]), new_plans(symbols)
+            exposure[0] = 0.0
+            busy = account_pass(
+                m,
+                span,
+                rules,
+                costs,
+                tiers,
+                part_at[begin:end],
+                part[begin:end],
+                fc,
+                book,
+                plans,
+                curve,
+                exposure,
+                reasons[k],
+                codes[k],
+            )
+            for s in range(symbols):
+                if book.order[s] != 0.0 and book.filled[s] != 0.0:
+                    write_order(book, s, m.close_ms[-1], OPEN, False, False)
+            counted = curve[span.first :]
+            write_figures(counted, periods, figures[k])
+            figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
+            figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
+            money[k] = book.money
+            counts[k] = book.count
+            if equity.shape[0]:
+                equity[k] = counted
+            if rows.shape[1]:
+                rows[k] = book.rows
+        return sources
+
+    return njit(error_model="numpy", nogil=True, cache=position is None)(kernel)

@@ -1,0 +1,36 @@
+"""The places of the numbers in the arrays of a compiled account."""
+
+from __future__ import annotations
+
+CASH, FEES, FUNDING, SLIPPAGE, TRADED, INSURANCE, START = range(7)
+"""Places in `Book.money`."""
+N_MONEY = 7
+
+LINE, QUEUE, SENT, ORDERS, LIQUIDATIONS, SETTLEMENTS, WAITED, ROWS, NOTICES = range(9)
+MARGIN, RUINED, DELISTED, TOO_SMALL, SHORT_ON_SPOT = range(9, 14)
+"""Places in `Book.count`."""
+N_COUNTS = 14
+
+COMPLETED, REFUSED_MARGIN, REJECTED, CANCELED, OPEN = range(5)
+
+REFUSALS = {
+    "margin": MARGIN,
+    "ruined": RUINED,
+    "delisted": DELISTED,
+    "below_minimum": TOO_SMALL,
+    "short_on_spot": SHORT_ON_SPOT,
+}
+STATUS = ("completed", "margin", "rejected", "canceled", "open")
+ROW = (
+    "symbol",
+    "decided",
+    "time",
+    "requested",
+    "size",
+    "value",
+    "fee",
+    "slippage",
+    "status",
+    "liquidation",
+    "settlement",
+)

@@ -1,0 +1,113 @@
+"""The order that a decision sends, in compiled form: its size, and whether the exchange accepts it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..account.holdings import only_reduces
+from ..decision import with_order
+from ..sizing import exposure_to_size
+from .book import Book, notional_of, value_of, worth_of, write_order
+from .compiled import compiled
+from .layout import CANCELED, DELISTED, LINE, NOTICES, QUEUE, REJECTED, RUINED, SENT, SHORT_ON_SPOT, TOO_SMALL
+from .steps import on_step
+
+__all__ = ["send_order", "take_notices"]
+
+
+@compiled
+def send_order(
+    m: Any, u: int, book: Book, c: Any, s: int, target: float, code: int, equity: float, held: float
+) -> int:
+    """Send the order for a target and return the reason code, as `ScoreStrategy` does."""
+    if target == held and equity > 0.0 and book.order[s] == 0.0:
+        return code
+    size, price = book.size[s], m.close[s, u]
+    if book.order[s] != 0.0:
+        if target != 0.0 or book.order[s] == -size:
+            return code
+        _cancel(m, u, book, s)
+    wanted = exposure_to_size(target, equity, price, None, value_of(c, 1.0, price))
+    change = _order_size(c, wanted, size, price)
+    if change != 0.0:
+        _submit(m, u, book, c, s, change, equity)
+    return with_order(code, target, change)
+
+
+@compiled
+def take_notices(m: Any, u: int, book: Book) -> None:
+    """Take note of orders that the strategy has canceled: a part of them may have been filled."""
+    for s in range(book.size.shape[0]):
+        if book.notice[s]:
+            book.notice[s] = False
+            book.last_fill[s] = m.bars[s, u]
+    book.count[NOTICES] = 0
+
+
+@compiled
+def _cancel(m: Any, u: int, book: Book, s: int) -> None:
+    kept = 0
+    for k in range(book.count[QUEUE]):
+        other = book.queue[k]
+        if other != s:
+            book.queue[kept] = other
+            kept += 1
+    book.count[QUEUE] = kept
+    if book.filled[s] != 0.0:
+        book.notice[s] = True
+        book.count[NOTICES] += 1
+    write_order(book, s, m.close_ms[u], CANCELED, False, False)
+
+
+@compiled
+def _order_size(c: Any, target: float, position: float, price: float) -> float:
+    """Return `PerpetualCommission.order_size`."""
+    if target == 0.0:
+        return -position
+    size = on_step(target - position, c.lot_units, c.lot_scale, True)
+    if c.max_size > 0.0 and abs(size) > c.max_size:
+        size = math.copysign(c.max_size, size)
+    size = on_step(size, c.lot_units, c.lot_scale, False)
+    return 0.0 if _is_too_small(c, size, price) else size
+
+
+@compiled
+def _is_too_small(c: Any, size: float, price: float) -> bool:
+    return abs(size) < c.min_size or notional_of(c, size, price) < c.min_notional
+
+
+@compiled
+def _submit(m: Any, u: int, book: Book, c: Any, s: int, size: float, equity: float) -> None:
+    book.order[s] = book.asked[s] = size
+    book.filled[s] = book.paid[s] = book.value[s] = book.slipped[s] = 0.0
+    book.decided[s], book.created[s], book.waited[s] = m.close_ms[u], m.close[s, u], False
+    refusal = _refusal(m, u, book, c, s, size, equity)
+    if refusal:
+        book.count[refusal] += 1
+        write_order(book, s, m.close_ms[u], REJECTED, False, False)
+        return
+    book.sent[book.count[SENT]] = s
+    book.count[SENT] += 1
+
+
+@compiled
+def _refusal(m: Any, u: int, book: Book, c: Any, s: int, size: float, equity: float) -> int:
+    """Return why the exchange would not accept an order, a place in `Book.count`; 0 if it would."""
+    if equity <= 0.0:
+        return RUINED
+    if book.over[s]:
+        return DELISTED
+    if not book.held[s]:
+        book.held[s] = True
+        book.mark[s] = worth_of(c, m.mark_close[s, u])
+        book.line[book.count[LINE]] = s
+        book.count[LINE] += 1
+    held = book.size[s]
+    if only_reduces(held, size) and abs(held + size) <= 1e-9 * abs(held):
+        return 0
+    if _is_too_small(c, size, m.close[s, u]):
+        return TOO_SMALL
+    if c.spot and size < 0.0 and held + size < -1e-9 * abs(size):
+        return SHORT_ON_SPOT
+    return 0
