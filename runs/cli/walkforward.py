@@ -71,6 +71,13 @@ __all__ = ["walkforward"]
 @click.option(
     "--objective", default="sharpe_ratio", show_default=True, metavar="METRIC", help="What is chosen by."
 )
+@click.option(
+    "--evaluator",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="How trials run: replay (compiled), cerebro, or auto: replay where it covers the rules.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampler.")
 @click.option(
     "--executor", default="serial", show_default=True, metavar="NAME", help="serial, process or ray."

@@ -29,6 +29,7 @@ for _name, _panel in (
     ("slices", study.slices),
     ("best_trials", study.best_trials),
     ("failures", study.failures),
+    ("folds", study.folds),
     ("equity", panel_charts.equity),
     ("drawdowns", panel_charts.drawdowns),
     ("costs", panel_charts.costs),

@@ -72,7 +72,7 @@ def choose(
         evaluator_of(
             setup,
             settings.space,
-            replayed=not_replayed(setup, settings.space) is None,
+            replayed=_replayed(setup, request, settings),
             threads=None if request.executor == "serial" else 1,
         ),
         sampler_of(request.sampler_name, settings.space, request.seed, objectives),
@@ -92,6 +92,16 @@ def choose(
     changed = known_settings(None).by_level(chosen)["model"]
     own = cache.get(changed) if changed else model
     return Choice(chosen, rows, own, cache.path(changed), study.best["number"])
+
+
+def _replayed(setup: TrialSetup, request: WalkRequest, settings: WalkSettings) -> bool:
+    """Return whether the trials are replayed; the compiled replay covers less than Cerebro."""
+    if request.evaluator == "cerebro" or settings.space is None:
+        return False
+    reason = not_replayed(setup, settings.space)
+    if reason is not None and request.evaluator == "replay":
+        raise ConfigError(f"--evaluator replay: {reason}; leave the option out, and the trials run in Cerebro")
+    return reason is None
 
 
 def _setup(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from feeds.bars.timeframes import to_ms
 from scorenet import ScoreModel
-from scorenet.base.times import iso
+from scorenet.base.times import DAY_MS, iso
 from scorenet.learning.rows import common_features
 from strategies import ScoreStrategy
 
@@ -65,7 +65,7 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     table = fold_table(folds, choices, models.seconds, result.equity, result.orders, request.objective)
     out.write_frame("folds", table)
     out.write_frame("trials", trial_table(choices, settings))
-    due = folds[-1].test[1]
+    due = folds[-1].test[0] + round(request.test * DAY_MS)
     _keep_last(choices[-1].model, folder / MODEL, due)
     extra = {
         **worth_of(choices, result.equity),
@@ -169,7 +169,8 @@ def _announcement(folds: Sequence[FoldDates], request: WalkRequest, settings: Wa
     )
     if settings.space is None:
         return text
-    return f"{text}; {', '.join(settings.space.dimensions)} chosen on the {request.validation:g} days before each test part"
+    names = ", ".join(settings.space.dimensions)
+    return f"{text}; {names} chosen on the {request.validation:g} days before each test part"
 
 
 def _config(request: WalkRequest, settings: WalkSettings) -> dict[str, Any]:

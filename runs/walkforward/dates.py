@@ -86,7 +86,7 @@ def _bars(name: str, days: float, step: int) -> int:
 def _at_least(name: str, given: int | None, least: int, what: str) -> int:
     if given is not None and given < least:
         raise ConfigError(
-            f"--{name}: expected at least {least} bars, {what} of the model, found {given}: with less, bars of one part "
-            "would be known in another"
+            f"--{name}: expected at least {least} bars, {what} of the model, found {given}: with less, bars of one "
+            "part would be known in another"
         )
     return least if given is None else given

@@ -12,7 +12,7 @@ from scorenet.base.did_you_mean import did_you_mean
 
 from ..backtest import check_params, strategy_defaults
 from ..markets import LoadOptions
-from ..optimize.request import DEFAULT_SPACE, SAMPLERS
+from ..optimize.request import DEFAULT_SPACE, EVALUATORS, SAMPLERS
 from ..search import KnownSettings, SearchSpace
 from ..settings import Account, parse_pair, read_toml
 from ..study import Objectives
@@ -46,6 +46,7 @@ class WalkRequest:
     trials: int | None = None
     sampler: str | None = None
     objective: str = "sharpe_ratio"
+    evaluator: str = "auto"
     seed: int = 0
     executor: str = "serial"
     workers: int | None = None
@@ -79,11 +80,14 @@ class WalkRequest:
             )
         if self.space and self.trials is None:
             raise ConfigError("--space needs --trials N")
-        if self.sampler_name not in SAMPLERS:
-            known = ", ".join(SAMPLERS)
-            raise ConfigError(
-                f"--sampler: expected {known}, found {self.sampler!r}{did_you_mean(str(self.sampler), SAMPLERS)}"
-            )
+        for name, value, known in (
+            ("sampler", self.sampler_name, SAMPLERS),
+            ("evaluator", self.evaluator, EVALUATORS),
+        ):
+            if value not in known:
+                raise ConfigError(
+                    f"--{name}: expected {', '.join(known)}, found {value!r}{did_you_mean(value, known)}"
+                )
         Objectives((self.objective,))
 
     @property

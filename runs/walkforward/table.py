@@ -40,8 +40,8 @@ def fold_table(
         since, until = fold.test
         # A bar that opens in the test part closes after its begin and at its end at the latest.
         inside = (closes > since) & (closes <= until)
-        begin = max(int(np.argmax(inside)) - 1, 0)
-        part = equity.iloc[begin : begin + int(inside.sum()) + 1].reset_index(drop=True)
+        first = int(np.argmax(inside))
+        part = equity.iloc[max(first - 1, 0) : first + int(inside.sum())].reset_index(drop=True)
         best = choice.best
         rows.append(
             {

@@ -46,7 +46,7 @@ def worth_of(choices: Sequence[Choice], equity: pd.DataFrame) -> dict[str, Any]:
     return {
         **found,
         "deflated_sharpe": alone.deflated_sharpe,
-        "selection": {**figures, "n_trials": n_trials},
+        "out_of_sample": figures,
         "verdict": _sentence(len(choices), n_trials, alone.sharpe_ratio, probability, p_value, found["pbo"]),
     }
 
@@ -84,14 +84,14 @@ def _sentence(
     p_value: float | None,
     pbo: float | None,
 ) -> str:
-    chosen = f", settings chosen from {n_trials:,} trials on earlier bars" if n_trials > folds else ""
+    chosen = f", settings chosen from {n_trials:,} trials on earlier bars," if n_trials > folds else ""
     who = f"The out-of-sample equity of {folds} fold{'s' if folds != 1 else ''}{chosen}"
     if p_value is None:
-        return f"{who}, cannot be told from luck: it never differs from cash."
+        return f"{who} cannot be told from luck: it never differs from cash."
     told = "is" if p_value <= _LEVEL else "is not"
     quoted = [f"annual Sharpe ratio {sharpe:.2f}", f"p = {p_value:.3f}"]
     if probability is not None:
         quoted.append(f"probabilistic Sharpe {probability:.2f}")
     if pbo is not None:
         quoted.append(f"probability that the choice overfits {pbo:.2f}")
-    return f"{who}, {told} distinguishable from luck at {_LEVEL:.0%} ({', '.join(quoted)})."
+    return f"{who} {told} distinguishable from luck at {_LEVEL:.0%} ({', '.join(quoted)})."

@@ -1,0 +1,212 @@
+"""A walk-forward is one account over a schedule of models and settings, each known before it is used."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runs.engine import run
+from runs.folder.rundir import NotARunDir, RunDir
+from runs.markets import LoadOptions, load_markets
+from runs.settings import Account
+from runs.study import model_cache
+from runs.walkforward import WalkRequest, walkforward
+from scorenet import ConfigError, ScoreModel
+from strategies import ScoreStrategy
+
+HOUR, DAY = 3_600_000, 86_400_000
+SOURCES = ("simulated:planted?seed=1&bars=1200&symbol=A", "simulated:planted?seed=2&bars=1200&symbol=B")
+SET = (
+    "features=chapter",
+    "forward.horizon=4",
+    "density_quantile=0.0",
+    "close_quantile=0.0",
+    "forecast_window=2",
+)
+GRID = ("rebalance_band=0.0,0.4", "cooldown=0,12")
+
+
+class Learned(list):
+    """What each training was given: symbol, first and last bar of each market."""
+
+
+@pytest.fixture(scope="module")
+def learned(tiny_model):
+    """Training that takes no time: each model forecasts with another strength, and says what it was trained on."""
+    calls = Learned()
+
+    def learn(markets, config, *, info, warm_start=None, **_):
+        calls.append([(m.symbol, int(m.bars["timestamp"][0]), int(m.bars["timestamp"][-1])) for m in markets])
+        strength = tiny_model.calibration.typical_forecast * (1.0 + 0.1 * len(calls))
+        calibration = replace(tiny_model.calibration, typical_forecast=strength)
+        return replace(tiny_model, calibration=calibration, info=tiny_model.info | info)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_cache, "learn", learn)
+        patch.setattr(model_cache, "_loaded", type(model_cache._loaded)())
+        patch.setattr(
+            "runs.backtest.write_report", lambda folder: None
+        )  # it takes most of the time of a small run
+        yield calls
+
+
+@pytest.fixture(scope="module")
+def plain(learned, tmp_path_factory):
+    """A walk-forward without a search: its folder, its metrics, and what was trained for it."""
+    folder, before = tmp_path_factory.mktemp("plain"), len(learned)
+    metrics = walkforward(request(folder))
+    return folder, metrics, learned[before:]
+
+
+@pytest.fixture(scope="module")
+def searched(learned, tmp_path_factory):
+    """A walk-forward that chooses two settings in each fold."""
+    folder = tmp_path_factory.mktemp("searched")
+    return folder, walkforward(searching(folder))
+
+
+def request(folder: Path, **options):
+    given = {"bars": SOURCES, "out": str(folder / "out"), "train": 15, "test": 10, "pairs": SET, **options}
+    given.setdefault("load", LoadOptions(data_dir=str(folder / "data"), progress=False))
+    return WalkRequest(**given)
+
+
+def searching(folder: Path, **options):
+    return request(folder, validation=8, grid=GRID, evaluator="cerebro", **options)
+
+
+def test_without_a_search_it_is_one_run_over_the_schedule_of_models(plain):
+    folder, metrics, _ = plain
+    out = RunDir.open(folder / "out")
+    frames = load_markets(SOURCES, LoadOptions(progress=False))
+    first = int(frames[0]["timestamp"].iloc[0])
+    # 15 days of training, a gap of 20 + 4 bars, then 10 days each.
+    since = [first + (16 + 10 * number) * DAY + HOUR for number in range(4)]
+    models = [ScoreModel.load(path) for path in out.read_frame("folds")["model_path"]]
+    assert len({model.fingerprint for model in models}) == 4
+    params = {"density_quantile": 0.0, "close_quantile": 0.0, "forecast_window": 2}
+    by_hand = run(
+        frames,
+        Account(),
+        ScoreStrategy,
+        {**params, "model": list(zip(since, models, strict=True)), "trade_from": since[0]},
+        since=since[0],
+    )
+    np.testing.assert_array_equal(out.read_frame("equity")["equity"], by_hand.equity["equity"])
+    assert metrics["n_folds"] == metrics["n_trials"] == 4
+    assert metrics["pbo"] is None
+    assert metrics["deflated_sharpe"] == metrics["out_of_sample"]["probabilistic_sharpe"]
+
+
+def test_a_model_learns_from_the_bars_of_its_training_part_only(plain):
+    _, _, trained = plain
+    first = int(load_markets(SOURCES[:1], LoadOptions(progress=False))[0]["timestamp"].iloc[0])
+    spans = [(first + 10 * n * DAY, first + (15 + 10 * n) * DAY - HOUR) for n in range(4)]
+    assert trained == [[("A", *span), ("B", *span)] for span in spans]
+
+
+def test_returns_of_the_folds_compound_to_that_of_the_account(plain):
+    _, metrics, _ = plain
+    returns = [fold["total_return"] for fold in metrics["folds"]]
+    assert np.prod([1.0 + value for value in returns]) - 1.0 == pytest.approx(
+        metrics["total_return"], rel=1e-9
+    )
+    assert sum(fold["n_orders"] for fold in metrics["folds"]) == metrics["n_orders"] > 4
+
+
+def test_the_last_model_is_kept_with_the_date_of_its_refit(plain):
+    folder, metrics, _ = plain
+    last = ScoreModel.load(folder / "out" / "model")
+    folds = RunDir.open(folder / "out").read_frame("folds")
+    assert last.fingerprint == folds["model"].iloc[-1]
+    due = folds["test_since"].iloc[-1] + pd.Timedelta(days=10)
+    assert last.info["refit_due"] == due.timestamp() * 1000
+    assert metrics["refit_due"] == due.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_another_run_with_other_thresholds_trains_nothing(plain, learned):
+    folder, _, _ = plain
+    trained = len(learned)
+    metrics = walkforward(request(folder, out=str(folder / "other"), pairs=(*SET, "rebalance_band=0.5")))
+    assert len(learned) == trained
+    assert metrics["training_seconds"] == 0.0
+
+
+def test_each_fold_trades_by_the_settings_that_its_validation_part_chose(searched):
+    folder, metrics = searched
+    out = RunDir.open(folder / "out")
+    trials, folds = out.read_frame("trials"), out.read_frame("folds")
+    assert len(trials) == metrics["n_trials"] == 4 * len(folds)
+    for number, fold in folds.iterrows():
+        own = trials[trials["fold"] == number]
+        best = own.loc[own["sharpe_ratio"].idxmax()]
+        chosen = json.loads(fold["settings"])
+        assert (best["params_rebalance_band"], best["params_cooldown"]) == (
+            chosen["rebalance_band"],
+            chosen["cooldown"],
+        )
+        assert own["chosen"].tolist() == [row == best["number"] for row in own["number"]]
+        assert fold["validation_sharpe_ratio"] == best["sharpe_ratio"]
+    assert 0.0 <= metrics["pbo"] <= 1.0
+
+
+def test_a_choice_does_not_depend_on_later_bars(searched):
+    folder, _ = searched
+    whole = RunDir.open(folder / "out").read_frame("folds")
+    cut = str(whole["test_since"].iloc[1]).replace(" ", "T")
+    options = LoadOptions(data_dir=str(folder / "data"), progress=False, until=cut)
+    walkforward(searching(folder, out=str(folder / "short"), load=options))
+    part = RunDir.open(folder / "short").read_frame("folds")
+    assert len(part) == 1 < len(whole)
+    for name in (
+        "settings",
+        "model",
+        "validation_sharpe_ratio",
+        "train_since",
+        "train_until",
+        "total_return",
+    ):
+        assert part[name].iloc[0] == whole[name].iloc[0], name
+
+
+def test_resume_goes_on_and_gives_the_same(searched, tmp_path, monkeypatch):
+    folder, whole = searched
+    asked = searching(tmp_path, load=LoadOptions(data_dir=str(folder / "data"), progress=False))
+
+    def stop(*given, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runs.walkforward.command.run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            walkforward(asked)
+    with pytest.raises(NotARunDir, match="is not empty; go on with --resume"):
+        walkforward(asked)
+    journals = sorted((tmp_path / "out").glob("folds/*/trials.journal"))
+    before = [path.read_bytes() for path in journals]
+    resumed = walkforward(replace(asked, resume=True))
+    assert [path.read_bytes() for path in journals] == before
+    assert resumed["total_return"] == whole["total_return"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grid": ("taker=0.0,0.001",)}, "taker: the account is the same in all folds"),
+        ({"grid": ("forward.horizon=4,8",)}, "need one horizon"),
+        ({"grid": ("allocation=equal,risk",)}, "allocation cannot change on the way"),
+        (
+            {"grid": ("state.steps=4,8",), "warm_start": True},
+            "--warm-start needs models of the same settings",
+        ),
+        ({"grid": ("cooldwn=4,8",)}, "did you mean 'cooldown'"),
+        ({"pairs": ("cooldwn=4",)}, "did you mean 'cooldown'"),
+    ],
+)
+def test_settings_that_cannot_differ_between_folds_are_refused(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        walkforward(request(tmp_path, validation=8, **{"grid": GRID, **options}))
+    assert not (tmp_path / "out").exists()
