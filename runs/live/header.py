@@ -11,6 +11,7 @@ from typing import Any
 from feeds.bars.timeframes import from_ms, to_ms
 from feeds.bars.times import iso, parse_time
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
+from scorenet.base.times import DAY_MS
 
 from ..plugins import loaded_plugins
 from ..settings import Account
@@ -19,7 +20,7 @@ from .journal import JOURNAL, Journal
 from .record import recorded_steps
 from .status import LiveStatus
 
-__all__ = ["announce", "first_opens", "model_timeframe", "read_or_write_header", "settings_of"]
+__all__ = ["announce", "first_opens", "model_timeframe", "read_or_write_header", "refit_note", "settings_of"]
 
 # 1: `halted` was the reason of every halt; 2: the taker fee was named `fee`; 3: fewer columns of decisions;
 # 4: the model's fingerprint covered its weights only
@@ -175,3 +176,17 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def refit_note(model: ScoreModel, now: int) -> str:
+    """Return when the model of a walk-forward is due to be fitted again, at `now` (UTC ms); "" for another model."""
+    due = model.info.get("refit_due")
+    if not isinstance(due, int):
+        return ""
+    days = (due - now) / DAY_MS
+    if days >= 0:
+        return f"model: the next refit is due {iso(due)[:10]}, in {days:.0f} days"
+    return (
+        f"model: the refit was due {iso(due)[:10]}, {-days:.0f} days ago; run `scorenet walkforward` with newer bars, or "
+        "`scorenet train --warm-start`"
+    )

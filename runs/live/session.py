@@ -21,7 +21,14 @@ from ..folder.manifest import versions
 from ..settings import Account
 from ..watch.observer import Observer
 from .halt import KillSwitch, StopRequest, saying_why
-from .header import announce, first_opens, model_timeframe, read_or_write_header, settings_of
+from .header import (
+    announce,
+    first_opens,
+    model_timeframe,
+    read_or_write_header,
+    refit_note,
+    settings_of,
+)
 from .journal import Journal, open_journal
 from .place import RealOrders, check_paper
 from .publish import Setup, publish
@@ -135,6 +142,8 @@ def live(
         stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
         announce(status, request.out, journal, header, kill, mode)
+        if note := refit_note(model, market.now()):
+            status.say(note)
         run = _LiveRun(journal, header, market, status, kill, stop, request.observer)
         if real_orders is not None:
             run._halt_if(

@@ -100,7 +100,9 @@ def _replayed(setup: TrialSetup, request: WalkRequest, settings: WalkSettings) -
         return False
     reason = not_replayed(setup, settings.space)
     if reason is not None and request.evaluator == "replay":
-        raise ConfigError(f"--evaluator replay: {reason}; leave the option out, and the trials run in Cerebro")
+        raise ConfigError(
+            f"--evaluator replay: {reason}; leave the option out, and the trials run in Cerebro"
+        )
     return reason is None
 
 
