@@ -9,12 +9,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from strategies.replay import ReplayMarket, ReplayResult, not_compiled, prepare, replay
 
 from scorenet import ScoreModel
 from scorenet.base.error_line import error_line
 from strategies import Rules
 from strategies.decision import needs_tails
+from strategies.replay import ReplayMarket, ReplayResult, not_compiled, prepare, replay
 
 from ..engine import Result
 from ..markets import as_market

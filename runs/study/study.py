@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -74,7 +76,7 @@ class Study:
         sampler: proposes them; every combination by default. `OptunaSampler(space, study=...)` takes the user's own.
         executor: where they run; in this process by default.
         plan: how to search.
-        folder: where the journal is; a temporary folder by default.
+        folder: where the journal is; a temporary folder by default, removed with the study.
         resume: go on with the journal in `folder`.
 
     Attributes:
@@ -101,9 +103,10 @@ class Study:
         self.sampler = sampler or GridSampler(space)
         self.executor = executor or SerialExecutor()
         self.plan = plan or Plan()
-        self._temporary = tempfile.TemporaryDirectory(prefix="study-") if folder is None else None
-        place = Path(folder or self._temporary.name) / FILE  # type: ignore[union-attr]
-        self.journal = _journal(place, self.plan.identity, resume)
+        if folder is None:
+            folder = tempfile.mkdtemp(prefix="study-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.journal = _journal(Path(folder) / FILE, self.plan.identity, resume)
         self.keeper = ReturnsKeeper()
         self.n_trials = 0
         self.top: list[Row] = []
@@ -122,6 +125,7 @@ class Study:
         limit = self._limit(n_trials)
         self.keeper.expect(limit)
         with ExitStack() as stack:
+            stack.callback(self.journal.close)
             stack.callback(self.executor.close)
             self.executor.start(self.evaluator)
             for row in self._rows(limit):
@@ -144,12 +148,6 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """Return a row per trial: number, settings, metrics, status, reason."""
         return table_of(self.journal.rows(), setting_kinds(self.space))
-
-    def close(self) -> None:
-        """Close the journal; a temporary one is removed."""
-        self.journal.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     def _limit(self, n_trials: int | None) -> int:
         if n_trials is not None and n_trials < 1:
@@ -245,7 +243,6 @@ def _journal(path: Path, identity: dict[str, Any], resume: bool) -> Journal:
     for name in dict.fromkeys((*found, *header["study"])):
         was, now = found.get(name), header["study"].get(name)
         if was != now:
-            journal.close()
             raise ConfigError(
                 f"resume: the study in {path.parent} has {name} = {was!r}, this command has {now!r}; repeat its own "
                 "options, or choose another --out"
