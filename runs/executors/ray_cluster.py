@@ -56,7 +56,9 @@ class RayExecutor:
         self._open: dict[int, list[Outcome | None]] = {}
 
     def start(self, evaluator: Evaluator) -> None:
-        """Put the evaluator into the object store."""
+        """Put the evaluator into the object store; a Ray that `close` has ended is started again."""
+        if not self._ray.is_initialized():
+            self._connect()
         self._name = uuid.uuid4().hex
         self._plugins = [plugin["path"] for plugin in loaded_plugins()]
         # In a list, Ray hands over the reference instead of the object: a worker reads it once, not once per task.
