@@ -11,6 +11,7 @@ from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from .book import new_book, write_order
+from .columns import CLOCK
 from .compiled import shared, source_hash
 from .decisions import account_pass, new_plans
 from .figures import FIGURES, write_figures
@@ -59,7 +60,7 @@ def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
         codes: Any,
         rows: Any,
     ) -> int:
-        symbols, closes = m.has_bar.shape
+        symbols, closes = m.shape[1], m.shape[2]
         fc = new_forecasts(symbols, closes, slots)
         curve, exposure = np.zeros(closes), np.zeros(1)
         for k in range(rules_of.shape[0]):
@@ -98,8 +99,8 @@ def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
                 codes[k],
             )
             for s in range(symbols):
-                if book.order[s] != 0.0 and book.filled[s] != 0.0:
-                    write_order(book, s, m.close_ms[-1], OPEN, False, False)
+                if book.at[s].order != 0.0 and book.at[s].filled != 0.0:
+                    write_order(book, s, m[CLOCK, 0, closes - 1], OPEN, False, False)
             counted = curve[span.first :]
             write_figures(counted, periods, figures[k])
             figures[k, _KNOWN], figures[k, _INSIDE] = known, inside

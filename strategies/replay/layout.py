@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CASH, FEES, FUNDING, SLIPPAGE, TRADED, INSURANCE, START = range(7)
+CASH, FEES, FUNDING_PAID, SLIPPAGE, TRADED, INSURANCE, START = range(7)
 """Places in `Book.money`."""
 N_MONEY = 7
 

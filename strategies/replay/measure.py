@@ -11,7 +11,7 @@ from ..decision import REASONS
 from .kernel import OUT
 from .layout import (
     FEES,
-    FUNDING,
+    FUNDING_PAID,
     INSURANCE,
     LIQUIDATIONS,
     ORDERS,
@@ -55,7 +55,7 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
     out["exposure"] = out.pop("exposure_sum") / len(market.times)
     for name, place in (
         ("fees", FEES),
-        ("funding", FUNDING),
+        ("funding", FUNDING_PAID),
         ("slippage", SLIPPAGE),
         ("insurance", INSURANCE),
     ):
@@ -85,8 +85,8 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
 
 def _check(market: ReplayMarket, failed_at: Any) -> None:
     for number in np.flatnonzero(failed_at >= 0.0)[:1]:
-        symbol, close = divmod(int(failed_at[number]), len(market.columns.close_ms))
+        symbol, close = divmod(int(failed_at[number]), market.values.shape[2])
         raise ValueError(
             f"set {number}: expected a finite exposure from the position rule, found none for "
-            f"{market.facts.symbols[symbol]} at the bar that closes at {market.columns.close_ms[close]} ms"
+            f"{market.facts.symbols[symbol]} at the bar that closes at {market.clock[close]} ms"
         )
