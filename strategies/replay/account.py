@@ -32,12 +32,14 @@ from .layout import (
     FUNDING_PAID,
     INSURANCE,
     LINE,
+    LIQUIDATED,
     LIQUIDATIONS,
     MARGIN,
     QUEUE,
     REFUSED_MARGIN,
     REJECTED,
     SENT,
+    SETTLED,
     SETTLEMENTS,
     SHORT_ON_SPOT,
     SLIPPAGE,
@@ -114,7 +116,8 @@ def _refuse_for_margin(m: Any, u: int, book: Book, s: int) -> None:
     book.count[MARGIN] += 1
     if book.at[s].filled != 0.0:
         book.at[s].last_fill = int(m[BARS, s, u])
-    write_order(book, s, m[CLOCK, 0, u], REFUSED_MARGIN, False, False)
+    book.at[s].status = REFUSED_MARGIN
+    write_order(book, s, m[CLOCK, 0, u])
 
 
 @compiled
@@ -163,7 +166,8 @@ def _settle_ended(m: Any, u: int, span: Any, book: Book, costs: Any) -> int:
             fee = fee_of(costs[s], book.at[s].size, price)
             _trade(book, costs[s], s, -book.at[s].size, price, fee, 0.0)
             book.at[s].last_fill = int(m[BARS, s, u])
-            write_order(book, s, m[CLOCK, 0, u], COMPLETED, False, True)
+            book.at[s].status = SETTLED
+            write_order(book, s, m[CLOCK, 0, u])
             book.count[SETTLEMENTS] += 1
         book.at[s].over = True
         book.at[s].held = False
@@ -180,7 +184,8 @@ def _cancel_queued(m: Any, u: int, book: Book, s: int) -> None:
         if s < 0 or other == s:
             if book.at[other].filled != 0.0:
                 book.at[other].last_fill = int(m[BARS, other, u])
-            write_order(book, other, m[CLOCK, 0, u], CANCELED, False, False)
+            book.at[other].status = CANCELED
+            write_order(book, other, m[CLOCK, 0, u])
         else:
             book.at[kept].queue = other
             kept += 1
@@ -275,7 +280,8 @@ def _fill_one(m: Any, u: int, book: Book, costs: Any, tiers: Any, s: int) -> boo
         book.count[SHORT_ON_SPOT] += 1
         if book.at[s].filled != 0.0:
             book.at[s].last_fill = int(m[BARS, s, u])
-        write_order(book, s, m[CLOCK, 0, u], REJECTED, False, False)
+        book.at[s].status = REJECTED
+        write_order(book, s, m[CLOCK, 0, u])
         return False
     fee = fee_of(c, size, price)
     refused = not (only_reduces(held, size) or _can_margin(book, costs, tiers, s, size, price, fee))
@@ -291,7 +297,8 @@ def _fill_one(m: Any, u: int, book: Book, costs: Any, tiers: Any, s: int) -> boo
     if book.at[s].order != 0.0:
         return True
     book.at[s].last_fill = int(m[BARS, s, u])
-    write_order(book, s, m[CLOCK, 0, u], COMPLETED, False, False)
+    book.at[s].status = COMPLETED
+    write_order(book, s, m[CLOCK, 0, u])
     return False
 
 
@@ -355,7 +362,8 @@ def _liquidate(m: Any, u: int, book: Book, costs: Any, start: Any, end: Any, at:
         _start_forced(book, s, int(m[STAMP, s, u]))
         _trade(book, costs[s], s, -book.at[s].size, price, part, 0.0)
         book.at[s].last_fill = int(m[BARS, s, u])
-        write_order(book, s, m[CLOCK, 0, u], COMPLETED, True, False)
+        book.at[s].status = LIQUIDATED
+        write_order(book, s, m[CLOCK, 0, u])
         book.count[LIQUIDATIONS] += 1
     if book.money[CASH] < -1e-9 * book.money[START]:
         book.money[INSURANCE] -= book.money[CASH]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compiled import compiled
-from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROW, ROWS, START
+from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROWS, START
 
 __all__ = [
     "Book",
@@ -27,7 +27,10 @@ _SYMBOL = np.dtype(
     [
         *((name, np.float64) for name in ("size", "mark", "last", "worst", "traded", "part")),
         *((name, np.float64) for name in ("order", "asked", "filled", "created", "paid", "value", "slipped")),
-        *((name, np.int64) for name in ("decided", "last_fill", "notice", "waited", "held", "over")),
+        *(
+            (name, np.int64)
+            for name in ("decided", "last_fill", "notice", "waited", "held", "over", "status")
+        ),
         *((name, np.int64) for name in ("line", "queue", "sent")),
     ]
 )
@@ -52,15 +55,18 @@ class Book(NamedTuple):
 
 
 @compiled
-def new_book(symbols: int, cash: float, rows: int) -> Book:
-    """Return the account of `symbols` markets at its start; they have equal parts of the capital."""
+def new_book(symbols: int, cash: float, rows: Any) -> Book:
+    """Return the account of `symbols` markets at its start; they have equal parts of the capital.
+
+    `rows` receives the ended orders, as far as it has room.
+    """
     at = np.zeros(symbols, dtype=_SYMBOL)
     for s in range(symbols):
         at[s].last_fill = _LONG_AGO
         at[s].part = float(symbols)
     money = np.zeros(N_MONEY)
     money[CASH] = money[START] = cash
-    return Book(at, money, np.zeros(N_COUNTS, dtype=np.int64), np.full((rows, len(ROW)), -1.0))
+    return Book(at, money, np.zeros(N_COUNTS, dtype=np.int64), rows)
 
 
 @compiled
@@ -115,19 +121,15 @@ def maintenance_margin(c: Any, tiers: Any, value: float) -> float:
 
 
 @compiled
-def write_order(book: Book, s: int, now: int, status: int, liquidation: bool, settlement: bool) -> None:
-    """Count an ended order of symbol `s`, and record it if there is room for a record."""
+def write_order(book: Book, s: int, now: float) -> None:
+    """Count the order of symbol `s`, which has ended with `status`, and record it if there is room for a record."""
     if book.at[s].filled != 0.0:
         book.count[ORDERS] += 1
-    row = book.count[ROWS]
+    row, status = book.count[ROWS], book.at[s].status
     if row < book.rows.shape[0]:
         book.rows[row, 0], book.rows[row, 1], book.rows[row, 2] = s, book.at[s].decided, now
-        book.rows[row, 3], book.rows[row, 4], book.rows[row, 5] = (
-            book.at[s].asked,
-            book.at[s].filled,
-            book.at[s].value,
-        )
-        book.rows[row, 6], book.rows[row, 7], book.rows[row, 8] = book.at[s].paid, book.at[s].slipped, status
-        book.rows[row, 9], book.rows[row, 10] = liquidation, settlement
+        book.rows[row, 3], book.rows[row, 4] = book.at[s].asked, book.at[s].filled
+        book.rows[row, 5], book.rows[row, 6] = book.at[s].value, book.at[s].paid
+        book.rows[row, 7], book.rows[row, 8] = book.at[s].slipped, status
     book.count[ROWS] = row + 1
     book.at[s].order = 0.0

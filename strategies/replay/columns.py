@@ -41,9 +41,9 @@ COLUMNS = (
 """Names of the columns.
 
 `clock` is the close, UTC ms, the same for all symbols. `has_bar`: whether the symbol has a bar at that close. `bars`:
-number of its bars so far. `stamp`: close of its newest bar, UTC ms, 0 before the first. `invented`: whether that bar was
-added where bars are missing. `mark_...`: the mark price, or the traded one where the data has none. `funding`: rate that
-settles at the bar's open. `missing`: number of bars missing before this one. `model`: number of the model of the
+number of its bars so far. `stamp`: close of its newest bar, UTC ms, 0 before the first. `invented`: whether that bar
+was added where bars are missing. `mark_...`: the mark price, or the traded one where the data has none. `funding`: rate
+that settles at the bar's open. `missing`: number of bars missing before this one. `model`: number of the model of the
 schedule, -1 before the first. `regime`: number of the regime, -1 where it is not known. The rest are the fields of
 `scorenet.Evaluation`; the volatility is annual.
 """

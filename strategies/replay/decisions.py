@@ -215,12 +215,12 @@ def _decide(
 def _cap(m: Any, u: int, rules: Any, costs: Any, book: Book, plans: Any, count: int, equity: float) -> None:
     """Scale the targets of a close so that they keep all caps, as `SharedCapital.capped`."""
     gross = net = 0.0
-    targets, places = [0.0 for _ in range(0)], [0 for _ in range(0)]
+    targets, places, scalable = np.empty(count), np.empty(count, dtype=np.int64), 0
     for k in range(count):
         stays = fixed_exposure(plans[k].target, plans[k].code, plans[k].exposure, plans[k].silent)
         if stays is None:
-            targets.append(plans[k].target)
-            places.append(k)
+            targets[scalable], places[scalable] = plans[k].target, k
+            scalable += 1
         else:
             gross += abs(stays)
             net += stays
@@ -233,8 +233,8 @@ def _cap(m: Any, u: int, rules: Any, costs: Any, book: Book, plans: Any, count: 
                 stays = exposure_of(book.at[s].size, value_of(costs[s], 1.0, m[CLOSE, s, u]), equity)
                 gross += abs(stays)
                 net += stays
-    factors = cap_factors(rules, targets, gross, net)
-    for k in range(len(factors)):
+    factors = cap_factors(rules, targets[:scalable], gross, net)
+    for k in range(scalable):
         if factors[k] != 1.0:
             at = places[k]
             symbol = plans[at].symbol

@@ -149,8 +149,8 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
         decided = known = inside = ranked = 0
         refused = 0.0
         end = window
-        line[:window] = 0.0
-        returns[:window] = 0.0
+        for k in range(window):
+            line[k] = returns[k] = 0.0
         for u in range(m.shape[2]):
             if not m[HAS_BAR, s, u]:
                 continue
@@ -178,7 +178,7 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
                 share = agreement(signals[: decided + 1], consistency)
             decided += 1
             warming = m[STAMP, s, u] < span.trade_from
-            seen = ModelFacts(
+            seen: Any = ModelFacts(
                 m[SCORE, s, u],
                 signal,
                 m[CONFIDENCE, s, u],
@@ -248,7 +248,8 @@ def _hold(line: Any, end: int, window: int) -> None:
     while stop > window:
         start = max(stop - _BLOCK, window)
         count = stop - start
-        sums[:count] = 0.0
+        for k in range(count):
+            sums[k] = 0.0
         for back in range(window - 1, -1, -1):
             for k in range(count):
                 sums[k] += line[start + k - back]

@@ -117,4 +117,9 @@ def _kinks(book: Book, costs: Any, tiers: Any, start: Any, end: Any) -> Any:
                 if 0.0 < at < 1.0:
                     found[count] = at
                     count += 1
-    return np.sort(found[:count])
+    for k in range(1, count):
+        place = k
+        while place > 0 and found[place - 1] > found[place]:
+            found[place - 1], found[place] = found[place], found[place - 1]
+            place -= 1
+    return found[:count]

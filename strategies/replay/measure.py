@@ -28,7 +28,10 @@ __all__ = ["Raw", "result_of"]
 
 
 class Raw(NamedTuple):
-    """What compiled code writes for S sets; an array that was not asked for is empty."""
+    """What compiled code writes for S sets; an array that was not asked for is empty.
+
+    `orders` are the rows of each set, cut to their number.
+    """
 
     figures: Any
     money: Any
@@ -37,6 +40,7 @@ class Raw(NamedTuple):
     equity: Any
     codes: Any
     rows: Any
+    orders: Any
 
 
 def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
@@ -79,7 +83,7 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
         reasons={reason: raw.reasons[:, code].copy() for code, reason in enumerate(REASONS)},
         equity=raw.equity if len(raw.equity) else None,
         codes=raw.codes if raw.codes.shape[2] else None,
-        rows=raw.rows if raw.rows.shape[1] else None,
+        rows=raw.orders,
     )
 
 

@@ -58,7 +58,8 @@ def _cancel(m: Any, u: int, book: Book, s: int) -> None:
     if book.at[s].filled != 0.0:
         book.at[s].notice = True
         book.count[NOTICES] += 1
-    write_order(book, s, m[CLOCK, 0, u], CANCELED, False, False)
+    book.at[s].status = CANCELED
+    write_order(book, s, m[CLOCK, 0, u])
 
 
 @compiled
@@ -87,7 +88,8 @@ def _submit(m: Any, u: int, book: Book, c: Any, s: int, size: float, equity: flo
     refusal = _refusal(m, u, book, c, s, size, equity)
     if refusal:
         book.count[refusal] += 1
-        write_order(book, s, m[CLOCK, 0, u], REJECTED, False, False)
+        book.at[s].status = REJECTED
+        write_order(book, s, m[CLOCK, 0, u])
         return
     book.at[book.count[SENT]].sent = s
     book.count[SENT] += 1

@@ -124,7 +124,7 @@ def _read_only(column: Any) -> Any:
     return view
 
 
-def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool) -> Raw:
+def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool, room: int = 0) -> Raw:
     symbols, closes = market.values.shape[1:]
     return Raw(
         figures=np.zeros((sets, len(OUT))),
@@ -133,7 +133,8 @@ def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool) -> Raw:
         reasons=np.zeros((sets, len(REASONS)), dtype=np.int64),
         equity=np.zeros((sets, closes - market.first)) if curves else np.zeros((0, 0)),
         codes=np.full((sets, symbols, closes if trace else 0), -1, dtype=np.int8),
-        rows=np.full((sets, _FIRST_ROWS if trace else 0, len(ROW)), -1.0),
+        rows=np.zeros((sets, room, len(ROW))),
+        orders=[None] * sets if trace else None,
     )
 
 
@@ -142,9 +143,19 @@ def _play(market: ReplayMarket, values: Any, sets: Sets, cash: float, raw: Raw, 
     facts = market.facts
     span = Span(facts.lookback, market.first, facts.bar_ms, facts.trade_from, values[BARS, :, -1].copy())
     periods = returns_per_year(market.times) or periods_per_year(facts.bar_ms)
-    own = _empty(market, len(piece), len(raw.equity) > 0, raw.rows.shape[1] > 0)
     slots = int(values[MISSING].sum(axis=1).max()) + values.shape[2] + sets.longest_window + 1
-    kernel_of(sets.position)(values, span, float(periods), slots, float(cash), *sets.arrays, *own)
-    for name, values in own._asdict().items():
-        if values.size:
-            getattr(raw, name)[list(piece)] = values
+    kernel, curves, trace = kernel_of(sets.position), len(raw.equity) > 0, raw.orders is not None
+    room = _FIRST_ROWS if trace else 0
+    while True:
+        own = _empty(market, len(piece), curves, trace, room)
+        kernel(values, span, float(periods), slots, float(cash), *sets.arrays, *own[:-1])
+        most = int(own.counts[:, ROWS].max())
+        if not trace or most <= room:
+            break
+        room = most
+    for name in ("figures", "money", "counts", "reasons", "equity", "codes"):
+        if getattr(own, name).size:
+            getattr(raw, name)[list(piece)] = getattr(own, name)
+    for number, rows, count in zip(piece, own.rows, own.counts[:, ROWS], strict=True):
+        if trace:
+            raw.orders[number] = rows[:count].copy()
