@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compiled import compiled
-from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROW, ROWS, START
+from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROWS, START
 
 __all__ = [
     "Book",
@@ -22,69 +22,51 @@ __all__ = [
 ]
 
 
-class Book(NamedTuple):
-    """Arrays of N symbols, of the whole account, and of its orders; amounts in the settlement coin.
+_LONG_AGO = -1_000_000_000  # number of a bar
+_SYMBOL = np.dtype(
+    [
+        *((name, np.float64) for name in ("size", "mark", "last", "worst", "traded", "part")),
+        *((name, np.float64) for name in ("order", "asked", "filled", "created", "paid", "value", "slipped")),
+        *(
+            (name, np.int64)
+            for name in ("decided", "last_fill", "notice", "waited", "held", "over", "status")
+        ),
+        *((name, np.int64) for name in ("line", "queue", "sent")),
+    ]
+)
 
-    `line` lists the symbols that have a holding, `queue` those with an order that waits for a fill, `sent` those with
-    an order that the account has not checked yet; each in the order of the account, `count` has their lengths.
+
+class Book(NamedTuple):
+    """The arrays of an account, amounts in the settlement coin.
+
+    Attributes:
+        at: a record for each symbol [N]: its position, its worths (`mark`, `last` before it, `worst` of the bar), the
+            capital over its part, and its order with what has been filled of it. `line` lists the symbols that have a
+            holding, `queue` those whose order waits for a fill, `sent` those whose order the account has not checked
+            yet; `count` has the lengths of these lists.
+        money, count: see `layout`.
+        rows: ended orders [rows, columns of `layout.ROW`].
     """
 
-    size: Any
-    mark: Any
-    last: Any
-    traded: Any
-    order: Any
-    asked: Any
-    filled: Any
-    created: Any
-    paid: Any
-    value: Any
-    slipped: Any
-    decided: Any
-    last_fill: Any
-    notice: Any
-    waited: Any
-    held: Any
-    over: Any
-    line: Any
-    queue: Any
-    sent: Any
+    at: Any
     money: Any
     count: Any
     rows: Any
 
 
 @compiled
-def new_book(symbols: int, cash: float, rows: int) -> Book:
-    """Return the account of `symbols` markets at its start."""
-    n = symbols
+def new_book(symbols: int, cash: float, rows: Any) -> Book:
+    """Return the account of `symbols` markets at its start; they have equal parts of the capital.
+
+    `rows` receives the ended orders, as far as it has room.
+    """
+    at = np.zeros(symbols, dtype=_SYMBOL)
+    for s in range(symbols):
+        at[s].last_fill = _LONG_AGO
+        at[s].part = float(symbols)
     money = np.zeros(N_MONEY)
     money[CASH] = money[START] = cash
-    return Book(
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n, dtype=np.int64),
-        np.full(n, -1_000_000_000, dtype=np.int64),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.int64),
-        np.zeros(n, dtype=np.int64),
-        np.zeros(n, dtype=np.int64),
-        money,
-        np.zeros(N_COUNTS, dtype=np.int64),
-        np.full((rows, len(ROW)), -1.0),
-    )
+    return Book(at, money, np.zeros(N_COUNTS, dtype=np.int64), rows)
 
 
 @compiled
@@ -139,15 +121,15 @@ def maintenance_margin(c: Any, tiers: Any, value: float) -> float:
 
 
 @compiled
-def write_order(book: Book, s: int, now: int, status: int, liquidation: bool, settlement: bool) -> None:
-    """Count an ended order of symbol `s`, and record it if there is room for a record."""
-    if book.filled[s] != 0.0:
+def write_order(book: Book, s: int, now: float) -> None:
+    """Count the order of symbol `s`, which has ended with `status`, and record it if there is room for a record."""
+    if book.at[s].filled != 0.0:
         book.count[ORDERS] += 1
-    row = book.count[ROWS]
+    row, status = book.count[ROWS], book.at[s].status
     if row < book.rows.shape[0]:
-        book.rows[row, 0], book.rows[row, 1], book.rows[row, 2] = s, book.decided[s], now
-        book.rows[row, 3], book.rows[row, 4], book.rows[row, 5] = book.asked[s], book.filled[s], book.value[s]
-        book.rows[row, 6], book.rows[row, 7], book.rows[row, 8] = book.paid[s], book.slipped[s], status
-        book.rows[row, 9], book.rows[row, 10] = liquidation, settlement
+        book.rows[row, 0], book.rows[row, 1], book.rows[row, 2] = s, book.at[s].decided, now
+        book.rows[row, 3], book.rows[row, 4] = book.at[s].asked, book.at[s].filled
+        book.rows[row, 5], book.rows[row, 6] = book.at[s].value, book.at[s].paid
+        book.rows[row, 7], book.rows[row, 8] = book.at[s].slipped, status
     book.count[ROWS] = row + 1
-    book.order[s] = 0.0
+    book.at[s].order = 0.0

@@ -56,6 +56,22 @@ SHARED: dict[Any, tuple[str, ...]] = {
 """The modules and the functions that Cerebro and the replay have in common."""
 
 
+_COMPILED = (
+    "account",
+    "book",
+    "columns",
+    "compiled",
+    "decisions",
+    "figures",
+    "forecasts",
+    "kernel",
+    "layout",
+    "liquidation",
+    "numbers",
+    "orders",
+)
+
+
 def shared(function: _F) -> _F:
     """Let compiled code call a Python function, and return it unchanged."""
     # Division by zero gives infinity or NaN, as numpy does: no check at each division.
@@ -64,7 +80,7 @@ def shared(function: _F) -> _F:
 
 def compiled(function: _F) -> _F:
     """Return a function that is compiled as a part of the functions that call it."""
-    return njit(error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return]
+    return njit(error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return,return-value]
 
 
 for _module, _names in SHARED.items():
@@ -74,9 +90,9 @@ for _module, _names in SHARED.items():
 
 def source_hash() -> int:
     """Return a hash of all sources that the compiled code is made of, 63 bits."""
-    folders = {Path(str(module.__file__)).parent for module in SHARED} | {Path(__file__).parent}
+    here, decision = Path(__file__).parent, Path(str(_decision["decide"].__file__)).parent
+    files = {Path(str(module.__file__)) for module in SHARED} | {here / f"{name}.py" for name in _COMPILED}
     digest = hashlib.sha256()
-    for folder in sorted(folders):
-        for file in sorted(folder.glob("*.py")):
-            digest.update(file.read_bytes())
+    for file in sorted(files | set(decision.glob("*.py"))):
+        digest.update(file.read_bytes())
     return int.from_bytes(digest.digest()[:8], "little") >> 1

@@ -11,7 +11,8 @@ from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from .book import new_book, write_order
-from .compiled import shared, source_hash
+from .columns import CLOCK
+from .compiled import compiled, shared, source_hash
 from .decisions import account_pass, new_plans
 from .figures import FIGURES, write_figures
 from .forecasts import builtin_rule, new_forecasts, pass_of
@@ -27,6 +28,13 @@ _N_RULES = len(RULES)
 _KNOWN, _INSIDE, _BUSY, _EXPOSURE, _FAILED = (
     OUT.index(name) for name in ("known", "inside", "busy", "exposure_sum", "failed_at")
 )
+
+
+@compiled
+def copy(values: Any, into: Any) -> None:
+    """Copy a line of numbers; an assignment of arrays compiles ten times as long."""
+    for k in range(values.shape[0]):
+        into[k] = values[k]
 
 
 @cache
@@ -59,11 +67,11 @@ def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
         codes: Any,
         rows: Any,
     ) -> int:
-        symbols, closes = m.has_bar.shape
+        symbols, closes = m.shape[1], m.shape[2]
         fc = new_forecasts(symbols, closes, slots)
         curve, exposure = np.zeros(closes), np.zeros(1)
         for k in range(rules_of.shape[0]):
-            rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))
+            rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))  # type: ignore[call-arg]
             costs, tiers = costs_of[account[k]], tiers_of[account[k]]
             known = inside = 0
             figures[k, _FAILED] = -1.0
@@ -79,7 +87,7 @@ def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
             if figures[k, _FAILED] >= 0.0:
                 continue
             begin, end = part_begin[k], part_begin[k + 1]
-            book, plans = new_book(symbols, cash, rows.shape[1]), new_plans(symbols)
+            book, plans = new_book(symbols, cash, rows[k]), new_plans(symbols)
             exposure[0] = 0.0
             busy = account_pass(
                 m,
@@ -98,18 +106,17 @@ def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
                 codes[k],
             )
             for s in range(symbols):
-                if book.order[s] != 0.0 and book.filled[s] != 0.0:
-                    write_order(book, s, m.close_ms[-1], OPEN, False, False)
+                if book.at[s].order != 0.0 and book.at[s].filled != 0.0:
+                    book.at[s].status = OPEN
+                    write_order(book, s, m[CLOCK, 0, closes - 1])
             counted = curve[span.first :]
             write_figures(counted, periods, figures[k])
             figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
             figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
-            money[k] = book.money
-            counts[k] = book.count
+            copy(book.money, money[k])
+            copy(book.count, counts[k])
             if equity.shape[0]:
-                equity[k] = counted
-            if rows.shape[1]:
-                rows[k] = book.rows
+                copy(counted, equity[k])
         return sources
 
     return njit(error_model="numpy", nogil=True, cache=position is None)(kernel)

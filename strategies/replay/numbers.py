@@ -45,7 +45,7 @@ RULES = (
 )
 """Names of the columns of a row of rules: `Rules` without its texts, and what follows from them."""
 
-RuleNumbers: Any = namedtuple("RuleNumbers", RULES)
+RuleNumbers: Any = namedtuple("RuleNumbers", RULES)  # type: ignore[misc]
 """`Rules` as compiled code sees it: the same names, floats only."""
 
 BUILTIN_RULES = ("confidence", "proportional", "kelly", "cvar")
