@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -37,86 +38,90 @@ def copy(values: Any, into: Any) -> None:
         into[k] = values[k]
 
 
+forecast_pass: Any = None
+"""The first pass; each kernel has its own."""
+
+
+def kernel(
+    m: Any,
+    span: Any,
+    periods: float,
+    slots: int,
+    cash: float,
+    rules_of: Any,
+    costs_of: Any,
+    tiers_of: Any,
+    account: Any,
+    expiry: Any,
+    allowed: Any,
+    part_begin: Any,
+    part_at: Any,
+    part: Any,
+    figures: Any,
+    money: Any,
+    counts: Any,
+    reasons: Any,
+    equity: Any,
+    codes: Any,
+    rows: Any,
+) -> None:
+    """Run the sets and write their results; the arrays are those of `sets.Arrays` and `measure.Raw`."""
+    symbols, closes = m.shape[1], m.shape[2]
+    fc = new_forecasts(symbols, closes, slots)
+    curve, exposure = np.zeros(closes), np.zeros(1)
+    for k in range(rules_of.shape[0]):
+        rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))  # type: ignore[call-arg]
+        costs, tiers = costs_of[account[k]], tiers_of[account[k]]
+        known = inside = 0
+        figures[k, _FAILED] = -1.0
+        for s in range(symbols):
+            found, within = forecast_pass(m, s, rules, span, costs[s].order_cost, expiry[k], allowed[k], fc)
+            if found < 0:
+                figures[k, _FAILED] = s * closes + within
+                break
+            known += found
+            inside += within
+        if figures[k, _FAILED] >= 0.0:
+            continue
+        begin, end = part_begin[k], part_begin[k + 1]
+        book, plans = new_book(symbols, cash, rows[k]), new_plans(symbols)
+        exposure[0] = 0.0
+        busy = account_pass(
+            m,
+            span,
+            rules,
+            costs,
+            tiers,
+            part_at[begin:end],
+            part[begin:end],
+            fc,
+            book,
+            plans,
+            curve,
+            exposure,
+            reasons[k],
+            codes[k],
+        )
+        for s in range(symbols):
+            if book.at[s].order != 0.0 and book.at[s].filled != 0.0:
+                book.at[s].status = OPEN
+                write_order(book, s, m[CLOCK, 0, closes - 1])
+        counted = curve[span.first :]
+        write_figures(counted, periods, figures[k])
+        figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
+        figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
+        copy(book.money, money[k])
+        copy(book.count, counts[k])
+        if equity.shape[0]:
+            copy(counted, equity[k])
+
+
 @cache
 def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
     """Return the compiled loop for a position rule of the user; None: for the built-in ones, kept on disk."""
-    forecast_pass = pass_of(builtin_rule if position is None else shared(position))
-    # A value that the function contains is part of numba's key on disk: other sources, other code.
-    sources = source_hash()
-
-    def kernel(
-        m: Any,
-        span: Any,
-        periods: float,
-        slots: int,
-        cash: float,
-        rules_of: Any,
-        costs_of: Any,
-        tiers_of: Any,
-        account: Any,
-        expiry: Any,
-        allowed: Any,
-        part_begin: Any,
-        part_at: Any,
-        part: Any,
-        figures: Any,
-        money: Any,
-        counts: Any,
-        reasons: Any,
-        equity: Any,
-        codes: Any,
-        rows: Any,
-    ) -> int:
-        symbols, closes = m.shape[1], m.shape[2]
-        fc = new_forecasts(symbols, closes, slots)
-        curve, exposure = np.zeros(closes), np.zeros(1)
-        for k in range(rules_of.shape[0]):
-            rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))  # type: ignore[call-arg]
-            costs, tiers = costs_of[account[k]], tiers_of[account[k]]
-            known = inside = 0
-            figures[k, _FAILED] = -1.0
-            for s in range(symbols):
-                found, within = forecast_pass(
-                    m, s, rules, span, costs[s].order_cost, expiry[k], allowed[k], fc
-                )
-                if found < 0:
-                    figures[k, _FAILED] = s * closes + within
-                    break
-                known += found
-                inside += within
-            if figures[k, _FAILED] >= 0.0:
-                continue
-            begin, end = part_begin[k], part_begin[k + 1]
-            book, plans = new_book(symbols, cash, rows[k]), new_plans(symbols)
-            exposure[0] = 0.0
-            busy = account_pass(
-                m,
-                span,
-                rules,
-                costs,
-                tiers,
-                part_at[begin:end],
-                part[begin:end],
-                fc,
-                book,
-                plans,
-                curve,
-                exposure,
-                reasons[k],
-                codes[k],
-            )
-            for s in range(symbols):
-                if book.at[s].order != 0.0 and book.at[s].filled != 0.0:
-                    book.at[s].status = OPEN
-                    write_order(book, s, m[CLOCK, 0, closes - 1])
-            counted = curve[span.first :]
-            write_figures(counted, periods, figures[k])
-            figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
-            figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
-            copy(book.money, money[k])
-            copy(book.count, counts[k])
-            if equity.shape[0]:
-                copy(counted, equity[k])
-        return sources
-
-    return njit(error_model="numpy", nogil=True, cache=position is None)(kernel)
+    passes = pass_of(builtin_rule if position is None else shared(position))
+    # The name of a function is part of numba's key on disk: other sources, other code.
+    name = f"kernel_{source_hash():016x}"
+    own = FunctionType(kernel.__code__, {**globals(), "forecast_pass": passes}, name)
+    own.__qualname__ = name
+    return njit(error_model="numpy", nogil=True, cache=position is None)(own)

@@ -17,6 +17,7 @@ __all__ = ["ReplayResult"]
 
 Array = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class ReplayResult:
     """The figures of S sets [S]; NaN where metrics.json has null. Amounts are in the settlement coin.
@@ -75,7 +76,7 @@ class ReplayResult:
         )
 
     def orders(self, number: int) -> dict[str, Any]:
-        """Return the ended orders of one set: the columns of `Orders` but for prices and sides, in the order of their ends.
+        """Return the ended orders of one set: the columns of `Orders` but for prices and sides, by their ends.
 
         Raises:
             ValueError: the sets were replayed without `trace`.

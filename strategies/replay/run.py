@@ -18,7 +18,7 @@ from .columns import BARS, MISSING
 from .coverage import position_of
 from .decisions import Span
 from .kernel import OUT, kernel_of
-from .layout import N_COUNTS, N_MONEY, ROW
+from .layout import N_COUNTS, N_MONEY, ROW, ROWS
 from .market import ReplayMarket
 from .measure import Raw, result_of
 from .parts import PartsOfMarket
