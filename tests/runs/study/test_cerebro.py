@@ -18,7 +18,7 @@ from runs.study.early_stop import checkpoint_times
 from runs.study.model_cache import ModelCache, training_data
 from runs.study.span import split
 from scorenet import ConfigError, ScoreModel, TooFewBars
-from scorenet.outputs import forget_outputs
+from scorenet.evaluation import forget_outputs
 from strategies import DailyReturns
 from tests.conftest import TINY
 
