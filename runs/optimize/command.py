@@ -95,7 +95,7 @@ def _finish(study: Study, prepared: Prepared, folder: RunDir, best: Row) -> dict
     result, account, model = confirm(study, prepared)
     held = benchmark(prepared.setup.frames, prepared.setup.account, prepared.setup.start).equity
     market = daily_returns(held["time"].astype("datetime64[ms, UTC]").astype(np.int64), held["equity"])
-    worth = judge(study.journal, study.n_trials, market)
+    worth = judge(study.journal, market)
     held_out, table = judge_held_out(study, prepared)
     kinds = setting_kinds(prepared.space)
     write_table(folder.path / "trials.parquet", study.journal.rows(), kinds)

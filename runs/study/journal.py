@@ -1,7 +1,7 @@
 """The journal of a study: a header and one sealed line per trial, appended as it ends; the table is made of it.
 
-A line has the trial's number, settings, metrics, status, reason and, for the trials that the statistics compare, its
-daily returns. Nothing but the place of each line stays in memory.
+A line has the trial's number, settings, metrics, status, reason and daily returns (float32, in base64). Nothing but the
+place of each line stays in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["FILE", "Journal", "Row"]
 FILE = "trials.journal"
 
 Row = dict[str, Any]
-"""A line of the journal: number, params, metrics, status, reason, early and, for some, returns."""
+"""A line of the journal: number, params, metrics, status, reason, early, returns."""
 
 
 class _Places:
@@ -117,7 +117,7 @@ class Journal:
     def __contains__(self, number: object) -> bool:
         return isinstance(number, int) and self._places.get(number) is not None
 
-    def add(self, number: int, settings: Settings, outcome: Outcome, *, with_returns: bool) -> Row:
+    def add(self, number: int, settings: Settings, outcome: Outcome) -> Row:
         """Append the line of a trial that has ended and return it as `row` will.
 
         Raises:
@@ -130,7 +130,7 @@ class Journal:
             "status": outcome.status,
             "reason": outcome.reason,
             "early": list(outcome.early),
-            "returns": _packed(outcome.returns) if with_returns and len(outcome.returns) else None,
+            "returns": _packed(outcome.returns) if len(outcome.returns) else None,
         }
         start = self._end
         row = dict(plain(row))

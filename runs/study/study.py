@@ -22,7 +22,6 @@ from ..folder.jsonfile import plain
 from ..search import GridSampler, Proposal, RandomSampler, Sampler, SearchSpace, ask_many
 from .early_stop import MedianRule
 from .journal import FILE, Journal, Row
-from .keeper import ReturnsKeeper
 from .objectives import Objectives
 from .outcome import COMPLETE, FAILED, Evaluator
 from .table import setting_kinds, table_of
@@ -107,7 +106,6 @@ class Study:
             folder = tempfile.mkdtemp(prefix="study-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.journal = _journal(Path(folder) / FILE, self.plan.identity, resume)
-        self.keeper = ReturnsKeeper()
         self.n_trials = 0
         self.top: list[Row] = []
 
@@ -123,7 +121,6 @@ class Study:
             ExecutorError, RunDirError: no worker can be started; the disk is full.
         """
         limit = self._limit(n_trials)
-        self.keeper.expect(limit)
         with ExitStack() as stack:
             stack.callback(self.journal.close)
             stack.callback(self.executor.close)
@@ -212,10 +209,7 @@ class Study:
         item = by_number[number]
         places = [place for place in range(len(item.proposals)) if place not in item.rows]
         for place, outcome in zip(places, outcomes, strict=True):
-            merit = outcome.metrics.get("sharpe_ratio")
-            kept = outcome.status == COMPLETE and self.keeper.wants(number + place, merit)
-            params = item.proposals[place].params
-            item.rows[place] = self.journal.add(number + place, params, outcome, with_returns=kept)
+            item.rows[place] = self.journal.add(number + place, item.proposals[place].params, outcome)
 
     def _tell(self, proposal: Proposal, row: Row) -> None:
         values = None if row["status"] == FAILED else self.plan.objectives.values(row["metrics"])

@@ -12,8 +12,9 @@ from runs.folder.errors import CorruptJournal, UnwritableRun
 from runs.search import GridSampler, OptunaSampler, RandomSampler, SearchSpace
 from runs.study import MedianRule, Objectives, Outcome, Plan, Study
 from runs.study.journal import FILE, Journal, returns_of
-from runs.study.keeper import MOST_COMPARED, ReturnsKeeper, matrix_of
+from runs.study.matrix import parts_of
 from runs.study.table import setting_kinds, write_table
+from runs.study.worth import judge
 from scorenet import ConfigError
 
 SPACE = SearchSpace.parse(
@@ -199,48 +200,36 @@ def test_the_users_own_optuna_study_sees_every_trial():
 # Which trials are compared --------------------------------------------------------------------------------------
 
 
-def test_of_a_small_search_all_trials_are_compared():
+def test_all_trials_are_compared_failed_ones_as_nan():
     one = study("random").run(20)
-    matrix, numbers = matrix_of(one.journal.rows())
+    ((matrix, numbers),) = parts_of(one.journal, 50)
     assert matrix.shape == (50, 20)
     assert numbers == list(range(20))
     failed = [row["number"] for row in one.journal.rows() if row["status"] == "failed"]
     assert failed
     assert np.isnan(matrix[:, failed]).all()
+    assert np.isfinite(np.delete(matrix, failed, axis=1)).all()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_of_a_large_search_the_best_half_and_a_half_by_lot(seed, monkeypatch):
-    monkeypatch.setattr("runs.study.keeper.MOST_COMPARED", 20)
-    monkeypatch.setattr("runs.study.keeper._HALF", 10)
-    assert MOST_COMPARED == 4000
-    rng = np.random.default_rng(seed)
-    merits = rng.standard_normal(400)
-    order = rng.permutation(400)
-    keeper = ReturnsKeeper()
-    keeper.expect(400)
-    kept = {n: keeper.wants(n, merits[n]) for n in order.tolist()}
-    lines = [
-        {
-            "number": n,
-            "status": "complete",
-            "metrics": {"sharpe_ratio": merits[n]},
-            "returns": "AACAPwAAgD8AAIA/" if kept[n] else None,
-        }
-        for n in range(400)
-    ]
-    matrix, numbers = matrix_of(lines)
-    best = set(np.argsort(-merits)[:10].tolist())
-    assert len(numbers) == 20
-    assert matrix.tolist() == [[1.0] * 20] * 3
-    assert best <= set(numbers)
-    assert sum(kept.values()) < 120, "the journal stays small"
+def test_a_large_search_is_judged_as_a_small_one(monkeypatch):
+    one = study("random").run(40)
+    market = np.full(50, 0.001)
+    whole = judge(one.journal, market)
+    for name in ("matrix", "worth"):
+        monkeypatch.setattr(f"runs.study.{name}.MOST_AT_ONCE", 7)
+    parts = judge(one.journal, market)
+    drawn = ("pbo", "probability_of_loss", "degradation_slope", "overfitting")
+    block = whole.figures["against_cash"]["block"] == parts.figures["against_cash"]["block"]
+    for name, value in whole.figures.items():
+        if name not in drawn and (block or not isinstance(value, dict)):
+            assert parts.figures[name] == pytest.approx(value, rel=1e-9), name
+    assert whole.figures["n_trials"] == 40
 
 
 def test_returns_come_back_as_float32(tmp_path):
     with Journal.create(tmp_path / FILE, {"study": {}}) as journal:
-        journal.add(0, {"x": 1}, Outcome({}, np.array([0.1, -0.2])), with_returns=True)
-        journal.add(1, {"x": 1}, Outcome({}, np.array([0.1, -0.2])), with_returns=False)
+        journal.add(0, {"x": 1}, Outcome({}, np.array([0.1, -0.2])))
+        journal.add(1, {"x": 1}, Outcome({}))
         assert np.array_equal(returns_of(journal.row(0)), np.float32([0.1, -0.2]))
         assert returns_of(journal.row(1)) is None
 
