@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import CLOCK, COLUMNS
+from .compiled.columns import CLOCK, COLUMNS
 
 __all__ = ["Facts", "ReplayMarket"]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..analyzers.metrics import years_between
 from ..decision import REASONS
-from .kernel import OUT
-from .layout import (
+from .compiled.kernel import OUT
+from .compiled.layout import (
     FEES,
     FUNDING_PAID,
     INSURANCE,

@@ -16,8 +16,8 @@ from scorenet.conformal.drift import RejectionAlarm
 from ..account.costs import Costs
 from ..decision import Rules
 from ..trading_cost import cost_of
+from .compiled.steps import step_parts
 from .market import Facts
-from .steps import step_parts
 
 __all__ = [
     "BUILTIN_RULES",

@@ -16,7 +16,7 @@ from scorenet.base.times import DAY_MS, float_days
 from ..datas import periods_per_year
 from ..regime_indicator import regimes_of_bars
 from ..schedule import ModelSchedule, ModelSource
-from .columns import COLUMNS
+from .compiled.columns import COLUMNS
 from .market import Facts, ReplayMarket
 
 __all__ = ["prepare"]

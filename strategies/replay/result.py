@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..analyzers.metrics import bar_returns, daily_equity
 from ..analyzers.periods import period_returns
-from .layout import LIQUIDATED, ROW, SETTLED, STATUS
+from .compiled.layout import LIQUIDATED, ROW, SETTLED, STATUS
 from .market import ReplayMarket
 
 __all__ = ["ReplayResult"]

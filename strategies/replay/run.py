@@ -14,11 +14,11 @@ from ..account.costs import Costs
 from ..analyzers.metrics import returns_per_year
 from ..datas import periods_per_year
 from ..decision import REASONS, Rules
-from .columns import BARS, MISSING
+from .compiled.columns import BARS, MISSING
+from .compiled.decisions import Span
+from .compiled.kernel import OUT, kernel_of
+from .compiled.layout import N_COUNTS, N_MONEY, ROW, ROWS
 from .coverage import position_of
-from .decisions import Span
-from .kernel import OUT, kernel_of
-from .layout import N_COUNTS, N_MONEY, ROW, ROWS
 from .market import ReplayMarket
 from .measure import Raw, result_of
 from .parts import PartsOfMarket

@@ -5,7 +5,7 @@ import math
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from strategies.replay.steps import on_step, on_tick, step_parts
+from strategies.replay.compiled.steps import on_step, on_tick, step_parts
 from strategies.sizing import round_to_step, round_to_tick
 
 STEPS = st.sampled_from([0.0, 1.0, 10.0, 0.5, 0.1, 0.01, 0.001, 1e-8, 0.25, 0.002, 0.05, 100.0, 0.003])

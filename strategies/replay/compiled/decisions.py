@@ -9,7 +9,7 @@ import numpy as np
 
 from scorenet.base.times import float_days
 
-from ..decision import (
+from ...decision import (
     KEEPS,
     AccountState,
     Forecast,
@@ -44,8 +44,8 @@ from .columns import (
     STRENGTH,
     UPPER_TAIL,
 )
-from .compiled import compiled
 from .forecasts import CODE, DRIFT, EXPECTED, EXPIRED, EXPOSURE, FEW, FLAGS, OUTSIDE, RANK, WARMING, Forecasts
+from .jit import compiled, inlined
 from .layout import LINE, NOTICES, QUEUE, SENT
 from .orders import send_order, take_notices
 
@@ -132,7 +132,7 @@ def account_pass(
     return busy
 
 
-@compiled
+@inlined
 def _note_exposure(m: Any, u: int, costs: Any, book: Book, equity: float, exposure: Any) -> int:
     """Add |net exposure| at a close; return whether there is a position."""
     net, positions = 0.0, 0
@@ -145,7 +145,7 @@ def _note_exposure(m: Any, u: int, costs: Any, book: Book, equity: float, exposu
     return positions
 
 
-@compiled
+@inlined
 def _decide(
     m: Any,
     u: int,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .book import Book, initial_margin, maintenance_margin
-from .compiled import compiled
+from .jit import compiled, inlined
 from .layout import CASH
 
 __all__ = ["equity_and_need", "gap", "is_margined", "slide"]
@@ -26,7 +26,7 @@ def is_margined(book: Book, costs: Any, tiers: Any, cash: float, s: int, size: f
     return equity >= need
 
 
-@compiled
+@inlined
 def equity_and_need(book: Book, costs: Any, tiers: Any, prices: Any) -> tuple[float, float]:
     """Return equity and maintenance margin with the positions at these worths [N]."""
     equity, need = book.money[CASH], 0.0

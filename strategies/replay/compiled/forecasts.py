@@ -10,7 +10,7 @@ import numpy as np
 
 from scorenet.conformal.adaptive import adapted
 
-from ..decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
+from ...decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
 from .columns import (
     ANNUAL_VOLATILITY,
     BARS,
@@ -31,7 +31,7 @@ from .columns import (
     STRENGTH,
     UPPER_TAIL,
 )
-from .compiled import compiled, shared
+from .jit import compiled, shared
 
 __all__ = [
     "CODE",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..account.holdings import only_reduces
-from ..decision import with_order
-from ..sizing import exposure_to_size
+from ...account.holdings import only_reduces
+from ...decision import with_order
+from ...sizing import exposure_to_size
 from .book import Book, notional_of, value_of, worth_of, write_order
 from .columns import BARS, CLOCK, CLOSE, MARK_CLOSE
-from .compiled import compiled
+from .jit import compiled
 from .layout import CANCELED, DELISTED, LINE, NOTICES, QUEUE, REJECTED, RUINED, SENT, SHORT_ON_SPOT, TOO_SMALL
 from .steps import on_step
 

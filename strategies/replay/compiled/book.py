@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compiled import compiled
+from .jit import compiled, inlined
 from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROWS, START
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "maintenance_margin",
     "new_book",
     "notional_of",
+    "reset",
     "value_of",
     "worth_of",
     "write_order",
@@ -55,27 +56,33 @@ class Book(NamedTuple):
 
 
 @compiled
-def new_book(symbols: int, cash: float, rows: Any) -> Book:
-    """Return the account of `symbols` markets at its start; they have equal parts of the capital.
-
-    `rows` receives the ended orders, as far as it has room.
-    """
-    at = np.zeros(symbols, dtype=_SYMBOL)
-    for s in range(symbols):
-        at[s].last_fill = _LONG_AGO
-        at[s].part = float(symbols)
-    money = np.zeros(N_MONEY)
-    money[CASH] = money[START] = cash
-    return Book(at, money, np.zeros(N_COUNTS, dtype=np.int64), rows)
+def new_book(symbols: int, rows: Any) -> Book:
+    """Return an account for `symbols` markets; `rows` receives the ended orders, as far as it has room."""
+    return Book(np.zeros(symbols, dtype=_SYMBOL), np.zeros(N_MONEY), np.zeros(N_COUNTS, dtype=np.int64), rows)
 
 
 @compiled
+def reset(book: Book, cash: float) -> None:
+    """Set an account to its start: `cash`, no position, equal parts of the capital."""
+    blank = np.zeros(1, dtype=_SYMBOL)
+    for s in range(book.at.shape[0]):
+        book.at[s] = blank[0]
+        book.at[s].last_fill = _LONG_AGO
+        book.at[s].part = float(book.at.shape[0])
+    for k in range(N_MONEY):
+        book.money[k] = 0.0
+    for k in range(N_COUNTS):
+        book.count[k] = 0
+    book.money[CASH] = book.money[START] = cash
+
+
+@inlined
 def worth_of(c: Any, price: float) -> float:
     """Return the worth of one contract at a price, see `contracts.worth_of_price`."""
     return -c.mult / price if c.inverse else c.mult * price
 
 
-@compiled
+@inlined
 def value_of(c: Any, size: float, price: float) -> float:
     """Return the signed value of `size` contracts, see `contracts.contract_value`."""
     return size * c.mult / price if c.inverse else size * c.mult * price
@@ -93,7 +100,7 @@ def fee_of(c: Any, size: float, price: float) -> float:
     return abs(size) * abs(worth_of(c, price)) * c.taker
 
 
-@compiled
+@inlined
 def _tier(tiers: Any, count: int, value: float) -> int:
     for row in range(count):
         if value <= tiers[row, 0]:
@@ -110,7 +117,7 @@ def initial_margin(c: Any, tiers: Any, value: float) -> float:
     return value / min(c.leverage, tiers[_tier(tiers, count, value), 2])
 
 
-@compiled
+@inlined
 def maintenance_margin(c: Any, tiers: Any, value: float) -> float:
     """Return the maintenance margin of a position value of either sign."""
     value, count = abs(value), int(c.tiers)

@@ -11,14 +11,14 @@ import numpy as np
 from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from .book import new_book, write_order
+from ..numbers import RULES, RuleNumbers
+from .book import Book, new_book, reset, write_order
 from .columns import CLOCK
-from .compiled import compiled, shared, source_hash
-from .decisions import account_pass, new_plans
+from .decisions import Span, account_pass, new_plans
 from .figures import FIGURES, write_figures
-from .forecasts import builtin_rule, new_forecasts, pass_of
+from .forecasts import Forecasts, builtin_rule, new_forecasts, pass_of
+from .jit import borrowed, compiled, shared, source_hash
 from .layout import OPEN
-from .numbers import RULES, RuleNumbers
 
 __all__ = ["OUT", "kernel_of"]
 
@@ -64,18 +64,29 @@ def kernel(
     equity: Any,
     codes: Any,
     rows: Any,
-) -> None:
-    """Run the sets and write their results; the arrays are those of `sets.Arrays` and `measure.Raw`."""
+) -> int:
+    """Run the sets and write their results into the arrays of `measure.Raw`; the returned number has no meaning."""
     symbols, closes = m.shape[1], m.shape[2]
-    fc = new_forecasts(symbols, closes, slots)
+    own, own_book, own_plans = (
+        new_forecasts(symbols, closes, slots),
+        new_book(symbols, rows[0]),
+        new_plans(symbols),
+    )
+    fc = Forecasts(borrowed(own.at), borrowed(own.tag), borrowed(own.work), borrowed(own.place))
+    at, money_of, count_of = borrowed(own_book.at), borrowed(own_book.money), borrowed(own_book.count)
+    m, costs_of, tiers_of, plans = borrowed(m), borrowed(costs_of), borrowed(tiers_of), borrowed(own_plans)
     curve, exposure = np.zeros(closes), np.zeros(1)
+    equity_of, exposure_of = borrowed(curve), borrowed(exposure)
+    span = Span(span.lookback, span.first, span.bar_ms, span.trade_from, borrowed(span.total))
     for k in range(rules_of.shape[0]):
         rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))  # type: ignore[call-arg]
         costs, tiers = costs_of[account[k]], tiers_of[account[k]]
         known = inside = 0
         figures[k, _FAILED] = -1.0
         for s in range(symbols):
-            found, within = forecast_pass(m, s, rules, span, costs[s].order_cost, expiry[k], allowed[k], fc)
+            found, within = forecast_pass(
+                m, s, rules, span, costs[s].order_cost, borrowed(expiry[k]), borrowed(allowed[k]), fc
+            )
             if found < 0:
                 figures[k, _FAILED] = s * closes + within
                 break
@@ -84,7 +95,8 @@ def kernel(
         if figures[k, _FAILED] >= 0.0:
             continue
         begin, end = part_begin[k], part_begin[k + 1]
-        book, plans = new_book(symbols, cash, rows[k]), new_plans(symbols)
+        book = Book(at, money_of, count_of, borrowed(rows[k]))
+        reset(book, cash)
         exposure[0] = 0.0
         busy = account_pass(
             m,
@@ -92,21 +104,21 @@ def kernel(
             rules,
             costs,
             tiers,
-            part_at[begin:end],
-            part[begin:end],
+            borrowed(part_at[begin:end]),
+            borrowed(part[begin:end]),
             fc,
             book,
             plans,
-            curve,
-            exposure,
-            reasons[k],
-            codes[k],
+            equity_of,
+            exposure_of,
+            borrowed(reasons[k]),
+            borrowed(codes[k]),
         )
         for s in range(symbols):
             if book.at[s].order != 0.0 and book.at[s].filled != 0.0:
                 book.at[s].status = OPEN
                 write_order(book, s, m[CLOCK, 0, closes - 1])
-        counted = curve[span.first :]
+        counted = equity_of[span.first :]
         write_figures(counted, periods, figures[k])
         figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
         figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
@@ -114,6 +126,8 @@ def kernel(
         copy(book.count, counts[k])
         if equity.shape[0]:
             copy(counted, equity[k])
+    # The last use of the owners: until here their arrays are borrowed.
+    return own.place.size + own_book.money.size + own_plans.size + curve.size + exposure.size
 
 
 @cache
