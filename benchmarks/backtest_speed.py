@@ -28,7 +28,7 @@ from feeds import simulate
 from runs.engine import build
 from runs.settings import Account
 from scorenet import ScoreModel
-from scorenet.outputs import forget_outputs
+from scorenet.evaluation import forget_outputs
 from strategies import ScoreStrategy
 from strategies.baselines import ReplayOrders, orders_to_replay
 

@@ -1,10 +1,15 @@
-"""Evaluate every bar of a market with a model: features, score, density, ranks."""
+"""Evaluate every bar of a market with a model: features, score, density, ranks; and keep what was computed.
+
+A sweep over thresholds evaluates the nets once, and a worker process takes over the outputs of the one that started it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +25,16 @@ from .signals import signal_scores
 if TYPE_CHECKING:
     from .model import ScoreModel
 
-__all__ = ["BLOCK", "Evaluation", "evaluate_bars"]
+__all__ = [
+    "BLOCK",
+    "Evaluation",
+    "cached_outputs",
+    "evaluate_bars",
+    "forget_outputs",
+    "keep_outputs",
+    "output_key",
+    "remembered",
+]
 
 Array = NDArray[np.float64]
 
@@ -106,3 +120,50 @@ def _forward_outputs(mixtures: Parts, tails: bool) -> Iterator[tuple[str, Tensor
     yield from zip(("expected_return", "return_std"), moments(mixtures), strict=True)
     if tails:
         yield from zip(("lower_tail", "upper_tail"), tail_means(mixtures), strict=True)
+
+
+_MOST_BYTES = 256 << 20
+_kept: OrderedDict[str, Evaluation] = OrderedDict()
+
+
+def output_key(fingerprint: str, columns: Mapping[str, NDArray[Any]], *how: object) -> str:
+    """Return the identity of the outputs of a model on these columns; `how` are the options that change them."""
+    digest = hashlib.sha256(repr((*columns, *how)).encode())
+    for column in columns.values():
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return f"{fingerprint} {digest.hexdigest()}"
+
+
+def remembered(key: str, compute: Callable[[], Evaluation]) -> Evaluation:
+    """Return the outputs under `key`, computed at the first call; the least recently used are dropped at 256 MiB."""
+    if key not in _kept:
+        _keep(key, compute())
+    _kept.move_to_end(key)
+    return _kept[key]
+
+
+def cached_outputs(fingerprint: str) -> dict[str, Evaluation]:
+    """Return what this process has computed with a model, for another process to keep."""
+    return {key: outputs for key, outputs in _kept.items() if key.startswith(f"{fingerprint} ")}
+
+
+def keep_outputs(outputs: Mapping[str, Evaluation]) -> None:
+    """Take over outputs that another process has computed."""
+    for key, evaluation in outputs.items():
+        if key not in _kept:
+            _keep(key, evaluation)
+
+
+def forget_outputs() -> None:
+    """Drop all outputs, so that the next run computes its own: for measurements of time."""
+    _kept.clear()
+
+
+def _keep(key: str, outputs: Evaluation) -> None:
+    _kept[key] = outputs
+    while len(_kept) > 1 and sum(map(_size, _kept.values())) > _MOST_BYTES:
+        _kept.popitem(last=False)
+
+
+def _size(outputs: Evaluation) -> int:
+    return sum(values.nbytes for values in outputs)

@@ -17,11 +17,10 @@ from .checkpoint import dump_model, load_model, parse_model, save_model
 from .config import RegimeConfig
 from .density.heat import heat_log_density
 from .errors import ConfigError
-from .evaluation import BLOCK, Evaluation, evaluate_bars
+from .evaluation import BLOCK, Evaluation, evaluate_bars, output_key, remembered
 from .features import Bars
 from .forward.distribution import ForwardReturn
 from .forward.net import ForwardNet
-from .outputs import output_key, remembered
 from .parts import ModelParts
 from .regimes.coordinates import coordinates
 from .regimes.fit import fit_regimes

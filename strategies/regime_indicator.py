@@ -91,7 +91,7 @@ def regimes_of_bars(models: ModelSchedule, read: Callable[[tuple[str, ...]], Bar
 
     `read(names)` returns columns of all bars with "timestamp", the bar close in UTC ms; `step` is the bar size in ms.
     """
-    closes = read(())["timestamp"]
+    closes = np.asarray(read(())["timestamp"], dtype=np.int64)
     out = np.full(len(closes), math.nan)
     for model, rows in models.spans(closes):
         first = max(rows.start - model.lookback - WINDOW + 1, 0)

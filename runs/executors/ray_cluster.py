@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .worker import one_thread
 __all__ = ["RayExecutor"]
 
 _RETRIES = 3  # of a task whose worker or node died; Ray sends it to another one
+_CONNECT_SECONDS = 5.0
 _evaluators: dict[str, Evaluator] = {}
 
 
@@ -56,7 +58,9 @@ class RayExecutor:
         self._open: dict[int, list[Outcome | None]] = {}
 
     def start(self, evaluator: Evaluator) -> None:
-        """Put the evaluator into the object store."""
+        """Put the evaluator into the object store; a Ray that `close` has ended is started again."""
+        if not self._ray.is_initialized():
+            self._connect()
         self._name = uuid.uuid4().hex
         self._plugins = [plugin["path"] for plugin in loaded_plugins()]
         # In a list, Ray hands over the reference instead of the object: a worker reads it once, not once per task.
@@ -88,11 +92,15 @@ class RayExecutor:
         """Cancel what runs; end the Ray that this executor has started, or leave the user's cluster as it was."""
         if not self._ray.is_initialized():
             return
-        for reference in self._pending:
-            self._ray.cancel(reference, force=True)
-        self._pending.clear()
+        pending, self._pending = list(self._pending), {}
+        self._waiting.clear()
+        self._open.clear()
         if self._owns:
             self._ray.shutdown()
+            return
+        for reference in pending:
+            # Not by force: Ray ends this process if such a task has just finished.
+            self._ray.cancel(reference)
 
     def _connect(self) -> None:
         if not self._owns:
@@ -107,8 +115,9 @@ class RayExecutor:
         else:
             options = {"address": self._address, "log_to_driver": False, "logging_level": "ERROR"}
         try:
+            _check_reachable(self._address)
             self._ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             where = self._address or "this machine"
             raise ExecutorError(
                 f"no Ray cluster at {where}: {error_line(error)}; start one with `ray start --head`"
@@ -144,6 +153,13 @@ class RayExecutor:
             return
         for place, settings in enumerate(job.batch):
             self._waiting.append(_Job(job.number, job.first + place, (settings,), job.floors))
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise OSError if nobody listens at `host:port`: Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
 
 
 def _evaluate(

@@ -56,14 +56,11 @@ def optimize(request: Request) -> dict[str, Any]:
         folder=folder,
         resume=request.resume,
     )
-    try:
-        _say(announcement(prepared))
-        _search(study, prepared)
-        if study.best is None:
-            raise StudyFailed(_why_none(study, folder))
-        return _finish(study, prepared, RunDir(folder), study.best)
-    finally:
-        study.close()
+    _say(announcement(prepared))
+    _search(study, prepared)
+    if study.best is None:
+        raise StudyFailed(_why_none(study, folder))
+    return _finish(study, prepared, RunDir(folder), study.best)
 
 
 def announcement(prepared: Prepared) -> str:
@@ -98,12 +95,12 @@ def _finish(study: Study, prepared: Prepared, folder: RunDir, best: Row) -> dict
     result, account, model = confirm(study, prepared)
     held = benchmark(prepared.setup.frames, prepared.setup.account, prepared.setup.start).equity
     market = daily_returns(held["time"].astype("datetime64[ms, UTC]").astype(np.int64), held["equity"])
-    worth = judge(study.journal, study.n_trials, market)
+    worth = judge(study.journal, market)
     held_out, table = judge_held_out(study, prepared)
     kinds = setting_kinds(prepared.space)
     write_table(folder.path / "trials.parquet", study.journal.rows(), kinds)
     folder.write_frame("held_out", table)
-    trials = study.trials
+    trials = folder.read_frame("trials")
     extra: dict[str, Any] = {
         **worth.to_metrics(),
         "best_trial": best["number"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,16 +24,16 @@ _MOST_RUN, _MOST_REPLAYED = 40, 400
 def chosen_rows(study: Study, most: int) -> list[Row]:
     """Return the rows of the best 20 complete trials and, up to `most` in all, of others spread over the ranks."""
     objectives: Objectives = study.plan.objectives
-    ranked = [
-        (objectives.merit(row["metrics"]), -row["number"])
-        for row in study.journal.rows()
-        if row["status"] == COMPLETE
-    ]
-    ranked.sort(reverse=True)
+    merits, numbers = array("d"), array("q")
+    for row in study.journal.rows():
+        if row["status"] == COMPLETE:
+            merits.append(objectives.merit(row["metrics"]))
+            numbers.append(row["number"])
+    ranked = np.array(numbers)[np.argsort(-np.array(merits), kind="stable")]
     best, rest = ranked[:_BEST], ranked[_BEST:]
     room = min(len(rest), max(0, most - len(best)))
     spread = np.unique(np.linspace(0, max(0, len(rest) - 1), room).round().astype(int))
-    return [study.journal.row(-number) for _, number in [*best, *(rest[place] for place in spread)]]
+    return [study.journal.row(int(number)) for number in np.concatenate([best, rest[spread]])]
 
 
 def evaluate_all(executor: Executor, evaluator: Evaluator, batch: Sequence[Settings]) -> list[Outcome]:

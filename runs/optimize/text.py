@@ -24,9 +24,13 @@ def format_study(metrics: Mapping[str, Any], report: Path) -> str:
 
 
 def _best(metrics: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{name}={value}" for name, value in metrics["best_settings"].items())
+    settings = ", ".join(f"{name}={_short(value)}" for name, value in metrics["best_settings"].items())
     others = [f"{metrics[f'n_{kind}']:,} {kind}" for kind in ("failed", "pruned") if metrics[f"n_{kind}"]]
     return f"best    trial {metrics['best_trial']} of {metrics['n_trials']:,}{_listed(others)}: {settings}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _listed(others: list[str]) -> str:

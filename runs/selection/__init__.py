@@ -8,6 +8,7 @@ from .assessment import Assessment, assess
 from .confidence import Interval, intervals
 from .cross_validation import Overfitting, overfitting
 from .deflated import deflated_sharpe, effective_trials, expected_maximum_sharpe, sidak_p_value
+from .pooled import assess_parts
 from .sentence import verdict
 from .sharpe import SharpeEstimate
 from .splits import Fold, combinatorial_paths, combinatorial_splits, walk_forward_splits
@@ -24,6 +25,7 @@ __all__ = [
     "SuperiorAbility",
     "Trials",
     "assess",
+    "assess_parts",
     "combinatorial_paths",
     "combinatorial_splits",
     "deflated_sharpe",

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .bootstrap import mean_variance, row_counts, typical_block_length
 from .trials import Array, SelectionError, Trials, column_chunks
 
-__all__ = ["SuperiorAbility", "superior_ability"]
+__all__ = ["PooledTest", "SuperiorAbility", "superior_ability"]
 
 _FEWEST_RESAMPLES = 99  # below it, no p-value reaches 0.01
 
@@ -64,43 +64,81 @@ def superior_ability(
     Raises:
         SelectionError: the benchmark has another length or a value that is not finite, or there are under 99 resamples.
     """
-    if resamples < _FEWEST_RESAMPLES:
-        raise SelectionError(f"resamples: expected at least {_FEWEST_RESAMPLES}, found {resamples}")
-    returns = trials.returns
     market = _benchmark(benchmark, trials.periods)
-    block = typical_block_length(returns, market) if block is None else block
-    mean = returns.mean(axis=0) - market.mean()
-    omega = np.sqrt(np.concatenate([mean_variance(part, block) for part in _differences(returns, market)]))
-    # An omega that is only rounding error belongs to a trial that is the benchmark.
-    differs = omega > 1e-14
-    if not differs.any():
-        return None
-    scale = np.where(differs, math.sqrt(trials.periods) / np.where(differs, omega, 1.0), 0.0)
-    observed = mean * scale
-    statistic = max(0.0, float(observed.max()))
-    poor = observed < -math.sqrt(2.0 * math.log(max(math.log(trials.periods), 1.0)))
-    recentre = (np.minimum(observed, 0.0), np.where(poor, observed, 0.0))
-    beaten = np.zeros(3)
-    rng = np.random.default_rng(seed)
-    for counts in row_counts(trials.periods, block, resamples, rng, width=trials.n):
-        drawn = counts @ returns
-        drawn -= (counts @ market)[:, None]
-        drawn /= trials.periods
-        drawn -= mean
-        drawn *= scale
+    block = typical_block_length(trials.returns, market) if block is None else block
+    test = PooledTest(market, block, resamples=resamples, seed=seed)
+    test.add(trials.returns, trials.columns)
+    return test.result()
+
+
+class PooledTest:
+    """The same test over trials that come in parts: any number of them, in the memory of one part.
+
+    All parts are resampled at the same periods, so the result is that of one matrix.
+
+    Args:
+        market: returns [T] of the benchmark.
+        block: mean block length of the resamples, in periods.
+
+    Raises:
+        SelectionError: there are under 99 resamples.
+    """
+
+    def __init__(self, market: Array, block: float, *, resamples: int = 1000, seed: int = 0) -> None:
+        if resamples < _FEWEST_RESAMPLES:
+            raise SelectionError(f"resamples: expected at least {_FEWEST_RESAMPLES}, found {resamples}")
+        self._market, self._block, self._resamples, self._seed = market, block, resamples, seed
         # A trial that is the benchmark is 0 in every resample, which the statistic's lower limit is too.
-        largest = np.maximum([(drawn + recentre[0]).max(1), (drawn + recentre[1]).max(1), drawn.max(1)], 0.0)
-        beaten += (largest >= statistic).sum(axis=1)
-    lower, consistent, upper = (beaten + 1.0) / (resamples + 1.0)
-    return SuperiorAbility(
-        statistic=statistic,
-        best=int(trials.columns[np.argmax(np.where(differs, observed, -np.inf))]),
-        p_lower=float(lower),
-        p_value=float(consistent),
-        p_upper=float(upper),
-        block=float(block),
-        resamples=resamples,
-    )
+        self._largest = np.zeros((3, resamples))
+        self._highest, self._best = -math.inf, -1
+
+    def add(self, returns: Array, columns: NDArray[np.intp]) -> None:
+        """Add trials: returns [T, N] that are finite and vary, and their column numbers [N]."""
+        market, periods = self._market, len(returns)
+        mean = returns.mean(axis=0) - market.mean()
+        omega = np.sqrt(
+            np.concatenate([mean_variance(part, self._block) for part in _differences(returns, market)])
+        )
+        # An omega that is only rounding error belongs to a trial that is the benchmark.
+        differs = omega > 1e-14
+        if not differs.any():
+            return
+        scale = np.where(differs, math.sqrt(periods) / np.where(differs, omega, 1.0), 0.0)
+        observed = mean * scale
+        place = int(np.argmax(np.where(differs, observed, -np.inf)))
+        if observed[place] > self._highest:
+            self._highest, self._best = float(observed[place]), int(columns[place])
+        poor = observed < -math.sqrt(2.0 * math.log(max(math.log(periods), 1.0)))
+        recentre = (np.minimum(observed, 0.0), np.where(poor, observed, 0.0))
+        rng = np.random.default_rng(self._seed)
+        done = 0
+        for counts in row_counts(periods, self._block, self._resamples, rng, width=returns.shape[1]):
+            drawn = counts @ returns
+            drawn -= (counts @ market)[:, None]
+            drawn /= periods
+            drawn -= mean
+            drawn *= scale
+            found = np.array([(drawn + recentre[0]).max(1), (drawn + recentre[1]).max(1), drawn.max(1)])
+            here = self._largest[:, done : done + len(counts)]
+            np.maximum(here, found, out=here)
+            done += len(counts)
+
+    def result(self) -> SuperiorAbility | None:
+        """Return the p-values; None if no trial differs from the benchmark."""
+        if self._best < 0:
+            return None
+        statistic = max(0.0, self._highest)
+        beaten = (self._largest >= statistic).sum(axis=1)
+        lower, consistent, upper = (beaten + 1.0) / (self._resamples + 1.0)
+        return SuperiorAbility(
+            statistic=statistic,
+            best=self._best,
+            p_lower=float(lower),
+            p_value=float(consistent),
+            p_upper=float(upper),
+            block=float(self._block),
+            resamples=self._resamples,
+        )
 
 
 def _benchmark(benchmark: ArrayLike | None, periods: int) -> Array:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scorenet.base.error_line import error_line
-from scorenet.model import Evaluation
-from scorenet.outputs import cached_outputs, keep_outputs
+from scorenet.evaluation import Evaluation, cached_outputs, keep_outputs
 from strategies import ScoreStrategy, precompute
 from strategies.decision import needs_tails
 

@@ -1,13 +1,14 @@
 """The journal of a study: a header and one sealed line per trial, appended as it ends; the table is made of it.
 
-A line has the trial's number, settings, metrics, status, reason and, for the trials that the statistics compare, its
-daily returns. Nothing but the place of each line stays in memory.
+A line has the trial's number, settings, metrics, status, reason and daily returns (float32, in base64). Nothing but the
+place of each line stays in memory.
 """
 
 from __future__ import annotations
 
 import base64
 import os
+from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scorenet.base.locks import LockHeld, lock_handle
 from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines
 
 from ..folder.errors import CorruptJournal, UnwritableRun
@@ -27,22 +29,48 @@ __all__ = ["FILE", "Journal", "Row"]
 FILE = "trials.journal"
 
 Row = dict[str, Any]
-"""A line of the journal: number, params, metrics, status, reason, early and, for some, returns."""
+"""A line of the journal: number, params, metrics, status, reason, early, returns."""
+
+
+class _Places:
+    """Where the line of each trial begins and ends, in 16 bytes a trial."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._starts, self._ends = array("q"), array("q")
+
+    def set(self, number: int, start: int, end: int) -> None:
+        """Note the line of a trial."""
+        missing = number + 1 - len(self._starts)
+        for places in (self._starts, self._ends) if missing > 0 else ():
+            places.extend([-1] * missing)
+        self.count += self._starts[number] < 0
+        self._starts[number], self._ends[number] = start, end
+
+    def get(self, number: int) -> tuple[int, int] | None:
+        """Return the line of a trial, None if it has none."""
+        if not 0 <= number < len(self._starts) or self._starts[number] < 0:
+            return None
+        return self._starts[number], self._ends[number]
+
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of the trials that have a line, in order."""
+        return (number for number, start in enumerate(self._starts) if start >= 0)
 
 
 class Journal:
-    """The open journal of one study; one process writes it.
+    """The journal of one study; one process writes it, and its file is open only between the first `add` and `close`.
 
     Attributes:
         path: its file.
         header: what the first line says about the study.
     """
 
-    def __init__(self, path: Path, header: Mapping[str, Any], out: BinaryIO) -> None:
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path, self.header = path, dict(header)
-        self._out = out
-        self._crc = 0
-        self._places: dict[int, tuple[int, int]] = {}
+        self._out: BinaryIO | None = None
+        self._end = self._crc = 0
+        self._places = _Places()
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> Self:
@@ -51,33 +79,28 @@ class Journal:
         Raises:
             UnwritableRun: the file exists or cannot be written.
         """
+        journal = cls(path, plain(header))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            journal = cls(path, plain(header), path.open("xb"))
+            path.open("xb").close()
         except OSError as error:
             raise UnwritableRun(
                 f"cannot write {path}: {error.strerror or error}; choose another --out"
             ) from error
         journal._append(journal.header)
+        journal.close()
         return journal
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
-        """Open a journal to go on; a last line that a kill has cut is removed.
+        """Return a journal to go on with; a last line that a kill has cut is removed at the next `add`.
 
         Raises:
             CorruptJournal: a line is damaged, or there is no header.
-            UnwritableRun: the file cannot be opened for writing.
         """
         header, places, end, crc = _scan(path)
-        try:
-            out = path.open("r+b")
-            out.truncate(end)
-            out.seek(end)
-        except OSError as error:
-            raise UnwritableRun(f"cannot write {path}: {error.strerror or error}") from error
-        journal = cls(path, header, out)
-        journal._crc, journal._places = crc, places
+        journal = cls(path, header)
+        journal._end, journal._crc, journal._places = end, crc, places
         return journal
 
     def __enter__(self) -> Self:
@@ -89,12 +112,12 @@ class Journal:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._places.count
 
     def __contains__(self, number: object) -> bool:
-        return number in self._places
+        return isinstance(number, int) and self._places.get(number) is not None
 
-    def add(self, number: int, settings: Settings, outcome: Outcome, *, with_returns: bool) -> Row:
+    def add(self, number: int, settings: Settings, outcome: Outcome) -> Row:
         """Append the line of a trial that has ended and return it as `row` will.
 
         Raises:
@@ -107,46 +130,67 @@ class Journal:
             "status": outcome.status,
             "reason": outcome.reason,
             "early": list(outcome.early),
-            "returns": _packed(outcome.returns) if with_returns and len(outcome.returns) else None,
+            "returns": _packed(outcome.returns) if len(outcome.returns) else None,
         }
-        start = self._out.tell()
+        start = self._end
         row = dict(plain(row))
         self._append(row)
-        self._places[number] = (start, self._out.tell())
+        self._places.set(number, start, self._end)
         return row
 
     def row(self, number: int) -> Row:
         """Return the line of a trial."""
-        start, end = self._places[number]
         with self.path.open("rb") as lines:
-            lines.seek(start)
-            line = lines.read(end - start)
-        # The running checksum was verified when the journal was opened, or the line was written by this process.
-        found = record_of(line[: line.rindex(b',"crc":"')] + b"}")
-        if found is None:
-            raise CorruptJournal(
-                f"{self.path}: the line of trial {number} is damaged; start the study in another --out"
-            )
-        return found
+            return self._read(number, lines)
 
     def rows(self) -> Iterator[Row]:
         """Yield the lines in order of their trials' numbers, one at a time."""
-        for number in sorted(self._places):
-            yield self.row(number)
+        with self.path.open("rb") as lines:
+            for number in self._places.numbers():
+                yield self._read(number, lines)
+
+    def _read(self, number: int, lines: BinaryIO) -> Row:
+        start, end = self._places.get(number) or (0, 0)
+        lines.seek(start)
+        line = lines.read(end - start)
+        # The running checksum was verified when the journal was opened, or the line was written by this process.
+        found = record_of(line[: line.rindex(b',"crc":"')] + b"}")
+        if found is None or found.get("number") != number:
+            raise CorruptJournal(f"{self.path}: the line of trial {number} is damaged; choose another --out")
+        return found
 
     def close(self) -> None:
-        """Close the file."""
-        self._out.close()
+        """Close the file; the next `add` opens it again."""
+        if self._out is not None:
+            self._out.close()
+            self._out = None
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line, self._crc = seal(record, self._crc)
+        line, crc = seal(record, self._crc)
         try:
-            self._out.write(line)
-            self._out.flush()
+            out = self._out = self._out or self._opened()
+            out.write(line)
+            out.flush()
+        except LockHeld as error:
+            raise UnwritableRun(
+                f"another process is running the study in {self.path.parent}; wait for its end, or choose another --out"
+            ) from error
         except OSError as error:
             raise UnwritableRun(
                 f"cannot write {self.path}: {error.strerror or error}; free the disk"
             ) from error
+        self._crc, self._end = crc, self._end + len(line)
+
+    def _opened(self) -> BinaryIO:
+        out = self.path.open("r+b")
+        try:
+            lock_handle(out.fileno(), self.path)
+            out.truncate(self._end)
+            out.seek(self._end)
+        except OSError:
+            out.close()
+            raise
+        return out
 
 
 def returns_of(row: Row) -> NDArray[np.float32] | None:
@@ -159,10 +203,10 @@ def _packed(returns: NDArray[np.float64]) -> str:
     return base64.b64encode(returns.astype("<f4").tobytes()).decode("ascii")
 
 
-def _scan(path: Path) -> tuple[dict[str, Any], dict[int, tuple[int, int]], int, int]:
+def _scan(path: Path) -> tuple[dict[str, Any], _Places, int, int]:
     """Return the header, the place of each trial's line, and the end and checksum of the last complete line."""
     header: dict[str, Any] | None = None
-    places: dict[int, tuple[int, int]] = {}
+    places = _Places()
     end = crc = 0
     try:
         for stop, crc, text in sealed_lines(path):  # noqa: B007 - the last ones are returned
@@ -172,7 +216,7 @@ def _scan(path: Path) -> tuple[dict[str, Any], dict[int, tuple[int, int]], int, 
             if header is None:
                 header = record
             else:
-                places[int(record["number"])] = (end, stop)
+                places.set(int(record["number"]), end, stop)
             end = stop
     except (BrokenLine, KeyError, TypeError, OSError) as error:
         raise CorruptJournal.of(path, error) from error

@@ -9,12 +9,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from strategies.replay import ReplayMarket, ReplayResult, not_compiled, prepare, replay
 
 from scorenet import ScoreModel
 from scorenet.base.error_line import error_line
 from strategies import Rules
 from strategies.decision import needs_tails
+from strategies.replay import ReplayMarket, ReplayResult, not_compiled, prepare, replay
 
 from ..engine import Result
 from ..markets import as_market
@@ -129,7 +129,14 @@ class ReplayEvaluator:
         outcomes: list[Outcome | None],
     ) -> None:
         rules, costs = [rule for _, rule, _ in trials], [cost for _, _, cost in trials]
-        found = replay(market, rules, costs, cash=cash, threads=self.threads, curves=True)
+        try:
+            found = replay(market, rules, costs, cash=cash, threads=self.threads, curves=True)
+        except Exception as error:  # a user's position rule may raise any error
+            for one in trials if len(trials) > 1 else ():
+                self._replay(market, cash, [one], outcomes)  # the others of the batch go on
+            if len(trials) == 1:
+                outcomes[trials[0][0]] = failure(f"{type(error).__name__}: {error_line(error)}")
+            return
         _, returns = found.daily_returns()
         for number, (place, _, _) in enumerate(trials):
             metrics = found.metrics(number)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,7 +22,6 @@ from ..folder.jsonfile import plain
 from ..search import GridSampler, Proposal, RandomSampler, Sampler, SearchSpace, ask_many
 from .early_stop import MedianRule
 from .journal import FILE, Journal, Row
-from .keeper import ReturnsKeeper
 from .objectives import Objectives
 from .outcome import COMPLETE, FAILED, Evaluator
 from .table import setting_kinds, table_of
@@ -74,7 +75,7 @@ class Study:
         sampler: proposes them; every combination by default. `OptunaSampler(space, study=...)` takes the user's own.
         executor: where they run; in this process by default.
         plan: how to search.
-        folder: where the journal is; a temporary folder by default.
+        folder: where the journal is; a temporary folder by default, removed with the study.
         resume: go on with the journal in `folder`.
 
     Attributes:
@@ -101,10 +102,10 @@ class Study:
         self.sampler = sampler or GridSampler(space)
         self.executor = executor or SerialExecutor()
         self.plan = plan or Plan()
-        self._temporary = tempfile.TemporaryDirectory(prefix="study-") if folder is None else None
-        place = Path(folder or self._temporary.name) / FILE  # type: ignore[union-attr]
-        self.journal = _journal(place, self.plan.identity, resume)
-        self.keeper = ReturnsKeeper()
+        if folder is None:
+            folder = tempfile.mkdtemp(prefix="study-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.journal = _journal(Path(folder) / FILE, self.plan.identity, resume)
         self.n_trials = 0
         self.top: list[Row] = []
 
@@ -120,8 +121,8 @@ class Study:
             ExecutorError, RunDirError: no worker can be started; the disk is full.
         """
         limit = self._limit(n_trials)
-        self.keeper.expect(limit)
         with ExitStack() as stack:
+            stack.callback(self.journal.close)
             stack.callback(self.executor.close)
             self.executor.start(self.evaluator)
             for row in self._rows(limit):
@@ -144,12 +145,6 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """Return a row per trial: number, settings, metrics, status, reason."""
         return table_of(self.journal.rows(), setting_kinds(self.space))
-
-    def close(self) -> None:
-        """Close the journal; a temporary one is removed."""
-        self.journal.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     def _limit(self, n_trials: int | None) -> int:
         if n_trials is not None and n_trials < 1:
@@ -214,10 +209,7 @@ class Study:
         item = by_number[number]
         places = [place for place in range(len(item.proposals)) if place not in item.rows]
         for place, outcome in zip(places, outcomes, strict=True):
-            merit = outcome.metrics.get("sharpe_ratio")
-            kept = outcome.status == COMPLETE and self.keeper.wants(number + place, merit)
-            params = item.proposals[place].params
-            item.rows[place] = self.journal.add(number + place, params, outcome, with_returns=kept)
+            item.rows[place] = self.journal.add(number + place, item.proposals[place].params, outcome)
 
     def _tell(self, proposal: Proposal, row: Row) -> None:
         values = None if row["status"] == FAILED else self.plan.objectives.values(row["metrics"])
@@ -245,7 +237,6 @@ def _journal(path: Path, identity: dict[str, Any], resume: bool) -> Journal:
     for name in dict.fromkeys((*found, *header["study"])):
         was, now = found.get(name), header["study"].get(name)
         if was != now:
-            journal.close()
             raise ConfigError(
                 f"resume: the study in {path.parent} has {name} = {was!r}, this command has {now!r}; repeat its own "
                 "options, or choose another --out"

@@ -34,7 +34,8 @@ def setting_kinds(space: SearchSpace) -> dict[str, str]:
 
 def table_of(rows: Iterable[Row], kinds: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows as one table; `kinds` are the settings that were searched, see `setting_kinds`."""
-    return pd.DataFrame(_columns(list(rows), kinds))
+    pieces = [pd.DataFrame(_columns(piece, kinds)) for piece in _pieces(rows)]
+    return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(_columns([], kinds))
 
 
 def write_table(path: Path, rows: Iterable[Row], kinds: Mapping[str, str]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..selection import SelectionError, SharpeEstimate, Trials, assess, deflated_sharpe, verdict
-from .journal import Journal
-from .keeper import MOST_COMPARED, lot_half, matrix_of
+from ..selection import Assessment, SelectionError, assess, assess_parts, verdict
+from .journal import Journal, returns_of
+from .matrix import MOST_AT_ONCE, compared, lot, parts_of
+from .outcome import PRUNED
 
 __all__ = ["Worth", "judge"]
 
@@ -38,44 +40,43 @@ class Worth:
         return {**top, "verdict": self.sentence, "selection": self.figures}
 
 
-def judge(journal: Journal, n_trials: int, benchmark: NDArray[np.float64]) -> Worth:
+def judge(journal: Journal, benchmark: NDArray[np.float64]) -> Worth:
     """Return what the best of the journal's trials is worth, next to buy-and-hold's daily returns [D].
 
-    Of more than 4,000 trials, the statistics compare the best half and a half drawn by lot. The deflated Sharpe ratio
-    counts all of them; the SPA p-value is then a lower limit, and the sentence says how many were compared.
+    All trials are compared, however many. The probability of overfitting of more than 4,000 is that of 4,000 drawn by
+    lot.
     """
-    counts = {"n_trials": n_trials, "n_pruned": 0, "n_compared": 0}
-    counts["n_pruned"] = sum(row["status"] == "pruned" for row in journal.rows())
-    matrix, numbers = matrix_of(journal.rows())
-    counts["n_compared"] = len(numbers)
-    if n_trials == counts["n_pruned"] or not matrix.size:
-        return Worth(counts, f"None of the {n_trials:,} trials can be judged: none ran to the end.")
+    days, pruned, numbers = 0, 0, []
+    for row in journal.rows():
+        pruned += row["status"] == PRUNED
+        if compared(row):
+            numbers.append(row["number"])
+        returns = returns_of(row)
+        days = max(days, 0 if returns is None else len(returns))
+    counts = {"n_trials": len(journal), "n_pruned": pruned}
+    if not days:
+        return Worth(counts, f"None of the {len(journal):,} trials can be judged: none ran to the end.")
     try:
-        market = benchmark if len(benchmark) == len(matrix) else None
-        found = assess(matrix, _DAYS, benchmark=market)
+        found = _assessed(journal, numbers, days, benchmark if len(benchmark) == days else None)
     except SelectionError as error:
-        return Worth(counts, f"The best of {n_trials:,} trials cannot be judged: {error}.")
-    if n_trials > MOST_COMPARED:
-        found = replace(found, n_trials=n_trials, deflated_sharpe=_deflated(matrix, numbers, n_trials))
+        return Worth(counts, f"The best of {len(journal):,} trials cannot be judged: {error}.")
     figures = {**found.to_dict(), **counts, "best_trial": numbers[found.best]}
     figures.pop("best")
-    return Worth(figures, verdict(found) + _notes(counts))
+    note = f" ({pruned:,} further trials were stopped early and are not compared)" if pruned else ""
+    return Worth(figures, verdict(found) + note)
 
 
-def _deflated(matrix: NDArray[np.float64], numbers: list[int], n_trials: int) -> float | None:
-    """Return the deflated Sharpe ratio with all trials, and the variance of those drawn by lot."""
-    compared = Trials.of(matrix)
-    drawn = compared.sharpes[np.isin(compared.columns, lot_half(numbers))]
-    if len(drawn) < 2:
-        return None
-    best = SharpeEstimate.of(np.ascontiguousarray(compared.returns[:, compared.best]))
-    return deflated_sharpe(best, float(drawn.var(ddof=1)), n_trials)
-
-
-def _notes(counts: dict[str, int]) -> str:
-    notes = []
-    if counts["n_pruned"]:
-        notes.append(f"{counts['n_pruned']:,} trials were stopped early and are not compared")
-    if counts["n_trials"] > MOST_COMPARED:
-        notes.append(f"{counts['n_compared']:,} of the trials were compared")
-    return f" ({'; '.join(notes)})" if notes else ""
+def _assessed(
+    journal: Journal, numbers: list[int], days: int, market: NDArray[np.float64] | None
+) -> Assessment:
+    if len(numbers) <= MOST_AT_ONCE:
+        ((matrix, _),) = parts_of(journal, days)
+        return assess(matrix, _DAYS, benchmark=market)
+    drawn = sorted(sorted(numbers, key=lot)[:MOST_AT_ONCE])
+    sample = np.full((days, len(drawn)), np.nan)
+    for place, number in enumerate(drawn):
+        returns = returns_of(journal.row(number))
+        if returns is not None:
+            sample[:, place] = returns
+    parts = chain(matrix for matrix, _ in parts_of(journal, days))
+    return assess_parts(parts, sample, _DAYS, benchmark=market)

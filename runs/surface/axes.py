@@ -13,7 +13,7 @@ __all__ = ["PREFIX", "Axis", "axes_of"]
 
 PREFIX = "params_"
 _FEW = 16  # different values that are a list, in order; more are a range
-_LOG_RATIO = 50.0  # a range over more than this factor is drawn on a log axis
+_LOG_RATIO = 10.0  # a range over a smaller factor is never drawn on a log axis
 
 Array = NDArray[np.float64]
 
@@ -70,9 +70,13 @@ def _axis(name: str, column: pd.Series) -> Axis | None:
     numbers = column.astype("float64").to_numpy()
     numbers = np.where(np.isnan(numbers), np.nanmin(numbers), numbers)
     low, high = float(numbers.min()), float(numbers.max())
-    log = low > 0 and high / low > _LOG_RATIO
-    places: Array = np.log(numbers / low) / np.log(high / low) if log else (numbers - low) / (high - low)
-    return Axis(name, places, (), low, high, log)
+    places: Array = np.asarray((numbers - low) / (high - low), dtype=np.float64)
+    if low > 0 and high / low > _LOG_RATIO:
+        # The middle trial of a range that was drawn on a log axis lies in the middle of that axis.
+        by_factor: Array = np.log(numbers / low) / np.log(high / low)
+        if abs(np.median(by_factor) - 0.5) < abs(np.median(places) - 0.5):
+            return Axis(name, by_factor, (), low, high, True)
+    return Axis(name, places, (), low, high)
 
 
 def _order(value: Any) -> tuple[int, float, str]:

@@ -87,13 +87,16 @@ def _points(axes: Sequence[Axis]) -> Array:
     return np.column_stack([rng.choice(_steps(axis), _POINTS) for axis in axes])
 
 
-def _steps(axis: Axis) -> Array:
-    return np.linspace(0.0, 1.0, len(axis.labels) or 64)
+def _steps(axis: Axis, count: int = 64) -> Array:
+    """Return the places of a list's values, or the middles of equal parts of a range."""
+    if axis.labels:
+        return np.linspace(0.0, 1.0, len(axis.labels))
+    return np.asarray((np.arange(count) + 0.5) / count)
 
 
 def _variance(forest: Any, base: Array, axes: Sequence[Axis], places: tuple[int, ...]) -> float:
     """Return the variance of the mean prediction along the axes at `places`, over the points of all others."""
-    grids = [np.linspace(0.0, 1.0, min(len(axes[place].labels) or _STEPS, _STEPS)) for place in places]
+    grids = [_steps(axes[place], _STEPS) for place in places]
     cells = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(places))
     points = base if len(places) == 1 else base[: _POINTS // 2]
     many = np.repeat(points[None], len(cells), axis=0)

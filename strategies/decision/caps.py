@@ -42,7 +42,9 @@ def fixed_exposure(target: float, code: int, exposure: float, silent: bool) -> f
     return target if code in _FIXED else None
 
 
-def cap_factors(rules: Rules, targets: Sequence[float], gross: float = 0.0, net: float = 0.0) -> list[float]:
+def cap_factors(
+    rules: Rules, targets: Sequence[float] | NDArray[np.float64], gross: float = 0.0, net: float = 0.0
+) -> list[float]:
     """Return the factor in [0, 1] of each target of a bar, so that together they keep all caps on exposure.
 
     `gross` and `net` are the sums of |exposure| and exposure of the positions that are not among `targets`, fractions

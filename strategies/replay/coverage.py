@@ -105,7 +105,7 @@ def _compile_error(position: Any) -> str | None:
     from numba.core.types import NamedTuple as NumbaTuple
     from numba.core.types import NamedUniTuple, boolean
 
-    from .forecasts import ModelFacts
+    from .compiled.forecasts import ModelFacts
     from .numbers import RULES, RuleNumbers
 
     rules = NamedUniTuple(float64, len(RULES), RuleNumbers)

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..analyzers.metrics import years_between
 from ..decision import REASONS
-from .kernel import OUT
-from .layout import (
+from .compiled.kernel import OUT
+from .compiled.layout import (
     FEES,
-    FUNDING,
+    FUNDING_PAID,
     INSURANCE,
     LIQUIDATIONS,
     ORDERS,
@@ -28,7 +28,10 @@ __all__ = ["Raw", "result_of"]
 
 
 class Raw(NamedTuple):
-    """What compiled code writes for S sets; an array that was not asked for is empty."""
+    """What compiled code writes for S sets; an array that was not asked for is empty.
+
+    `orders` are the rows of each set, cut to their number.
+    """
 
     figures: Any
     money: Any
@@ -37,6 +40,7 @@ class Raw(NamedTuple):
     equity: Any
     codes: Any
     rows: Any
+    orders: Any
 
 
 def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
@@ -55,7 +59,7 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
     out["exposure"] = out.pop("exposure_sum") / len(market.times)
     for name, place in (
         ("fees", FEES),
-        ("funding", FUNDING),
+        ("funding", FUNDING_PAID),
         ("slippage", SLIPPAGE),
         ("insurance", INSURANCE),
     ):
@@ -79,14 +83,14 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
         reasons={reason: raw.reasons[:, code].copy() for code, reason in enumerate(REASONS)},
         equity=raw.equity if len(raw.equity) else None,
         codes=raw.codes if raw.codes.shape[2] else None,
-        rows=raw.rows if raw.rows.shape[1] else None,
+        rows=raw.orders,
     )
 
 
 def _check(market: ReplayMarket, failed_at: Any) -> None:
     for number in np.flatnonzero(failed_at >= 0.0)[:1]:
-        symbol, close = divmod(int(failed_at[number]), len(market.columns.close_ms))
+        symbol, close = divmod(int(failed_at[number]), market.values.shape[2])
         raise ValueError(
             f"set {number}: expected a finite exposure from the position rule, found none for "
-            f"{market.facts.symbols[symbol]} at the bar that closes at {market.columns.close_ms[close]} ms"
+            f"{market.facts.symbols[symbol]} at the bar that closes at {market.clock[close]} ms"
         )

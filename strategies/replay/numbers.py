@@ -16,8 +16,8 @@ from scorenet.conformal.drift import RejectionAlarm
 from ..account.costs import Costs
 from ..decision import Rules
 from ..trading_cost import cost_of
+from .compiled.steps import step_parts
 from .market import Facts
-from .steps import step_parts
 
 __all__ = [
     "BUILTIN_RULES",
@@ -45,7 +45,7 @@ RULES = (
 )
 """Names of the columns of a row of rules: `Rules` without its texts, and what follows from them."""
 
-RuleNumbers: Any = namedtuple("RuleNumbers", RULES)
+RuleNumbers: Any = namedtuple("RuleNumbers", RULES)  # type: ignore[misc]
 """`Rules` as compiled code sees it: the same names, floats only."""
 
 BUILTIN_RULES = ("confidence", "proportional", "kelly", "cvar")

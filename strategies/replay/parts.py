@@ -73,20 +73,23 @@ class PartsOfMarket:
         return self._events[key]
 
     def _find_events(self, rules: Rules, every: float) -> _Events:
-        m, facts = self._market.columns, self._market.facts
-        now, step = float_days(m.close_ms), facts.bar_ms / DAY_MS
-        ended = ~m.has_bar & (m.bars == m.bars[:, -1:]) & (m.close_ms >= m.stamp + facts.bar_ms)
-        gone = ended & (m.bars > 0)
+        market, facts = self._market, self._market.facts
+        clock, bars, has_bar = market.clock, market.column("bars"), market.column("has_bar") > 0.0
+        stamp = market.column("stamp").astype(np.int64)
+        now, step = float_days(clock), facts.bar_ms / DAY_MS
+        ended = ~has_bar & (bars == bars[:, -1:]) & (clock >= stamp + facts.bar_ms)
+        gone = ended & (bars > 0)
         if rules.stale_after:
-            age = now - float_days(m.stamp)
+            age = now - float_days(stamp)
             silent = np.vectorize(lambda one: is_silent(rules, one, step))(age)
-            gone |= ~m.has_bar & (m.bars > 0) & ~ended & silent
-        active = _latest(m.has_bar & (m.bars > facts.lookback), gone)
+            gone |= ~has_bar & (bars > 0) & ~ended & silent
+        active = _latest(has_bar & (bars > facts.lookback), gone)
         before = np.column_stack([np.zeros(len(active), dtype=bool), active[:, :-1]])
         slot = np.trunc((now + HALF_SECOND) / (every * step))
         due = np.diff(slot, prepend=-1.0) != 0.0
         at = np.flatnonzero((due | (active != before).any(axis=0)) & active.any(axis=0))
-        return _Events(at, active[:, at].T.copy(), _last_known(m.annual_volatility[:, at].T, active[:, at].T))
+        volatility = market.column("annual_volatility")
+        return _Events(at, active[:, at].T.copy(), _last_known(volatility[:, at].T, active[:, at].T))
 
 
 def _latest(on: NDArray[np.bool_], off: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -16,7 +16,8 @@ from scorenet.base.times import DAY_MS, float_days
 from ..datas import periods_per_year
 from ..regime_indicator import regimes_of_bars
 from ..schedule import ModelSchedule, ModelSource
-from .market import Columns, Facts, ReplayMarket
+from .compiled.columns import COLUMNS
+from .market import Facts, ReplayMarket
 
 __all__ = ["prepare"]
 
@@ -59,15 +60,12 @@ def prepare(
     _check_size(models, bar_ms)
     closes = {symbol: _closes(symbol, columns, bar_ms) for symbol, columns in bars.items()}
     clock = np.unique(np.concatenate(list(closes.values())))
-    marked = any("mark_open" in columns for columns in bars.values())
-    found = []
-    for symbol, columns in bars.items():
+    values = np.empty((len(COLUMNS), len(bars), len(clock)))
+    for number, (symbol, columns) in enumerate(bars.items()):
         outputs = _outputs(models, columns, bar_ms, signal, tails, regimes)
-        outputs["missing"] = _missing(closes[symbol], bar_ms)
-        found.append(_symbol(columns, closes[symbol], clock, outputs, marked))
-    stacked = {name: np.ascontiguousarray(np.stack([one[name] for one in found])) for name in found[0]}
-    if not marked:  # the traded prices themselves, not a copy
-        stacked |= {f"mark_{name}": stacked[name] for name in _PRICES}
+        found = _symbol(columns, closes[symbol], clock, outputs, bar_ms)
+        for place, name in enumerate(COLUMNS):
+            values[place, number] = found[name]
     begins = max(models.since[0], -math.inf if trade_from is None else trade_from)
     facts = Facts(
         symbols=tuple(bars),
@@ -84,7 +82,7 @@ def prepare(
         else (),
         has_volume=all(bool(np.isfinite(columns["volume"]).all()) for columns in bars.values()),
     )
-    return ReplayMarket(facts, Columns(close_ms=clock, **stacked))
+    return ReplayMarket(facts, values)
 
 
 def _check_size(models: ModelSchedule, bar_ms: int) -> None:
@@ -119,8 +117,8 @@ def _outputs(
     labels = regimes_of_bars(models, read, bar_ms) if regimes else np.full(len(closes), np.nan)
     return {
         **outputs,
-        "model": (np.searchsorted(models.since, closes, side="right") - 1).astype(np.int16),
-        "regime": np.where(np.isnan(labels), -1.0, labels).astype(np.int16),
+        "model": np.searchsorted(models.since, closes, side="right") - 1.0,
+        "regime": np.where(np.isnan(labels), -1.0, labels),
     }
 
 
@@ -128,11 +126,10 @@ def _read(bars: Bars, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     return {name: bars[name] for name in (*names, "timestamp") if name in bars}
 
 
-def _missing(closes: NDArray[np.int64], bar_ms: int) -> NDArray[np.int32]:
+def _missing(closes: NDArray[np.int64], bar_ms: int) -> NDArray[np.float64]:
     """Return the number of bars missing before each bar [T], as `HeldForecasts` counts them."""
     gaps, step = np.diff(float_days(closes)), bar_ms / DAY_MS
-    missing = np.where(gaps > 1.5 * step, np.rint(gaps / step) - 1.0, 0.0)
-    return np.concatenate(([0], missing)).astype(np.int32)
+    return np.concatenate(([0.0], np.where(gaps > 1.5 * step, np.rint(gaps / step) - 1.0, 0.0)))
 
 
 def _symbol(
@@ -140,23 +137,27 @@ def _symbol(
     closes: NDArray[np.int64],
     clock: NDArray[np.int64],
     outputs: Mapping[str, NDArray[Any]],
-    marked: bool,
+    bar_ms: int,
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of one symbol on the common clock [U]."""
-    has_bar = np.zeros(len(clock), dtype=np.bool_)
-    has_bar[np.searchsorted(clock, closes)] = True
-    bars = np.cumsum(has_bar, dtype=np.int32)
-    row = np.maximum(bars - 1, 0)
+    has_bar = np.zeros(len(clock))
+    has_bar[np.searchsorted(clock, closes)] = 1.0
+    bars = np.cumsum(has_bar)
+    row = np.maximum(bars - 1.0, 0.0).astype(np.intp)
     empty = np.zeros(len(closes))
-    named = {
-        **{name: np.asarray(columns[name], dtype=np.float64) for name in (*_PRICES, "volume")},
-        "funding": np.asarray(columns.get("funding_rate", empty), dtype=np.float64),
-        "invented": np.asarray(columns.get("filled", empty), dtype=np.bool_),
+    by_bar = {
+        **{name: columns[name] for name in (*_PRICES, "volume")},
+        **{f"mark_{name}": columns.get(f"mark_{name}", columns[name]) for name in _PRICES},
+        "funding": columns.get("funding_rate", empty),
+        "invented": columns.get("filled", empty),
+        "missing": _missing(closes, bar_ms),
         **outputs,
     }
-    if marked:
-        for name in _PRICES:
-            mark = columns.get(f"mark_{name}", columns[name])
-            named[f"mark_{name}"] = np.asarray(mark, dtype=np.float64)
-    out = {name: values[row] for name, values in named.items()}
-    return {**out, "has_bar": has_bar, "bars": bars, "stamp": np.where(bars > 0, closes[row], 0)}
+    out = {name: np.asarray(values, dtype=np.float64)[row] for name, values in by_bar.items()}
+    return {
+        **out,
+        "clock": clock,
+        "has_bar": has_bar,
+        "bars": bars,
+        "stamp": np.where(bars > 0.0, closes[row], 0),
+    }

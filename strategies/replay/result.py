@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 
 from ..analyzers.metrics import bar_returns, daily_equity
 from ..analyzers.periods import period_returns
-from .layout import ROW, STATUS
+from .compiled.layout import LIQUIDATED, ROW, SETTLED, STATUS
 from .market import ReplayMarket
 
 __all__ = ["ReplayResult"]
 
 Array = NDArray[np.float64]
-
-STATUS_AT = ROW.index("status")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class ReplayResult:
         equity: equity at the closes `market.times` [S, B]; None unless asked for.
         codes: reason code of each decision by symbol and close of the clock [S, N, U], -1 where nothing was decided;
             None unless asked for.
-        rows: ended orders [S, rows, columns], see `orders`; None unless asked for.
+        rows: ended orders of each set [rows, columns], see `orders`; None unless asked for.
     """
 
     market: ReplayMarket
@@ -43,7 +41,7 @@ class ReplayResult:
     reasons: dict[str, NDArray[np.int64]]
     equity: Array | None = None
     codes: NDArray[np.int8] | None = None
-    rows: Array | None = None
+    rows: list[Array] | None = None
 
     def __len__(self) -> int:
         return len(self.figures["final_equity"])
@@ -78,7 +76,7 @@ class ReplayResult:
         )
 
     def orders(self, number: int) -> dict[str, Any]:
-        """Return the ended orders of one set as columns: the columns of `Orders` without prices and sides, in the order in which they ended.
+        """Return the ended orders of one set: the columns of `Orders` but for prices and sides, by their ends.
 
         Raises:
             ValueError: the sets were replayed without `trace`.
@@ -88,13 +86,14 @@ class ReplayResult:
                 "orders: expected sets replayed with trace=True, found none; pass it to replay()"
             )
         found = self.rows[number]
-        columns = {name: found[found[:, STATUS_AT] >= 0.0, k] for k, name in enumerate(ROW)}
+        columns = {name: found[:, k] for k, name in enumerate(ROW)}
         return {
             **columns,
             "symbol": [self.market.facts.symbols[int(s)] for s in columns["symbol"]],
             "status": [STATUS[int(code)] for code in columns["status"]],
             **{name: columns[name].astype(np.int64) for name in ("decided", "time")},
-            **{name: columns[name] > 0.0 for name in ("liquidation", "settlement")},
+            "liquidation": columns["status"] == LIQUIDATED,
+            "settlement": columns["status"] == SETTLED,
         }
 
     def _curves(self) -> Array:

@@ -14,11 +14,12 @@ from ..account.costs import Costs
 from ..analyzers.metrics import returns_per_year
 from ..datas import periods_per_year
 from ..decision import REASONS, Rules
+from .compiled.columns import BARS, MISSING
+from .compiled.decisions import Span
+from .compiled.kernel import OUT, kernel_of
+from .compiled.layout import N_COUNTS, N_MONEY, ROW, ROWS
 from .coverage import position_of
-from .decisions import Span
-from .kernel import OUT, kernel_of
-from .layout import N_COUNTS, N_MONEY, ROW
-from .market import Columns, ReplayMarket
+from .market import ReplayMarket
 from .measure import Raw, result_of
 from .parts import PartsOfMarket
 from .result import ReplayResult
@@ -89,7 +90,7 @@ def replay_chunks(
     Raises:
         ValueError: as `replay`.
     """
-    columns = Columns(*(_read_only(column) for column in market.columns))
+    values = _read_only(market.values)
     parts, waiting = PartsOfMarket(market), iter(sets)
     workers = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
@@ -103,7 +104,7 @@ def replay_chunks(
                     pool.submit(
                         _play,
                         market,
-                        columns,
+                        values,
                         pack(market, parts, [found[k] for k in piece]),
                         cash,
                         raw,
@@ -123,8 +124,8 @@ def _read_only(column: Any) -> Any:
     return view
 
 
-def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool) -> Raw:
-    symbols, closes = market.columns.has_bar.shape
+def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool, room: int = 0) -> Raw:
+    symbols, closes = market.values.shape[1:]
     return Raw(
         figures=np.zeros((sets, len(OUT))),
         money=np.zeros((sets, N_MONEY)),
@@ -132,22 +133,29 @@ def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool) -> Raw:
         reasons=np.zeros((sets, len(REASONS)), dtype=np.int64),
         equity=np.zeros((sets, closes - market.first)) if curves else np.zeros((0, 0)),
         codes=np.full((sets, symbols, closes if trace else 0), -1, dtype=np.int8),
-        rows=np.full((sets, _FIRST_ROWS if trace else 0, len(ROW)), -1.0),
+        rows=np.zeros((sets, room, len(ROW))),
+        orders=[None] * sets if trace else None,
     )
 
 
-def _play(
-    market: ReplayMarket, columns: Columns, sets: Sets, cash: float, raw: Raw, piece: Sequence[int]
-) -> None:
+def _play(market: ReplayMarket, values: Any, sets: Sets, cash: float, raw: Raw, piece: Sequence[int]) -> None:
     """Replay some sets and write their results into the rows `piece` of `raw`."""
     facts = market.facts
-    span = Span(
-        facts.lookback, market.first, facts.bar_ms, facts.trade_from, columns.bars[:, -1].astype(np.int64)
-    )
+    span = Span(facts.lookback, market.first, facts.bar_ms, facts.trade_from, values[BARS, :, -1].copy())
     periods = returns_per_year(market.times) or periods_per_year(facts.bar_ms)
-    own = _empty(market, len(piece), len(raw.equity) > 0, raw.rows.shape[1] > 0)
-    slots = int(columns.missing.sum(axis=1).max()) + columns.close_ms.shape[0] + sets.longest_window + 1
-    kernel_of(sets.position)(columns, span, float(periods), slots, float(cash), *sets.arrays, *own)
-    for name, values in own._asdict().items():
-        if values.size:
-            getattr(raw, name)[list(piece)] = values
+    slots = int(values[MISSING].sum(axis=1).max()) + values.shape[2] + sets.longest_window + 1
+    kernel, curves, trace = kernel_of(sets.position), len(raw.equity) > 0, raw.orders is not None
+    room = _FIRST_ROWS if trace else 0
+    while True:
+        own = _empty(market, len(piece), curves, trace, room)
+        kernel(values, span, float(periods), slots, float(cash), *sets.arrays, *own[:-1])
+        most = int(own.counts[:, ROWS].max())
+        if not trace or most <= room:
+            break
+        room = most
+    for name in ("figures", "money", "counts", "reasons", "equity", "codes"):
+        if getattr(own, name).size:
+            getattr(raw, name)[list(piece)] = getattr(own, name)
+    for number, rows, count in zip(piece, own.rows, own.counts[:, ROWS], strict=True):
+        if trace:
+            raw.orders[number] = rows[:count].copy()

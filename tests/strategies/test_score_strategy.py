@@ -460,6 +460,26 @@ def test_a_sweep_evaluates_the_model_once(tiny_model, tiny_model_dir, evaluation
     assert evaluations == [300]
 
 
+class Surviving(ScoreStrategy):
+    """As docs/optimize.md: a combination that is impossible is skipped."""
+
+    def __init__(self):
+        try:
+            super().__init__()
+        except ValueError as error:
+            raise bt.errors.StrategySkipError from error
+
+
+def test_an_impossible_combination_need_not_end_a_sweep(tiny_model):
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(perpetual(taker=0.001))
+    cerebro.adddata(BarsData(dataname=market(35, bars=80)))
+    cerebro.optstrategy(Surviving, model=[tiny_model], density_quantile=[0.0, 7.0, 0.3])
+    found = cerebro.run(maxcpus=1)
+    assert [len(trials) for trials in found] == [1, 0, 1]
+    assert [trial.p.density_quantile for trials in found for trial in trials] == [0.0, 0.3]
+
+
 @pytest.mark.enable_socket  # torch hands tensors to another process over a unix socket
 @pytest.mark.filterwarnings(
     "ignore:.*multi-threaded:DeprecationWarning"

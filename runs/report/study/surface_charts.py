@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...surface import Axis
-from ..axes import Tick
+from ..axes import Tick, value_ticks
 from ..charts import label, svg
 from ..markup import esc
 from .plane import HALF_PLANE, Plane, dots, ring, ticks_of
@@ -150,10 +150,14 @@ def _bins(axis: Axis) -> npt.NDArray[np.int64]:
 def _bin_ticks(axis: Axis) -> list[Tick]:
     if axis.labels:
         return [Tick(place + 0.5, text) for place, text in enumerate(axis.labels)]
-    return [Tick(place, f"{axis.value(place / _BINS):.3g}") for place in range(_BINS + 1)]
+    return [Tick(tick.at * _BINS, tick.text) for tick in _place_ticks(axis)]
 
 
 def _place_ticks(axis: Axis) -> list[Tick]:
+    """Return the marks of an axis from 0 to 1: the values of a list, or round values of a range."""
     if axis.labels:
         return [Tick(place / (len(axis.labels) - 1), text) for place, text in enumerate(axis.labels)]
-    return [Tick(place, f"{axis.value(place):.3g}") for place in np.linspace(0.0, 1.0, 6).tolist()]
+    if axis.log:
+        return [Tick(place, f"{axis.value(place):.2g}") for place in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    wide = axis.high - axis.low
+    return [Tick((v - axis.low) / wide, f"{v:.6g}") for v in value_ticks(axis.low, axis.high, 6)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from scorenet.base.times import float_days
 
-from ..decision import (
+from ...decision import (
     KEEPS,
     AccountState,
     Forecast,
@@ -25,12 +25,31 @@ from ..decision import (
 )
 from .account import account_bar, account_value
 from .book import Book, value_of
-from .compiled import compiled
-from .forecasts import DRIFT, EXPIRED, FEW, OUTSIDE, WARMING, Forecasts
+from .columns import (
+    ANNUAL_VOLATILITY,
+    BARS,
+    CLOCK,
+    CLOSE,
+    CONFIDENCE,
+    EXPECTED_RETURN,
+    HAS_BAR,
+    LOG_DENSITY,
+    LOWER_TAIL,
+    MARK_CLOSE,
+    RETURN_STD,
+    SCORE,
+    SCORE_STD,
+    SIGNAL,
+    STAMP,
+    STRENGTH,
+    UPPER_TAIL,
+)
+from .forecasts import CODE, DRIFT, EXPECTED, EXPIRED, EXPOSURE, FEW, FLAGS, OUTSIDE, RANK, WARMING, Forecasts
+from .jit import compiled, inlined
 from .layout import LINE, NOTICES, QUEUE, SENT
 from .orders import send_order, take_notices
 
-__all__ = ["Plans", "Span", "account_pass", "new_plans"]
+__all__ = ["Span", "account_pass", "new_plans"]
 
 
 class Span(NamedTuple):
@@ -43,30 +62,21 @@ class Span(NamedTuple):
     total: Any
 
 
-class Plans(NamedTuple):
-    """Working memory of one close: the symbols decided on, their targets, codes and exposures, and parts [N]."""
-
-    symbol: Any
-    target: Any
-    code: Any
-    exposure: Any
-    silent: Any
-    parts: Any
-    prices: Any
+_PLAN = np.dtype(
+    [
+        ("symbol", np.int64),
+        ("target", np.float64),
+        ("code", np.int64),
+        ("exposure", np.float64),
+        ("silent", np.int64),
+    ]
+)
 
 
 @compiled
-def new_plans(n: int) -> Plans:
-    """Return working memory for `n` symbols, which have equal parts of the capital at first."""
-    return Plans(
-        np.zeros(n, dtype=np.int64),
-        np.zeros(n),
-        np.zeros(n, dtype=np.int64),
-        np.zeros(n),
-        np.zeros(n, dtype=np.bool_),
-        np.full(n, float(n)),
-        np.zeros(n),
-    )
+def new_plans(symbols: int) -> Any:
+    """Return working memory for the decisions of one close."""
+    return np.zeros(symbols, dtype=_PLAN)
 
 
 @compiled
@@ -80,7 +90,7 @@ def account_pass(
     part: Any,
     fc: Forecasts,
     book: Book,
-    plans: Plans,
+    plans: Any,
     equity: Any,
     exposure: Any,
     reasons: Any,
@@ -93,9 +103,9 @@ def account_pass(
     """
     state = AccountState(-math.inf, 0.0, False, False)
     caps, event, busy = has_caps(rules, len(costs)), 0, 0
-    for u in range(m.close_ms.shape[0]):
+    for u in range(m.shape[2]):
         if book.count[LINE] or book.count[SENT] or book.count[QUEUE]:
-            account_bar(m, u, span, book, costs, tiers, plans.prices)
+            account_bar(m, u, span, book, costs, tiers)
         value = account_value(book)
         equity[u] = value
         if book.count[NOTICES]:
@@ -103,15 +113,16 @@ def account_pass(
         if not state.floor < value <= state.peak:
             state = watch_equity(rules, state, value)
         if event < part_at.shape[0] and part_at[event] == u:
-            plans.parts[:] = part[event]
+            for s in range(len(costs)):
+                book.at[s].part = part[event, s]
             event += 1
         count = _decide(m, u, span, rules, costs, fc, book, plans, state, value)
         if caps:
             _cap(m, u, rules, costs, book, plans, count, value)
         for k in range(count):
-            s, code = plans.symbol[k], plans.code[k]
+            s, code = plans[k].symbol, plans[k].code
             if code not in KEEPS:
-                code = send_order(m, u, book, costs[s], s, plans.target[k], code, value, plans.exposure[k])
+                code = send_order(m, u, book, costs[s], s, plans[k].target, code, value, plans[k].exposure)
             if u >= span.first:
                 reasons[code] += 1
             if codes.shape[1] > 0:
@@ -121,20 +132,20 @@ def account_pass(
     return busy
 
 
-@compiled
+@inlined
 def _note_exposure(m: Any, u: int, costs: Any, book: Book, equity: float, exposure: Any) -> int:
     """Add |net exposure| at a close; return whether there is a position."""
     net, positions = 0.0, 0
     for s in range(len(costs)):
-        if book.size[s] != 0.0:
-            net += value_of(costs[s], book.size[s], m.mark_close[s, u])
+        if book.at[s].size != 0.0:
+            net += value_of(costs[s], book.at[s].size, m[MARK_CLOSE, s, u])
             positions = 1
     if equity > 0.0:
         exposure[0] += abs(net / equity)
     return positions
 
 
-@compiled
+@inlined
 def _decide(
     m: Any,
     u: int,
@@ -143,7 +154,7 @@ def _decide(
     costs: Any,
     fc: Forecasts,
     book: Book,
-    plans: Plans,
+    plans: Any,
     state: AccountState,
     equity: float,
 ) -> int:
@@ -151,28 +162,28 @@ def _decide(
     count = 0
     for s in range(len(costs)):
         silent = False
-        if not m.has_bar[s, u]:
-            ended = m.bars[s, u] == span.total[s] and m.close_ms[u] >= m.stamp[s, u] + span.bar_ms
-            if rules.stale_after == 0.0 or ended or m.bars[s, u] == 0:
+        if not m[HAS_BAR, s, u]:
+            ended = m[BARS, s, u] == span.total[s] and m[CLOCK, 0, u] >= m[STAMP, s, u] + span.bar_ms
+            if rules.stale_after == 0.0 or ended or m[BARS, s, u] == 0:
                 continue
-            age = float_days(m.close_ms[u]) - float_days(m.stamp[s, u])
+            age = float_days(m[CLOCK, 0, u]) - float_days(m[STAMP, s, u])
             silent = is_silent(rules, age, span.bar_ms / 86_400_000)
             if not silent:
                 continue
-        c, flags = costs[s], 0 if silent else fc.flags[s, u]
-        held = exposure_of(book.size[s], value_of(c, 1.0, m.close[s, u]), equity)
+        c, flags = costs[s], 0 if silent else fc.tag[FLAGS, s, u]
+        held = exposure_of(book.at[s].size, value_of(c, 1.0, m[CLOSE, s, u]), equity)
         known = not silent and not flags & FEW
         seen = Observation(
-            m.score[s, u],
-            m.signal[s, u] if known else math.nan,
-            m.confidence[s, u],
-            m.score_std[s, u],
-            fc.rank[s, u] if known else math.nan,
-            m.annual_volatility[s, u],
+            m[SCORE, s, u],
+            m[SIGNAL, s, u] if known else math.nan,
+            m[CONFIDENCE, s, u],
+            m[SCORE_STD, s, u],
+            fc.at[RANK, s, u] if known else math.nan,
+            m[ANNUAL_VOLATILITY, s, u],
             1.0,
             held,
-            float(m.bars[s, u] - book.last_fill[s]),
-            plans.parts[s],
+            float(m[BARS, s, u] - book.at[s].last_fill),
+            book.at[s].part,
             flags & (FEW | WARMING) != 0,
             silent,
             False,
@@ -181,52 +192,52 @@ def _decide(
             False,
             state.ruined,
             state.stopped,
-            m.log_density[s, u],
-            m.expected_return[s, u],
-            m.return_std[s, u],
-            m.lower_tail[s, u],
-            m.upper_tail[s, u],
+            m[LOG_DENSITY, s, u],
+            m[EXPECTED_RETURN, s, u],
+            m[RETURN_STD, s, u],
+            m[LOWER_TAIL, s, u],
+            m[UPPER_TAIL, s, u],
             c.order_cost,
-            m.strength[s, u],
+            m[STRENGTH, s, u],
             flags & EXPIRED != 0,
             flags & DRIFT != 0,
             flags & OUTSIDE != 0,
         )
-        forecast = Forecast(fc.exposure[s, u], math.nan, fc.expected[s, u], int(fc.code[s, u]))
+        forecast = Forecast(fc.at[EXPOSURE, s, u], math.nan, fc.at[EXPECTED, s, u], int(fc.tag[CODE, s, u]))
         target, code = choose(rules, seen, forecast)
-        plans.symbol[count], plans.target[count], plans.code[count] = s, target, code
-        plans.exposure[count], plans.silent[count] = held, silent
+        plans[count].symbol, plans[count].target, plans[count].code = s, target, code
+        plans[count].exposure, plans[count].silent = held, silent
         count += 1
     return count
 
 
 @compiled
-def _cap(m: Any, u: int, rules: Any, costs: Any, book: Book, plans: Plans, count: int, equity: float) -> None:
+def _cap(m: Any, u: int, rules: Any, costs: Any, book: Book, plans: Any, count: int, equity: float) -> None:
     """Scale the targets of a close so that they keep all caps, as `SharedCapital.capped`."""
     gross = net = 0.0
-    targets, places = [0.0 for _ in range(0)], [0 for _ in range(0)]
+    targets, places, scalable = np.empty(count), np.empty(count, dtype=np.int64), 0
     for k in range(count):
-        stays = fixed_exposure(plans.target[k], plans.code[k], plans.exposure[k], plans.silent[k])
+        stays = fixed_exposure(plans[k].target, plans[k].code, plans[k].exposure, plans[k].silent)
         if stays is None:
-            targets.append(plans.target[k])
-            places.append(k)
+            targets[scalable], places[scalable] = plans[k].target, k
+            scalable += 1
         else:
             gross += abs(stays)
             net += stays
     if count < len(costs):
         planned = 0
         for s in range(len(costs)):
-            if planned < count and plans.symbol[planned] == s:
+            if planned < count and plans[planned].symbol == s:
                 planned += 1
-            elif m.bars[s, u] > 0:
-                stays = exposure_of(book.size[s], value_of(costs[s], 1.0, m.close[s, u]), equity)
+            elif m[BARS, s, u] > 0:
+                stays = exposure_of(book.at[s].size, value_of(costs[s], 1.0, m[CLOSE, s, u]), equity)
                 gross += abs(stays)
                 net += stays
-    factors = cap_factors(rules, targets, gross, net)
-    for k in range(len(factors)):
+    factors = cap_factors(rules, targets[:scalable], gross, net)
+    for k in range(scalable):
         if factors[k] != 1.0:
             at = places[k]
-            symbol = plans.symbol[at]
-            plans.target[at], plans.code[at] = capped(
-                rules, plans.target[at], plans.code[at], plans.exposure[at], plans.parts[symbol], factors[k]
+            symbol = plans[at].symbol
+            plans[at].target, plans[at].code = capped(
+                rules, plans[at].target, plans[at].code, plans[at].exposure, book.at[symbol].part, factors[k]
             )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .book import Book, initial_margin, maintenance_margin
-from .compiled import compiled
+from .jit import compiled, inlined
 from .layout import CASH
 
 __all__ = ["equity_and_need", "gap", "is_margined", "slide"]
@@ -19,21 +19,21 @@ def is_margined(book: Book, costs: Any, tiers: Any, cash: float, s: int, size: f
     """Return whether equity covers the initial margin if symbol `s` had this size and mark, with this cash."""
     equity, need = cash, 0.0
     for k in range(book.count[0]):
-        other = book.line[k]
-        value = size * mark if other == s else book.size[other] * book.mark[other]
+        other = book.at[k].line
+        value = size * mark if other == s else book.at[other].size * book.at[other].mark
         equity += value
         need += initial_margin(costs[other], tiers[other], value)
     return equity >= need
 
 
-@compiled
+@inlined
 def equity_and_need(book: Book, costs: Any, tiers: Any, prices: Any) -> tuple[float, float]:
     """Return equity and maintenance margin with the positions at these worths [N]."""
     equity, need = book.money[CASH], 0.0
     for k in range(book.count[0]):
-        s = book.line[k]
-        if book.size[s] != 0.0:
-            value = book.size[s] * prices[s]
+        s = book.at[k].line
+        if book.at[s].size != 0.0:
+            value = book.at[s].size * prices[s]
             equity += value
             need += maintenance_margin(costs[s], tiers[s], value)
     return equity, need
@@ -48,9 +48,9 @@ def _at(start: float, end: float, at: float) -> float:
 def _equity(book: Book, start: Any, end: Any, at: float) -> float:
     total = 0.0
     for k in range(book.count[0]):
-        s = book.line[k]
-        if book.size[s] != 0.0:
-            total += book.size[s] * _at(start[s], end[s], at)
+        s = book.at[k].line
+        if book.at[s].size != 0.0:
+            total += book.at[s].size * _at(start[s], end[s], at)
     return book.money[CASH] + total
 
 
@@ -58,13 +58,13 @@ def _equity(book: Book, start: Any, end: Any, at: float) -> float:
 def _need(book: Book, costs: Any, tiers: Any, start: Any, end: Any, at: float) -> float:
     total = 0.0
     for k in range(book.count[0]):
-        s = book.line[k]
-        if book.size[s] != 0.0:
+        s = book.at[k].line
+        if book.at[s].size != 0.0:
             price = _at(start[s], end[s], at)
             if costs[s].tiers > 0:
-                total += maintenance_margin(costs[s], tiers[s], book.size[s] * price)
+                total += maintenance_margin(costs[s], tiers[s], book.at[s].size * price)
             else:
-                total += costs[s].maintenance * abs(book.size[s]) * abs(price)
+                total += costs[s].maintenance * abs(book.at[s].size) * abs(price)
     return total
 
 
@@ -107,14 +107,19 @@ def _spare(book: Book, costs: Any, tiers: Any, start: Any, end: Any, at: float) 
 @compiled
 def _kinks(book: Book, costs: Any, tiers: Any, start: Any, end: Any) -> Any:
     """Return the points of the path at which a position changes its risk tier, ascending."""
-    found, count = np.empty(book.line.shape[0] * tiers.shape[1]), 0
+    found, count = np.empty(book.at.shape[0] * tiers.shape[1]), 0
     for k in range(book.count[0]):
-        s = book.line[k]
-        if book.size[s] != 0.0 and start[s] != end[s]:
+        s = book.at[k].line
+        if book.at[s].size != 0.0 and start[s] != end[s]:
             for row in range(int(costs[s].tiers)):
-                worth = math.copysign(tiers[s, row, 0] / book.size[s], start[s])
+                worth = math.copysign(tiers[s, row, 0] / book.at[s].size, start[s])
                 at = (worth - start[s]) / (end[s] - start[s])
                 if 0.0 < at < 1.0:
                     found[count] = at
                     count += 1
-    return np.sort(found[:count])
+    for k in range(1, count):
+        place = k
+        while place > 0 and found[place - 1] > found[place]:
+            found[place - 1], found[place] = found[place], found[place - 1]
+            place -= 1
+    return found[:count]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .compiled import compiled
+from .jit import compiled
 
 __all__ = ["FIGURES", "write_figures"]
 

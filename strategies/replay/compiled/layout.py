@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CASH, FEES, FUNDING, SLIPPAGE, TRADED, INSURANCE, START = range(7)
+CASH, FEES, FUNDING_PAID, SLIPPAGE, TRADED, INSURANCE, START = range(7)
 """Places in `Book.money`."""
 N_MONEY = 7
 
@@ -11,7 +11,8 @@ MARGIN, RUINED, DELISTED, TOO_SMALL, SHORT_ON_SPOT = range(9, 14)
 """Places in `Book.count`."""
 N_COUNTS = 14
 
-COMPLETED, REFUSED_MARGIN, REJECTED, CANCELED, OPEN = range(5)
+COMPLETED, REFUSED_MARGIN, REJECTED, CANCELED, OPEN, LIQUIDATED, SETTLED = range(7)
+"""How an order ended."""
 
 REFUSALS = {
     "margin": MARGIN,
@@ -20,17 +21,6 @@ REFUSALS = {
     "below_minimum": TOO_SMALL,
     "short_on_spot": SHORT_ON_SPOT,
 }
-STATUS = ("completed", "margin", "rejected", "canceled", "open")
-ROW = (
-    "symbol",
-    "decided",
-    "time",
-    "requested",
-    "size",
-    "value",
-    "fee",
-    "slippage",
-    "status",
-    "liquidation",
-    "settlement",
-)
+
+STATUS = ("completed", "margin", "rejected", "canceled", "open", "completed", "completed")
+ROW = ("symbol", "decided", "time", "requested", "size", "value", "fee", "slippage", "status")

@@ -10,14 +10,39 @@ import numpy as np
 
 from scorenet.conformal.adaptive import adapted
 
-from ..decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
-from .compiled import compiled, shared
+from ...decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
+from .columns import (
+    ANNUAL_VOLATILITY,
+    BARS,
+    CONFIDENCE,
+    DENSITY_RANK,
+    EXPECTED_RETURN,
+    HAS_BAR,
+    LOG_DENSITY,
+    LOWER_TAIL,
+    MISSING,
+    MODEL,
+    REGIME,
+    RETURN_STD,
+    SCORE,
+    SCORE_STD,
+    SIGNAL,
+    STAMP,
+    STRENGTH,
+    UPPER_TAIL,
+)
+from .jit import compiled, shared
 
 __all__ = [
+    "CODE",
     "DRIFT",
+    "EXPECTED",
     "EXPIRED",
+    "EXPOSURE",
     "FEW",
+    "FLAGS",
     "OUTSIDE",
+    "RANK",
     "WARMING",
     "Forecasts",
     "ModelFacts",
@@ -25,6 +50,10 @@ __all__ = [
     "new_forecasts",
     "pass_of",
 ]
+
+EXPOSURE, EXPECTED, RANK = range(3)
+CODE, FLAGS = range(2)
+"""Places in `Forecasts`."""
 
 WARMING, EXPIRED, DRIFT, OUTSIDE, FEW = 1, 2, 4, 8, 16
 """Bits of `Forecasts.flags`; FEW: too few bars for the model."""
@@ -57,37 +86,29 @@ class ModelFacts(NamedTuple):
 
 
 class Forecasts(NamedTuple):
-    """The forecasts in force at each bar of one set [N, U], then working memory of the pass.
+    """The forecasts in force at each bar of one set, and working memory of the pass.
 
-    `exposure` and `expected` are means over the forecast window, `rank` is the adapted rank, `code` the reason code.
+    Attributes:
+        at: EXPOSURE and EXPECTED (means over the forecast window) and RANK (adapted) [3, N, U].
+        tag: CODE (reason code) and FLAGS [2, N, U].
+        work: lines of values [4, slots].
+        place: where a bar's value is in these lines [U].
     """
 
-    exposure: Any
-    expected: Any
-    rank: Any
-    code: Any
-    flags: Any
-    line: Any
-    returns: Any
+    at: Any
+    tag: Any
+    work: Any
     place: Any
-    signals: Any
-    rejected: Any
 
 
 @compiled
 def new_forecasts(symbols: int, closes: int, slots: int) -> Forecasts:
     """Return empty forecasts; `slots` is the largest number of bars of a symbol, missing ones and window included."""
     return Forecasts(
-        np.zeros((symbols, closes)),
-        np.zeros((symbols, closes)),
-        np.zeros((symbols, closes)),
-        np.zeros((symbols, closes), dtype=np.int8),
-        np.zeros((symbols, closes), dtype=np.uint8),
-        np.zeros(slots),
-        np.zeros(slots),
+        np.zeros((3, symbols, closes)),
+        np.zeros((2, symbols, closes), dtype=np.uint8),
+        np.zeros((4, slots)),
         np.zeros(closes, dtype=np.int64),
-        np.zeros(closes),
-        np.zeros(closes, dtype=np.bool_),
     )
 
 
@@ -106,7 +127,7 @@ def builtin_rule(rules: Any, seen: Any) -> float:
 def pass_of(position: Callable[[Any, Any], float]) -> Any:
     """Return the compiled first pass for a position rule.
 
-    The pass fills `out` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
+    The pass fills `fc` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
     number `first` on; (-1, close number) if the position rule gave no finite number.
     """
 
@@ -119,59 +140,61 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
         cost: float,
         expiry: Any,
         allowed: Any,
-        out: Forecasts,
+        fc: Forecasts,
     ) -> tuple[int, int]:
         level, rate, window = rules.density_quantile, rules.density_adaptation, int(rules.forecast_window)
         adapts, threshold = rate > 0.0 and 0.0 < level < 1.0, rules.density_quantile
         consistency, alarm_window = int(rules.consistency_window), int(rules.drift_window)
-        decided = known = inside = ranked = refused = 0
+        line, returns, signals, rejected = fc.work[0], fc.work[1], fc.work[2], fc.work[3]
+        decided = known = inside = ranked = 0
+        refused = 0.0
         end = window
-        out.line[:window] = 0.0
-        out.returns[:window] = 0.0
-        for u in range(m.close_ms.shape[0]):
-            if not m.has_bar[s, u]:
+        for k in range(window):
+            line[k] = returns[k] = 0.0
+        for u in range(m.shape[2]):
+            if not m[HAS_BAR, s, u]:
                 continue
-            if m.bars[s, u] <= span.lookback:
-                out.flags[s, u] = FEW
+            if m[BARS, s, u] <= span.lookback:
+                fc.tag[FLAGS, s, u] = FEW
                 continue
-            rank, signal = m.density_rank[s, u], m.signal[s, u]
-            number = m.model[s, u] if m.model[s, u] >= 0 else expiry.shape[0] - 1
+            rank, signal = m[DENSITY_RANK, s, u], m[SIGNAL, s, u]
+            number = int(m[MODEL, s, u])  # -1, before the first, reads the last: nothing is known then
             drift = outside = False
             if rules.drift_limit > 0.0 and rank == rank:
-                out.rejected[ranked] = rank < level
-                refused += out.rejected[ranked]
+                rejected[ranked] = rank < level
+                refused += rejected[ranked]
                 if ranked >= alarm_window:
-                    refused -= out.rejected[ranked - alarm_window]
+                    refused -= rejected[ranked - alarm_window]
                 ranked += 1
                 drift = refused >= rules.drift_limit
-            expired = m.stamp[s, u] > expiry[number]
+            expired = m[STAMP, s, u] > expiry[number]
             if rules.has_regimes:
-                outside = m.regime[s, u] < 0 or not allowed[number, m.regime[s, u]]
+                outside = m[REGIME, s, u] < 0.0 or not allowed[number, int(m[REGIME, s, u])]
             if adapts and rank == rank:
                 rank, threshold = adapted(rank, threshold, level, rate)
             share = 1.0
             if consistency > 0:
-                out.signals[decided] = signal
-                share = agreement(out.signals[: decided + 1], consistency)
+                signals[decided] = signal
+                share = agreement(signals[: decided + 1], consistency)
             decided += 1
-            warming = m.stamp[s, u] < span.trade_from
-            seen = ModelFacts(
-                m.score[s, u],
+            warming = m[STAMP, s, u] < span.trade_from
+            seen: Any = ModelFacts(
+                m[SCORE, s, u],
                 signal,
-                m.confidence[s, u],
-                m.score_std[s, u],
+                m[CONFIDENCE, s, u],
+                m[SCORE_STD, s, u],
                 rank,
-                m.annual_volatility[s, u],
+                m[ANNUAL_VOLATILITY, s, u],
                 share,
                 warming,
                 False,
-                m.log_density[s, u],
-                m.expected_return[s, u],
-                m.return_std[s, u],
-                m.lower_tail[s, u],
-                m.upper_tail[s, u],
+                m[LOG_DENSITY, s, u],
+                m[EXPECTED_RETURN, s, u],
+                m[RETURN_STD, s, u],
+                m[LOWER_TAIL, s, u],
+                m[UPPER_TAIL, s, u],
                 cost,
-                m.strength[s, u],
+                m[STRENGTH, s, u],
                 expired,
                 drift,
                 outside,
@@ -183,31 +206,31 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
                     return -1, u
                 found = filtered(rules, seen, wanted)
                 exposure, expected, code = found.exposure, found.expected_return, found.code
-            out.rank[s, u] = rank
-            out.code[s, u] = code
-            out.flags[s, u] = WARMING * warming + EXPIRED * expired + DRIFT * drift + OUTSIDE * outside
-            out.exposure[s, u] = exposure
-            out.expected[s, u] = expected
+            fc.at[RANK, s, u] = rank
+            fc.tag[CODE, s, u] = code
+            fc.tag[FLAGS, s, u] = WARMING * warming + EXPIRED * expired + DRIFT * drift + OUTSIDE * outside
+            fc.at[EXPOSURE, s, u] = exposure
+            fc.at[EXPECTED, s, u] = expected
             if not warming:
                 if u >= span.first and rank == rank:
                     known += 1
                     inside += rank >= level
                 if window > 1:
                     if end > window:
-                        for _ in range(min(m.missing[s, u], window)):
-                            out.line[end] = out.returns[end] = 0.0
+                        for _ in range(min(int(m[MISSING, s, u]), window)):
+                            line[end] = returns[end] = 0.0
                             end += 1
-                    out.line[end], out.returns[end] = exposure, expected
-                    out.place[u] = end
+                    line[end], returns[end] = exposure, expected
+                    fc.place[u] = end
                     end += 1
         if window > 1:
-            _hold(out.line, end, window)
+            _hold(line, end, window)
             if rules.cost_band > 0.0:
-                _hold(out.returns, end, window)
-            for u in range(m.close_ms.shape[0]):
-                if m.has_bar[s, u] and not out.flags[s, u] & (FEW | WARMING):
-                    out.exposure[s, u] = out.line[out.place[u]]
-                    out.expected[s, u] = out.returns[out.place[u]]
+                _hold(returns, end, window)
+            for u in range(m.shape[2]):
+                if m[HAS_BAR, s, u] and not fc.tag[FLAGS, s, u] & (FEW | WARMING):
+                    fc.at[EXPOSURE, s, u] = line[fc.place[u]]
+                    fc.at[EXPECTED, s, u] = returns[fc.place[u]]
         return known, inside
 
     return forecast_pass
@@ -225,7 +248,8 @@ def _hold(line: Any, end: int, window: int) -> None:
     while stop > window:
         start = max(stop - _BLOCK, window)
         count = stop - start
-        sums[:count] = 0.0
+        for k in range(count):
+            sums[k] = 0.0
         for back in range(window - 1, -1, -1):
             for k in range(count):
                 sums[k] += line[start + k - back]

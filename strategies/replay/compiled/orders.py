@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..account.holdings import only_reduces
-from ..decision import with_order
-from ..sizing import exposure_to_size
+from ...account.holdings import only_reduces
+from ...decision import with_order
+from ...sizing import exposure_to_size
 from .book import Book, notional_of, value_of, worth_of, write_order
-from .compiled import compiled
+from .columns import BARS, CLOCK, CLOSE, MARK_CLOSE
+from .jit import compiled
 from .layout import CANCELED, DELISTED, LINE, NOTICES, QUEUE, REJECTED, RUINED, SENT, SHORT_ON_SPOT, TOO_SMALL
 from .steps import on_step
 
@@ -21,11 +22,11 @@ def send_order(
     m: Any, u: int, book: Book, c: Any, s: int, target: float, code: int, equity: float, held: float
 ) -> int:
     """Send the order for a target and return the reason code, as `ScoreStrategy` does."""
-    if target == held and equity > 0.0 and book.order[s] == 0.0:
+    if target == held and equity > 0.0 and book.at[s].order == 0.0:
         return code
-    size, price = book.size[s], m.close[s, u]
-    if book.order[s] != 0.0:
-        if target != 0.0 or book.order[s] == -size:
+    size, price = book.at[s].size, m[CLOSE, s, u]
+    if book.at[s].order != 0.0:
+        if target != 0.0 or book.at[s].order == -size:
             return code
         _cancel(m, u, book, s)
     wanted = exposure_to_size(target, equity, price, None, value_of(c, 1.0, price))
@@ -38,10 +39,10 @@ def send_order(
 @compiled
 def take_notices(m: Any, u: int, book: Book) -> None:
     """Take note of orders that the strategy has canceled: a part of them may have been filled."""
-    for s in range(book.size.shape[0]):
-        if book.notice[s]:
-            book.notice[s] = False
-            book.last_fill[s] = m.bars[s, u]
+    for s in range(book.at.shape[0]):
+        if book.at[s].notice:
+            book.at[s].notice = False
+            book.at[s].last_fill = int(m[BARS, s, u])
     book.count[NOTICES] = 0
 
 
@@ -49,15 +50,16 @@ def take_notices(m: Any, u: int, book: Book) -> None:
 def _cancel(m: Any, u: int, book: Book, s: int) -> None:
     kept = 0
     for k in range(book.count[QUEUE]):
-        other = book.queue[k]
+        other = book.at[k].queue
         if other != s:
-            book.queue[kept] = other
+            book.at[kept].queue = other
             kept += 1
     book.count[QUEUE] = kept
-    if book.filled[s] != 0.0:
-        book.notice[s] = True
+    if book.at[s].filled != 0.0:
+        book.at[s].notice = True
         book.count[NOTICES] += 1
-    write_order(book, s, m.close_ms[u], CANCELED, False, False)
+    book.at[s].status = CANCELED
+    write_order(book, s, m[CLOCK, 0, u])
 
 
 @compiled
@@ -79,15 +81,17 @@ def _is_too_small(c: Any, size: float, price: float) -> bool:
 
 @compiled
 def _submit(m: Any, u: int, book: Book, c: Any, s: int, size: float, equity: float) -> None:
-    book.order[s] = book.asked[s] = size
-    book.filled[s] = book.paid[s] = book.value[s] = book.slipped[s] = 0.0
-    book.decided[s], book.created[s], book.waited[s] = m.close_ms[u], m.close[s, u], False
+    book.at[s].order = book.at[s].asked = size
+    book.at[s].filled = book.at[s].paid = book.at[s].value = book.at[s].slipped = 0.0
+    book.at[s].decided, book.at[s].created = int(m[CLOCK, 0, u]), m[CLOSE, s, u]
+    book.at[s].waited = False
     refusal = _refusal(m, u, book, c, s, size, equity)
     if refusal:
         book.count[refusal] += 1
-        write_order(book, s, m.close_ms[u], REJECTED, False, False)
+        book.at[s].status = REJECTED
+        write_order(book, s, m[CLOCK, 0, u])
         return
-    book.sent[book.count[SENT]] = s
+    book.at[book.count[SENT]].sent = s
     book.count[SENT] += 1
 
 
@@ -96,17 +100,17 @@ def _refusal(m: Any, u: int, book: Book, c: Any, s: int, size: float, equity: fl
     """Return why the exchange would not accept an order, a place in `Book.count`; 0 if it would."""
     if equity <= 0.0:
         return RUINED
-    if book.over[s]:
+    if book.at[s].over:
         return DELISTED
-    if not book.held[s]:
-        book.held[s] = True
-        book.mark[s] = worth_of(c, m.mark_close[s, u])
-        book.line[book.count[LINE]] = s
+    if not book.at[s].held:
+        book.at[s].held = True
+        book.at[s].mark = worth_of(c, m[MARK_CLOSE, s, u])
+        book.at[book.count[LINE]].line = s
         book.count[LINE] += 1
-    held = book.size[s]
+    held = book.at[s].size
     if only_reduces(held, size) and abs(held + size) <= 1e-9 * abs(held):
         return 0
-    if _is_too_small(c, size, m.close[s, u]):
+    if _is_too_small(c, size, m[CLOSE, s, u]):
         return TOO_SMALL
     if c.spot and size < 0.0 and held + size < -1e-9 * abs(size):
         return SHORT_ON_SPOT

@@ -1,0 +1,1 @@
+"""The part of the replay that numba compiles; importing its modules imports numba, but `columns`, `layout`, `steps`."""

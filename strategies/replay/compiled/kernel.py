@@ -1,0 +1,141 @@
+"""The loop over sets in compiled form; numba keeps the result on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from ..numbers import RULES, RuleNumbers
+from .book import Book, new_book, reset, write_order
+from .columns import CLOCK
+from .decisions import Span, account_pass, new_plans
+from .figures import FIGURES, write_figures
+from .forecasts import Forecasts, builtin_rule, new_forecasts, pass_of
+from .jit import borrowed, compiled, shared, source_hash
+from .layout import OPEN
+
+__all__ = ["OUT", "kernel_of"]
+
+OUT = (*FIGURES, "known", "inside", "busy", "exposure_sum", "failed_at")
+"""Columns of the figures of a set; `failed_at` is symbol * closes + close where a position rule failed, else -1."""
+
+_N_RULES = len(RULES)
+_KNOWN, _INSIDE, _BUSY, _EXPOSURE, _FAILED = (
+    OUT.index(name) for name in ("known", "inside", "busy", "exposure_sum", "failed_at")
+)
+
+
+@compiled
+def copy(values: Any, into: Any) -> None:
+    """Copy a line of numbers; an assignment of arrays compiles ten times as long."""
+    for k in range(values.shape[0]):
+        into[k] = values[k]
+
+
+forecast_pass: Any = None
+"""The first pass; each kernel has its own."""
+
+
+def kernel(
+    m: Any,
+    span: Any,
+    periods: float,
+    slots: int,
+    cash: float,
+    rules_of: Any,
+    costs_of: Any,
+    tiers_of: Any,
+    account: Any,
+    expiry: Any,
+    allowed: Any,
+    part_begin: Any,
+    part_at: Any,
+    part: Any,
+    figures: Any,
+    money: Any,
+    counts: Any,
+    reasons: Any,
+    equity: Any,
+    codes: Any,
+    rows: Any,
+) -> int:
+    """Run the sets and write their results into the arrays of `measure.Raw`; the returned number has no meaning."""
+    symbols, closes = m.shape[1], m.shape[2]
+    own, own_book, own_plans = (
+        new_forecasts(symbols, closes, slots),
+        new_book(symbols, rows[0]),
+        new_plans(symbols),
+    )
+    fc = Forecasts(borrowed(own.at), borrowed(own.tag), borrowed(own.work), borrowed(own.place))
+    at, money_of, count_of = borrowed(own_book.at), borrowed(own_book.money), borrowed(own_book.count)
+    m, costs_of, tiers_of, plans = borrowed(m), borrowed(costs_of), borrowed(tiers_of), borrowed(own_plans)
+    curve, exposure = np.zeros(closes), np.zeros(1)
+    equity_of, exposure_of = borrowed(curve), borrowed(exposure)
+    span = Span(span.lookback, span.first, span.bar_ms, span.trade_from, borrowed(span.total))
+    for k in range(rules_of.shape[0]):
+        rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))  # type: ignore[call-arg]
+        costs, tiers = costs_of[account[k]], tiers_of[account[k]]
+        known = inside = 0
+        figures[k, _FAILED] = -1.0
+        for s in range(symbols):
+            found, within = forecast_pass(
+                m, s, rules, span, costs[s].order_cost, borrowed(expiry[k]), borrowed(allowed[k]), fc
+            )
+            if found < 0:
+                figures[k, _FAILED] = s * closes + within
+                break
+            known += found
+            inside += within
+        if figures[k, _FAILED] >= 0.0:
+            continue
+        begin, end = part_begin[k], part_begin[k + 1]
+        book = Book(at, money_of, count_of, borrowed(rows[k]))
+        reset(book, cash)
+        exposure[0] = 0.0
+        busy = account_pass(
+            m,
+            span,
+            rules,
+            costs,
+            tiers,
+            borrowed(part_at[begin:end]),
+            borrowed(part[begin:end]),
+            fc,
+            book,
+            plans,
+            equity_of,
+            exposure_of,
+            borrowed(reasons[k]),
+            borrowed(codes[k]),
+        )
+        for s in range(symbols):
+            if book.at[s].order != 0.0 and book.at[s].filled != 0.0:
+                book.at[s].status = OPEN
+                write_order(book, s, m[CLOCK, 0, closes - 1])
+        counted = equity_of[span.first :]
+        write_figures(counted, periods, figures[k])
+        figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
+        figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
+        copy(book.money, money[k])
+        copy(book.count, counts[k])
+        if equity.shape[0]:
+            copy(counted, equity[k])
+    # The last use of the owners: until here their arrays are borrowed.
+    return own.place.size + own_book.money.size + own_plans.size + curve.size + exposure.size
+
+
+@cache
+def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
+    """Return the compiled loop for a position rule of the user; None: for the built-in ones, kept on disk."""
+    passes = pass_of(builtin_rule if position is None else shared(position))
+    # The name of a function is part of numba's key on disk: other sources, other code.
+    name = f"kernel_{source_hash():016x}"
+    own = FunctionType(kernel.__code__, {**globals(), "forecast_pass": passes}, name)
+    own.__qualname__ = name
+    return njit(error_model="numpy", nogil=True, cache=position is None)(own)
