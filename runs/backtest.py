@@ -40,7 +40,7 @@ __all__ = [
 
 def strategy_defaults() -> dict[str, Any]:
     """Return the user-settable parameters of `ScoreStrategy` with their defaults."""
-    fixed = {"model", "trade_from"}
+    fixed = {"model", "trade_from", "datas"}
     return {
         name: value
         for name, value in dict(cast(Any, ScoreStrategy).params._getitems()).items()

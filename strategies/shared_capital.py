@@ -42,8 +42,8 @@ class SharedCapital:
     those that need no covariance also when a symbol ceases to be active.
     """
 
-    def __init__(self, rules: Rules, states: list[TradedSymbol], lookback: int, step_ms: int) -> None:
-        self._rules, self._states, self._lookback = rules, states, lookback
+    def __init__(self, rules: Rules, states: list[TradedSymbol], step_ms: int, *, own_targets: bool) -> None:
+        self._rules, self._states = rules, states
         self._allocation = ALLOCATIONS[rules.allocation]
         self._by_covariance = needs_covariance(rules.allocation)
         self._year = periods_per_year(step_ms)
@@ -56,7 +56,8 @@ class SharedCapital:
             if self._by_covariance or rules.portfolio_volatility
             else None
         )
-        self._has_caps = has_caps(rules, len(states))
+        # A user's own targets may exceed the caps that the rules keep by themselves.
+        self._has_caps = own_targets or has_caps(rules, len(states))
         self._covered: list[TradedSymbol] = []
         self._covariance = np.zeros((0, 0))
 
@@ -72,7 +73,7 @@ class SharedCapital:
             if bars > state.bars:
                 state.bars = bars
                 seen.append((state, False))
-                if not state.active and bars > self._lookback:
+                if not state.active and bars >= state.needs:
                     state.active = gained = True
             elif state.bars and not state.over:
                 if has_ended(state.data) and now + HALF_SECOND >= state.clock[0] + state.step_days:

@@ -38,7 +38,8 @@ class TradedSymbol:
     """The state of one symbol between bars.
 
     Attributes:
-        number: position of its data in the strategy.
+        number: position of its data among the traded ones.
+        needs: number of its bars from which it is decided; infinity while the strategy waits for other datas.
         clock, close: lines of its data, looked up once for speed.
         bars: number of its bars so far.
         last_fill: number of the bar of its last fill.
@@ -51,7 +52,7 @@ class TradedSymbol:
     def __init__(
         self, strategy: Any, number: int, rules: Rules, schedule: ModelSchedule, trade_from: float
     ) -> None:
-        data = strategy.datas[number]
+        data = strategy.traded[number]
         step = bar_milliseconds(data)
         self.number, self.data, self.name = number, data, symbol_of(data)
         self.clock, self.close = data.lines.datetime, data.lines.close
@@ -61,11 +62,11 @@ class TradedSymbol:
         self.bars, self.last_fill = 0, -math.inf
         self.order: Any = None
         self.active = self.over = False
-        self.symbols = float(len(strategy.datas))
+        self.symbols = float(len(strategy.traded))
         self._volatility = math.nan
         self._rules, self._position_rule = rules, POSITION_RULES[rules.position_rule]
         self._broker = strategy.broker
-        self._lookback, self._trade_from = schedule.lookback, trade_from
+        self.needs, self._trade_from = schedule.lookback + 1.0, trade_from
         self._root_year, self._cost = math.sqrt(periods_per_year(step)), trading_cost(strategy.broker, data)
         score: Any = MarketScore(
             data,  # type: ignore[call-arg]
@@ -110,7 +111,7 @@ class TradedSymbol:
 
     def observe(self, equity: float, account: AccountState, conditions: Conditions) -> Observation:
         """Return the observation at the close of a new bar; called once per bar."""
-        if self.bars <= self._lookback:
+        if self.bars < self.needs:
             return self.observe_without_outputs(equity, account, conditions, silent=False)
         outputs = self._outputs.current()
         score, signal, confidence, score_std, log_density, rank, volatility = outputs[:7]
