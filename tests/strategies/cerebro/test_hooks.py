@@ -107,10 +107,9 @@ def test_an_overridden_sell_leaves_no_shorts_in_the_record(tiny_model):
     refused = np.array(reasons) == "refused"
     np.testing.assert_array_equal(target[refused], position[refused])
     # Every order is a row of the record with a trade's reason, at its time and with the target that it leads to.
-    ordered = {when for when, _ in orders_of(strategy)}
-    assert ordered == {
-        int(t) for t, reason in zip(time, reasons, strict=True) if reason in ("trade", "reduced")
-    }
+    # The order of the last bar has not ended with the run.
+    traded = [int(when) for when, reason in zip(time, reasons, strict=True) if reason in ("trade", "reduced")]
+    assert {when for when, _ in orders_of(strategy)} == {when for when in traded if when < time[-1]}
     # The model wants shorts where it was refused: its own targets are below the position there.
     assert (log_of(played(tiny_model))[1][1][refused] < 0).all()
 
@@ -195,7 +194,7 @@ def test_nothing_is_asked_of_a_strategy_that_overrides_nothing():
 def test_a_sizer_is_refused_with_what_to_do(tiny_model):
     cerebro = cerebro_of([market(bars=40)], tiny_model)
     cerebro.addsizer(bt.sizers.PercentSizer, percents=50)
-    with pytest.raises(ValueError, match="would not ask the sizer PercentSizer; remove cerebro.addsizer"):
+    with pytest.raises(ValueError, match=r"would not ask the sizer PercentSizer; remove cerebro\.addsizer"):
         cerebro.run()
 
 

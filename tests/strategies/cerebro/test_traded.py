@@ -88,10 +88,8 @@ def test_without_names_the_error_has_the_line_that_mends_it(tiny_model):
     assert line == "cerebro.addstrategy(ScoreStrategy, model=..., datas=['BTC'])"
     cerebro = cerebro_of([market()], tiny_model, daily=True)
     cerebro.strats.clear()
-    exec(
-        line.replace("model=...", "model=model"),
-        {"cerebro": cerebro, "ScoreStrategy": ScoreStrategy, "model": tiny_model},
-    )
+    names = {"cerebro": cerebro, "ScoreStrategy": ScoreStrategy, "model": tiny_model}
+    exec(line.replace("model=...", "model=model"), names)  # noqa: S102
     assert len(cerebro.run()[0].decisions) == BARS
 
 
