@@ -14,8 +14,8 @@ from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
 from .buffers import has_column, store, tail, whole
+from .cerebro.columns import check_bars, check_fits
 from .datas import bar_milliseconds, to_milliseconds
-from .models import check_fits
 from .schedule import ModelSchedule
 
 __all__ = ["MarketScore", "MarketState"]
@@ -79,14 +79,23 @@ class MarketScore(bt.Indicator):
         (self._step,) = {check_fits(model, self.data) for model in self._models.models}
         self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
         self.addminperiod(self._models.lookback + 1)
+        self._checked = hasattr(self.data, "absent")
 
     def next(self) -> None:
+        if not self._checked:
+            self._check()
         close = int(to_milliseconds(self.data.lines.datetime[0]))
         values = self._models.evaluate_last(
             partial(tail, self.data), close, self.p.signal, self._step, tails=self.p.tails
         )
         for line, value in zip(self._outputs, values, strict=True):
             line[0] = value
+
+    def _check(self) -> None:
+        # Only now: before the run the bars of a data that is not preloaded are not known.
+        self._checked = True
+        for model in self._models.models:
+            check_bars(model, self.data, tail(self.data, model.features.inputs, model.lookback + 1), self._step)
 
     def once(self, start: int, end: int) -> None:
         evaluation = self._models.evaluate(

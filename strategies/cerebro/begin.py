@@ -22,7 +22,7 @@ TradeFrom: TypeAlias = str | float | dt.date | None
 
 _LOG = logging.getLogger("scorenet")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_SECONDS = range(10**8, 10**11)  # 1973 to 5138 as seconds; as UTC ms, days of 1970 to 1973
+_FIRST_SECOND, _LAST_SECOND = 10**8, 10**11  # 1973 to 5138 as seconds; as UTC ms, days of 1970 to 1973
 _warned: set[str] = set()
 
 
@@ -38,7 +38,7 @@ def first_close(moment: TradeFrom, step_ms: int) -> float:
     if moment is None:
         return -math.inf
     if isinstance(moment, numbers.Real) and not isinstance(moment, bool):
-        if moment in _SECONDS:
+        if _FIRST_SECOND <= moment < _LAST_SECOND:
             raise ValueError(
                 f"trade_from: expected UTC ms, found {moment}, which looks like seconds; multiply it by 1000"
             )

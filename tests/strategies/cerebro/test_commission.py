@@ -1,0 +1,60 @@
+"""A commission scheme of the user's on Backtrader's own broker: its multiplier is part of every exposure."""
+
+import backtrader as bt
+import numpy as np
+import pytest
+
+from feeds import BarsData
+from strategies import EquityCurve, Orders, ScoreStrategy, Trades
+from tests.strategies.cerebro.own import OPEN, market
+
+CASH, MULT = 100_000.0, 10.0
+
+SCHEMES = {
+    "stock": {"commission": 0.0, "mult": MULT, "stocklike": True},
+    "futures": {"commission": 0.0, "mult": MULT, "margin": 50.0},
+    "futures, a fee a contract": {"commission": 2.0, "mult": MULT, "margin": 50.0},
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_recorded_exposures_are_real_ones(tiny_model, scheme):
+    cerebro = bt.Cerebro(stdstats=False)
+    frame = market().drop(columns="funding_rate")
+    cerebro.adddata(BarsData(dataname=frame), name="FUT")
+    cerebro.broker.setcash(CASH)
+    # Backtrader's stock account takes no multiplier into the value of a position; only a futures account does.
+    cerebro.broker.addcommissioninfo(bt.CommInfoBase(**scheme))
+    cerebro.addstrategy(ScoreStrategy, model=tiny_model, **{**OPEN, "max_exposure": 0.5})
+    for analyzer in (EquityCurve, Orders, Trades):
+        cerebro.addanalyzer(analyzer, _name=analyzer.__name__.lower())
+    strategy = cerebro.run()[0]
+    orders = strategy.analyzers.orders.get_analysis()
+    done = np.array(orders["status"]) == "completed"
+    assert done.sum() > 20
+
+    # By hand: contracts held at each close, and the money that they made with 10 units of the asset each.
+    closes, opens = frame["close"].to_numpy(), frame["open"].to_numpy()
+    times = frame["timestamp"].to_numpy() + 3_600_000
+    held, cash, expected = 0.0, CASH, []
+    for row, time in enumerate(times):
+        for size, price in zip(orders["size"], orders["price"], strict=True):
+            pass
+        filled = np.flatnonzero(done & (orders["time"] == time))
+        for order in filled:
+            assert orders["price"][order] == pytest.approx(opens[row], rel=1e-12)
+            cash -= orders["size"][order] * MULT * opens[row] + abs(orders["size"][order]) * scheme["commission"]
+            held += orders["size"][order]
+        equity = cash + held * MULT * closes[row]
+        expected.append((equity, held * MULT * closes[row] / equity))
+    equity, exposure = np.array(expected).T
+
+    decisions = strategy.decisions.columns()
+    np.testing.assert_allclose(decisions["position"][20:], exposure[20:], rtol=1e-9, atol=1e-12)
+    assert 0.2 < np.abs(exposure).max() < 0.6  # not ten times that
+    curve = strategy.analyzers.equitycurve.get_analysis()
+    np.testing.assert_allclose(curve["equity"], equity[-len(curve["equity"]) :], rtol=1e-9)
+    np.testing.assert_allclose(curve["exposure"], exposure[-len(curve["exposure"]) :], rtol=1e-9, atol=1e-12)
+    trades = strategy.analyzers.trades.get_analysis()
+    made = trades["closed"]["net_pnl"].sum() + trades["open"]["net_pnl"].sum()
+    assert made == pytest.approx(equity[-1] - CASH, rel=1e-9)
