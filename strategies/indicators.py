@@ -95,7 +95,9 @@ class MarketScore(bt.Indicator):
         # Only now: before the run the bars of a data that is not preloaded are not known.
         self._checked = True
         for model in self._models.models:
-            check_bars(model, self.data, tail(self.data, model.features.inputs, model.lookback + 1), self._step)
+            check_bars(
+                model, self.data, tail(self.data, model.features.inputs, model.lookback + 1), self._step
+            )
 
     def once(self, start: int, end: int) -> None:
         evaluation = self._models.evaluate(

@@ -12,6 +12,7 @@ from scorenet.model import Evaluation
 
 from .account.contracts import contract_value
 from .buffers import Rows
+from .cerebro.traded import check_commission
 from .datas import bar_milliseconds, periods_per_year, symbol_of
 from .decision import (
     POSITION_RULES,
@@ -58,6 +59,7 @@ class TradedSymbol:
         self.clock, self.close = data.lines.datetime, data.lines.close
         self.step_days = step / 86_400_000
         self._commission = strategy.broker.getcommissioninfo(data)
+        check_commission(self._commission, data)
         self.order_size = getattr(self._commission, "order_size", _difference)
         self.bars, self.last_fill = 0, -math.inf
         self.order: Any = None

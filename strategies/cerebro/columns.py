@@ -38,7 +38,11 @@ def check_fits(model: ScoreModel, data: Any) -> int:
             raise FeatureMismatch(_lacks(model, data, name))
     # The frame of a feed of this project has been validated, and so has its bar size.
     foreign = not hasattr(data, "absent") and len(data.lines.datetime.array) > model.lookback
-    first = {column: values[: model.lookback + 1] for column, values in whole(data, names).items()} if foreign else {}
+    first = (
+        {column: values[: model.lookback + 1] for column, values in whole(data, names).items()}
+        if foreign
+        else {}
+    )
     if trained is not None and int(trained) != step:
         raise FeatureMismatch(_other_size(data, step, int(trained), _spacing(first) if first else None))
     if first:
@@ -92,7 +96,9 @@ def _size(step: int) -> str:
 
 
 def _lacks(model: ScoreModel, data: Any, name: str, bars: int = 0) -> str:
-    what = f"has no value in the first {bars} bars of {symbol_of(data)}" if bars else f"{symbol_of(data)} lacks"
+    what = (
+        f"has no value in the first {bars} bars of {symbol_of(data)}" if bars else f"{symbol_of(data)} lacks"
+    )
     said = f"the model ({model.features.name} features) reads the column {name}, which {what}; "
     if hasattr(data, "absent"):
         return f"{said}add it to the bars: BarsData(dataname={_JOINS[name]})"

@@ -12,7 +12,7 @@ from scorenet.base.did_you_mean import did_you_mean
 from ..datas import bar_milliseconds, bar_name, symbol_of
 from ..schedule import ModelSchedule
 
-__all__ = ["check_traded", "traded_datas", "user_periods"]
+__all__ = ["check_commission", "check_traded", "traded_datas", "user_periods"]
 
 
 def traded_datas(strategy: Any, wanted: Any) -> list[Any]:
@@ -50,6 +50,21 @@ def check_traded(strategy: Any, models: ModelSchedule) -> None:
             f"expected datas with bars of {bar_name(int(trained))}, the model's size, found {', '.join(others)} too; "
             "if that is a data of your own, such as a filter, name the datas to trade: "
             f"cerebro.addstrategy({type(strategy).__name__}, model=..., datas={fitting!r})"
+        )
+
+
+def check_commission(commission: Any, data: Any) -> None:
+    """Check that the account values a position as its commission scheme says.
+
+    Raises:
+        ValueError: the scheme has a multiplier, which Backtrader's stock account counts only when a position is closed.
+    """
+    plain = not hasattr(commission, "order_size")  # `PerpetualCommission` values positions itself
+    if plain and commission.stocklike and commission.p.mult != 1.0:
+        raise ValueError(
+            f"{symbol_of(data)}: Backtrader values a stock position without its mult ({commission.p.mult:g}), so equity "
+            "would be wrong; make it a future with margin=..., or use "
+            f"cerebro.broker.addcommissioninfo(PerpetualCommission(mult={commission.p.mult:g}))"
         )
 
 

@@ -75,10 +75,15 @@ def test_auto_begins_with_the_first_bar_that_the_model_has_not_seen(tiny_model):
 
 def test_auto_with_a_schedule_that_trades_bars_it_has_seen_is_an_error(tiny_model):
     opens = market(bars=80)["timestamp"].to_numpy()
-    models = [(int(opens[0]), seen_until(tiny_model, int(opens[10]))), (int(opens[50]), seen_until(tiny_model, int(opens[49])))]
+    models = [
+        (int(opens[0]), seen_until(tiny_model, int(opens[10]))),
+        (int(opens[50]), seen_until(tiny_model, int(opens[49]))),
+    ]
     assert decided(played(models, trade_from="auto"))[0] == opens[20] + HOUR  # after the look-back
     models[1] = (int(opens[50]), seen_until(tiny_model, int(opens[50])))
-    with pytest.raises(ValueError, match="trade_from='auto': model 1 is used from .* but has seen the bars until"):
+    with pytest.raises(
+        ValueError, match="trade_from='auto': model 1 is used from .* but has seen the bars until"
+    ):
         played(models, trade_from="auto")
 
 
@@ -95,11 +100,16 @@ def test_a_run_over_bars_that_the_model_has_seen_says_so_once(tiny_model, caplog
     for _ in range(2):
         played(model)
     (said,) = caplog.messages
-    assert f"traded from {iso(int(opens[20]) + HOUR)} on, but its model has seen the bars until {iso(int(opens[60]))}" in said
+    assert (
+        f"traded from {iso(int(opens[20]) + HOUR)} on, but its model has seen the bars until {iso(int(opens[60]))}"
+        in said
+    )
     assert "trade_from='auto'" in said
     caplog.clear()
     played(replace(model, config=replace(model.config, seed=988)), trade_from="auto")
-    played(replace(model, config=replace(model.config, seed=989)), trade_from=int(opens[30]))  # said by the user
+    played(
+        replace(model, config=replace(model.config, seed=989)), trade_from=int(opens[30])
+    )  # said by the user
     assert caplog.messages == []
 
 
@@ -110,7 +120,9 @@ def test_analyzers_take_the_same_date(tiny_model):
     assert cerebro.run()[0].analyzers.equity.get_analysis()["time"][0] == opened + HOUR
 
 
-def test_a_plain_script_and_the_command_give_the_same_equity_to_the_cent(tiny_model_dir, tmp_path, monkeypatch):
+def test_a_plain_script_and_the_command_give_the_same_equity_to_the_cent(
+    tiny_model_dir, tmp_path, monkeypatch
+):
     """README's lines: bars from before the date warm up, and both trade from the date on."""
     monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)  # the page takes seconds
     source, since = "simulated:planted?seed=9&bars=400&edge=0.15", "2020-01-08"

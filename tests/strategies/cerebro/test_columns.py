@@ -77,7 +77,9 @@ def test_before_the_bars_are_known_the_line_says_both_cases(tiny_model):
 @pytest.mark.parametrize("modes", MODES)
 def test_bars_of_another_size_than_the_data_says_are_refused_in_every_mode(tiny_model, modes):
     said = refusal(hourly(stamped(step=60_000)), tiny_model, **modes)
-    assert said.startswith("BTC says that its bars are of 1h, but they are 1m apart, and the model was trained on")
+    assert said.startswith(
+        "BTC says that its bars are of 1h, but they are 1m apart, and the model was trained on"
+    )
 
 
 def test_a_missing_funding_rate_of_a_frame_is_declared_by_the_line_that_is_given(tiny_model, funding_model):
@@ -94,9 +96,14 @@ def test_a_missing_funding_rate_of_a_frame_is_declared_by_the_line_that_is_given
 
 def test_a_missing_funding_rate_of_a_csv_file(tiny_model, funding_model, tmp_path):
     path = tmp_path / "bars.csv"
-    stamped().assign(oi=0.0, funding_rate=0.0002).to_csv(path, index_label="time", date_format="%Y-%m-%d %H:%M:%S")
+    stamped().assign(oi=0.0, funding_rate=0.0002).to_csv(
+        path, index_label="time", date_format="%Y-%m-%d %H:%M:%S"
+    )
     said = refusal(hourly(str(path), bt.feeds.GenericCSVData), funding_model)
-    assert "give the number of its column in the file (here 7, from 0): class WithColumn(bt.feeds.GenericCSVData)" in said
+    assert (
+        "give the number of its column in the file (here 7, from 0): class WithColumn(bt.feeds.GenericCSVData)"
+        in said
+    )
     names = {"bt": bt}
     exec(said.rsplit("from 0): ", 1)[1], names)  # noqa: S102
     data = hourly(str(path), names["WithColumn"])
