@@ -40,12 +40,8 @@ __all__ = [
 
 def strategy_defaults() -> dict[str, Any]:
     """Return the user-settable parameters of `ScoreStrategy` with their defaults."""
-    fixed = {"model", "trade_from", "datas"}
-    return {
-        name: value
-        for name, value in dict(cast(Any, ScoreStrategy).params._getitems()).items()
-        if name not in fixed
-    }
+    values = dict(cast(Any, ScoreStrategy).params._getitems())
+    return {name: value for name, value in values.items() if name not in ("model", "trade_from", "datas")}
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -110,14 +106,14 @@ def backtest(
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """The inputs of a run: command line, settings, model, bars and their sources, account.
+    """The inputs of a run: command line, settings, model (None: without), bars and their sources, account.
 
     Trading starts at the bar close `start` (UTC ms).
     """
 
     command: str | Sequence[str]
     config: Mapping[str, Any]
-    model: ScoreModel
+    model: ScoreModel | None
     frames: Sequence[pd.DataFrame]
     sources: Sequence[str]
     account: Account
@@ -144,8 +140,8 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
             inputs.command,
             config,
             [describe(frame, source) for frame, source in zip(frames, inputs.sources, strict=True)],
-            _describe_model(model, Path(config["model"])),
-            model.config.seed,
+            None if model is None else _describe_model(model, config.get("model")),
+            None if model is None else model.config.seed,
             _warnings(model, frames, result, start),
             plugins=loaded_plugins(),
         )
@@ -155,10 +151,10 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
 
 
 def _regimes(
-    model: ScoreModel, frames: Sequence[pd.DataFrame], equity: pd.DataFrame, profit: pd.DataFrame
+    model: ScoreModel | None, frames: Sequence[pd.DataFrame], equity: pd.DataFrame, profit: pd.DataFrame
 ) -> dict[str, Any] | None:
     """Return each symbol's profit by its regimes; None if the model has no regimes."""
-    if model.regime_map is None:
+    if model is None or model.regime_map is None:
         return None
     closes, money = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8, equity["equity"].to_numpy()
     markets = [as_market(frame) for frame in frames]
@@ -261,11 +257,11 @@ def measure(
 _BENCHMARK_COSTS = ("fees", "funding", "slippage", "n_orders", "turnover", "exposure", "liquidations")
 
 
-def _describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
+def _describe_model(model: ScoreModel, path: str | None) -> dict[str, Any]:
     info = model.info
     return {
-        "path": str(path),
-        "sha256": file_hash(path),
+        "path": path,
+        "sha256": None if path is None else file_hash(Path(path)),
         "fingerprint": model.fingerprint,
         "features": list(model.features.names),
         "lookback": model.lookback,
@@ -279,16 +275,18 @@ def _describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
     }
 
 
-def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result, start: int) -> list[str]:
+def _warnings(
+    model: ScoreModel | None, frames: Sequence[pd.DataFrame], result: Result, start: int
+) -> list[str]:
     said = []
-    seen = model.seen_until
+    seen = None if model is None else model.seen_until
     if seen is not None and start <= seen:
         said.append(
             "The backtest overlaps the bars that the model was trained, calibrated or measured on: its figures are not "
             "out of sample."
         )
     for frame in frames:
-        if frame.attrs["symbol"] not in model.info["symbols"]:
+        if model is not None and frame.attrs["symbol"] not in model.info["symbols"]:
             said.append(f"The model has never seen {frame.attrs['symbol']}.")
         if "filled" in frame and frame["filled"].any():
             said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         add_scorenet_analyzers,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
+    from .cerebro.hooks import SymbolFacts
     from .decision import (
         Conditions,
         Decision,
@@ -66,6 +67,7 @@ _EXPORTS = {
         "SignalStrategy",
         "orders_to_replay",
     ),
+    ".cerebro.hooks": ("SymbolFacts",),
     ".decision": (
         "Conditions",
         "Decision",
@@ -118,6 +120,7 @@ __all__ = [
     "Sharpe",
     "SignalStrategy",
     "Sortino",
+    "SymbolFacts",
     "Trades",
     "Watch",
     "add_scorenet_analyzers",

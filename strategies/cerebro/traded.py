@@ -62,8 +62,8 @@ def check_commission(commission: Any, data: Any) -> None:
     plain = not hasattr(commission, "order_size")  # `PerpetualCommission` values positions itself
     if plain and commission.stocklike and commission.p.mult != 1.0:
         raise ValueError(
-            f"{symbol_of(data)}: Backtrader values a stock position without its mult ({commission.p.mult:g}), so equity "
-            "would be wrong; make it a future with margin=..., or use "
+            f"{symbol_of(data)}: Backtrader values a stock position without its mult ({commission.p.mult:g}), so "
+            "equity would be wrong; make it a future with margin=..., or use "
             f"cerebro.broker.addcommissioninfo(PerpetualCommission(mult={commission.p.mult:g}))"
         )
 

@@ -82,7 +82,7 @@ def test_auto_with_a_schedule_that_trades_bars_it_has_seen_is_an_error(tiny_mode
     assert decided(played(models, trade_from="auto"))[0] == opens[20] + HOUR  # after the look-back
     models[1] = (int(opens[50]), seen_until(tiny_model, int(opens[50])))
     with pytest.raises(
-        ValueError, match="trade_from='auto': model 1 is used from .* but has seen the bars until"
+        ValueError, match=r"trade_from='auto': model 1 is used from .* but has seen the bars until"
     ):
         played(models, trade_from="auto")
 
