@@ -45,7 +45,7 @@ _MEMO_SIZE = 16
 _memo: OrderedDict[str, Evaluation] = OrderedDict()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreModel(ModelParts):
     """A trained density of market states and of forward returns.
 

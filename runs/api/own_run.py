@@ -64,7 +64,9 @@ def report(run: Any, out: str | Path) -> Path:
     analyzers = _analyzers_of(strategy)
     result = collect_from(analyzers, strategy.broker)
     if not len(result.equity):
-        raise ValueError("the run has no bar at which the strategy could trade; give it more bars")
+        raise ValueError(
+            "the analyzers have recorded no bar; give the run more bars, or an earlier trade_from"
+        )
     datas = _benchmark_datas(strategy, set(result.orders["symbol"]))
     frames = [frame_of(data) for data in datas]
     model, path = _model_of(strategy)

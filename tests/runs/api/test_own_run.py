@@ -153,14 +153,13 @@ def test_bounded_buffers_keep_no_bars_for_a_report(tmp_path):
         report(cerebro.run(), tmp_path / "mine")
 
 
-def test_a_run_that_could_never_trade_has_no_report(tmp_path):
-    class Late(Cross):
-        def __init__(self):
-            self.addminperiod(50)
-            self.mean = self.data.close
-
-    with pytest.raises(ValueError, match="no bar at which the strategy could trade"):
-        report(cerebro_of(Late, [frame(30)]).run(), tmp_path / "mine")
+def test_a_run_without_a_recorded_bar_has_no_report(tmp_path):
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(BarsData(dataname=frame(60)))
+    cerebro.addstrategy(Cross)
+    add_scorenet_analyzers(cerebro, trade_from="2030-01-01")
+    with pytest.raises(ValueError, match="recorded no bar; give the run more bars, or an earlier trade_from"):
+        report(cerebro.run(), tmp_path / "mine")
 
 
 def test_the_equity_of_the_folder_is_that_of_the_account(tmp_path):
