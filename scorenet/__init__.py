@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         register_allocation,
         register_position_rule,
         register_slippage,
+        save_plot,
     )
 
     from .config import DensityConfig, ForwardConfig, ModelConfig, NoiseConfig, StateConfig
@@ -174,6 +175,7 @@ _EXPORTS = {
         "register_allocation",
         "register_position_rule",
         "register_slippage",
+        "save_plot",
     ),
 }
 
@@ -248,6 +250,7 @@ __all__ = [
     "register_slippage",
     "report",
     "resample",
+    "save_plot",
     "scenario_paths",
     "simulate",
     "to_arrays",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
     from .cerebro.hooks import SymbolFacts
+    from .cerebro.panels import save_plot
     from .decision import (
         Conditions,
         Decision,
@@ -68,6 +69,7 @@ _EXPORTS = {
         "orders_to_replay",
     ),
     ".cerebro.hooks": ("SymbolFacts",),
+    ".cerebro.panels": ("save_plot",),
     ".decision": (
         "Conditions",
         "Decision",
@@ -130,4 +132,5 @@ __all__ = [
     "register_allocation",
     "register_position_rule",
     "register_slippage",
+    "save_plot",
 ]
