@@ -38,7 +38,10 @@ frame = bars.reindex(columns=columns, fill_value=0.0).set_index(closes)
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "bars.csv"
     frame.to_csv(path, float_format="%.17g", date_format="%Y-%m-%d %H:%M:%S")
-    feeds = {"PandasData": FundedFrame(dataname=frame, **HOURLY), "GenericCSVData": FundedFile(dataname=path, **HOURLY)}
+    feeds = {
+        "PandasData": FundedFrame(dataname=frame, **HOURLY),
+        "GenericCSVData": FundedFile(dataname=path, **HOURLY),
+    }
     for name, data in feeds.items():
         cerebro = bt.Cerebro(stdstats=False)
         cerebro.setbroker(PerpetualBroker(cash=10_000))

@@ -42,7 +42,9 @@ for strategy, params, out in (
 ):
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.setbroker(PerpetualBroker(cash=10_000))
-    cerebro.adddata(BarsData(dataname=scorenet.simulate("planted", seed=3, bars=2_400)), name="COIN1/USDT:USDT")
+    cerebro.adddata(
+        BarsData(dataname=scorenet.simulate("planted", seed=3, bars=2_400)), name="COIN1/USDT:USDT"
+    )
     cerebro.addstrategy(strategy, **params)
     scorenet.add_scorenet_analyzers(cerebro)
     cerebro.run()

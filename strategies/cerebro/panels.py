@@ -43,7 +43,13 @@ class Panel:
         self.plotlines = _Info(_0=_Info(_name=line.replace("_", " ")))
         shared = {name: getattr(source.plotinfo, name) for name in ("plotabove", "plotmaster", "legendloc")}
         self.plotinfo = _Info(
-            plot=True, plotskip=False, subplot=True, plotlinelabels=False, plotlinevalues=True, **shared, **info
+            plot=True,
+            plotskip=False,
+            subplot=True,
+            plotlinelabels=False,
+            plotlinevalues=True,
+            **shared,
+            **info,
         )
 
     def __getitem__(self, number: int) -> Any:
@@ -73,7 +79,13 @@ def add_panels(score: Any) -> None:
 
 
 def save_plot(
-    cerebro: Any, path: str | Path, *, width: float = 16.0, height: float = 9.0, dpi: int = 100, **options: Any
+    cerebro: Any,
+    path: str | Path,
+    *,
+    width: float = 16.0,
+    height: float = 9.0,
+    dpi: int = 100,
+    **options: Any,
 ) -> Path:
     """Write Backtrader's plot of a finished run as a picture, without a window or a display.
 
@@ -95,7 +107,9 @@ def save_plot(
             """Show nothing."""
 
     if getattr(cerebro, "_exactbars", 0) > 0 or not getattr(cerebro, "runstrats", None):
-        raise ValueError("a plot needs all bars of a finished run; call cerebro.run() first, without exactbars")
+        raise ValueError(
+            "a plot needs all bars of a finished run; call cerebro.run() first, without exactbars"
+        )
     figures = cerebro.plot(plotter=Silent(**options), iplot=False)
     figure = figures[0][0]
     # Backtrader hides the dates of all panels that share an axis, and with newer versions of matplotlib the last too.

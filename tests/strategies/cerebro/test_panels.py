@@ -48,7 +48,11 @@ def test_each_output_has_its_panel_under_its_data(tiny_model, tmp_path):
     assert len(seen) == 2 * len(LINES)
     for symbol, state in zip(("BTC", "ETH"), strategy._states, strict=True):
         for name in LINES:
-            (label,) = (one for one in seen if one.startswith(f"MarketScore ({symbol}, forward)\n{name.replace('_', ' ')}"))
+            (label,) = (
+                one
+                for one in seen
+                if one.startswith(f"MarketScore ({symbol}, forward)\n{name.replace('_', ' ')}")
+            )
             line = state._outputs._lines[list(MarketScore.lines._getlines()).index(name)]
             np.testing.assert_array_equal(seen[label], np.array(line.array))
 
