@@ -40,12 +40,9 @@ __all__ = [
 
 def strategy_defaults() -> dict[str, Any]:
     """Return the user-settable parameters of `ScoreStrategy` with their defaults."""
-    fixed = {"model", "trade_from", "rules_from"}
-    return {
-        name: value
-        for name, value in dict(cast(Any, ScoreStrategy).params._getitems()).items()
-        if name not in fixed
-    }
+    fixed = ("model", "datas", "trade_from", "rules_from")
+    values = dict(cast(Any, ScoreStrategy).params._getitems())
+    return {name: value for name, value in values.items() if name not in fixed}
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -110,7 +107,7 @@ def backtest(
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """The inputs of a run: command line, settings, model, bars and their sources, account.
+    """The inputs of a run: command line, settings, model (None: without), bars and their sources, account.
 
     Trading starts at the bar close `start` (UTC ms).
     """
@@ -146,7 +143,7 @@ def write_run(
             inputs.command,
             config,
             [describe(frame, source) for frame, source in zip(frames, inputs.sources, strict=True)],
-            None if model is None else model_entry(model, Path(config["model"])),
+            None if model is None else model_entry(model, config.get("model")),
             None if model is None else model.config.seed,
             _warnings(model, frames, result, start),
             plugins=loaded_plugins(),

@@ -17,7 +17,7 @@ from .folder.frames import conform, empty_frame
 from .result import Result, benchmark
 from .settings import Account
 
-__all__ = ["Modes", "Result", "assemble", "benchmark", "build", "collect", "run"]
+__all__ = ["Modes", "Result", "assemble", "benchmark", "build", "collect", "collect_from", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,15 @@ def run(
 
 def collect(finished: bt.Strategy, since: int | None = None) -> Result:
     """Return the tables of a strategy that ran in a Cerebro of `build`, from the bar close `since` (UTC ms)."""
-    found = {name: dict(getattr(finished.analyzers, name).get_analysis()) for name in _TABLES}
+    names = (*_TABLES, "attribution", "in_distribution")
+    return collect_from({name: getattr(finished.analyzers, name) for name in names}, finished.broker, since)
+
+
+def collect_from(analyzers: Mapping[str, Any], broker: Any, since: int | None = None) -> Result:
+    """Return the tables that analyzers have collected; `broker` may be Backtrader's own."""
+    found = {name: dict(analyzers[name].get_analysis()) for name in _TABLES}
     found["trades"] = found["trades"]["closed"]
-    symbols, profit = finished.analyzers.attribution.net
+    symbols, profit = analyzers["attribution"].net
     # A strategy without a model records no decisions.
     tables = {
         name: _frame(columns, since) if columns else empty_frame(name) for name, columns in found.items()
@@ -95,10 +101,10 @@ def collect(finished: bt.Strategy, since: int | None = None) -> Result:
     return Result(
         **{name: conform(name, table) for name, table in tables.items() if name != "equity"},
         equity=tables["equity"],
-        in_distribution=dict(finished.analyzers.in_distribution.get_analysis()),
-        insurance=float(finished.broker.insurance),
-        notes=tuple(finished.broker.notes()),
-        attribution=dict(finished.analyzers.attribution.get_analysis()),
+        in_distribution=dict(analyzers["in_distribution"].get_analysis()),
+        insurance=float(getattr(broker, "insurance", 0.0)),
+        notes=tuple(broker.notes()) if hasattr(broker, "notes") else (),
+        attribution=dict(analyzers["attribution"].get_analysis()),
         profit=pd.DataFrame(profit, columns=symbols),
     )
 

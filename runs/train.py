@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from scorenet import CheckpointError, ModelConfig, ScoreModel, learn
 from scorenet.base.times import iso
 from scorenet.bindings import check_names
@@ -16,7 +18,7 @@ from .folder.manifest import versions
 from .markets import LoadOptions, as_market, describe, load_markets
 from .plugins import loaded_plugins
 
-__all__ = ["train"]
+__all__ = ["check_writable", "train", "train_frames"]
 
 
 def train(
@@ -42,19 +44,14 @@ def train(
     """
     target = Path(out)
     check_names(config)
-    _check_writable(target)
+    check_writable(target)
     start = None if warm_start is None else ScoreModel.load(warm_start)
     frames = load_markets(sources, options)
-    data = [describe(frame, source) for frame, source in zip(frames, sources, strict=True)]
-    info = {"data": data, "timeframe": frames[0].attrs["timeframe"], "versions": versions()}
-    if loaded_plugins():
-        info["plugins"] = loaded_plugins()
     started = time.perf_counter()
-    markets = [as_market(frame) for frame in frames]
-    model = learn(
-        markets,
+    model = train_frames(
+        frames,
+        sources,
         config,
-        info=info,
         device=device,
         threads=threads,
         warm_start=start,
@@ -63,6 +60,33 @@ def train(
     seconds = time.perf_counter() - started
     model.save(target)
     return summary(model, target) | {"seconds": round(seconds, 1)}
+
+
+def train_frames(
+    frames: Sequence[pd.DataFrame],
+    sources: Sequence[str],
+    config: ModelConfig,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    warm_start: ScoreModel | None = None,
+    progress: bool = True,
+) -> ScoreModel:
+    """Train on canonical frames; the model says what it was trained on, by `sources` and hashes."""
+    data = [describe(frame, source) for frame, source in zip(frames, sources, strict=True)]
+    info = {"data": data, "timeframe": frames[0].attrs["timeframe"], "versions": versions()}
+    if loaded_plugins():
+        info["plugins"] = loaded_plugins()
+    markets = [as_market(frame) for frame in frames]
+    return learn(
+        markets,
+        config,
+        info=info,
+        device=device,
+        threads=threads,
+        warm_start=warm_start,
+        progress=progress,
+    )
 
 
 def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
@@ -84,7 +108,7 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
     }
 
 
-def _check_writable(target: Path) -> None:
+def check_writable(target: Path) -> None:
     """Check the output folder before training, not after minutes of it."""
     if target.is_file():
         raise CheckpointError(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .base.one_line import one_line
 from .features import Bars
 from .forward.moments import moments, tail_means
 from .forward.net import Parts
@@ -77,6 +78,9 @@ class Evaluation(NamedTuple):
     lower_tail: Array
     upper_tail: Array
     strength: Array
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{np.size(self.score)} bars")
 
 
 def evaluate_bars(

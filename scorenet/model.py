@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 _FEW = 64  # evaluations of fewer decided rows are not cached
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreModel(ModelParts):
     """A trained density of market states and of forward returns.
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from .base.memory import gigabytes, machine_memory
+from .base.one_line import one_line
+from .base.times import iso
 from .config import ForwardConfig, ModelConfig
 from .conformal.calibration import Calibration
 from .density.net import DensityNet
@@ -55,6 +57,18 @@ class ModelParts:
     further: Mapping[int, ForwardNet] = field(default_factory=dict)
     atoms: tuple[Atom, ...] = ()
     regime_map: RegimeMap | None = None
+
+    def __repr__(self) -> str:
+        symbols, span = self.info.get("symbols", ()), self.info.get("training_span")
+        facts = [
+            "+".join(symbols) if len(symbols) < 4 else f"{len(symbols)} symbols",
+            str(self.info.get("timeframe", "")),
+            f"{len(self.features.names)} {self.features.name} features",
+            f"lookback {self.features.lookback}, horizon {self.config.forward.horizon} bars",
+            f"trained {iso(span[0])[:10]} to {iso(span[1])[:10]}" if span else "",
+            f"fingerprint {self.fingerprint[:8]}",
+        ]
+        return one_line(self, *(fact for fact in facts if fact))
 
     @property
     def seen_until(self) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .base.one_line import one_line
 from .errors import FeatureMismatch
 
 __all__ = ["Scaler"]
@@ -38,6 +39,9 @@ class Scaler:
     mean: Array
     std: Array
     clip: float = 5.0
+
+    def __repr__(self) -> str:
+        return one_line(self, **vars(self))
 
     @classmethod
     def fit(cls, x: Array, kinds: tuple[str, ...], clip: float = 5.0) -> Self:

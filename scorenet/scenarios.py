@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .base.one_line import one_line
 from .errors import FeatureMismatch
 from .features import FeatureSet
 from .forward.distribution import ForwardReturn
@@ -49,6 +50,9 @@ class ScenarioPaths:
     bars: NDArray[np.int64]
     log_return: Array
     volatility: Array
+
+    def __repr__(self) -> str:
+        return one_line(self, **vars(self))
 
     def quantile(self, q: float) -> Array:
         """Return the q-quantile of the log-return since the start, [S + 1]."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         add_scorenet_analyzers,
     )
     from .baselines import BuyAndHold, ReplayOrders, SignalStrategy, orders_to_replay
+    from .cerebro.hooks import SymbolFacts
+    from .cerebro.panels import save_plot
     from .decision import (
         Conditions,
         Decision,
@@ -66,6 +68,8 @@ _EXPORTS = {
         "SignalStrategy",
         "orders_to_replay",
     ),
+    ".cerebro.hooks": ("SymbolFacts",),
+    ".cerebro.panels": ("save_plot",),
     ".decision": (
         "Conditions",
         "Decision",
@@ -118,6 +122,7 @@ __all__ = [
     "Sharpe",
     "SignalStrategy",
     "Sortino",
+    "SymbolFacts",
     "Trades",
     "Watch",
     "add_scorenet_analyzers",
@@ -127,4 +132,5 @@ __all__ = [
     "register_allocation",
     "register_position_rule",
     "register_slippage",
+    "save_plot",
 ]

@@ -13,6 +13,7 @@ from scorenet.base.times import float_days
 
 from .account.contracts import contract_value
 from .account.perpetual import PerpetualCommission
+from .cerebro.begin import first_date
 from .datas import HALF_SECOND, symbol_of, to_milliseconds
 from .sizing import cap_gross, exposure_to_size, outside_band
 
@@ -43,14 +44,14 @@ class BuyAndHold(bt.Strategy):
 
     Params:
       - exposure (1.0): value of all positions as a fraction of equity at the first bar; negative for short positions.
-      - trade_from (None): first bar close at which to buy, UTC ms.
+      - trade_from (None): first bar at which to buy: a date (its open), or a number (its close, UTC ms).
     """
 
     params = (("exposure", 1.0), ("trade_from", None))
 
     def start(self) -> None:
         """Set the share of each data; `next` buys it."""
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - HALF_SECOND
+        self._trade_from = first_date(self.p.trade_from, self.data)
         self._commissions = {data: _commission_of(self, data) for data in self.datas}
         self._shares = {data: self.p.exposure / len(self.datas) for data in self.datas}
         self._sent: dict[Any, float] = {}
@@ -161,7 +162,7 @@ class SignalStrategy(bt.Strategy):
       - max_exposure (1.0): factor from signal to exposure, and the cap of the gross exposure over all
         symbols.
       - rebalance_band (0.0): smallest change of exposure that is traded; a change to zero is always traded.
-      - trade_from (None): first bar close at which to trade, UTC ms.
+      - trade_from (None): first bar at which to trade: a date (its open), or a number (its close, UTC ms).
 
     Raises:
         ValueError: a symbol has no signal.
@@ -178,7 +179,7 @@ class SignalStrategy(bt.Strategy):
                 f"expected a signal for every symbol, found none for {', '.join(missing)}; "
                 f"signals has {sorted(signals)}"
             )
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - HALF_SECOND
+        self._trade_from = first_date(self.p.trade_from, self.data)
         self._books = [
             (d, symbol_of(d), _commission_of(self, d), _lookup(signals[symbol_of(d)])) for d in self.datas
         ]

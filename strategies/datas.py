@@ -9,11 +9,20 @@ import numpy as np
 
 from scorenet.base.times import DAY_MS, EPOCH_DAY
 
-__all__ = ["HALF_SECOND", "bar_milliseconds", "mark_line", "periods_per_year", "symbol_of", "to_milliseconds"]
+__all__ = [
+    "HALF_SECOND",
+    "bar_milliseconds",
+    "bar_name",
+    "mark_line",
+    "periods_per_year",
+    "symbol_of",
+    "to_milliseconds",
+]
 
 HALF_SECOND = 0.5 / 86_400.0
 """Half a second in Backtrader's dates: two of them that differ by less are the same time."""
 
+_UNITS = (("d", DAY_MS), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 _YEAR_MS = 365 * DAY_MS
 _FRAME_MS = {
     bt.TimeFrame.Seconds: 1_000,
@@ -51,6 +60,12 @@ def bar_milliseconds(data: Any) -> int:
             "set timeframe to Seconds, Minutes, Days or Weeks on the data"
         )
     return frame * int(data._compression)
+
+
+def bar_name(bar_ms: int) -> str:
+    """Return a bar size as text: "1h", "15m", "1d"."""
+    unit, length = next(pair for pair in _UNITS if bar_ms % pair[1] == 0)
+    return f"{bar_ms // length}{unit}"
 
 
 def periods_per_year(bar_ms: float) -> float:

@@ -14,8 +14,9 @@ from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
 from .buffers import has_column, store, tail, whole
-from .datas import bar_milliseconds, to_milliseconds
-from .models import check_fits
+from .cerebro.columns import check_bars, check_fits
+from .cerebro.panels import LINES, add_panels
+from .datas import bar_milliseconds, symbol_of, to_milliseconds
 from .schedule import ModelSchedule
 
 __all__ = ["MarketScore", "MarketState"]
@@ -68,25 +69,48 @@ class MarketScore(bt.Indicator):
     ``density_rank`` (conformal p-value), ``volatility`` (log-return per bar); of the log-return over the horizon
     ``expected_return``, ``return_std``, ``lower_tail`` and ``upper_tail`` (means beyond the 5 % and 95 % quantiles);
     ``strength`` (score over its typical size).
+
+    A plot shows density_rank, score, confidence and log_density, each in a panel of its own.
     """
 
     lines = Evaluation._fields
     params = (("model", None), ("signal", "forward"), ("tails", False))
-    plotinfo = {"subplot": True}
+    plotinfo = {"subplot": True, **LINES["density_rank"]}
+    plotlines = {
+        name: {"_name": "density rank"} if name == "density_rank" else {"_plotskip": True}
+        for name in Evaluation._fields
+    }
 
     def __init__(self) -> None:
         self._models = ModelSchedule(self.p.model)
         (self._step,) = {check_fits(model, self.data) for model in self._models.models}
         self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
         self.addminperiod(self._models.lookback + 1)
+        self._checked = hasattr(self.data, "absent")
+
+    def _plotinit(self) -> None:
+        add_panels(self)
+
+    def _plotlabel(self) -> list[str]:
+        return [symbol_of(self.data), self.p.signal]
 
     def next(self) -> None:
+        if not self._checked:
+            self._check()
         close = int(to_milliseconds(self.data.lines.datetime[0]))
         values = self._models.evaluate_last(
             partial(tail, self.data), close, self.p.signal, self._step, tails=self.p.tails
         )
         for line, value in zip(self._outputs, values, strict=True):
             line[0] = value
+
+    def _check(self) -> None:
+        # Only now: before the run the bars of a data that is not preloaded are not known.
+        self._checked = True
+        for model in self._models.models:
+            check_bars(
+                model, self.data, tail(self.data, model.features.inputs, model.lookback + 1), self._step
+            )
 
     def once(self, start: int, end: int) -> None:
         evaluation = self._models.evaluate(

@@ -8,12 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from scorenet import Evaluation, FeatureMismatch, ScoreModel
+from scorenet import Evaluation, ScoreModel
 from scorenet.score.training import limit_worker_threads
 
-from .datas import bar_milliseconds, symbol_of
-
-__all__ = ["check_fits", "precompute", "resolve_model"]
+__all__ = ["precompute", "resolve_model"]
 
 _loaded: dict[tuple[str, tuple[int, ...]], ScoreModel] = {}
 
@@ -59,20 +57,3 @@ def precompute(
     step = int(resolved.info["bar_ms"])
     columns = {name: bars[name] for name in resolved.features.inputs if name in bars}
     return resolved.evaluate({**columns, "timestamp": bars["timestamp"] + step}, signal, step, tails=tails)
-
-
-def check_fits(model: ScoreModel, data: Any) -> int:
-    """Return the bar size of `data` in ms.
-
-    Raises:
-        FeatureMismatch: the model was trained on bars of another size.
-    """
-    step = bar_milliseconds(data)
-    trained = model.info.get("bar_ms")
-    if trained is not None and int(trained) != step:
-        raise FeatureMismatch(
-            f"the model was trained on bars of {int(trained) // 1000} s, "
-            f"{symbol_of(data)} has bars of {step // 1000} s; "
-            "train a model on this bar size, or load bars of the model's size"
-        )
-    return step

@@ -9,6 +9,7 @@ import numpy as np
 
 from .datas import to_milliseconds
 from .decision import REASONS
+from .decision.reasons import WARMUP
 
 __all__ = ["DecisionRecorder"]
 
@@ -76,6 +77,12 @@ class DecisionRecorder:
             symbol,
             reason,
         )
+
+    def first_decision(self) -> int | None:
+        """Return the close (UTC ms) of the first bar that was no warm-up; None without one."""
+        rows = np.frombuffer(bytes(self._rows), dtype=_ROW)
+        decided = np.flatnonzero(rows["reason"] != WARMUP)
+        return int(to_milliseconds(rows["date"][decided[0]])) if len(decided) else None
 
     def rows(self, start: int) -> list[dict[str, Any]]:
         """Return the rows from number `start` on, each as a mapping of all columns except the time."""

@@ -17,8 +17,8 @@ from scorenet.regimes.filter import WINDOW
 from scorenet.regimes.labels import latest_regime, required
 
 from .buffers import store, tail, whole
+from .cerebro.columns import check_fits
 from .datas import to_milliseconds
-from .models import check_fits
 from .schedule import ModelSchedule
 
 __all__ = ["MarketRegime", "regimes_of_bars"]

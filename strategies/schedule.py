@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
-from scorenet.base.times import DAY_MS
+from scorenet.base.one_line import one_line
+from scorenet.base.times import DAY_MS, iso
 from scorenet.features import Bars
 from scorenet.regimes.labels import required
 
@@ -56,6 +57,11 @@ class ModelSchedule:
         self.lookback = max(model.lookback for model in self.models)
         self.horizon = self._common("horizon", lambda model: model.horizon)
         self._common("bar_ms", lambda model: model.info.get("bar_ms"))
+
+    def __repr__(self) -> str:
+        begins = ("always" if since == -math.inf else iso(int(since)) for since in self.since)
+        pairs = (f"from {begin}: {model!r}" for begin, model in zip(begins, self.models, strict=True))
+        return one_line(self, *(pair.removeprefix("from always: ") for pair in pairs))
 
     def check_strength(self) -> None:
         """Check that all models know the size of their typical forecast.

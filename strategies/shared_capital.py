@@ -44,10 +44,10 @@ class SharedCapital:
     """
 
     def __init__(
-        self, schedule: RulesSchedule, states: list[TradedSymbol], lookback: int, step_ms: int
+        self, schedule: RulesSchedule, states: list[TradedSymbol], step_ms: int, *, own_targets: bool
     ) -> None:
         rules = schedule.rules[0]
-        self._rules, self._states, self._lookback = rules, states, lookback
+        self._rules, self._states, self._own_targets = rules, states, own_targets
         self._allocation = ALLOCATIONS[rules.allocation]
         self._by_covariance = needs_covariance(rules.allocation)
         self._year = periods_per_year(step_ms)
@@ -61,13 +61,14 @@ class SharedCapital:
             if self._by_covariance or volatility
             else None
         )
-        self._has_caps = has_caps(rules, len(states))
+        # A user's own targets may exceed the caps that the rules keep by themselves.
+        self._has_caps = own_targets or has_caps(rules, len(states))
         self._covered: list[TradedSymbol] = []
         self._covariance = np.zeros((0, 0))
 
     def follow(self, rules: Rules) -> None:
         """Keep the caps of these rules from now on."""
-        self._rules, self._has_caps = rules, has_caps(rules, len(self._states))
+        self._rules, self._has_caps = rules, self._own_targets or has_caps(rules, len(self._states))
 
     def turn(self, now: float) -> list[tuple[TradedSymbol, bool]]:
         """Move to the bar that closed at `now` (Backtrader date); return the symbols to decide on.
@@ -81,7 +82,7 @@ class SharedCapital:
             if bars > state.bars:
                 state.bars = bars
                 seen.append((state, False))
-                if not state.active and bars > self._lookback:
+                if not state.active and bars >= state.needs:
                     state.active = gained = True
             elif state.bars and not state.over:
                 if has_ended(state.data) and now + HALF_SECOND >= state.clock[0] + state.step_days:

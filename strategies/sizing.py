@@ -27,6 +27,7 @@ def round_to_step(size: float, step: float, *, forgive_dust: bool = False) -> fl
         )
     if step == 0.0 or size == 0.0:
         return size
+    size = float(size)  # a numpy scalar, as PandasData leaves in bounded buffers, has another repr
     exact_step = Decimal(repr(step))
     units = _EXACT.divide(Decimal(repr(size)), exact_step)
     nearest = units.to_integral_value()

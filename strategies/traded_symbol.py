@@ -12,6 +12,7 @@ from scorenet.model import Evaluation
 
 from .account.contracts import contract_value
 from .buffers import Rows
+from .cerebro.traded import check_commission
 from .datas import bar_milliseconds, periods_per_year, symbol_of
 from .decision import (
     POSITION_RULES,
@@ -39,7 +40,8 @@ class TradedSymbol:
     """The state of one symbol between bars.
 
     Attributes:
-        number: position of its data in the strategy.
+        number: position of its data among the traded ones.
+        needs: number of its bars from which it is decided; infinity while the strategy waits for other datas.
         clock, close: lines of its data, looked up once for speed.
         bars: number of its bars so far.
         last_fill: number of the bar of its last fill.
@@ -52,20 +54,21 @@ class TradedSymbol:
     def __init__(
         self, strategy: Any, number: int, rules: RulesSchedule, schedule: ModelSchedule, trade_from: float
     ) -> None:
-        data = strategy.datas[number]
+        data = strategy.traded[number]
         step = bar_milliseconds(data)
         self.number, self.data, self.name = number, data, symbol_of(data)
         self.clock, self.close = data.lines.datetime, data.lines.close
         self.step_days = step / 86_400_000
         self._commission = strategy.broker.getcommissioninfo(data)
+        check_commission(self._commission, data)
         self.order_size = getattr(self._commission, "order_size", _difference)
         self.bars, self.last_fill = 0, -math.inf
         self.order: Any = None
         self.active = self.over = False
-        self.symbols = float(len(strategy.datas))
+        self.symbols = float(len(strategy.traded))
         self._volatility = math.nan
         self._broker = strategy.broker
-        self._lookback, self._trade_from = schedule.lookback, trade_from
+        self.needs, self._trade_from = schedule.lookback + 1.0, trade_from
         self._root_year, self._cost = math.sqrt(periods_per_year(step)), trading_cost(strategy.broker, data)
         score: Any = MarketScore(
             data,  # type: ignore[call-arg]
@@ -128,7 +131,7 @@ class TradedSymbol:
 
     def observe(self, equity: float, account: AccountState, conditions: Conditions) -> Observation:
         """Return the observation at the close of a new bar; called once per bar."""
-        if self.bars <= self._lookback:
+        if self.bars < self.needs:
             return self.observe_without_outputs(equity, account, conditions, silent=False)
         outputs = self._outputs.current()
         score, signal, confidence, score_std, log_density, rank, volatility = outputs[:7]

@@ -61,6 +61,27 @@ def test_a_script_takes_everything_from_scorenet_and_keeps_its_own_packages(fold
         assert "from scorenet import ScoreStrategy" in said[0]
 
 
+def test_training_and_reports_work_where_names_are_taken(folder):
+    code = """
+import backtrader as bt
+from scorenet import BarsData, BuyAndHold, PerpetualBroker, add_scorenet_analyzers, report, simulate, train
+from scorenet.siblings.runs.report import tearsheet
+def left_out(equity):
+    raise tearsheet.NoTearsheet("left out here")
+tearsheet.tearsheet = left_out
+cerebro = bt.Cerebro(stdstats=False)
+cerebro.setbroker(PerpetualBroker(cash=10_000))
+cerebro.adddata(BarsData(dataname=simulate("planted", bars=100)), name="BTC")
+cerebro.addstrategy(BuyAndHold)
+add_scorenet_analyzers(cerebro)
+cerebro.run()
+print(report(cerebro, "mine"), train.__module__)
+"""
+    done = python(folder, "-c", code)
+    assert done.stdout.split() == ["mine/report.html", "scorenet.siblings.runs.api.training"], done.stderr
+    assert (folder / "mine" / "metrics.json").is_file()
+
+
 def test_one_taken_name_leaves_the_other_packages_as_they_are(tmp_path):
     (tmp_path / "feeds.py").write_text("MINE = True\n")
     code = "from scorenet import BarsData, Sharpe; print(BarsData.__module__, Sharpe.__module__)"

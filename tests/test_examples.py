@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +16,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "simulated:planted?seed=4&bars=700&edge=0.15"
 
 
-def run_example(name: str, model: Path, *, wrapper: str | None = None) -> str:
+UNSEEN = "simulated:planted?seed=4&bars=3600&edge=0.15"  # the model has seen the first 3,000 hours
+
+
+def run_example(name: str, model: Path, *, wrapper: str | None = None, source: str = SOURCE) -> str:
     script = ROOT / "examples" / name
-    command = [sys.executable, *(["-c", wrapper] if wrapper else [str(script)]), str(model), SOURCE]
+    command = [sys.executable, *(["-c", wrapper] if wrapper else [str(script)]), str(model), source]
     done = subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=240,
-        cwd=model,
+        cwd=model if model.is_dir() else model.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
@@ -70,6 +74,41 @@ def test_live_bars_come_after_history_with_the_feeds_notifications(
     assert lines[-1].startswith("equity ")
 
 
+def test_a_veterans_script_with_a_filter_a_subclass_and_two_listings(tiny_model_dir: Path) -> None:
+    lines = run_example("veteran.py", tiny_model_dir, source=UNSEEN).splitlines()
+    assert lines[0].startswith("ModelSchedule(ScoreModel(planted-5, ")
+    counts = [int(number) for number in re.findall(r"\d+", " ".join(lines[1:3]))]
+    assert all(count > 0 for count in counts[:2])
+
+
+def test_own_feeds_give_the_equity_of_ours(tiny_model_dir: Path) -> None:
+    first, second = run_example("own_data.py", tiny_model_dir).splitlines()
+    backtest = run_example("backtest.py", tiny_model_dir).splitlines()[0].split()[-1]
+    assert {first.split()[-1], second.split()[-1]} == {backtest}
+
+
+def test_frames_become_a_model_a_run_and_a_page(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    lines = run_example(
+        "own_run.py", tmp_path / "model", source=str(out), wrapper=WITHOUT_TEARSHEET
+    ).splitlines()
+    assert lines[0].startswith("ScoreModel(COIN1/USDT:USDT+COIN2/USDT:USDT, 1h, 10 chapter features")
+    assert lines[1:] == [str(out / "report.html"), f"{out}-trend/report.html"]
+    for page in lines[1:]:
+        assert "<h1>Run of COIN1/USDT:USDT</h1>" in Path(page).read_text()
+
+
+# QuantStats takes most of the time of a page, and has tests of its own.
+WITHOUT_TEARSHEET = f"""
+import runpy, sys
+from runs.report import tearsheet as module
+def left_out(equity):
+    raise module.NoTearsheet("left out here")
+module.tearsheet = left_out
+sys.argv[0] = "own_run.py"
+runpy.run_path({str(ROOT / "examples" / "own_run.py")!r}, run_name="__main__")
+"""
+
 COUNTING = """
 import os, runpy, sys
 from scorenet import ScoreModel
@@ -101,9 +140,12 @@ def test_every_example_is_tested() -> None:
         "backtest.py",
         "density.py",
         "live.py",
+        "own_data.py",
+        "own_run.py",
         "paper.py",
         "plugin.py",
         "sweep.py",
+        "veteran.py",
     ]
 
 

@@ -66,15 +66,15 @@ def manifest(
     }
 
 
-def model_entry(model: ScoreModel, path: Path) -> dict[str, Any]:
-    """Return the manifest's entry for a model; `path` is its folder."""
+def model_entry(model: ScoreModel, path: str | Path | None) -> dict[str, Any]:
+    """Return the manifest's entry for a model; `path` is its folder, None if it was never saved."""
     from feeds.bars.timeframes import from_ms
     from scorenet.checkpoint import file_hash
 
     info = model.info
     return {
-        "path": str(path),
-        "sha256": file_hash(path),
+        "path": None if path is None else str(path),
+        "sha256": None if path is None else file_hash(Path(path)),
         "fingerprint": model.fingerprint,
         "features": list(model.features.names),
         "lookback": model.lookback,

@@ -187,6 +187,6 @@ def refit_note(model: ScoreModel, now: int) -> str:
     if days >= 0:
         return f"model: the next refit is due {iso(due)[:10]}, in {days:.0f} days"
     return (
-        f"model: the refit was due {iso(due)[:10]}, {-days:.0f} days ago; run `scorenet walkforward` with newer bars, or "
-        "`scorenet train --warm-start`"
+        f"model: the refit was due {iso(due)[:10]}, {-days:.0f} days ago; run `scorenet walkforward` with newer "
+        "bars, or `scorenet train --warm-start`"
     )

@@ -26,6 +26,9 @@ _REASONS = {
     "drift": "its drift alarm",
     "reduced": "a position reduced by a filter",
     "regime": "a regime in which it does not trade (regimes)",
+    "doubtful": "stamps of the exchange that contradict each other",
+    "direction": "a forecast of the side that it does not trade (direction)",
+    "refused": "a refusal by the user's own code",
     "halted": "a halted account",  # earlier versions did not record what halted the run
 }
 

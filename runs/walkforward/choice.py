@@ -81,14 +81,11 @@ def choose(
         folder=folder,
         resume=request.resume and (folder / FILE).is_file(),
     )
-    try:
-        study.run(request.trials)
-        if study.best is None:
-            raise FoldFailed(f"{fold} has no settings: none of its {study.n_trials:,} trials ran to its end")
-        chosen = study.settings(study.best)
-        rows = tuple(study.journal.rows())
-    finally:
-        study.close()
+    study.run(request.trials)
+    if study.best is None:
+        raise FoldFailed(f"{fold} has no settings: none of its {study.n_trials:,} trials ran to its end")
+    chosen = study.settings(study.best)
+    rows = tuple(study.journal.rows())
     changed = known_settings(None).by_level(chosen)["model"]
     own = cache.get(changed) if changed else model
     return Choice(chosen, rows, own, cache.path(changed), study.best["number"])

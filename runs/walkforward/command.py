@@ -204,7 +204,7 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
             shown[name] = [
                 None if pd.isna(value) else iso(int(value.timestamp() * 1000)) for value in shown[name]
             ]
-    return [{k: (None if v != v else v) for k, v in row.items()} for row in shown.to_dict("records")]
+    return [{str(k): (None if v != v else v) for k, v in row.items()} for row in shown.to_dict("records")]
 
 
 def _check_out(request: WalkRequest) -> Path:

@@ -13,7 +13,8 @@ from ..folder.contents import milliseconds
 from ..selection import SelectionError, assess
 from ..statistics import growth
 from ..study import daily_returns
-from ..study.keeper import matrix_of
+from ..study.journal import Row, returns_of
+from ..study.matrix import MOST_AT_ONCE, lot
 from .choice import Choice
 
 __all__ = ["worth_of"]
@@ -59,21 +60,26 @@ _KEPT = (
 
 def _pbo(choices: Sequence[Choice]) -> float | None:
     tried = [[row["params"] for row in choice.rows] for choice in choices]
-    if not tried[0] or any(own != tried[0] for own in tried):
+    if len(tried[0]) < 2 or any(own != tried[0] for own in tried):
         return None
-    parts = [matrix_of(choice.rows)[0] for choice in choices]
-    if len({part.shape[1] for part in parts}) > 1:
-        return None
+    compared = sorted(sorted(range(len(tried[0])), key=lot)[:MOST_AT_ONCE])
+    parts = [_returns(choice.rows, compared) for choice in choices]
     try:
-        found = assess(_joined(parts), _DAYS)
+        found = assess(np.concatenate(parts), _DAYS)
     except SelectionError:
         return None  # every trial failed somewhere, or none ever traded: there was no choice
     return None if found.overfitting is None else found.overfitting.pbo
 
 
-def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the daily returns of the same trials on one validation part after the other, [D, N]."""
-    return np.concatenate(parts)
+def _returns(rows: Sequence[Row], compared: Sequence[int]) -> NDArray[np.float64]:
+    """Return the daily returns [D, N] of these trials on one validation part; of a failed one NaN."""
+    found = [returns_of(rows[number]) for number in compared]
+    days = max((len(own) for own in found if own is not None), default=0)
+    matrix = np.full((days, len(found)), np.nan)
+    for place, own in enumerate(found):
+        if own is not None and len(own) == days:
+            matrix[:, place] = own
+    return matrix
 
 
 def _sentence(

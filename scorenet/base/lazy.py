@@ -18,7 +18,7 @@ def lazy_exports(
     """Return the `__getattr__` and `__dir__` of a package with lazy exports.
 
     `exports` maps modules to the names taken from them. ".config" is a module of the package, "feeds" a package of
-    this distribution.
+    this distribution, "runs.api" a part of one.
     """
     home = {name: module for module, names in exports.items() for name in names}
 
@@ -26,7 +26,10 @@ def lazy_exports(
         module = home.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = sibling(module) if module in NAMES else importlib.import_module(module, package)
+        root, _, rest = module.partition(".")
+        found = sibling(root) if root in NAMES else importlib.import_module(module, package)
+        if root in NAMES and rest:
+            found = importlib.import_module(f"{found.__name__}.{rest}")
         value = getattr(found, name)
         setattr(sys.modules[package], name, value)
         return value

@@ -14,6 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.one_line import one_line
+
 __all__ = ["Calibration", "coverage_error", "ks_uniform"]
 
 Array = NDArray[np.float64]
@@ -37,6 +39,9 @@ class Calibration:
     magnitude: dict[str, Array]
     rows: int
     typical_forecast: float = math.nan
+
+    def __repr__(self) -> str:
+        return one_line(self, **vars(self))
 
     @classmethod
     def fit(cls, log_density: Array, scores: dict[str, Array], forecast: Array | None = None) -> Self:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..base.one_line import one_line
 from ..config import DensityConfig, NoiseConfig
 from ..score.divergence import Field, denoiser_field, sampled_field
 from ..score.mixture import Mixture
@@ -39,6 +40,9 @@ class DensityNet(nn.Module):
         self.register_buffer("centres", (spectrum.centres * root).flatten(), persistent=False)
         self.register_buffer("peaks", spectrum.log_weights + volume, persistent=False)
         self.net = Mlp(base.dim + 1, hidden, 1, layers=3)
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{sum(p.numel() for p in self.parameters()):,} weights")
 
     def forward(self, x: Tensor) -> Tensor:
         start = self.base_log_density(x)

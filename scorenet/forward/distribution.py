@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..base.one_line import one_line
 from .moments import lower_tail_mean, mixture_quantile, pooled
 from .net import ForwardNet, score_at_zero
 
@@ -60,6 +61,9 @@ class ForwardReturn:
     widths: Array
     sigma: float
     member_scores: Array
+
+    def __repr__(self) -> str:
+        return one_line(self, **vars(self))
 
     @classmethod
     def from_net(cls, net: ForwardNet, x: Tensor, sigma: float) -> ForwardReturn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..base.one_line import one_line
 from ..score.networks import Mlp
 
 __all__ = ["ForwardNet", "Parts", "mixture_score", "score_at_zero"]
@@ -39,6 +40,9 @@ class ForwardNet(nn.Module):
         self.logit = nn.Parameter(weights.log().repeat(members, 1, 1))
         self.register_buffer("scale_columns", torch.ones(dim))
         self.register_buffer("belief", torch.ones(()))
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{sum(p.numel() for p in self.parameters()):,} weights")
 
     def forward(self, x: Tensor, blurred: Tensor | None = None) -> Parts:
         """Return log weights, means and standard deviations, each [M, N, K]; the shift uses `blurred` in place of x."""

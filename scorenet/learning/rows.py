@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.one_line import one_line
 from ..config import ModelConfig
 from ..errors import ScorenetError, TooFewBars
 from ..features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
@@ -30,6 +31,9 @@ class Market:
     symbol: str
     bars: Bars
     step_ms: int
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{len(self.bars['timestamp'])} bars", **vars(self))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..base.did_you_mean import did_you_mean
+from ..base.one_line import one_line
 from ..errors import ConfigError
 from .coordinates import COORDINATES
 from .filter import WINDOW, filter_last, forward_filter
@@ -60,6 +61,9 @@ class RegimeMap:
     share: Array
     persistence: Array
     tried: tuple[Mapping[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        return one_line(self, *self.names, sigma=self.sigma, stability=round(self.stability, 3))
 
     def __len__(self) -> int:
         return len(self.names)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from ..base.one_line import one_line
+
 __all__ = ["Mixture", "Spectrum"]
 
 
@@ -55,6 +57,9 @@ class Mixture:
     _cache: dict[tuple[torch.dtype, torch.device], Spectrum] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{len(self.weights)} components of {self.dim} dimensions")
 
     @classmethod
     def gaussian(cls, x: Tensor) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..base.one_line import one_line
 from .mixture import Mixture
 
 __all__ = ["ScoreModule", "sigma_column"]
@@ -23,6 +24,9 @@ class ScoreModule(nn.Module):
     def __init__(self, base: Mixture | None = None) -> None:
         super().__init__()
         self.base = base
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{sum(p.numel() for p in self.parameters()):,} weights")
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """Return grad_x log p_sigma(x), [N, d], for rows x [N, d] at noise level sigma (a number or [N, 1]).

@@ -9,9 +9,8 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
-from scorenet.base.times import float_days
-
-from ..datas import HALF_SECOND, to_milliseconds
+from ..cerebro.begin import first_date
+from ..datas import to_milliseconds
 from .metrics import returns_per_year, without_cash_flows
 
 __all__ = ["EquityAnalyzer", "Recording"]
@@ -78,7 +77,7 @@ class EquityAnalyzer(bt.Analyzer):
     listed years later; a strategy without it at its minimum period, or at its first order.
 
     Params:
-      - trade_from (None): first bar close to record, UTC ms.
+      - trade_from (None): first bar to record: a date (its open, as `--since`), or a number (its close, UTC ms).
       - warmup (False): also record the bars before the strategy can trade.
     """
 
@@ -87,7 +86,8 @@ class EquityAnalyzer(bt.Analyzer):
     def start(self) -> None:
         """Look up the objects that every bar needs."""
         strategy = self.strategy
-        self._trade_from = 0.0 if self.p.trade_from is None else float_days(self.p.trade_from) - HALF_SECOND
+        self._traded = getattr(strategy, "traded", strategy.datas)
+        self._trade_from = first_date(self.p.trade_from, self._traded[0])
         self._clock, self._broker = strategy.lines.datetime, strategy.broker
         self._begun = self.p.warmup
         self._has_prenext = type(strategy).prenext is not bt.Strategy.prenext
@@ -115,12 +115,12 @@ class EquityAnalyzer(bt.Analyzer):
 
     def stop(self) -> None:
         """Release the run's objects, so that the analyzer can be pickled for another process."""
-        del self._clock, self._broker
+        del self._clock, self._broker, self._traded
 
     def _can_trade(self) -> bool:
         if getattr(self._broker, "orders", None):
             return True
         strategy = self.strategy
         # Backtrader's own per-data minimum periods, of which it uses only the latest to arrive.
-        periods = zip(strategy.datas, strategy._minperiods, strict=True)
-        return self._has_prenext and any(len(data) >= period for data, period in periods)
+        periods = dict(zip(map(id, strategy.datas), strategy._minperiods, strict=True))
+        return self._has_prenext and any(len(data) >= periods[id(data)] for data in self._traded)

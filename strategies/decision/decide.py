@@ -1,7 +1,7 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
 `choose` makes its checks in this order: warm-up, kill switch, late bar, doubtful bar, account, age of the model, stale
-data, drift, regime, density, signal, size, and finally the bands and the cool-down.
+data, drift, regime, density, signal, direction, size, and finally the bands and the cool-down.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .position import POSITION_RULES
 from .reasons import (
     BELOW_MINIMUM,
     COOLDOWN,
+    DIRECTION,
     DOUBTFUL,
     DRAWDOWN_STOP,
     DRIFT,
@@ -83,6 +84,8 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
     target = forecast.exposure
     if target == 0.0 and forecast.code != TRADE:
         return 0.0, forecast.code
+    if target * rules.side < 0.0:
+        return 0.0, DIRECTION
     code = TRADE if forecast.code == TRADE else REDUCED
     if rules.novelty_scaling and rank - floor < rules.novelty_scaling:
         target, code = target * ((rank - floor) / rules.novelty_scaling), REDUCED

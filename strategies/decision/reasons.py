@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "BELOW_MINIMUM",
     "COOLDOWN",
+    "DIRECTION",
     "DOUBTFUL",
     "DRAWDOWN_STOP",
     "DRIFT",
@@ -19,6 +20,7 @@ __all__ = [
     "OUT_OF_DISTRIBUTION",
     "REASONS",
     "REDUCED",
+    "REFUSED",
     "REGIME",
     "RUINED",
     "STALE",
@@ -44,6 +46,8 @@ DRIFT: Final = 13
 REDUCED: Final = 14
 REGIME: Final = 15
 DOUBTFUL: Final = 16
+DIRECTION: Final = 17
+REFUSED: Final = 18
 
 REASONS = (
     "warmup",
@@ -63,6 +67,8 @@ REASONS = (
     "reduced",
     "regime",
     "doubtful",
+    "direction",
+    "refused",
 )
 """Name of each code, by position."""
 

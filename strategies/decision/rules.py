@@ -14,6 +14,8 @@ from .position import POSITION_RULES
 
 __all__ = ["Rules"]
 
+_SIDES = {"both": 0.0, "long": 1.0, "short": -1.0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
@@ -60,6 +62,7 @@ class Rules:
         max_symbol_exposure: largest |exposure| of one symbol, fraction of the account's equity, whatever its part.
         max_net_exposure: cap on |sum of exposures| over all symbols.
         portfolio_volatility: cap on the annual volatility (fraction) of all positions together, by the covariance.
+        direction: "long" or "short": targets of the other sign are 0; "both" (no limit).
         regimes: names or numbers of the model's regimes in which to trade; in the others, and while the regime is not
             known yet, the position is closed. Empty: trade in all.
 
@@ -96,6 +99,7 @@ class Rules:
     max_symbol_exposure: float = 0.0
     max_net_exposure: float = 0.0
     portfolio_volatility: float = 0.0
+    direction: str = "both"
     regimes: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -139,6 +143,8 @@ class Rules:
                 raise ValueError(f"drift_alarm: {error}") from error
         _check_bars("allocation_every", self.allocation_every, 1)
         _check_bars("covariance_window", self.covariance_window, 2)
+        if not isinstance(self.direction, str) or self.direction not in _SIDES:
+            raise ValueError(f"direction: expected long, short or both, found {self.direction!r}")
         _check_regimes(self.regimes)
         POSITION_RULES[self.position_rule]
         ALLOCATIONS[self.allocation]
@@ -149,6 +155,11 @@ class Rules:
         if self.forecast_window == 1:
             return self.density_quantile
         return min(self.close_quantile, self.density_quantile)
+
+    @cached_property
+    def side(self) -> float:
+        """Return the sign that targets may have: 1.0 long, -1.0 short, 0.0 both."""
+        return _SIDES[self.direction]
 
     def for_horizon(self, horizon: int) -> Rules:
         """Return the rules with the model's horizon for a `forecast_window` that is not set."""

@@ -34,11 +34,12 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-_WORDS = ("position_rule", "allocation", "regimes")
+_WORDS = ("position_rule", "allocation", "regimes", "direction")
 
 RULES = (
     *(item.name for item in fields(Rules) if item.name not in _WORDS),
     "closing_rank",
+    "side",
     "position_number",
     "drift_limit",
     "has_regimes",

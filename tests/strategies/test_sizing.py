@@ -3,6 +3,7 @@
 import math
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,11 @@ def test_rounding_twice_changes_nothing(size, step):
 )
 def test_rounding_is_decimal_and_toward_zero(size, step, rounded):
     assert round_to_step(size, step) == rounded
+
+
+def test_a_numpy_scalar_is_rounded_as_the_number_it_is():
+    """Backtrader's PandasData leaves such scalars in the bounded buffers of exactbars, and prices become sizes."""
+    assert round_to_step(np.float64(-32.3086), 0.001) == -32.308
 
 
 def test_a_difference_of_lots_keeps_its_lots_when_dust_is_forgiven():

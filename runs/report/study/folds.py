@@ -28,8 +28,8 @@ def folds(run: LoadedRun) -> str:
         heads += ["In validation", "Settings"]
     rows = [_row(fold, objective, chosen) for fold in found]
     note = (
-        "One account over all folds: positions, windows and equity carry over from one to the next. Each fold is traded by "
-        "a model and settings from earlier bars only; daily figures."
+        "One account over all folds: positions, windows and equity carry over from one to the next. Each fold is "
+        "traded by a model and settings from earlier bars only; daily figures."
     )
     if chosen:
         note += (
