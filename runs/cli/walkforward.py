@@ -48,6 +48,11 @@ __all__ = ["walkforward"]
 )
 @click.option("--warm-start", is_flag=True, help="Begin each training with the weights of the fold before.")
 @click.option(
+    "--combinatorial",
+    metavar="GROUPS,TEST_GROUPS",
+    help="Besides, train on every choice of groups of bars and trade the others: the spread of many paths.",
+)
+@click.option(
     "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
 )
 @click.option("--grid", multiple=True, metavar="KEY=V1,V2,...", help="Values of a setting; may be repeated.")

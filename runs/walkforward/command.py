@@ -19,15 +19,15 @@ from strategies import ScoreStrategy
 
 from ..backtest import RunInputs, check_signal, write_run
 from ..engine import run
-from ..executors import SerialExecutor, executor_of
 from ..folder.errors import NotARunDir
 from ..folder.rundir import RunDir
 from ..markets import as_market, load_markets
 from ..study import known_settings
 from .choice import Choice, choose
+from .combinatorial import combinatorial
 from .dates import FoldDates, fold_dates
 from .models import FoldModels, caches_of
-from .request import WalkRequest, WalkSettings
+from .request import WalkRequest, WalkSettings, executor_for
 from .table import fold_table, trial_table
 from .worth import worth_of
 
@@ -50,7 +50,8 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     settings = WalkSettings.of(request)
     folder = _check_out(request)
     frames = load_markets(request.bars, request.load)
-    folds = _dates(frames, request, settings)
+    lookback, horizon = _lookback(frames, settings), settings.model.forward.horizon
+    folds = fold_dates(frames, request, lookback, horizon)
     print(_announcement(folds, request, settings), file=sys.stderr)
     models = _models(folds, frames, request, settings)
     for model in models.models[:1]:
@@ -65,12 +66,17 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     table = fold_table(folds, choices, models.seconds, result.equity, result.orders, request.objective)
     out.write_frame("folds", table)
     out.write_frame("trials", trial_table(choices, settings))
+    paths = None
+    if request.combinatorial is not None:
+        gap = request.purge or horizon, request.embargo or lookback
+        paths = combinatorial(frames, request, settings, gap, _models_folder(request)).to_metrics()
     due = folds[-1].test[0] + round(request.test * DAY_MS)
     _keep_last(choices[-1].model, folder / MODEL, due)
     extra = {
         **worth_of(choices, result.equity),
         "objective": request.objective,
         "folds": _plain(table),
+        "paths": paths,
         "training_seconds": sum(models.seconds),
         "last_model": str(Path(request.out) / MODEL),
         "refit_due": iso(due),
@@ -107,14 +113,18 @@ def stitched(
     }
 
 
-def _dates(frames: Sequence[pd.DataFrame], request: WalkRequest, settings: WalkSettings) -> list[FoldDates]:
+def _models_folder(request: WalkRequest) -> Path:
+    return Path(request.load.data_dir).resolve() / "models"
+
+
+def _lookback(frames: Sequence[pd.DataFrame], settings: WalkSettings) -> int:
+    """Return the longest lookback of the feature sets that a fold may choose."""
     markets = [as_market(frame) for frame in frames]
     configs = [settings.model]
     if settings.space is not None and "features" in settings.space.dimensions:
         names = settings.space.dimensions["features"].ends
         configs = [settings.model.with_values(features=name) for name in names]
-    lookback = max(common_features(markets, config).lookback for config in configs)
-    return fold_dates(frames, request, lookback, settings.model.forward.horizon)
+    return max(common_features(markets, config).lookback for config in configs)
 
 
 def _models(
@@ -125,17 +135,12 @@ def _models(
         frames,
         request.bars,
         settings.model,
-        Path(request.load.data_dir).resolve() / "models",
+        _models_folder(request),
         device=request.device,
         threads=request.threads,
     )
-    executor = (
-        SerialExecutor()
-        if request.executor == "serial"
-        else executor_of(request.executor, request.workers, request.ray_address)
-    )
     return FoldModels.trained(
-        folds, caches, executor, warm=request.warm_start, progress=request.load.progress
+        folds, caches, executor_for(request), warm=request.warm_start, progress=request.load.progress
     )
 
 

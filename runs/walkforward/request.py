@@ -11,13 +11,14 @@ from scorenet import ConfigError, ModelConfig
 from scorenet.base.did_you_mean import did_you_mean
 
 from ..backtest import check_params, strategy_defaults
+from ..executors import Executor, executor_of
 from ..markets import LoadOptions
 from ..optimize.request import DEFAULT_SPACE, EVALUATORS, SAMPLERS
 from ..search import KnownSettings, SearchSpace
 from ..settings import Account, parse_pair, read_toml
 from ..study import Objectives
 
-__all__ = ["WalkRequest", "WalkSettings"]
+__all__ = ["WalkRequest", "WalkSettings", "executor_for"]
 
 _TABLES = ("model", "account", "strategy")
 
@@ -39,6 +40,7 @@ class WalkRequest:
     purge: int | None = None
     embargo: int | None = None
     warm_start: bool = False
+    combinatorial: str | None = None
     features: str | None = None
     grid: Sequence[str] = ()
     space: Sequence[str] = ()
@@ -78,6 +80,8 @@ class WalkRequest:
             raise ConfigError(
                 "--validation is where settings are chosen: add --grid key=v1,v2,... or --trials N"
             )
+        if self.combinatorial is not None:
+            self._parse_groups()
         if self.space and self.trials is None:
             raise ConfigError("--space needs --trials N")
         for name, value, known in (
@@ -91,6 +95,19 @@ class WalkRequest:
         Objectives((self.objective,))
 
     @property
+    def groups(self) -> tuple[int, int]:
+        """Return the number of groups and of test groups of the combinatorial cross-validation."""
+        return self._parse_groups()
+
+    def _parse_groups(self) -> tuple[int, int]:
+        words = str(self.combinatorial).split(",")
+        if len(words) != 2 or not all(word.strip().isdigit() for word in words):
+            raise ConfigError(
+                f"--combinatorial: expected GROUPS,TEST_GROUPS such as 6,2, found {self.combinatorial!r}"
+            )
+        return int(words[0]), int(words[1])
+
+    @property
     def sampler_name(self) -> str:
         """Return the sampler: every combination of a grid, or random draws where a number of trials is given."""
         return self.sampler or ("grid" if self.trials is None else "random")
@@ -99,6 +116,11 @@ class WalkRequest:
     def searches(self) -> bool:
         """Return whether each fold chooses settings."""
         return self.validation > 0
+
+
+def executor_for(request: WalkRequest) -> Executor:
+    """Return the executor of the command."""
+    return executor_of(request.executor, request.workers, request.ray_address)
 
 
 @dataclass(frozen=True, kw_only=True)

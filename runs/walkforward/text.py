@@ -19,6 +19,8 @@ _COLUMNS = ("total_return", "sharpe_ratio", "max_drawdown")
 def format_walk(metrics: Mapping[str, Any], report: Path) -> str:
     """Return the text for the terminal; its last line is the verdict."""
     parts = [format_table(metrics, name="out of sample"), "", *_folds(metrics), ""]
+    if metrics["paths"] is not None:
+        parts.append(_paths(metrics["paths"]))
     parts += [
         f"models  {metrics['training_seconds']:.0f} s of training; the last is in {metrics['last_model']}",
         f"next    refit due {metrics['refit_due'][:10]}: scorenet live --model {metrics['last_model']} --symbol SYMBOL",
@@ -26,6 +28,12 @@ def format_walk(metrics: Mapping[str, Any], report: Path) -> str:
         str(metrics["verdict"]),
     ]
     return "\n".join(parts)
+
+
+def _paths(found: Mapping[str, Any]) -> str:
+    median, low, high = (show("ratio", found[f"sharpe_ratio_{name}"]) for name in ("median", "5", "95"))
+    losses = f"{found['share_of_losses'] * 100:.0f} % lose"
+    return f"paths   {found['n_paths']} paths: median Sharpe ratio {median}, 5 % to 95 %: {low} to {high}; {losses}"
 
 
 def _folds(metrics: Mapping[str, Any]) -> list[str]:

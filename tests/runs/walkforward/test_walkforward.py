@@ -210,3 +210,26 @@ def test_settings_that_cannot_differ_between_folds_are_refused(tmp_path, options
     with pytest.raises(ConfigError, match=message):
         walkforward(request(tmp_path, validation=8, **{"grid": GRID, **options}))
     assert not (tmp_path / "out").exists()
+
+
+def test_combinatorial_paths_cover_all_bars_and_learn_from_none_of_theirs(learned, tmp_path):
+    before = len(learned)
+    metrics = walkforward(request(tmp_path, combinatorial="4,2"))
+    paths = metrics["paths"]
+    # C(4, 2) = 6 models; each group is tested in 3 of them, so there are 3 paths.
+    assert paths["n_paths"] == len(paths["sharpe_ratios"]) == 3
+    assert all(value is not None for value in paths["sharpe_ratios"])
+    assert paths["sharpe_ratio_5"] <= paths["sharpe_ratio_median"] <= paths["sharpe_ratio_95"]
+    frame = load_markets(SOURCES[:1], LoadOptions(progress=False))[0]
+    first, last = (int(frame["timestamp"].iloc[place]) for place in (0, -1))
+    # The models of the walk-forward's 4 folds come first. With groups 0 and 1 tested, the bars 600 to 1199 train but
+    # for a gap of 24; with 2 and 3 tested, the first half.
+    spans = [calls[0][1:] for calls in learned[before + 4 :]]
+    assert spans[0] == (first + (600 + 24) * HOUR, last)
+    assert spans[-1] == (first, first + (600 - 24 - 1) * HOUR)
+
+
+@pytest.mark.parametrize("text", ["6", "6,2,1", "six,two", "6,6", "1,1"])
+def test_impossible_groups_are_refused(tmp_path, learned, text):
+    with pytest.raises(ConfigError, match="--combinatorial"):
+        walkforward(request(tmp_path, combinatorial=text))
