@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base.one_line import one_line
+from .base.printable import one_line
 from .features import Bars
 from .forward.moments import moments, tail_means
 from .forward.net import Parts

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .base.memory import gigabytes, machine_memory
-from .base.one_line import one_line
+from .base.printable import one_line
 from .base.times import iso
 from .config import ForwardConfig, ModelConfig
 from .conformal.calibration import Calibration

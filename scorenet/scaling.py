@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .base.one_line import one_line
+from .base.printable import one_line
 from .errors import FeatureMismatch
 
 __all__ = ["Scaler"]

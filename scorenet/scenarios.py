@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .base.one_line import one_line
+from .base.printable import one_line
 from .errors import FeatureMismatch
 from .features import FeatureSet
 from .forward.distribution import ForwardReturn

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorenet import Evaluation, FeatureMismatch, ScoreModel
-from scorenet.base.one_line import one_line
+from scorenet.base.printable import one_line
 from scorenet.base.times import DAY_MS, iso
 from scorenet.features import Bars
 from scorenet.regimes.labels import required

@@ -147,8 +147,15 @@ def _account_of(broker: Any, datas: Sequence[Any]) -> Account:
     """Return the account's cash and costs; of Backtrader's own broker the fee and slippage in percent."""
     cash = float(broker.startingcash)
     if not hasattr(broker, "costs_of"):
-        free = {"lot_step": 0.0, "min_notional": 0.0, "slippage": 0.0, "contract": "linear", "funding": False}
-        return Account(cash=cash, **{**free, "taker": trading_cost(broker, datas[0])})
+        return Account(
+            cash=cash,
+            taker=trading_cost(broker, datas[0]),
+            slippage=0.0,
+            lot_step=0.0,
+            min_notional=0.0,
+            contract="linear",
+            funding=False,
+        )
     costs = [broker.costs_of(data) for data in datas]
     own = {
         symbol_of(data): _changes(costs[0], other)

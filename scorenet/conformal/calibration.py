@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 
 __all__ = ["Calibration", "coverage_error", "ks_uniform"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 from ..config import DensityConfig, NoiseConfig
 from ..score.divergence import Field, denoiser_field, sampled_field
 from ..score.mixture import Mixture

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 from .moments import lower_tail_mean, mixture_quantile, pooled
 from .net import ForwardNet, score_at_zero
 

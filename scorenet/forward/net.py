@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 from ..score.networks import Mlp
 
 __all__ = ["ForwardNet", "Parts", "mixture_score", "score_at_zero"]

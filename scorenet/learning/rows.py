@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 from ..config import ModelConfig
 from ..errors import ScorenetError, TooFewBars
 from ..features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..base.did_you_mean import did_you_mean
-from ..base.one_line import one_line
+from ..base.printable import one_line
 from ..errors import ConfigError
 from .coordinates import COORDINATES
 from .filter import WINDOW, filter_last, forward_filter

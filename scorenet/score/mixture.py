@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 
 __all__ = ["Mixture", "Spectrum"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..base.one_line import one_line
+from ..base.printable import one_line
 from .mixture import Mixture
 
 __all__ = ["ScoreModule", "sigma_column"]

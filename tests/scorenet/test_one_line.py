@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scorenet import Market, ScoreDensity
-from scorenet.base.one_line import one_line
+from scorenet.base.printable import one_line
 from strategies.schedule import ModelSchedule
 
 
