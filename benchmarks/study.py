@@ -2,8 +2,8 @@
 
 python benchmarks/study.py [choice|speed|ray] [--bars 17520] [--trials 200]
 
-- choice: Optuna (TPE) and a random search, 200 trials each, on three simulated markets with a planted edge and several
-  seeds; the score of each is the Sharpe ratio of its best trial on the held-out bars that neither has seen.
+- choice: Optuna (TPE) and a random search, 200 trials each, on three simulated markets whose planted edge differs, some
+  seeds each, one model. The score is the Sharpe ratio of the best trial on held-out bars that neither has seen.
 - speed: trials per second of Cerebro (serial, two processes), of the compiled replay, of plain `optstrategy`, all in
   this run, on the same bars; equal results are asserted.
 - ray: trials that wait half a second, on one and on two Ray nodes of this machine: its cores are no limit then.
@@ -70,8 +70,8 @@ def choice(args: argparse.Namespace, folder: Path) -> None:
     """Print the held-out Sharpe ratios of the best of both searches."""
     print("market       seed   in the search: optuna  random     held out: optuna  random")
     found: dict[str, list[float]] = {"optuna": [], "random": []}
+    model = model_of(MARKETS[0], folder)
     for market in MARKETS:
-        model = model_of(market, folder)
         for seed in range(2, 2 + args.seeds):
             setup, later = setup_of(model, market, args.bars, seed, "0.33")
             assert later is not None
