@@ -2,17 +2,19 @@
 
 python benchmarks/study.py [choice|speed|ray] [--bars 17520] [--trials 200]
 
-- choice: Optuna (TPE) and a random search, 200 trials each, on three simulated markets with a planted edge and several
-  seeds; the score of each is the Sharpe ratio of its best trial on the held-out bars that neither has seen.
+- choice: Optuna (TPE) and a random search, 200 trials each, on three simulated markets whose planted edge differs, some
+  seeds each, one model. The score is the Sharpe ratio of the best trial on held-out bars that neither has seen.
 - speed: trials per second of Cerebro (serial, two processes), of the compiled replay, of plain `optstrategy`, all in
   this run, on the same bars; equal results are asserted.
-- ray: the same Cerebro trials on one and on two Ray nodes of this machine.
+- ray: trials that wait half a second, on one and on two Ray nodes of this machine: its cores are no limit then.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -28,7 +30,8 @@ from runs.markets import LoadOptions
 from runs.optimize import OptunaSampler, RandomSampler, SearchSpace, Study, TrialSetup
 from runs.optimize.request import DEFAULT_SPACE
 from runs.settings import Account
-from runs.study import CerebroEvaluator, Evaluator, ReplayEvaluator
+from runs.study import CerebroEvaluator, Evaluator, Outcome, ReplayEvaluator, Settings
+from runs.study.outcome import METRICS
 from runs.study.span import split
 from runs.train import train
 from scorenet import ModelConfig, ScoreModel
@@ -67,8 +70,8 @@ def choice(args: argparse.Namespace, folder: Path) -> None:
     """Print the held-out Sharpe ratios of the best of both searches."""
     print("market       seed   in the search: optuna  random     held out: optuna  random")
     found: dict[str, list[float]] = {"optuna": [], "random": []}
+    model = model_of(MARKETS[0], folder)
     for market in MARKETS:
-        model = model_of(market, folder)
         for seed in range(2, 2 + args.seeds):
             setup, later = setup_of(model, market, args.bars, seed, "0.33")
             assert later is not None
@@ -126,28 +129,44 @@ def speed(args: argparse.Namespace, folder: Path) -> None:
         print(f"{name:42s} {rate:10.2f} sets/s {rate / base:10.1f} x optstrategy")
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Trials that wait in place of computing, with the bars and outputs of real ones on board."""
+
+    real: CerebroEvaluator
+    seconds: float
+    batch: int = 1
+
+    def evaluate(self, batch: Sequence[Settings], floors: Sequence[float] = ()) -> Sequence[Outcome]:
+        """Return an outcome of the usual size for each trial."""
+        time.sleep(self.seconds * len(batch))
+        metrics = dict.fromkeys(METRICS, 0.5)
+        return [Outcome(metrics | {"turnover": float(s["cooldown"])}, np.zeros(730)) for s in batch]
+
+
 def ray_nodes(args: argparse.Namespace, folder: Path) -> None:
     """Print the time of the same trials on one and on two Ray nodes of one CPU each."""
     from ray.cluster_utils import Cluster
 
     model = model_of(MARKETS[0], folder)
     setup, _ = setup_of(model, MARKETS[0], args.bars, 2, "0")
-    space = SearchSpace.parse(["density_quantile=0,0.05,0.1,0.2", "cooldown=0,12,24"])
-    evaluator = CerebroEvaluator.prepare(setup, NEEDS)
+    space = SearchSpace.parse([f"cooldown={','.join(map(str, range(80)))}"])
+    evaluator = Waiting(CerebroEvaluator.prepare(setup, NEEDS), 0.5)
     tables = []
     for nodes in (1, 2):
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         for _ in range(nodes):
             cluster.add_node(num_cpus=1)
+        begun: list[float] = []
         executor = RayExecutor(address=cluster.address)
-        Study(SearchSpace.parse(["cooldown=1,2"]), evaluator, executor=executor).run()  # the workers are up
-        executor = RayExecutor(address=cluster.address)
-        begun = time.perf_counter()
-        study = Study(space, evaluator, executor=executor).run()
-        seconds = time.perf_counter() - begun
+        study = Study(space, evaluator, executor=executor)
+        study.run(told=lambda study, row, begun=begun: begun.append(time.perf_counter()))
+        first = 2 * nodes  # the workers have started and read the evaluator
+        rate = (len(begun) - first) / (begun[-1] - begun[first - 1])
         tables.append(study.trials)
         print(
-            f"{nodes} node(s): {study.n_trials} trials in {seconds:.1f} s, {study.n_trials / seconds:.2f} a second"
+            f"{nodes} node(s): {rate:.2f} trials of 0.5 s a second, {rate / (2 * nodes):.0%} of the possible",
+            flush=True,
         )
         cluster.shutdown()
     assert tables[0].equals(tables[1])

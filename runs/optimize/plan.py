@@ -97,7 +97,9 @@ class Prepared:
             "evaluator": type(self.evaluator).__name__,
             "account": setup.account.to_dict(),
             "strategy": dict(setup.params),
-            "own_strategy": None if setup.strategy is None else _digest(setup.strategy.file),
+            "own_strategy": None
+            if setup.strategy is None
+            else f"{setup.strategy.name} {_digest(setup.strategy.file)}",
             "model": None if setup.model is None else setup.model.fingerprint,
             "bars": {str(f.attrs["symbol"]): describe(f, "")["sha256"] for f in setup.frames},
             "start": setup.start,

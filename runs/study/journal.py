@@ -22,11 +22,13 @@ from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines
 
 from ..folder.errors import CorruptJournal, UnwritableRun
 from ..folder.jsonfile import plain
-from .outcome import Outcome, Settings
+from .outcome import Outcome, Settings, finite_or_none
 
 __all__ = ["FILE", "Journal", "Row"]
 
 FILE = "trials.journal"
+
+_SCALARS = frozenset({bool, int, float, str, type(None)})  # finite ones: settings are checked
 
 Row = dict[str, Any]
 """A line of the journal: number, params, metrics, status, reason, early, returns."""
@@ -125,15 +127,14 @@ class Journal:
         """
         row = {
             "number": number,
-            "params": dict(settings),
-            "metrics": dict(outcome.metrics),
+            "params": {name: v if type(v) in _SCALARS else plain(v) for name, v in settings.items()},
+            "metrics": {name: finite_or_none(value) for name, value in outcome.metrics.items()},
             "status": outcome.status,
             "reason": outcome.reason,
-            "early": list(outcome.early),
+            "early": list(map(float, outcome.early)),
             "returns": _packed(outcome.returns) if len(outcome.returns) else None,
         }
         start = self._end
-        row = dict(plain(row))
         self._append(row)
         self._places.set(number, start, self._end)
         return row

@@ -112,4 +112,4 @@ def daily_returns(time: ArrayLike, equity: ArrayLike) -> NDArray[np.float64]:
 
 def finite_or_none(value: Any) -> float | None:
     """Return a figure as a number, None if it is undefined."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if value is not None and math.isfinite(value) else None

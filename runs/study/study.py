@@ -220,7 +220,8 @@ class Study:
     def _note(self, row: Row) -> None:
         self.n_trials += 1
         merit = self.plan.objectives.merit(row["metrics"]) if row["status"] == COMPLETE else float("-inf")
-        if merit > float("-inf"):
+        full = len(self.top) == _MOST_TOP
+        if merit > (self.plan.objectives.merit(self.top[-1]["metrics"]) if full else float("-inf")):
             # Of equals the first comes first.
             insort(
                 self.top, row, key=lambda one: (-self.plan.objectives.merit(one["metrics"]), one["number"])
