@@ -13,6 +13,7 @@ from feeds.bars.timeframes import to_ms
 from scorenet.base.times import iso
 
 if TYPE_CHECKING:
+    from feeds.bars.foreign import Hints
     from feeds.store.series_store import SeriesInfo
 
 __all__ = ["check_source", "check_store", "export_bars", "import_bars", "list_rules", "list_store"]
@@ -114,18 +115,35 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
 
 
 def import_bars(
-    path: str | Path, *, symbol: str, timeframe: str, data_dir: str | Path, gaps: str = "raise"
+    path: str | Path,
+    *,
+    symbol: str,
+    timeframe: str,
+    data_dir: str | Path,
+    gaps: str = "raise",
+    hints: Hints | None = None,
 ) -> dict[str, Any]:
-    """Read a parquet or CSV file, validate it and store it; return a summary of the stored rows.
+    """Read a bar file of any known program, validate it and store it; return a summary of the stored rows.
+
+    `read_as` says which column was taken for which and how times were read; `source` names the stored bars.
 
     Raises:
         FeedError: when the file violates the contract or the store cannot be written.
     """
     from feeds.store.importing import store_bars
 
-    frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=gaps)  # type: ignore[arg-type]
+    frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=gaps, hints=hints)  # type: ignore[arg-type]
     store_bars(frame, data_dir=data_dir)
-    return {"symbol": symbol, "timeframe": timeframe, "rows": len(frame), "sha256": data_hash(frame)}
+    return {
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "rows": len(frame),
+        "start": iso(int(frame["timestamp"].iloc[0])),
+        "end": iso(int(frame["timestamp"].iloc[-1])),
+        "read_as": frame.attrs.get("read_as", "the columns and times of the contract"),
+        "source": f"bybit:{symbol}@{timeframe}",
+        "sha256": data_hash(frame),
+    }
 
 
 def export_bars(
