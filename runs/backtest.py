@@ -11,15 +11,15 @@ import pandas as pd
 
 from feeds.bars.timeframes import from_ms, to_ms
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
-from scorenet.checkpoint import file_hash
 from scorenet.signals import SIGNALS
 from strategies import Rules, ScoreStrategy
 from strategies.analyzers.regimes import profit_by_regime, regime_warmup
 
 from .engine import Result, benchmark, run
 from .folder.manifest import manifest
+from .folder.run_warnings import after_run, before_run, say
 from .folder.rundir import RunDir
-from .markets import LoadOptions, as_market, describe, load_markets
+from .markets import LoadOptions, as_market, describe, describe_model, load_markets
 from .plugins import loaded_plugins
 from .report.build import write_report
 from .settings import Account
@@ -32,7 +32,9 @@ __all__ = [
     "check_params",
     "check_signal",
     "measure",
+    "prepare",
     "strategy_defaults",
+    "trade",
     "trading_start",
     "write_run",
 ]
@@ -70,42 +72,70 @@ def backtest(
     options: LoadOptions,
     *,
     command: str | Sequence[str] = "scorenet backtest",
+    keep_earlier: bool = False,
 ) -> dict[str, Any]:
     """Backtest a trained model, write the run folder and its report, return metrics.json's content.
 
-    Bars before `since` warm up the features; trading and all metrics start at `since`.
+    Bars before `since` warm up the features; trading and all metrics start at `since`. Warnings go to stderr, those
+    that are known before the run first. With `keep_earlier`, a run that the folder holds is moved aside, not replaced.
 
     Raises:
         FeedError, ScorenetError, RunDirError: an error of the bars, the model or the folder.
+    """
+    inputs = prepare(model_dir, sources, account, params, options, command=command)
+    known = before_run(inputs.model, inputs.frames, inputs.start)
+    say(known)
+    with RunDir.create(out, keep_earlier=keep_earlier) as folder:
+        metrics = write_run(folder, inputs, trade(inputs))
+    say(folder.read_manifest()["warnings"][len(known) :])
+    return metrics
+
+
+def prepare(
+    model_dir: str | Path,
+    sources: Sequence[str],
+    account: Account,
+    params: Mapping[str, Any],
+    options: LoadOptions,
+    *,
+    command: str | Sequence[str] = "scorenet backtest",
+) -> RunInputs:
+    """Load model and bars of a backtest, and check that they fit.
+
+    Raises:
+        FeedError, ScorenetError: an error of the bars or the model.
     """
     model = ScoreModel.load(model_dir)
     frames = load_markets(sources, options, warmup_bars=model.lookback + 1 + regime_warmup(model))
     check_frames(model, frames)
     check_signal(model, params["signal"])
     start = trading_start(model, frames, options.since)
-    with RunDir.create(out) as folder:
-        result = run(
-            frames, account, ScoreStrategy, {**params, "model": model, "trade_from": start}, since=start
-        )
-        config = {
-            "command": "backtest",
-            "model": str(model_dir),
-            "bars": list(sources),
-            "since": options.since,
-            "until": options.until,
-            "account": account.to_dict(),
-            "strategy": params,
-        }
-        inputs = RunInputs(
-            command=command,
-            config=config,
-            model=model,
-            frames=frames,
-            sources=sources,
-            account=account,
-            start=start,
-        )
-        return write_run(folder, inputs, result)
+    config = {
+        "command": "backtest",
+        "model": str(model_dir),
+        "bars": list(sources),
+        "since": options.since,
+        "until": options.until,
+        "gaps": options.gaps,
+        "data_dir": options.data_dir,
+        "account": account.to_dict(),
+        "strategy": params,
+    }
+    return RunInputs(
+        command=command,
+        config=config,
+        model=model,
+        frames=frames,
+        sources=sources,
+        account=account,
+        start=start,
+    )
+
+
+def trade(inputs: RunInputs) -> Result:
+    """Run the strategy of `inputs` over their bars."""
+    params = {**inputs.config["strategy"], "model": inputs.model, "trade_from": inputs.start}
+    return run(inputs.frames, inputs.account, ScoreStrategy, params, since=inputs.start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +154,15 @@ class RunInputs:
     start: int
 
 
-def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, Any]:
-    """Write every file of a run and return metrics.json's content."""
+def write_run(folder: RunDir, inputs: RunInputs, result: Result, *, page: bool = True) -> dict[str, Any]:
+    """Write every file of a run, without `page` all but report.html, and return metrics.json's content."""
     model, frames, start = inputs.model, inputs.frames, inputs.start
     result = result.by_close()
     held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
     metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
     metrics["regimes"] = _regimes(model, frames, equity, result.profit)
+    quantile = inputs.config["strategy"].get("density_quantile")
+    warnings = before_run(model, frames, start) + after_run(result, quantile)
     folder.write_frame("equity", equity)
     for name in ("orders", "trades", "decisions", "funding"):
         folder.write_frame(name, getattr(result, name))
@@ -144,13 +176,14 @@ def write_run(folder: RunDir, inputs: RunInputs, result: Result) -> dict[str, An
             inputs.command,
             config,
             [describe(frame, source) for frame, source in zip(frames, inputs.sources, strict=True)],
-            _describe_model(model, Path(config["model"])),
+            describe_model(model, Path(config["model"])),
             model.config.seed,
-            _warnings(model, frames, result, start),
+            warnings,
             plugins=loaded_plugins(),
         )
     )
-    write_report(folder)
+    if page:
+        write_report(folder)
     return metrics
 
 
@@ -259,42 +292,3 @@ def measure(
 
 
 _BENCHMARK_COSTS = ("fees", "funding", "slippage", "n_orders", "turnover", "exposure", "liquidations")
-
-
-def _describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
-    info = model.info
-    return {
-        "path": str(path),
-        "sha256": file_hash(path),
-        "fingerprint": model.fingerprint,
-        "features": list(model.features.names),
-        "lookback": model.lookback,
-        "horizon": model.config.forward.horizon,
-        "symbols": info["symbols"],
-        "timeframe": from_ms(int(info["bar_ms"])),
-        "training_span": info["training_span"],
-        "calibration_span": info["calibration_span"],
-        "metrics_from": info.get("metrics_from", info["test_span"]),
-        "refit": info.get("refit", False),
-    }
-
-
-def _warnings(model: ScoreModel, frames: Sequence[pd.DataFrame], result: Result, start: int) -> list[str]:
-    said = []
-    seen = model.seen_until
-    if seen is not None and start <= seen:
-        said.append(
-            "The backtest overlaps the bars that the model was trained, calibrated or measured on: its figures are not "
-            "out of sample."
-        )
-    for frame in frames:
-        if frame.attrs["symbol"] not in model.info["symbols"]:
-            said.append(f"The model has never seen {frame.attrs['symbol']}.")
-        if "filled" in frame and frame["filled"].any():
-            said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")
-    if not len(result.orders):
-        said.append("The strategy never traded; the decisions by reason say why.")
-    said += result.notes
-    if result.insurance > 0:
-        said.append(f"Losses of {result.insurance:,.2f} beyond the account's equity were not charged to it.")
-    return said

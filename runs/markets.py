@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pandas as pd
 
 from feeds import BadSource, MissingData, load_bars
 from feeds.bars.frame import data_hash, to_arrays
-from feeds.bars.timeframes import to_ms
-from scorenet import Market
+from feeds.bars.timeframes import from_ms, to_ms
+from scorenet import Market, ScoreModel
 from scorenet.base.times import iso
+from scorenet.checkpoint import file_hash
 
-__all__ = ["LoadOptions", "as_market", "describe", "load_markets"]
+__all__ = ["LoadOptions", "as_market", "describe", "describe_model", "load_markets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,4 +87,23 @@ def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
         "end": iso(int(frame["timestamp"].iloc[-1])),
         "columns": [name for name in frame.columns if name != "timestamp"],
         "sha256": data_hash(frame),
+    }
+
+
+def describe_model(model: ScoreModel, path: Path) -> dict[str, Any]:
+    """Return the manifest's entry for a model."""
+    info = model.info
+    return {
+        "path": str(path),
+        "sha256": file_hash(path),
+        "fingerprint": model.fingerprint,
+        "features": list(model.features.names),
+        "lookback": model.lookback,
+        "horizon": model.config.forward.horizon,
+        "symbols": info["symbols"],
+        "timeframe": from_ms(int(info["bar_ms"])),
+        "training_span": info["training_span"],
+        "calibration_span": info["calibration_span"],
+        "metrics_from": info.get("metrics_from", info["test_span"]),
+        "refit": info.get("refit", False),
     }

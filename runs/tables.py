@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["format_mapping", "format_rows"]
+__all__ = ["format_mapping", "format_rerun", "format_rows"]
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -34,6 +34,16 @@ def format_mapping(values: Mapping[str, Any], indent: str = "") -> str:
         else:
             lines.append(f"{indent}{name.ljust(width)}  {_text(value)}")
     return "\n".join(lines)
+
+
+def format_rerun(found: Mapping[str, Any]) -> str:
+    """Return the verdict of `scorenet rerun`, and below it what differs and why."""
+    if found["equal"]:
+        lines = [f"equal: {found['values']:,} values and every figure of {found['run']} came out again"]
+    else:
+        lines = [f"NOT EQUAL: {found['n_differences']} differences from {found['run']}"]
+    lines += [f"  {difference}" for difference in found["differences"]]
+    return "\n".join([*lines, *(f"made otherwise: {cause}" for cause in found["causes"])])
 
 
 def _text(value: Any) -> str:

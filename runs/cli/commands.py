@@ -16,6 +16,7 @@ from .options import (
     EXCHANGE,
     GAPS,
     JSON,
+    MODEL,
     OFFLINE,
     PLUGIN,
     QUIET,
@@ -104,10 +105,11 @@ def train(
 
 
 @main.command()
-@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@MODEL
 @over_bars
 @SIGNAL
-@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
+@click.option("--out", metavar="RUN_DIR", help="Folder of the run (default: out/backtest-DATE-TIME).")
+@click.option("--force", is_flag=True, help="Replace an earlier run in RUN_DIR; otherwise it is moved aside.")
 def backtest(
     model_dir: str,
     sources: tuple[str, ...],
@@ -115,16 +117,43 @@ def backtest(
     config: str | None,
     pairs: tuple[str, ...],
     signal: str | None,
-    out: str,
+    out: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
-    """Trade stored bars with a model; print the metrics next to buy-and-hold and write the report."""
+    """Trade stored bars with a model; print the metrics next to buy-and-hold and write the report.
+
+    --config also takes the config.toml of an earlier run: its model, bars and range hold where the command line has
+    none.
+    """
     from ..backtest import backtest as run_backtest
+    from ..folder.rundir import dated
 
     account, params = strategy_settings(config, pairs, signal)
+    folder = out or dated("backtest")
     command = ["scorenet", *sys.argv[1:]]
-    metrics = run_backtest(model_dir, sources, out, account, params, load, command=command)
-    print_run(metrics, out, as_json)
+    metrics = run_backtest(
+        model_dir, sources, folder, account, params, load, command=command, keep_earlier=not force
+    )
+    print_run(metrics, folder, as_json)
+
+
+@main.command()
+@click.argument("run_dir")
+@click.option("--model", metavar="MODEL_DIR", help="Where the model is now, if it has moved.")
+@click.option("--data-dir", metavar="FOLDER", help="Where the bar store is now, if it has moved.")
+@PLUGIN
+@JSON
+@guarded
+def rerun(run_dir: str, as_json: bool, **moved: str | None) -> None:
+    """Run the backtest of RUN_DIR again and compare every table and figure; exit with 1 if one differs."""
+    from ..repeat.rerun import rerun as run_again
+    from ..tables import format_rerun
+
+    found = run_again(run_dir, **moved)
+    print_result(found, as_json, format_rerun(found))
+    if not found["equal"]:
+        sys.exit(1)
 
 
 @main.command()
@@ -143,7 +172,7 @@ def report(run_dir: str, data_dir: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@MODEL
 @over_bars
 @SIGNAL
 @click.option(
