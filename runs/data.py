@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from feeds import find_gaps, load_bars, read_bars, write_bars
 from feeds.bars.frame import data_hash
+from feeds.bars.sessions.spacing import other_sizes, rests_at_weekends
 from feeds.bars.timeframes import to_ms
 from scorenet.base.times import iso
 
@@ -98,6 +100,7 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
     """
     frame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
     holes = find_gaps(frame, frame.attrs["timeframe"])
+    times = frame["timestamp"].to_numpy(dtype=np.int64)
     flat = (frame["volume"] == 0).sum()
     return {
         "source": source,
@@ -108,8 +111,16 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
         "end": iso(int(frame["timestamp"].iloc[-1])),
         "columns": [name for name in frame.columns if name != "timestamp"],
         "missing_bars": sum(hole.missing for hole in holes),
+        "holes": len(holes),
+        "largest_hole": max((hole.missing for hole in holes), default=0),
+        "rests_at_weekends": rests_at_weekends(times),
+        "other_sizes": [
+            {"timeframe": part.timeframe, "start": iso(part.start), "end": iso(part.end), "bars": part.bars}
+            for part in other_sizes(times, to_ms(frame.attrs["timeframe"]))
+        ],
         "gaps": [{"start": iso(hole.start), "end": iso(hole.end), "missing": hole.missing} for hole in holes],
         "zero_volume_bars": int(flat),
+        "read_as": frame.attrs.get("read_as"),
         "sha256": data_hash(frame),
     }
 

@@ -43,11 +43,11 @@ def data_list(data_dir: str, as_json: bool) -> None:
 def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
     """Validate SOURCE and report missing bars; without SOURCE, read every file of the store."""
     from ..data import check_source, check_store
-    from ..tables import format_mapping, format_rows
+    from ..tables import format_check, format_rows
 
     if source is not None:
         found = check_source(source, data_dir=data_dir, offline=offline)
-        print_result(found, as_json, format_mapping(found))
+        print_result(found, as_json, format_check(found))
         return
     damages = check_store(data_dir)
     print_result(
