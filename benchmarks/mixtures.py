@@ -174,7 +174,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=sorted(TARGETS))
     options = parser.parse_args()
     config = ModelConfig().with_values(
-        **{"state.max_components": 32, "state.hidden": 96, "state.steps": 1200}  # as ScoreDensity
+        **{  # as ScoreDensity
+            "state.max_components": 32,
+            "state.hidden": 96,
+            "state.steps": 1200,
+            "state.batch_size": 512,
+            "state.patience": 0,
+        }
     )
     alone = config.with_values(**{"state.hidden": 128, "state.steps": 100_000, "state.max_components": 0})
     if options.quick:

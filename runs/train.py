@@ -20,26 +20,46 @@ __all__ = ["train"]
 
 
 def train(
-    sources: Sequence[str], out: str | Path, config: ModelConfig, options: LoadOptions
+    sources: Sequence[str],
+    out: str | Path,
+    config: ModelConfig,
+    options: LoadOptions,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    warm_start: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train on the bars of one or several sources and write the model folder; return a summary for the terminal.
 
+    `device` ("auto", "cpu" or "cuda") and `threads` are those of `scorenet.learn`; `warm_start` is the folder of the
+    model whose weights the training begins with.
+
     Raises:
         FeedError: when the bars cannot be loaded.
-        ConfigError: when a setting names something that is not registered.
+        ConfigError: when a setting names something that is not registered, or the device is missing.
         ScorenetError: when the bars cannot be used for training; nothing is written then.
-        CheckpointError: when the folder cannot be written.
+        CheckpointError: when the folder cannot be written, or `warm_start` has no model.
     """
     target = Path(out)
     check_names(config)
     _check_writable(target)
+    start = None if warm_start is None else ScoreModel.load(warm_start)
     frames = load_markets(sources, options)
     data = [describe(frame, source) for frame, source in zip(frames, sources, strict=True)]
     info = {"data": data, "timeframe": frames[0].attrs["timeframe"], "versions": versions()}
     if loaded_plugins():
         info["plugins"] = loaded_plugins()
     started = time.perf_counter()
-    model = learn([as_market(frame) for frame in frames], config, info=info, progress=options.progress)
+    markets = [as_market(frame) for frame in frames]
+    model = learn(
+        markets,
+        config,
+        info=info,
+        device=device,
+        threads=threads,
+        warm_start=start,
+        progress=options.progress,
+    )
     seconds = time.perf_counter() - started
     model.save(target)
     return summary(model, target) | {"seconds": round(seconds, 1)}

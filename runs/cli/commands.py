@@ -13,6 +13,7 @@ from .live import live
 from .options import (
     BASE_URL,
     DATA_DIR,
+    DEVICE,
     EXCHANGE,
     GAPS,
     JSON,
@@ -22,7 +23,9 @@ from .options import (
     QUIET,
     SIGNAL,
     SINCE,
+    THREADS,
     UNTIL,
+    WARM_START,
     over_bars,
     print_result,
     print_run,
@@ -86,6 +89,9 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
     "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
 )
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
+@DEVICE
+@THREADS
+@WARM_START
 def train(
     sources: tuple[str, ...],
     load: LoadOptions,
@@ -94,13 +100,17 @@ def train(
     features: str | None,
     out: str,
     as_json: bool,
+    device: str,
+    threads: int,
+    warm_start: str | None,
 ) -> None:
     """Learn the densities of market states and of forward returns from bars."""
     from ..settings import model_config
     from ..tables import format_mapping
     from ..train import train as run_train
 
-    result = run_train(sources, out, model_config(config, pairs, features), load)
+    settings = model_config(config, pairs, features)
+    result = run_train(sources, out, settings, load, device=device, threads=threads, warm_start=warm_start)
     print_result(result, as_json, format_mapping(result))
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "BASE_URL",
     "CONFIG",
     "DATA_DIR",
+    "DEVICE",
     "EXCHANGE",
     "GAPS",
     "JSON",
@@ -29,6 +30,7 @@ __all__ = [
     "SET",
     "SIGNAL",
     "SINCE",
+    "THREADS",
     "UNTIL",
     "over_bars",
     "print_result",
@@ -74,6 +76,25 @@ EXCHANGE = click.option(
     help="The exchange that the bars come from.",
 )
 BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
+DEVICE = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda",
+    help="Where the nets are trained; auto is the GPU if there is one.",
+)
+THREADS = click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Threads of training; for nets of the default size one is best.",
+)
+WARM_START = click.option(
+    "--warm-start",
+    metavar="MODEL_DIR",
+    help="An earlier model of the same settings; training begins with its weights, in a part of the steps.",
+)
 QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,10 @@ from ..score.divergence import Field, denoiser_field, sampled_field
 from ..score.mixture import Mixture
 from ..score.networks import Mlp
 from ..score.score_module import ScoreModule
-from ..score.training import Recipe, TrainingLog, fit, seeded
+from ..score.training import Recipe, TrainingLog, fit, pick_device, seeded
+from ..score.warm import copy_weights
 from .heat import heat_log_density
+from .tabled import TabledLoss, label_tolerance, slope_tolerance
 
 __all__ = ["DensityNet", "fit_density_net", "slope_error"]
 
@@ -38,10 +42,16 @@ class DensityNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         start = self.base_log_density(x)
-        # Distance below the highest peak, in nats: most of the correction lies in the tails of the mixture.
-        energy = (self.peaks.max().to(x) - start).clamp_min(0.0)[:, None]
+        energy = self.energy(start)[:, None]
         raw = torch.as_tensor(self.net(torch.cat((x, energy.log1p()), dim=1)))[0]
         return start + raw[:, 0] * (1 + energy[:, 0]).sqrt()
+
+    def energy(self, start: Tensor) -> Tensor:
+        """Return the distance below the highest peak, nats, of log-densities [N] of the mixture.
+
+        Most of the correction lies in the tails of the mixture.
+        """
+        return (self.peaks.max().to(start) - start).clamp_min(0.0)
 
     def base_log_density(self, x: Tensor) -> Tensor:
         """Return log q_sigma(x) of the mixture, [N], nats."""
@@ -58,34 +68,51 @@ def fit_density_net(
     noise: NoiseConfig,
     *,
     seed: int,
+    device: str = "cpu",
+    start: DensityNet | None = None,
     progress: bool = True,
 ) -> tuple[DensityNet, TrainingLog, dict[str, float]]:
     """Fit the per-bar net to the heat-equation log-density, on data rows and on rows moved away from the data.
 
-    Returns the net, its log, and its error against the reference on `held_out` (`rmse` and `bias`, nats;
-    `entropy` is minus the mean reference log-density).
+    Random numbers are drawn on the CPU for every device, and the net is returned there. Returns the net, its log, and
+    its error against the reference on `held_out` (`rmse` and `bias`, nats; `entropy` is minus the mean reference
+    log-density). `start` gives the first weights, see `copy_weights`.
     """
+    target = pick_device(device)
     base = denoiser.base or Mixture.gaussian(x.double())
-    kwargs = {"sigma": config.sigma, "sigma_max": noise.sigma_max, "nodes": config.nodes}
+    levels = {"sigma": config.sigma, "sigma_max": noise.sigma_max}
+    score_net = denoiser if target.type == "cpu" else copy.deepcopy(denoiser).to(target)
     with seeded(seed) as generator, torch.no_grad():
-        rows = _spread_rows(x, config.points, generator)
+        rows = _spread_rows(x, config.points, generator).to(target)
         # The labels use a random estimate of the divergence: many noisy labels give a better fit than few exact ones.
-        labels = _label(sampled_field(denoiser, generator), base, rows, kwargs, progress)
-        check = held_out[torch.linspace(0, len(held_out) - 1, min(len(held_out), 1500)).long()]
-        truth = _label(denoiser_field(denoiser), base, check, kwargs, progress)
-        net = DensityNet(base, config.sigma, config.hidden)
-    order = torch.randperm(len(rows), generator=generator)
+        field = sampled_field(score_net, generator)
+        labels = _label(field, base, rows, levels | {"nodes": config.label_nodes}, progress)
+        checked = torch.linspace(0, len(held_out) - 1, min(len(held_out), config.check_rows)).long()
+        check = held_out[checked].to(target)
+        truth = _label(denoiser_field(score_net), base, check, levels | {"nodes": config.nodes}, progress)
+        net = DensityNet(base, config.sigma, config.hidden).to(target)
+    copy_weights(net, start, "density net")
+    order = torch.randperm(len(rows), generator=generator).to(target)
     held, kept = order[: len(order) // 10], order[len(order) // 10 :]
 
-    def loss() -> Tensor:
-        pick = kept[torch.randint(len(kept), (config.batch_size,), generator=generator)]
-        value = _relative_error(net, rows[pick], labels[pick])
-        return value + config.slope_weight * slope_error(net, denoiser, rows[pick], config.sigma, generator)
+    def pick() -> Tensor:
+        return kept[torch.randint(len(kept), (config.batch_size,), generator=generator).to(target)]
+
+    def fresh() -> Tensor:
+        rows_now = pick()
+        value = _relative_error(net, rows[rows_now], labels[rows_now])
+        return value + config.slope_weight * slope_error(
+            net, score_net, rows[rows_now], config.sigma, generator
+        )
 
     def validate(module: nn.Module) -> float:
         with torch.no_grad():
             return float(_relative_error(module, rows[held], labels[held]))
 
+    loss: Callable[[], Tensor] = fresh
+    if not config.fresh_slopes:
+        tabled = TabledLoss(net, score_net, base, rows, labels, config.sigma, config.slope_weight)
+        loss = lambda: tabled(pick())  # noqa: E731, one of two losses
     recipe = Recipe(steps=config.steps, learning_rate=config.learning_rate, weight_decay=1e-3, ema=0.99)
     log = fit(net, loss, validate, recipe, name="density net", progress=progress)
     with torch.no_grad():
@@ -95,12 +122,11 @@ def fit_density_net(
         "bias": float(gap.mean()),
         "entropy": -float(truth.mean()),
     }
-    return net, log, error
+    return net.cpu(), log, error
 
 
 def _relative_error(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    # Accuracy matters near the rejection threshold; far in the tail an error of one nat changes no decision.
-    tolerance = 1.0 + 0.05 * (target - target.median()).abs()
+    tolerance = label_tolerance(target)
     return torch.nn.functional.huber_loss(net(x) / tolerance, target / tolerance, delta=2.0)
 
 
@@ -112,11 +138,11 @@ def slope_error(
     Each row's error is divided by one plus the mean square of its score, so that far rows, where it is steep, do not
     outweigh the others.
     """
-    near = (x + sigma * torch.randn(x.shape, generator=generator)).requires_grad_()
+    near = (x + sigma * torch.randn(x.shape, generator=generator).to(x)).requires_grad_()
     (slope,) = torch.autograd.grad(net(near).sum(), near, create_graph=True)
     with torch.no_grad():
         score = denoiser.score(near, sigma)
-        tolerance = 1.0 + score.square().mean(dim=1, keepdim=True)
+        tolerance = slope_tolerance(score)
     return ((slope - score).square() / tolerance).mean()
 
 

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from ..config import ForwardConfig, NoiseConfig
 from ..score.noise import geometric_sigmas
-from ..score.training import Recipe, TrainingLog, fit, fit_steps, seeded
+from ..score.training import Recipe, TrainingLog, fit, fit_steps, pick_device, seeded
+from ..score.warm import copy_weights
 from .net import ForwardNet, Parts, mixture_score
 
 __all__ = ["block_pools", "fit_forward_net", "pair_loss", "refit_forward_net", "shrinkage_factor"]
@@ -44,20 +45,24 @@ def fit_forward_net(
     overlap: int | None = None,
     scale_columns: Tensor | None = None,
     weights: Tensor | None = None,
+    device: str = "cpu",
+    start: ForwardNet | None = None,
     progress: bool = True,
 ) -> tuple[ForwardNet, TrainingLog]:
     """Fit p(y | x) by denoising score matching on y; x [N, F] scaled, y [N]. Members use different minibatches.
 
     `overlap` is the number of successive held-out rows whose returns share bars (default: the horizon).
     `scale_columns` [F] is 1 for the features that may set the scale (default: all). `weights` [N] are relative
-    probabilities of training rows in the minibatches (default: equal). Returns the net and the training log of its
-    shift; the log's `kept_steps` are those of scale and shift.
+    probabilities of training rows in the minibatches (default: equal). Random numbers are drawn on the CPU for every
+    device. `start` gives the first weights, see `copy_weights`. Returns the net, on the CPU, and the training log of
+    its shift; the log's `kept_steps` are those of scale and shift.
     """
-    task = _Task(x, y, config, seed, scale_columns, weights)
+    task = _Task(x, y, config, seed, scale_columns, weights, device, start)
     task.hold_out(held_x, held_y)
     scale_log = task.fit_scale(progress)
     log = task.fit_shift(progress)
     log.kept_steps = [scale_log.best_step, log.best_step]
+    task.net.cpu()
     with torch.no_grad():
         task.net.belief.fill_(shrinkage_factor(task.net, held_x, held_y, overlap or config.horizon))
     return task.net, log
@@ -73,15 +78,19 @@ def refit_forward_net(
     belief: float,
     scale_columns: Tensor | None = None,
     weights: Tensor | None = None,
+    device: str = "cpu",
+    start: ForwardNet | None = None,
     progress: bool = True,
 ) -> ForwardNet:
     """Fit p(y | x) on x [N, F] scaled, y [N] for the steps of scale and shift that `fit_forward_net` kept.
 
-    `belief` is the shrinkage factor of the shift: rows that trained it cannot tell how much of it is chance.
+    `belief` is the shrinkage factor of the shift: rows that trained it cannot tell how much of it is chance. `start`
+    gives the first weights, see `copy_weights`.
     """
-    task = _Task(x, y, config, seed, scale_columns, weights)
+    task = _Task(x, y, config, seed, scale_columns, weights, device, start)
     task.fit_scale(progress, steps[0])
     task.fit_shift(progress, steps[1])
+    task.net.cpu()
     with torch.no_grad():
         task.net.belief.fill_(belief)
     return task.net
@@ -98,7 +107,10 @@ class _Task:
         seed: int,
         scale_columns: Tensor | None,
         weights: Tensor | None,
+        device: str = "cpu",
+        start: ForwardNet | None = None,
     ) -> None:
+        target = pick_device(device)
         with seeded(seed) as generator:
             net = ForwardNet(
                 x.shape[1], config.hidden, config.members, config.components, config.scale_hidden
@@ -107,18 +119,20 @@ class _Task:
             net.log_width.add_(math.log(max(float(y.abs().median()) / 0.6745, 1e-6)))
             if scale_columns is not None:
                 net.scale_columns.copy_(scale_columns)
-        self.net, self.x, self.y, self.config, self.generator = net, x, y, config, generator
+        copy_weights(net, start, "forward net")
+        self.net, self.x, self.y = net.to(target), x.to(target), y.to(target)
+        self.config, self.generator, self.target = config, generator, target
         self.pools = block_pools(len(x), config, generator)
         # Cumulative, so that a draw is one search; None draws without one.
         self.cumulative = None if weights is None else weights.double()[self.pools].cumsum(1)
-        self.levels = geometric_sigmas(_NOISE.sigma_min, _NOISE.sigma_max, 12).float()
+        self.levels = geometric_sigmas(_NOISE.sigma_min, _NOISE.sigma_max, 12).float().to(target)
 
     def hold_out(self, x: Tensor, y: Tensor) -> None:
         """Set the rows that select the weights."""
         kept = torch.linspace(0, len(y) - 1, min(len(y), _HELD_ROWS)).long()
-        self.held_x, self.held_y = x[kept], y[kept]
+        self.held_x, self.held_y = x[kept].to(self.target), y[kept].to(self.target)
         frozen = torch.Generator().manual_seed(0)
-        self.frozen = torch.randn(len(self.levels), len(kept), generator=frozen)
+        self.frozen = torch.randn(len(self.levels), len(kept), generator=frozen).to(self.target)
 
     def fit_scale(self, progress: bool, steps: int | None = None) -> TrainingLog:
         config, net = self.config, self.net
@@ -129,13 +143,13 @@ class _Task:
             x, y = self._batch()
             # Stratified, one draw per cell of an even grid in ln sigma: equal weights for all levels, little variance.
             cells = (torch.arange(shape[1]) + torch.rand(shape, generator=self.generator)) / shape[1]
-            sigma = (low + (high - low) * cells).exp()
-            parts = net.shape(net.log_scale(x).exp(), torch.zeros(()))
-            return pair_loss(parts, y, sigma, torch.randn(shape, generator=self.generator)).mean()
+            sigma = (low + (high - low) * cells).exp().to(x)
+            parts = net.shape(net.log_scale(x).exp(), x.new_zeros(()))
+            return pair_loss(parts, y, sigma, torch.randn(shape, generator=self.generator).to(x)).mean()
 
         def validate(module: ForwardNet) -> float:
             with torch.no_grad():
-                parts = module.shape(module.log_scale(self.held_x).exp(), torch.zeros(()))
+                parts = module.shape(module.log_scale(self.held_x).exp(), self.held_x.new_zeros(()))
             return self._held_out(parts, lambda sigma: 1.0)
 
         recipe = Recipe(
@@ -143,6 +157,7 @@ class _Task:
             learning_rate=config.scale_learning_rate,
             weight_decay=config.weight_decay,
             ema=0.99,
+            patience=config.patience,
         )
         names = ("offset", "log_width", "logit", "slope", "scale")
         return self._fit(names, loss, validate if steps is None else steps, recipe, progress)
@@ -154,10 +169,10 @@ class _Task:
         def loss() -> Tensor:
             x, y = self._batch()
             # Noise on x keeps the net from memorising single states (noise regularisation of density nets).
-            blurred = x + config.feature_noise * torch.randn(x.shape, generator=generator)
+            blurred = x + config.feature_noise * torch.randn(x.shape, generator=generator).to(x)
             level = (_NOISE.log_mean + _NOISE.log_std * torch.randn(shape, generator=generator)).exp()
-            sigma = level.clamp(_NOISE.sigma_min, _NOISE.sigma_max)
-            noise = torch.randn(shape, generator=generator)
+            sigma = level.clamp(_NOISE.sigma_min, _NOISE.sigma_max).to(x)
+            noise = torch.randn(shape, generator=generator).to(x)
             return ((1.0 + sigma**2) * pair_loss(net(x, blurred), y, sigma, noise)).mean()
 
         def validate(module: ForwardNet) -> float:
@@ -173,6 +188,7 @@ class _Task:
             weight_decay=config.weight_decay,
             ema=0.995,
             checks=40,
+            patience=config.patience,
         )
         return self._fit(("shift",), loss, validate if steps is None else steps, recipe, progress)
 
@@ -203,7 +219,7 @@ class _Task:
         else:
             level = torch.rand(shape, generator=self.generator, dtype=torch.float64) * self.cumulative[:, -1:]
             drawn = torch.searchsorted(self.cumulative, level, right=True).clamp_max(self.pools.shape[1] - 1)
-        pick = self.pools.gather(1, drawn)
+        pick = self.pools.gather(1, drawn).to(self.target)
         return self.x[pick], self.y[pick]
 
     def _held_out(self, parts: Parts, weight: Callable[[float], float]) -> float:
@@ -256,7 +272,7 @@ def pair_loss(parts: Parts, y: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
 
     y, sigma and noise are [N] or [M, N]. The score of the mixtures [M, N, K] is taken at y + sigma noise.
     """
-    level, total = sigma[..., None], torch.zeros(())
+    level, total = sigma[..., None], y.new_zeros(())
     for sign in (1.0, -1.0):
         noisy = y + sign * sigma * noise
         total = total + (sigma * mixture_score(parts, noisy[..., None], level) + sign * noise).square()

@@ -14,7 +14,7 @@ from ..bindings import check_names
 from ..config import ModelConfig
 from ..conformal.calibration import Calibration
 from ..diagnostics.held_out import held_out_metrics
-from ..errors import FeatureMismatch, TooFewBars
+from ..errors import ConfigError, FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
 from ..parts import check_memory
@@ -22,10 +22,12 @@ from ..sampling.atoms import commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
 from ..score.mixture import Mixture
-from ..score.training import threads
+from ..score.training import pick_device
+from ..score.training import threads as torch_threads
 from ..windows import Split
 from .nets import Nets, Setting, fit_nets, refit_nets
 from .rows import Market, Rows, common_features, pool, split_rows
+from .warm import check_start, shortened
 
 __all__ = ["learn"]
 
@@ -42,30 +44,42 @@ def learn(
     *,
     info: dict[str, Any] | None = None,
     device: str = "auto",
+    threads: int = 1,
+    warm_start: ScoreModel | None = None,
     progress: bool = True,
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    Training uses one torch thread: more threads gain little for nets of this size, and the weights for a seed do
-    not depend on the number of cores. The span is split by time: the first part trains, the second selects and
+    Training uses one torch thread unless `threads` says more: more gain little for nets of this size, and change the
+    weights of a seed by rounding. The span is split by time: the first part trains, the second selects and
     calibrates, the third is used for held-out metrics only. With `config.refit`, the nets are then fitted again to
-    the whole span, with the steps that the second part selected. `device` is where the state density is trained;
-    "auto" is the GPU if there is one.
+    the whole span, with the steps that the second part selected. `device` is where all nets are trained and
+    labels computed; "auto" is the GPU if there is one. `warm_start` is an earlier model of the same settings whose
+    weights the training begins with, in a part of the steps; scaling, mixture and calibration are fitted anew.
 
     Raises:
         TooFewBars: the span is too short for the features and the split.
         DeadMarket: the price of a market stands still, or a feature has one value in all training rows.
         Diverged: a loss became non-finite.
         FeatureMismatch: the markets lack a needed column.
-        ConfigError: a setting names something that is not registered.
+        ConfigError: a setting names something that is not registered, the device is missing, `threads` is below 1, or
+            `warm_start` has other settings or was trained on the rows that select.
         ScorenetError: there is no market, or the markets have several bar sizes.
     """
-    with threads(1):
-        return _learn(markets, config, info or {}, device, progress)
+    if threads < 1:
+        raise ConfigError(f"threads: expected at least 1, found {threads}")
+    pick_device(device)  # a missing device is refused before minutes of work, not after
+    with torch_threads(threads):
+        return _learn(markets, config, info or {}, device, warm_start, progress)
 
 
 def _learn(
-    markets: Sequence[Market], config: ModelConfig, info: dict[str, Any], device: str, progress: bool
+    markets: Sequence[Market],
+    config: ModelConfig,
+    info: dict[str, Any],
+    device: str,
+    start: ScoreModel | None,
+    progress: bool,
 ) -> ScoreModel:
     check_names(config)
     features = common_features(markets, config)
@@ -74,6 +88,9 @@ def _learn(
     split = split_rows(rows, features, config, markets)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
     setting = _setting(rows, scaler, markets, config, device, progress)
+    if start is not None:
+        check_start(start, features.names, config, int(rows.time[split.validation].min()))
+        setting = replace(setting, start=start, config=shortened(config))
     nets = fit_nets(setting, split.train, split.validation)
     model = _assemble(features, config, scaler, setting, nets, split.train)
     held = rows.x[split.validation]
@@ -82,6 +99,7 @@ def _learn(
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in nets.density_error.items()}
     described = _describe(markets, rows, split, nets, metrics)
+    described["warm_start"] = None if start is None else start.fingerprint
     if config.refit:
         model, spans = _refit(model, rows, split, setting, nets)
         described |= spans

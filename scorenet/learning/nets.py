@@ -16,6 +16,7 @@ from ..density.net import DensityNet, fit_density_net
 from ..errors import TooFewBars
 from ..forward.net import ForwardNet
 from ..forward.training import fit_forward_net, refit_forward_net, shrinkage_factor
+from ..model import ScoreModel
 from ..score.fit import fit_base, fit_denoiser, refit_base, refit_denoiser
 from ..score.mixture import Mixture
 from ..score.score_module import ScoreModule
@@ -36,6 +37,7 @@ class Setting:
     Attributes:
         magnitudes: [F] 1 for features that may set the scale of the return, else 0.
         markets: number of markets whose rows are pooled.
+        start: nets whose weights the training begins with, or None.
     """
 
     z: Tensor
@@ -46,6 +48,16 @@ class Setting:
     config: ModelConfig
     device: str
     progress: bool
+    start: ScoreModel | None = None
+
+    def first_weights(self, horizon: int) -> ForwardNet | None:
+        """Return the net whose weights the training of a horizon's net begins with."""
+        start = self.start
+        return (
+            None
+            if start is None
+            else {start.config.forward.horizon: start.forward_net, **start.further}[horizon]
+        )
 
 
 class Nets(NamedTuple):
@@ -85,6 +97,7 @@ def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
         base=base,
         seed=seed,
         device=setting.device,
+        start=None if setting.start is None else setting.start.denoiser,
         progress=setting.progress,
     )
     density_net, density_log, error = _fit_density(setting, denoiser, train, held)
@@ -102,6 +115,8 @@ def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
             overlap=horizon * setting.markets,
             scale_columns=setting.magnitudes,
             weights=_recency(setting, fitted),
+            device=setting.device,
+            start=setting.first_weights(horizon),
             progress=setting.progress,
         )
     return Nets(base, denoiser, density_net, nets, state_log, density_log, logs, error)
@@ -123,6 +138,7 @@ def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
         seed=seed,
         steps=chosen.state_log.kept_steps,
         device=setting.device,
+        start=None if setting.start is None else setting.start.denoiser,
         progress=setting.progress,
     )
     density_net, _, error = _fit_density(setting, denoiser, everything, later)
@@ -139,6 +155,8 @@ def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
             belief=shrinkage_factor(chosen.forward[horizon], z[judged], y[judged], horizon * setting.markets),
             scale_columns=setting.magnitudes,
             weights=_recency(setting, fitted),
+            device=setting.device,
+            start=setting.first_weights(horizon),
             progress=setting.progress,
         )
     return chosen._replace(
@@ -157,6 +175,8 @@ def _fit_density(
         config.density,
         config.noise,
         seed=config.seed + _DENSITY_SEED,
+        device=setting.device,
+        start=None if setting.start is None else setting.start.density_net,
         progress=setting.progress,
     )
 

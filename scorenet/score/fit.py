@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import NoiseConfig, StateConfig
+from ..errors import ConfigError
 from .mixture import Mixture
 from .mixture_fit import fit_mixture, refit_mixture
 from .networks.ensemble import Ensemble
@@ -17,6 +18,7 @@ from .objectives.frozen_noise import FrozenNoise
 from .registry import NETWORKS, OBJECTIVES, check_pair
 from .score_module import ScoreModule
 from .training import Recipe, TrainingLog, fit, fit_steps, pick_device, seeded
+from .warm import copy_weights
 
 __all__ = ["build_denoiser", "fit_base", "fit_denoiser", "refit_base", "refit_denoiser"]
 
@@ -66,13 +68,15 @@ def fit_denoiser(
     seed: int,
     device: str = "auto",
     max_seconds: float | None = None,
+    start: ScoreModule | None = None,
     progress: bool = True,
 ) -> tuple[ScoreModule, TrainingLog]:
     """Train the correction of `base` on scaled rows x [N, d]; `held_out` [M, d] selects. Float32, on the CPU.
 
     If the gain over the base alone is within one standard error, the untrained network is returned (`best_step` 0).
     The noise is drawn on the CPU for every device, so results on a GPU differ by rounding only. Each member of an
-    ensemble has its own seed; the log is that of the first member, its `kept_steps` those of all members.
+    ensemble has its own seed; the log is that of the first member, its `kept_steps` those of all members. `start` gives
+    the first weights, see `copy_weights`.
 
     Raises:
         Diverged: a loss became non-finite.
@@ -80,8 +84,14 @@ def fit_denoiser(
     """
     share = None if max_seconds is None else max_seconds / config.members
     trained = [
-        _fit_member(x, held_out, config, noise, base, seed + _MEMBER_SEEDS * k, device, share, progress)
-        for k in range(config.members)
+        _fit_member(
+            _Task(x, config, noise, base, seed + _MEMBER_SEEDS * k, device, own),
+            held_out,
+            base,
+            share,
+            progress,
+        )
+        for k, own in enumerate(_starts(start, config.members))
     ]
     log = trained[0][1]
     log.kept_steps = [own.best_step for _, own in trained]
@@ -97,20 +107,24 @@ def refit_denoiser(
     seed: int,
     steps: Sequence[int],
     device: str = "auto",
+    start: ScoreModule | None = None,
     progress: bool = True,
 ) -> ScoreModule:
     """Train the correction of `base` on scaled rows x [N, d] for the steps that were kept, one number per member.
+
+    `start` gives the first weights, see `copy_weights`.
 
     Raises:
         Diverged: a loss became non-finite.
         ConfigError: the device is missing, the network or the objective is unknown, or they are not compatible.
     """
     members = []
-    for k, count in enumerate(steps):
-        task = _Task(x, config, noise, base, seed + _MEMBER_SEEDS * k, device)
-        fit_steps(
-            task.denoiser, task.loss, count, task.recipe(), name="state density, refit", progress=progress
-        )
+    for k, (count, own) in enumerate(zip(steps, _starts(start, len(steps)), strict=True)):
+        task = _Task(x, config, noise, base, seed + _MEMBER_SEEDS * k, device, own)
+        with seeded(task.seed):
+            fit_steps(
+                task.denoiser, task.loss, count, task.recipe(), name="state density, refit", progress=progress
+            )
         members.append(task.denoiser.eval().cpu())
     return _joined(members)
 
@@ -120,6 +134,21 @@ def _joined(members: Sequence[ScoreModule]) -> ScoreModule:
     return Ensemble(members) if others else first
 
 
+def _starts(start: ScoreModule | None, members: int) -> list[ScoreModule | None]:
+    """Return the network that each member's training begins with."""
+    if start is None:
+        return [None] * members
+    found: list[ScoreModule | None] = [start]
+    if isinstance(start, Ensemble):
+        found = list(start.members)  # type: ignore[arg-type]
+    if len(found) != members:
+        raise ConfigError(
+            f"warm start: expected a model with state.members {members}, found {len(found)}; use the settings of that "
+            "model, or train without a warm start"
+        )
+    return found
+
+
 def _build_member(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixture | None) -> ScoreModule:
     member = NETWORKS[config.network](dim, config, noise, base)
     check_pair(config, member)
@@ -127,23 +156,15 @@ def _build_member(dim: int, config: StateConfig, noise: NoiseConfig, base: Mixtu
 
 
 def _fit_member(
-    x: Tensor,
-    held_out: Tensor,
-    config: StateConfig,
-    noise: NoiseConfig,
-    base: Mixture | None,
-    seed: int,
-    device: str,
-    max_seconds: float | None,
-    progress: bool,
+    task: _Task, held_out: Tensor, base: Mixture | None, max_seconds: float | None, progress: bool
 ) -> tuple[ScoreModule, TrainingLog]:
-    task = _Task(x, config, noise, base, seed, device)
     denoiser, held = task.denoiser, held_out.float().to(task.target)
-    validate, recipe = FrozenNoise(held, noise, seed=seed), task.recipe(max_seconds)
-    log = fit(denoiser, task.loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
+    validate, recipe = FrozenNoise(held, task.noise, seed=task.seed), task.recipe(max_seconds)
+    with seeded(task.seed):  # dropout draws from torch's own generator
+        log = fit(denoiser, task.loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
     denoiser.eval()
-    if log.best_step and base is not None:
-        bare = _build_member(x.shape[1], config, noise, base).to(task.target).eval()
+    if (log.best_step or task.warm) and base is not None:
+        bare = _build_member(held.shape[1], task.config, task.noise, base).to(task.target).eval()
         gain = validate.by_row(bare) - validate.by_row(denoiser)
         chance = float(gain.mean()) <= float(gain.std(correction=0)) / math.sqrt(len(gain))
         if chance and _stands_on_its_base(bare, held):
@@ -155,18 +176,27 @@ class _Task:
     """The network, the rows and the loss of one training."""
 
     def __init__(
-        self, x: Tensor, config: StateConfig, noise: NoiseConfig, base: Mixture | None, seed: int, device: str
+        self,
+        x: Tensor,
+        config: StateConfig,
+        noise: NoiseConfig,
+        base: Mixture | None,
+        seed: int,
+        device: str,
+        start: ScoreModule | None = None,
     ) -> None:
-        self.config, self._noise, self.target = config, noise, pick_device(device)
+        self.config, self.noise, self.target, self.seed = config, noise, pick_device(device), seed
+        self.warm = start is not None
         with seeded(seed) as self._generator:
             self.denoiser = _build_member(x.shape[1], config, noise, base).to(self.target)
+        copy_weights(self.denoiser, start, "state net")
         self._rows = x.float().to(self.target)
         self._objective = OBJECTIVES[config.objective]
 
     def loss(self) -> Tensor:
         rows = self._rows
         pick = torch.randint(len(rows), (min(self.config.batch_size, len(rows)),), generator=self._generator)
-        batch = NoisyBatch.draw(rows[pick.to(self.target)], self._noise, self._generator)
+        batch = NoisyBatch.draw(rows[pick.to(self.target)], self.noise, self._generator)
         return self._objective(self.denoiser, batch)
 
     def recipe(self, max_seconds: float | None = None) -> Recipe:
@@ -175,6 +205,7 @@ class _Task:
             learning_rate=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
             max_seconds=max_seconds,
+            patience=self.config.patience,
             checks=10,  # one check takes as long as a dozen steps
         )
 

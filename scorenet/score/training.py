@@ -28,13 +28,18 @@ __all__ = [
     "threads",
 ]
 
+# A net that starts as its base may be worse at its first checks, however much it would learn.
+_PATIENT_UNTIL = 1 / 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Length and step sizes of an optimisation.
 
     Training ends after `steps`, or after `max_seconds` of wall-clock time if that is earlier. The learning rate
-    follows the larger of the two fractions done, so it is near zero at the end in both cases.
+    follows the larger of the two fractions done, so it is near zero at the end in both cases. With `patience`, training
+    ends early at the check that is the `patience`-th in a row without a lower held-out loss, not counting those of the
+    first third; 0 never ends it early.
     """
 
     steps: int
@@ -45,6 +50,7 @@ class Recipe:
     ema: float = 0.999
     checks: int = 20
     max_seconds: float | None = None
+    patience: int = 0
 
 
 @dataclass
@@ -75,9 +81,9 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Limit torch to n threads inside the block; a single bar is ten times slower on two threads than on one."""
+    """Set torch to n threads inside the block; a single bar is ten times slower on two threads than on one."""
     before = torch.get_num_threads()
-    torch.set_num_threads(min(n, before))
+    torch.set_num_threads(n)
     try:
         yield
     finally:
@@ -141,7 +147,9 @@ def fit(
             if int(done * recipe.checks) > checked or done >= 1.0:
                 checked = int(done * recipe.checks)
                 bar.set_postfix(held_out=f"{keeper.check(step, value):.4f}")
-            if done >= 1.0:
+                if done < _PATIENT_UNTIL:
+                    keeper.in_vain = 0
+            if done >= 1.0 or 0 < recipe.patience <= keeper.in_vain:
                 break
     module.load_state_dict(keeper.best)
     log.kept_steps = [log.best_step]
@@ -212,6 +220,7 @@ class _Keeper:
     ) -> None:
         self._average, self._validate, self._log, self._name = average, validate, log, name
         self._lowest = math.inf
+        self.in_vain = 0  # checks since the lowest loss
         self.best: dict[str, Any] = {}
 
     def check(self, step: int, training: float | None) -> float:
@@ -221,8 +230,9 @@ class _Keeper:
         self._log.steps.append(step)
         self._log.training.append(training)
         self._log.validation.append(value)
+        self.in_vain += 1
         if value < self._lowest:
-            self._lowest, self._log.best_step = value, step
+            self._lowest, self._log.best_step, self.in_vain = value, step, 0
             # A deep copy: state_dict() shares the tensors, so the "best" weights would change with every step.
             self.best = copy.deepcopy(self._average.state_dict())
         return value

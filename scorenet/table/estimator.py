@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 
 _SIGMA_MAX = 20.0
 _BLOCK = 65_536  # rows transformed at a time
+_BATCH = 512
 _OFFSET_ROWS = 2_000  # training rows whose log-densities set the threshold `offset_`
 
 
@@ -186,6 +187,9 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
                 max_components=self.max_components,
                 hidden=self.hidden,
                 steps=self.steps,
+                # Its measured settings: the defaults of market states have a smaller batch and end early.
+                batch_size=_BATCH,
+                patience=0,
             ),
             noise=NoiseConfig(sigma_min=float(self.sigma), sigma_max=_SIGMA_MAX),
             sampler=self.sampler,

@@ -104,6 +104,19 @@ def no_learning(monkeypatch):
     monkeypatch.setattr("runs.train.learn", refuse)
 
 
+def test_device_and_threads_reach_the_training(monkeypatch, tmp_path):
+    class Reached(Exception):
+        pass
+
+    def learn(markets, config, *, device, threads, **_):
+        raise Reached(device, threads)
+
+    monkeypatch.setattr("runs.train.learn", learn)
+    with pytest.raises(Reached) as caught:
+        train([SOURCE], tmp_path / "model", BRIEF, QUIET, device="cpu", threads=2)
+    assert caught.value.args == ("cpu", 2)
+
+
 @pytest.mark.usefixtures("no_learning")
 def test_a_place_that_cannot_be_written_is_found_before_the_training(tmp_path):
     (tmp_path / "file").write_text("mine")
@@ -144,3 +157,18 @@ def test_a_refit_is_an_option_of_the_command_and_says_what_was_measured_where(tm
     assert summary["metrics_from"] == summary["test_span"]
     assert summary["test_span"][1] < summary["training_span"][1]
     assert info["seen_until"] == info["training_span"][1]
+
+
+def test_warm_start_reaches_the_training_as_a_model(monkeypatch, tmp_path, tiny_model, tiny_model_dir):
+    class Reached(Exception):
+        pass
+
+    def learn(markets, config, *, warm_start, **_):
+        raise Reached(warm_start.fingerprint)
+
+    monkeypatch.setattr("runs.train.learn", learn)
+    with pytest.raises(Reached) as caught:
+        train([SOURCE], tmp_path / "model", BRIEF, QUIET, warm_start=tiny_model_dir)
+    assert caught.value.args == (tiny_model.fingerprint,)
+    with pytest.raises(CheckpointError, match="is not a model folder"):
+        train([SOURCE], tmp_path / "model", BRIEF, QUIET, warm_start=tmp_path)

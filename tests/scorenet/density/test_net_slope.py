@@ -52,8 +52,9 @@ def test_the_error_of_a_score_twice_as_steep_is_bounded_row_by_row():
     assert error_of(2.0, rows) == pytest.approx(float((per_row / (1 + 4 * per_row)).mean()), rel=1e-6)
 
 
+@pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize("level", [0.5, 2.0])
-def test_the_loss_adds_the_weighted_error_of_the_slope(monkeypatch, level):
+def test_the_loss_adds_the_weighted_error_of_the_slope(monkeypatch, level, fresh):
     monkeypatch.setattr(module, "heat_log_density", lambda field, base, x, **_: torch.zeros(len(x)))
     x = 1e6 * torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
 
@@ -65,7 +66,7 @@ def test_the_loss_adds_the_weighted_error_of_the_slope(monkeypatch, level):
             return TrainingLog()
 
         monkeypatch.setattr(module, "fit", untrained)
-        config = DensityConfig(points=64, batch_size=32, hidden=8, slope_weight=weight)
+        config = DensityConfig(points=64, batch_size=32, hidden=8, slope_weight=weight, fresh_slopes=fresh)
         denoiser = Exact(Constant(level), x)
         fit_density_net(denoiser, x, x, config, NoiseConfig(), seed=0, progress=False)
         return seen[0]

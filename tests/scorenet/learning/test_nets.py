@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorenet import feature_set, learn
+from scorenet import ConfigError, feature_set, learn
 from scorenet.learning import fit, nets
 from scorenet.sampling.registry import SAMPLERS
 from tests.scorenet.learning.watched_learning import (
@@ -96,7 +96,10 @@ def test_without_such_values_there_are_no_atoms(learnt):
     assert learnt.model.atoms == ()
 
 
-def test_training_runs_on_one_thread_and_leaves_the_setting_as_it_was(monkeypatch):
+@pytest.mark.parametrize(("options", "expected"), [({}, 1), ({"threads": 3}, 3)])
+def test_training_runs_on_the_threads_asked_for_and_leaves_the_setting_as_it_was(
+    monkeypatch, options, expected
+):
     before = torch.get_num_threads()
 
     def seen(*_, **__):
@@ -106,10 +109,23 @@ def test_training_runs_on_one_thread_and_leaves_the_setting_as_it_was(monkeypatc
     try:
         torch.set_num_threads(2)
         with pytest.raises(Stop) as caught:
-            learn([market(bars(COUNT))], QUICK, progress=False)
-        assert (caught.value.args[0], torch.get_num_threads()) == (1, 2)
+            learn([market(bars(COUNT))], QUICK, progress=False, **options)
+        assert (caught.value.args[0], torch.get_num_threads()) == (expected, 2)
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_below_one_and_a_device_that_is_not_there_are_refused_before_any_net(monkeypatch):
+    monkeypatch.setattr(nets, "fit_base", lambda *_, **__: pytest.fail("training began"))
+    for options, found in (({"threads": 0}, "threads: expected at least 1"), ({"device": "tpu"}, "'tpu'")):
+        with pytest.raises(ConfigError, match=found):
+            learn([market(bars(COUNT))], QUICK, progress=False, **options)
+
+
+def test_every_net_is_trained_on_the_device_asked_for():
+    calls = watched_learn(QUICK, device="cpu", progress=False).calls
+    for name in ("fit_denoiser", "fit_density_net", "fit_forward_net"):
+        assert {call.options["device"] for call in calls[name]} == {"cpu"}
 
 
 def test_progress_is_shown_unless_switched_off(learnt):

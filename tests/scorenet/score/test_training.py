@@ -65,6 +65,31 @@ def test_the_best_weights_do_not_follow_the_last_step():
     assert not all(torch.equal(a, b) for a, b in zip(net.parameters(), snapshots[-1], strict=True))
 
 
+def test_training_ends_after_as_many_checks_in_vain_as_patience_allows():
+    # The check at step 24 is the lowest; the next two are in vain, and a tie is no progress.
+    losses = iter([5.0] * 8 + [4.0, 4.5, 4.0, 1.0])
+    _, log, _ = train(validate=lambda _: next(losses), recipe=replace(RECIPE, patience=2))
+    assert (log.steps[-1], log.best_step) == (30, 24)
+
+
+def test_checks_in_the_first_third_do_not_count():
+    losses = iter([5.0, *[6.0] * 40])
+    _, log, _ = train(validate=lambda _: next(losses), recipe=replace(RECIPE, patience=2))
+    assert (log.steps[-1], log.best_step) == (24, 0)  # the third ends at step 20
+
+
+def test_progress_restores_the_patience_and_none_trains_to_the_end():
+    def losses():
+        return iter([5.0, 6.0, 4.0, 6.0, 3.0, *[6.0] * 30])
+
+    for patience, checks in ((2, 9), (0, 21)):  # counted from step 20 on: 21 and 24 are in vain
+        given = losses()
+        _, log, _ = train(
+            validate=lambda _, given=given: next(given), recipe=replace(RECIPE, patience=patience)
+        )
+        assert (len(log.steps), log.best_step) == (checks, 12)
+
+
 def test_a_non_finite_loss_raises():
     with pytest.raises(Diverged, match=r"the loss became (inf|nan) at step 1"):
         train(scale=float("inf"))
