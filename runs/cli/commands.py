@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import completion
 from .data import data
 from .errors import HintingGroup, guarded, show_warnings_safely
 from .live import live
@@ -32,6 +33,7 @@ from .options import (
     strategy_settings,
     wants_progress,
 )
+from .settings_list import list_settings
 from .status import status
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def main(debug: bool) -> None:
     show_warnings_safely()
 
 
+main.add_command(completion)
 main.add_command(data)
 main.add_command(live)
 main.add_command(status)
@@ -88,6 +91,7 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 @click.option(
     "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
 )
+@list_settings("train")
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
 @DEVICE
 @THREADS
@@ -118,6 +122,7 @@ def train(
 @MODEL
 @over_bars
 @SIGNAL
+@list_settings("backtest")
 @click.option("--out", metavar="RUN_DIR", help="Folder of the run (default: out/backtest-DATE-TIME).")
 @click.option("--force", is_flag=True, help="Replace an earlier run in RUN_DIR; otherwise it is moved aside.")
 def backtest(

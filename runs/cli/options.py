@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import click
 from scorenet.base.printable import printable
 
 from .errors import guarded
+from .settings_list import complete_setting
 
 __all__ = [
     "BARS",
@@ -40,7 +40,12 @@ __all__ = [
 ]
 
 SET = click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated."
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_setting,
+    help="Change one setting; may be repeated.",
 )
 CONFIG = click.option("--config", metavar="FILE.toml", help="Settings file; --set overrides it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -95,7 +100,7 @@ WARM_START = click.option(
     metavar="MODEL_DIR",
     help="An earlier model of the same settings; training begins with its weights, in a part of the steps.",
 )
-QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress.")
 
 
 def _load_plugins(context: click.Context, option: click.Parameter, files: tuple[str, ...]) -> None:
@@ -182,8 +187,8 @@ def strategy_settings(
 
 
 def wants_progress(quiet: bool) -> bool:
-    """Return whether to show progress bars."""
-    return not quiet and sys.stderr.isatty()
+    """Return whether to show progress: a bar in a terminal, a line from time to time elsewhere."""
+    return not quiet
 
 
 def print_result(value: dict[str, Any], as_json: bool, text: str) -> None:

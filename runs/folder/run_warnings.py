@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scorenet.base.printable import printable
+from scorenet.base.terminal.colour import coloured
 
 if TYPE_CHECKING:
     from scorenet import ScoreModel
@@ -60,7 +61,7 @@ def after_run(result: Result, density_quantile: float | None = None) -> list[str
 def say(warnings: Sequence[str]) -> None:
     """Print warnings to stderr, one a line."""
     for sentence in warnings:
-        click.echo(f"scorenet: warning: {printable(sentence)}", err=True)
+        click.echo(f"{coloured('scorenet: warning:', 'yellow')} {printable(sentence)}", err=True)
 
 
 def _unfamiliar(decisions: pd.DataFrame, density_quantile: float) -> list[str]:

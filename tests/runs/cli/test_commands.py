@@ -21,6 +21,7 @@ from tests.conftest import TINY
 ROOT = Path(__file__).parents[3]
 COMMANDS = (
     (),
+    ("completion",),
     ("fetch",),
     ("data",),
     ("data", "list"),
@@ -147,7 +148,17 @@ def pipeline(tmp_path_factory):
         "cooldown=0",
     )
     for name, words in {
-        "train": ("train", "--bars", BARS, "--config", "brief.toml", "--out", "models/brief", "--json"),
+        "train": (
+            "train",
+            "--bars",
+            BARS,
+            "--config",
+            "brief.toml",
+            "--out",
+            "models/brief",
+            "--json",
+            "--quiet",
+        ),
         "backtest": (
             "backtest",
             *run,
@@ -231,11 +242,12 @@ def test_a_backtest_prints_its_figures_beside_buy_and_hold(model, work):
 
 
 def test_progress_goes_to_stderr_alone(work, monkeypatch):
-    monkeypatch.setattr("runs.cli.options.wants_progress", lambda quiet: not quiet)
+    monkeypatch.setattr("scorenet.base.terminal.progress.EVERY_SECONDS", 0.0)
     words = ("train", "--bars", BARS, "--config", "brief.toml", "--out", "m", "--json")
     loud, quiet = scorenet(*words), scorenet(*words, "--quiet")
     assert loud.exit_code == quiet.exit_code == 0
-    assert "state density" in loud.stderr
+    assert "state density: 10 % (1 of 10 step, " in loud.stderr
+    assert "\r" not in loud.stderr
     assert quiet.stderr == ""
     assert isinstance(json.loads(loud.stdout), dict)
 
