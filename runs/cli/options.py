@@ -203,9 +203,11 @@ def print_run(metrics: dict[str, Any], out: str, as_json: bool) -> None:
     from pathlib import Path
 
     from ..folder.rundir import RunDir
+    from ..metric_rows import FEWEST_DAYS, is_annualised
     from ..statistics import format_table
 
     path = Path(out) / "report.html"
-    text = "" if as_json else f"{format_table(metrics)}\n\nreport  {path}"
+    short = "" if is_annualised(metrics) else f"\n\nless than {FEWEST_DAYS} days: no figure a year is shown"
+    text = "" if as_json else f"{format_table(metrics)}{short}\n\nreport  {path}"
     warnings = RunDir.open(out).read_manifest()["warnings"] if as_json else []
     print_result({**metrics, "report": str(path), "warnings": warnings}, as_json, text)
