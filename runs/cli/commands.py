@@ -244,6 +244,7 @@ def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) ->
 @click.option(
     "--out", metavar="FOLDER", help="Where check.json and check.html go (default: MODEL_DIR/check)."
 )
+@click.option("--thorough", is_flag=True, help="Measure more rows and every density method: several minutes.")
 @PLUGIN
 @SINCE
 @UNTIL
@@ -259,18 +260,21 @@ def check_model(
     more_sources: tuple[str, ...],
     sources: tuple[str, ...],
     out: str | None,
+    thorough: bool,
     as_json: bool,
     quiet: bool,
     **load: Any,
 ) -> None:
-    """Measure the score, density, calibration and forward returns of a model; print them and write a page of plots."""
+    """Measure the score, density, calibration and forward returns of a model; print them and write a page of plots.
+
+    Takes about a minute; --thorough measures the rest.
+    """
     from ..check.model import check_model as run_check
     from ..check.text import format_check
     from ..markets import LoadOptions
 
     if more_sources and not sources:
         raise click.UsageError(f"expected bars as --bars SOURCE, found {more_sources[0]!r}")
-    found = run_check(
-        model_dir, (*sources, *more_sources), out, LoadOptions(progress=wants_progress(quiet), **load)
-    )
+    options = LoadOptions(progress=wants_progress(quiet), **load)
+    found = run_check(model_dir, (*sources, *more_sources), out, options, thorough=thorough)
     print_result(found, as_json, format_check(found))

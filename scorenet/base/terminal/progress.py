@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -12,7 +13,7 @@ __all__ = ["EVERY_SECONDS", "progress_bar"]
 EVERY_SECONDS = 30.0
 """Time between lines in a pipe; what is done earlier prints none."""
 
-_LINE = "{desc}: {percentage:.0f} % ({n_fmt} of {total_fmt} {unit}, {elapsed}, {remaining} left)"
+_LINE = "{desc}: {percentage:.0f} % ({n_fmt} of {total_fmt}, {elapsed}, {remaining} left)"
 
 
 def progress_bar(what: Any = None, *, total: int | None = None, name: str, unit: str, shown: bool) -> Any:
@@ -25,12 +26,16 @@ def progress_bar(what: Any = None, *, total: int | None = None, name: str, unit:
 
 
 class _Lines:
-    """A stream that turns what a bar draws over itself into lines."""
+    """A stream that turns what a bar draws over itself into lines, one in `EVERY_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
 
     def write(self, text: str) -> int:
         """Write a line; what only moves the cursor or clears the bar is dropped."""
-        line = text.strip("\r\n ").removesuffix("\x1b[A")
-        if line:
+        line, now = text.strip("\r\n ").removesuffix("\x1b[A"), time.monotonic()
+        if line and now - self._last >= EVERY_SECONDS:
+            self._last = now
             sys.stderr.write(f"{line}\n")
         return len(text)
 

@@ -246,7 +246,7 @@ def test_progress_goes_to_stderr_alone(work, monkeypatch):
     words = ("train", "--bars", BARS, "--config", "brief.toml", "--out", "m", "--json")
     loud, quiet = scorenet(*words), scorenet(*words, "--quiet")
     assert loud.exit_code == quiet.exit_code == 0
-    assert "state density: 10 % (1 of 10 step, " in loud.stderr
+    assert "state density: 10 % (1 of 10, " in loud.stderr
     assert "\r" not in loud.stderr
     assert quiet.stderr == ""
     assert isinstance(json.loads(loud.stdout), dict)

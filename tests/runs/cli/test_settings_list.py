@@ -108,7 +108,7 @@ def test_progress_is_lines_in_a_pipe_and_a_bar_in_a_terminal(monkeypatch):
         assert list(progress.progress_bar(range(3), name="work", unit="step", shown=True)) == [0, 1, 2]
         assert list(progress.progress_bar(range(3), name="quiet", unit="step", shown=False)) == [0, 1, 2]
     lines = pipe.getvalue().splitlines()
-    assert lines[-1].startswith("work: 100 % (3 of 3 step, 00:00, ")
+    assert lines[-1].startswith("work: 100 % (3 of 3, 00:00, ")
     assert not any(mark in pipe.getvalue() for mark in ("\r", "quiet", "\x1b"))
     assert terminal.getvalue().startswith("\rwork: ")
     assert "quiet" not in terminal.getvalue()
