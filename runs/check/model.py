@@ -137,6 +137,10 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, ho
     how.say(f"{len(x):,} bars")
     metrics = held_out_metrics(model, *how.thin(x[order], y[order, 0]))
     names = ("dsm_loss", "score_accuracy", "density_calibration")
+    ranks = rank_report(model.density_rank(x[order]), block=block, every=24 * len(markets))
+    metrics["density_calibration"] = round(
+        ranks["density_calibration"], 6
+    )  # of all rows, as the table has it
     return {
         "measured_on": "bars",
         "data": [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
@@ -145,7 +149,7 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, ho
         "key_metrics": {name: metrics[name] for name in names},
         "metrics": metrics,
         "score": score_report(model, x[order], block=block, extent=how.extent, said=how.say),
-        "ranks": rank_report(model.density_rank(x[order]), block=block, every=24 * len(markets)),
+        "ranks": ranks,
         "gates": {
             market.symbol: gate_report(model, model.log_density(part[0]), block=model.lookback)
             for market, part in zip(markets, parts, strict=True)

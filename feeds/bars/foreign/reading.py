@@ -107,9 +107,10 @@ def from_frame(
 
 
 def explained(error: BadBars, chosen: Chosen, path: Path, symbol: str | None) -> BadBars:
-    """Return an error with what was taken for what, and the command that answers it."""
+    """Return an error with what was taken for what, and the command that answers it if there is one."""
     option = f"--columns {shlex.quote(chosen.fix)}" if chosen.fix else _OPTIONS.get(error.reason, "")
-    text = f"{error}\ntook {chosen.said() or 'no column'}; {_command(path, symbol, option)}"
+    answer = f"; {_command(path, symbol, option)}" if option else ""
+    text = f"{error}\ntook {chosen.said() or 'no column'}{answer}"
     return type(error)(
         text, row=error.row, column=error.column, timestamp=error.timestamp, reason=error.reason
     )

@@ -223,3 +223,6 @@ def test_a_brief_check_has_the_same_parts_and_says_that_there_is_more(model_dir,
     assert (brief["thorough"], on_bars["thorough"]) == (False, True)
     assert {row["second"] for row in brief["score"]["routes"]} == {"flow", "per_bar"}
     assert brief["ranks"] == on_bars["ranks"]
+    assert brief["key_metrics"]["density_calibration"] == pytest.approx(
+        brief["ranks"]["density_calibration"], abs=1e-6
+    )
