@@ -270,7 +270,7 @@ def page(folder):
         "# Errors",
         "",
         "An error is one or two lines: what was expected, what was found, what to do. Exit codes: 0 done, 1 failed in",
-        "the world (files, network, data, a model), 2 usage, 130 after Ctrl-C. Nothing is written. The table is printed by",
+        "the world (files, network, data, a model), 2 usage, 130 after Ctrl-C. Nothing is written. The table is from",
         "`python -m tests.runs.cli.bad_inputs`; `tests/runs/cli/test_bad_inputs.py` checks every row.",
         "",
         "| what is wrong | command | exit code | message |",
