@@ -29,16 +29,10 @@ _DAY_MS = 86_400_000
 _ROUNDING = 1e-14
 _ROLLING_DAYS = 182  # window of QuantStats' rolling charts at 365 periods a year
 
-# these fill the column next to the long table
-_BESIDE = (
-    "returns",
-    "log_returns",
-    "vol_returns",
-    "dd_periods",
-    "monthly_dist",
-    "returns_dist",
-)
-_ROLLING = ("rolling_beta", "rolling_vol", "rolling_sharpe", "rolling_sortino")
+_UNDER = ("returns_dist",)  # fills the column of the long table
+_BESIDE = ("returns", "log_returns", "vol_returns", "dd_periods", "monthly_dist")
+# Without QuantStats' rolling beta, which draws 0 before its first window and a legend for a line that is not there.
+_ROLLING = ("rolling_vol", "rolling_sharpe", "rolling_sortino")
 _COLOURS = {"#fedd78": "#a3a9b3", "#348dc1": "#1d5bab", "#af4b64": "#bd6a1c"}
 _OPTIONS: dict[str, Any] = {
     "rf": 0.0,
@@ -185,9 +179,9 @@ def _template(days: int, benchmark: bool, months: str) -> str:
     below = [*_ROLLING] if days > _ROLLING_DAYS + 30 else []
     if days > _DAYS_A_YEAR:
         below += ["daily_returns"]
-    without = set() if benchmark else {"vol_returns", "rolling_beta"}
+    without = set() if benchmark else {"vol_returns"}
     tables = (
-        "<div><h3>Key figures of UTC days</h3>{{metrics}}</div>"
+        f"<div><h3>Key figures of UTC days</h3>{{{{metrics}}}}{_places(_UNDER, without)}</div>"
         "<div><h3>Calendar years of UTC days, %</h3>{{eoy_table}}"
         f"<h3>Months of the strategy, %</h3>{months}"
         "<h3>Deepest drawdowns of UTC days, %</h3>{{dd_info}}"
