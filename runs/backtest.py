@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,28 +12,24 @@ from feeds.bars.timeframes import from_ms, to_ms
 from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
 from scorenet.signals import SIGNALS
 from strategies import Rules, ScoreStrategy
-from strategies.analyzers.regimes import profit_by_regime, regime_warmup
+from strategies.analyzers.regimes import regime_warmup
 
-from .engine import Result, benchmark, run
-from .folder.manifest import manifest, model_entry
+from .engine import Result, run
+from .folder.run_warnings import before_run, say
 from .folder.rundir import RunDir
-from .markets import LoadOptions, as_market, describe, load_markets
-from .plugins import loaded_plugins
-from .report.build import write_report
+from .folder.write import RunInputs, write_run
+from .markets import LoadOptions, load_markets
 from .settings import Account
-from .statistics import compute_metrics, drawdown, growth
 
 __all__ = [
-    "RunInputs",
     "backtest",
     "check_frames",
     "check_params",
     "check_signal",
-    "measure",
-    "plain_settings",
+    "prepare",
     "strategy_defaults",
+    "trade",
     "trading_start",
-    "write_run",
 ]
 
 
@@ -67,117 +62,70 @@ def backtest(
     options: LoadOptions,
     *,
     command: str | Sequence[str] = "scorenet backtest",
+    keep_earlier: bool = False,
 ) -> dict[str, Any]:
     """Backtest a trained model, write the run folder and its report, return metrics.json's content.
 
-    Bars before `since` warm up the features; trading and all metrics start at `since`.
+    Bars before `since` warm up the features; trading and all metrics start at `since`. Warnings go to stderr, those
+    that are known before the run first. With `keep_earlier`, a run that the folder holds is moved aside, not replaced.
 
     Raises:
         FeedError, ScorenetError, RunDirError: an error of the bars, the model or the folder.
+    """
+    inputs = prepare(model_dir, sources, account, params, options, command=command)
+    known = before_run(inputs.model, inputs.frames, inputs.start)
+    say(known)
+    with RunDir.create(out, keep_earlier=keep_earlier) as folder:
+        metrics = write_run(folder, inputs, trade(inputs))
+    say(folder.read_manifest()["warnings"][len(known) :])
+    return metrics
+
+
+def prepare(
+    model_dir: str | Path,
+    sources: Sequence[str],
+    account: Account,
+    params: Mapping[str, Any],
+    options: LoadOptions,
+    *,
+    command: str | Sequence[str] = "scorenet backtest",
+) -> RunInputs:
+    """Load model and bars of a backtest, and check that they fit.
+
+    Raises:
+        FeedError, ScorenetError: an error of the bars or the model.
     """
     model = ScoreModel.load(model_dir)
     frames = load_markets(sources, options, warmup_bars=model.lookback + 1 + regime_warmup(model))
     check_frames(model, frames)
     check_signal(model, params["signal"])
     start = trading_start(model, frames, options.since)
-    with RunDir.create(out) as folder:
-        result = run(
-            frames, account, ScoreStrategy, {**params, "model": model, "trade_from": start}, since=start
-        )
-        config = {
-            "command": "backtest",
-            "model": str(model_dir),
-            "bars": list(sources),
-            "since": options.since,
-            "until": options.until,
-            "account": account.to_dict(),
-            "strategy": params,
-        }
-        inputs = RunInputs(
-            command=command,
-            config=config,
-            model=model,
-            frames=frames,
-            sources=sources,
-            account=account,
-            start=start,
-        )
-        return write_run(folder, inputs, result)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunInputs:
-    """The inputs of a run: command line, settings, model (None: without), bars and their sources, account.
-
-    Trading starts at the bar close `start` (UTC ms).
-    """
-
-    command: str | Sequence[str]
-    config: Mapping[str, Any]
-    model: ScoreModel | None
-    frames: Sequence[pd.DataFrame]
-    sources: Sequence[str]
-    account: Account
-    start: int
-
-
-def write_run(
-    folder: RunDir, inputs: RunInputs, result: Result, *, extra: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Write every file of a run and return metrics.json's content, to which `extra` is added."""
-    model, frames, start = inputs.model, inputs.frames, inputs.start
-    result = result.by_close()
-    held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
-    metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
-    metrics["regimes"] = _regimes(model, frames, equity, result.profit)
-    metrics |= extra or {}
-    folder.write_frame("equity", equity)
-    for name in ("orders", "trades", "decisions", "funding"):
-        folder.write_frame(name, getattr(result, name))
-    config = {name: value for name, value in inputs.config.items() if value is not None}
-    config["strategy"] = plain_settings(config["strategy"])
-    folder.write_config(config)
-    folder.write_metrics(metrics)
-    folder.write_manifest(
-        manifest(
-            inputs.command,
-            config,
-            [describe(frame, source) for frame, source in zip(frames, inputs.sources, strict=True)],
-            None if model is None else model_entry(model, config.get("model")),
-            None if model is None else model.config.seed,
-            _warnings(model, frames, result, start),
-            plugins=loaded_plugins(),
-        )
-    )
-    write_report(folder)
-    return metrics
-
-
-def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a strategy as TOML holds them: it has no null, and None turns a rule off as 0 does."""
-    return {name: 0.0 if value is None else value for name, value in params.items()}
-
-
-def _regimes(
-    model: ScoreModel | None, frames: Sequence[pd.DataFrame], equity: pd.DataFrame, profit: pd.DataFrame
-) -> dict[str, Any] | None:
-    """Return each symbol's profit by its regimes; None if the model has no regimes."""
-    if model is None or model.regime_map is None:
-        return None
-    closes, money = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8, equity["equity"].to_numpy()
-    markets = [as_market(frame) for frame in frames]
-    return {
-        m.symbol: profit_by_regime(model, m.bars, m.step_ms, closes, money, profit[m.symbol].to_numpy())
-        for m in markets
+    config = {
+        "command": "backtest",
+        "model": str(model_dir),
+        "bars": list(sources),
+        "since": options.since,
+        "until": options.until,
+        "gaps": options.gaps,
+        "data_dir": options.data_dir,
+        "account": account.to_dict(),
+        "strategy": params,
     }
+    return RunInputs(
+        command=command,
+        config=config,
+        model=model,
+        frames=frames,
+        sources=sources,
+        account=account,
+        start=start,
+    )
 
 
-def _at_times(held: Result, times: pd.Series) -> Result:
-    """Read the benchmark at these times; a live run may have received the bars of one close one after the other."""
-    if len(held.equity) == len(times) and (held.equity["time"] == times).all():
-        return held
-    equity = held.equity.set_index("time").reindex(pd.Index(times), method="ffill").bfill()
-    return replace(held, equity=equity.rename_axis("time").reset_index())
+def trade(inputs: RunInputs) -> Result:
+    """Run the strategy of `inputs` over their bars."""
+    params = {**inputs.config["strategy"], "model": inputs.model, "trade_from": inputs.start}
+    return run(inputs.frames, inputs.account, ScoreStrategy, params, since=inputs.start)
 
 
 def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
@@ -229,60 +177,3 @@ def trading_start(model: ScoreModel, frames: Sequence[pd.DataFrame], since: str 
     if not opens:
         raise TooFewBars(model.lookback + 2, max(len(f) for f in frames), "reach the start of trading")
     return min(opens) + step
-
-
-def measure(
-    result: Result, held: Result, bar_ms: int, model: ScoreModel | None
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return metrics.json's content and the equity table of a run with drawdown and benchmark."""
-    equity = result.equity.copy()
-    equity["drawdown"] = drawdown(growth(equity))
-    equity["benchmark"] = held.equity["equity"].to_numpy()
-    held_metrics = compute_metrics(
-        held.equity.assign(benchmark=held.equity["equity"]),
-        held.orders,
-        held.trades,
-        held.decisions,
-        held.funding,
-        bar_ms,
-    )
-    costs = {name: held_metrics[name] for name in _BENCHMARK_COSTS}
-    metrics = compute_metrics(
-        equity,
-        result.orders,
-        result.trades,
-        result.decisions,
-        result.funding,
-        bar_ms,
-        benchmark_costs=costs,
-        model=None if model is None else model.info["metrics"],
-    )
-    metrics["attribution"] = result.attribution or None
-    metrics["benchmark"]["attribution"] = None  # it only holds
-    return metrics, equity
-
-
-_BENCHMARK_COSTS = ("fees", "funding", "slippage", "n_orders", "turnover", "exposure", "liquidations")
-
-
-def _warnings(
-    model: ScoreModel | None, frames: Sequence[pd.DataFrame], result: Result, start: int
-) -> list[str]:
-    said = []
-    seen = None if model is None else model.seen_until
-    if seen is not None and start <= seen:
-        said.append(
-            "The backtest overlaps the bars that the model was trained, calibrated or measured on: its figures are not "
-            "out of sample."
-        )
-    for frame in frames:
-        if model is not None and frame.attrs["symbol"] not in model.info["symbols"]:
-            said.append(f"The model has never seen {frame.attrs['symbol']}.")
-        if "filled" in frame and frame["filled"].any():
-            said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")
-    if not len(result.orders):
-        said.append("The strategy never traded; the decisions by reason say why.")
-    said += result.notes
-    if result.insurance > 0:
-        said.append(f"Losses of {result.insurance:,.2f} beyond the account's equity were not charged to it.")
-    return said

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from feeds import find_gaps, load_bars, read_bars, write_bars
 from feeds.bars.frame import data_hash
+from feeds.bars.sessions.spacing import other_sizes, rests_at_weekends
 from feeds.bars.timeframes import to_ms
 from scorenet.base.times import iso
 
 if TYPE_CHECKING:
+    from feeds.bars.foreign import Hints
     from feeds.store.series_store import SeriesInfo
 
 __all__ = ["check_source", "check_store", "export_bars", "import_bars", "list_rules", "list_store"]
@@ -97,6 +100,7 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
     """
     frame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
     holes = find_gaps(frame, frame.attrs["timeframe"])
+    times = frame["timestamp"].to_numpy(dtype=np.int64)
     flat = (frame["volume"] == 0).sum()
     return {
         "source": source,
@@ -107,25 +111,50 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
         "end": iso(int(frame["timestamp"].iloc[-1])),
         "columns": [name for name in frame.columns if name != "timestamp"],
         "missing_bars": sum(hole.missing for hole in holes),
+        "holes": len(holes),
+        "largest_hole": max((hole.missing for hole in holes), default=0),
+        "rests_at_weekends": rests_at_weekends(times),
+        "other_sizes": [
+            {"timeframe": part.timeframe, "start": iso(part.start), "end": iso(part.end), "bars": part.bars}
+            for part in other_sizes(times, to_ms(frame.attrs["timeframe"]))
+        ],
         "gaps": [{"start": iso(hole.start), "end": iso(hole.end), "missing": hole.missing} for hole in holes],
         "zero_volume_bars": int(flat),
+        "read_as": frame.attrs.get("read_as"),
         "sha256": data_hash(frame),
     }
 
 
 def import_bars(
-    path: str | Path, *, symbol: str, timeframe: str, data_dir: str | Path, gaps: str = "raise"
+    path: str | Path,
+    *,
+    symbol: str,
+    timeframe: str,
+    data_dir: str | Path,
+    gaps: str = "raise",
+    hints: Hints | None = None,
 ) -> dict[str, Any]:
-    """Read a parquet or CSV file, validate it and store it; return a summary of the stored rows.
+    """Read a bar file of any known program, validate it and store it; return a summary of the stored rows.
+
+    `read_as` says which column was taken for which and how times were read; `source` names the stored bars.
 
     Raises:
         FeedError: when the file violates the contract or the store cannot be written.
     """
     from feeds.store.importing import store_bars
 
-    frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=gaps)  # type: ignore[arg-type]
+    frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=gaps, hints=hints)  # type: ignore[arg-type]
     store_bars(frame, data_dir=data_dir)
-    return {"symbol": symbol, "timeframe": timeframe, "rows": len(frame), "sha256": data_hash(frame)}
+    return {
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "rows": len(frame),
+        "start": iso(int(frame["timestamp"].iloc[0])),
+        "end": iso(int(frame["timestamp"].iloc[-1])),
+        "read_as": frame.attrs.get("read_as", "the columns and times of the contract"),
+        "source": f"bybit:{symbol}@{timeframe}",
+        "sha256": data_hash(frame),
+    }
 
 
 def export_bars(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["ROWS", "MetricRow", "show"]
+__all__ = ["FEWEST_DAYS", "ROWS", "MetricRow", "figure", "is_annualised", "show"]
 
 MISSING = "–"
+FEWEST_DAYS = 30
+"""Days below which a figure a year says nothing and is shown as undefined; metrics.json has it all the same."""
+_A_YEAR = ("annual_return", "volatility", "sharpe_ratio", "sortino_ratio", "calmar_ratio", "turnover")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,17 @@ ROWS = (
         "liquidations", "Liquidations", "count", "positions closed by force because the margin was too small"
     ),
 )
+
+
+def is_annualised(metrics: Mapping[str, Any]) -> bool:
+    """Return whether a run is long enough for figures a year, from its bars and their number a year."""
+    bars, periods = metrics.get("bars"), metrics.get("periods_per_year")
+    return not bars or not periods or 365 * bars / periods >= FEWEST_DAYS - 1e-9
+
+
+def figure(key: str, metrics: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> object:
+    """Return a figure of `metrics` as it may be shown: None for one a year of a `run` that is too short for it."""
+    return None if key in _A_YEAR and not is_annualised(run or metrics) else metrics.get(key)
 
 
 def show(kind: str, value: object) -> str:

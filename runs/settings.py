@@ -16,9 +16,19 @@ from strategies.account.contracts import contract_of, settlement_coin
 
 from .folder import toml
 
-__all__ = ["Account", "model_config", "parse_pair", "parse_value", "read_toml", "run_settings"]
+__all__ = [
+    "RUN_KEYS",
+    "Account",
+    "model_config",
+    "parse_pair",
+    "parse_value",
+    "read_toml",
+    "run_settings",
+]
 
 _MOST_CASH = 1e15  # above it a float64 cannot hold the account to the cent, and its squares overflow
+RUN_KEYS = ("command", "model", "bars", "since", "until", "gaps", "data_dir")
+"""Keys of a run's config.toml beside its tables of settings."""
 _RENAMED = {"fee": "taker"}
 """Settings of earlier versions, and what they are called now."""
 
@@ -153,7 +163,8 @@ def run_settings(
 ) -> tuple[Account, dict[str, Any]]:
     """Combine the settings of a backtest into the account and the strategy's parameters.
 
-    A file has the tables [account] and [strategy]; `--set` takes keys of both without the table's name.
+    A file has the tables [account] and [strategy]; `--set` takes keys of both without the table's name. The file may be
+    the config.toml of a run: its `RUN_KEYS` are options of the command and are not read here.
 
     Raises:
         ConfigError: a key is unknown or a value is impossible.
@@ -171,7 +182,8 @@ def run_settings(
                 raise ConfigError(_unknown(name, names, f"{table}."))
             flat[name] = value
     for name in content:
-        raise ConfigError(_unknown(name, {"account", "strategy"}))
+        if name not in RUN_KEYS:
+            raise ConfigError(_unknown(name, {"account", "strategy"}))
     for name, value in (parse_pair(text) for text in pairs):
         bare = name.removeprefix("account.").removeprefix("strategy.")
         if bare not in known:

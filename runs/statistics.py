@@ -20,7 +20,7 @@ from strategies.analyzers.metrics import (
     years_between,
 )
 
-from .metric_rows import ROWS, show
+from .metric_rows import ROWS, figure, show
 
 __all__ = ["compute_metrics", "drawdown", "format_table", "growth"]
 
@@ -103,7 +103,7 @@ def format_table(metrics: Mapping[str, Any], *, name: str = "strategy") -> str:
     benchmark = next(iter(runs.values())).get("benchmark")
     columns = runs | ({"buy & hold": benchmark} if benchmark else {})
     body = [
-        [row.label, *(show(row.kind, column.get(row.key)) for column in columns.values())] for row in ROWS
+        [row.label, *(show(row.kind, figure(row.key, column)) for column in columns.values())] for row in ROWS
     ]
     table = [["", *columns], *body]
     widths = [max(len(line[i]) for line in table) for i in range(len(columns) + 1)]

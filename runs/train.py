@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from scorenet import CheckpointError, ModelConfig, ScoreModel, learn
+from feeds.bars.sessions.spacing import rests_at_weekends
+from scorenet import CheckpointError, Market, ModelConfig, ScoreModel, TooFewBars, feature_set, learn
 from scorenet.base.times import iso
 from scorenet.bindings import check_names
 
@@ -78,7 +80,7 @@ def train_frames(
     if loaded_plugins():
         info["plugins"] = loaded_plugins()
     markets = [as_market(frame) for frame in frames]
-    return learn(
+    return _learn(
         markets,
         config,
         info=info,
@@ -86,6 +88,30 @@ def train_frames(
         threads=threads,
         warm_start=warm_start,
         progress=progress,
+    )
+
+
+def _learn(markets: list[Market], config: ModelConfig, **options: Any) -> ScoreModel:
+    """Train, and say what would help where there are too few bars."""
+    try:
+        return learn(markets, config, **options)
+    except TooFewBars as error:
+        hint = _help(error, markets[0], config)
+        raise (TooFewBars(error.need, error.have, hint) if hint else error) from error
+
+
+def _help(error: TooFewBars, market: Market, config: ModelConfig) -> str:
+    """Return what the bars are too few for, with the feature set or the market's days that explain it; "" without."""
+    purpose = str(error).removeprefix("too few bars to ").partition(": need ")[0]
+    if rests_at_weekends(np.asarray(market.bars["timestamp"], dtype=np.int64)):
+        return f"{purpose} (the market rests at weekends, and no state is computed across missing bars)"
+    least, own = feature_set("chapter").lookback, feature_set(config.features).lookback
+    if own <= least:
+        return ""
+    years = error.need * market.step_ms / (365 * 86_400_000)
+    return (
+        f"{purpose} ({years:.1f} years of these bars; --features chapter looks back {least} bars instead of {own} and "
+        "needs far fewer)"
     )
 
 

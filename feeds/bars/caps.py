@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
 
-__all__ = ["MAX_ROWS_VARIABLE", "TooLarge", "check_footer", "check_header", "check_rows"]
+__all__ = [
+    "MAX_ROWS_VARIABLE",
+    "TooLarge",
+    "check_columns",
+    "check_first_line",
+    "check_footer",
+    "check_rows",
+    "most_rows",
+]
 
 MAX_ROWS_VARIABLE = "SCORENET_MAX_ROWS"
 """Environment variable that raises or lowers the number of rows that a bar file may have."""
@@ -30,7 +37,7 @@ def check_footer(footer: Any) -> None:
     Raises:
         TooLarge: there are more than a table of bars can have.
     """
-    _check_columns(footer.num_columns)
+    check_columns(footer.num_columns)
     check_rows(footer.num_rows)
     unpacked = sum(footer.row_group(index).total_byte_size for index in range(footer.num_row_groups))
     if unpacked > _BYTES_A_CELL * max(footer.num_rows * footer.num_columns, _FEW_CELLS):
@@ -39,19 +46,14 @@ def check_footer(footer: Any) -> None:
         )
 
 
-def check_header(path: Path) -> int:
-    """Check the columns of a CSV file by its first line, and return how many rows it may have.
+def check_first_line(line: bytes) -> None:
+    """Check the length of a text file's first line.
 
     Raises:
-        TooLarge: there are more columns than bars can have.
-        OSError: the file cannot be read.
+        TooLarge: it is longer than a header of bars can be.
     """
-    with path.open("rb") as handle:
-        line = handle.readline(_MAX_HEADER + 1)
     if len(line) > _MAX_HEADER:
         raise TooLarge(f"its first line has more than {_MAX_HEADER:,} bytes; it is not a bar file")
-    _check_columns(line.count(b",") + 1)
-    return _max_rows()
 
 
 def check_rows(rows: int) -> None:
@@ -60,19 +62,25 @@ def check_rows(rows: int) -> None:
     Raises:
         TooLarge: there are more than a table of bars may have.
     """
-    most = _max_rows()
+    most = most_rows()
     if rows > most:
         raise TooLarge(
             f"expected at most {most:,} rows, found {rows:,}; set {MAX_ROWS_VARIABLE} to read more"
         )
 
 
-def _check_columns(columns: int) -> None:
+def check_columns(columns: int) -> None:
+    """Check a number of columns.
+
+    Raises:
+        TooLarge: there are more than a table of bars can have.
+    """
     if columns > _MAX_COLUMNS:
         raise TooLarge(f"expected at most {_MAX_COLUMNS} columns, found {columns:,}; it is not a bar file")
 
 
-def _max_rows() -> int:
+def most_rows() -> int:
+    """Return how many rows a bar file may have."""
     text = os.environ.get(MAX_ROWS_VARIABLE, "")
     if not text:
         return _MAX_ROWS

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scorenet.base.error_line import error_line
-
-from ..errors import BadBars, BadSource, MissingData, StoreError
-from .caps import TooLarge, check_footer, check_header, check_rows
-from .cells import COLUMNS, OPTIONAL_COLUMNS
+from ..errors import BadBars, BadSource, StoreError
+from .foreign.hints import Hints
+from .foreign.reading import Reading
+from .foreign.unpack import inner_name
 from .frame import (
     GapPolicy,
     as_bars,
@@ -30,29 +29,22 @@ from .frame import (
 from .joins import check_mark, settlements_of
 from .settlements import check_funding
 from .symbols import one_symbol
+from .table_file import EXTENSIONS, read_bar_table, read_series_table
 from .timeframes import TIMEFRAMES
 from .times import iso
 from .whole_file import write_whole
 
 __all__ = ["EXTENSIONS", "Siblings", "read_bars", "read_with_siblings", "write_bars"]
 
-EXTENSIONS = (".parquet", ".csv")
+WRITTEN = (".parquet", ".csv")
+"""The endings of files that are written."""
 
 _log = logging.getLogger("feeds")
 
-# Errors that readers raise for a damaged file.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    MemoryError,
-    RecursionError,
-    pa.ArrowException,
-)
-_FLAGS = {"true": True, "false": False}
-_NAME = re.compile(rf"(?P<symbol>.+)_(?P<timeframe>{'|'.join(TIMEFRAMES)})")
+_SIZES = "|".join(TIMEFRAMES)
+_NAME = re.compile(rf"(?P<symbol>.+)_(?P<timeframe>{_SIZES})")
+_DATED = re.compile(rf"(?P<symbol>[^-]+)-(?P<timeframe>{_SIZES})(?:-\d{{4}}-\d\d(?:-\d\d)?|-futures)?")
+"""Names as Binance (BTCUSDT-1h-2024-01) and freqtrade (BTC_USDT-1h) give them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +91,12 @@ def read_bars(
     symbol: str | None = None,
     timeframe: str | None = None,
     gaps: GapPolicy = "raise",
+    hints: Hints | None = None,
 ) -> pd.DataFrame:
-    """Return the canonical bars of a parquet or CSV file.
+    """Return the canonical bars of a file: parquet, feather, CSV, or CSV in a .gz or .zip file.
+
+    Columns, times and numbers of many programs are known (docs/data.md); `hints` say what a file leaves open, and
+    `attrs["read_as"]` says what was taken for what where it is not the contract's.
 
     Symbol and timeframe come from the arguments, the file's metadata, its name (`BTCUSDT_1h.parquet`) or the spacing of
     the bars. Of a file with several symbols in a column `symbol`, `symbol` chooses one. If the file `X_1h.parquet` has
@@ -109,12 +105,13 @@ def read_bars(
     file must have every settlement that is due on the bars, the mark prices every bar.
 
     Raises:
-        BadSource: the file is neither .parquet nor .csv.
+        BadSource: the file's ending is unknown.
         MissingData: there is no such file, or its funding file lacks settlements, or a bar its mark price.
         StoreError: the file is empty, damaged or cannot be read.
-        BadBars: its bars violate the contract, or are of several symbols of which none is chosen.
+        BadBars: its bars violate the contract, are of several symbols of which none is chosen, or its columns, numbers
+            or times have two readings.
     """
-    bars, siblings = read_with_siblings(path, symbol, timeframe, gaps)
+    bars, siblings = read_with_siblings(path, symbol, timeframe, gaps, hints)
     siblings.check(bars)
     return bars
 
@@ -124,6 +121,7 @@ def read_with_siblings(
     symbol: str | None = None,
     timeframe: str | None = None,
     gaps: GapPolicy = "raise",
+    hints: Hints | None = None,
 ) -> tuple[pd.DataFrame, Siblings]:
     """Return the same as `read_bars`, and the joined files, which the caller checks for the bars that it uses.
 
@@ -132,9 +130,10 @@ def read_with_siblings(
     """
     check_gap_policy(gaps)
     path = Path(path)
-    frame = _read_table(path)
-    named = _NAME.fullmatch(path.stem)
-    stem = named["symbol"] if named else path.stem
+    name = Path(inner_name(path)).stem
+    named = _NAME.fullmatch(name) or _DATED.fullmatch(name)
+    stem = named["symbol"] if named else name
+    frame, reading = read_bar_table(path, symbol or stem, hints or Hints())
     try:
         bars = as_bars(
             one_symbol(frame, symbol),
@@ -144,9 +143,11 @@ def read_with_siblings(
             source=str(path),
         )
         bars, siblings = _join_siblings(bars, path, stem)
+        if not reading.is_plain:
+            bars.attrs["read_as"] = reading.said()
         return with_gaps(bars, gaps), siblings
     except BadBars as error:
-        raise _in_file(error, path) from error
+        raise _in_file(error, path, reading) from error
 
 
 def write_bars(frame: pd.DataFrame, path: str | Path) -> None:
@@ -180,74 +181,8 @@ def _parquet(bars: pd.DataFrame) -> bytes:
 
 
 def _check_extension(path: Path) -> None:
-    if path.suffix.lower() not in EXTENSIONS:
+    if path.suffix.lower() not in WRITTEN:
         raise BadSource(f"expected a bar file ending in .parquet or .csv, found {str(path)!r}")
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    _check_extension(path)
-    if path.is_dir():
-        raise BadSource(f"expected a bar file, found the folder {path}")
-    if not path.exists():
-        raise MissingData(f"there is no file {path}{_others(path)}")
-    try:
-        if path.stat().st_size == 0:
-            raise StoreError(f"{path} is empty (0 bytes); write or download it again")
-        if path.suffix.lower() == ".csv":
-            return _from_text(_csv(path))
-        frame = _from_parquet(path)
-    except TooLarge as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
-    except _UNREADABLE as error:
-        reason = error_line(error)
-        raise StoreError(
-            f"cannot read {path}: it is damaged or not a bar file ({reason}); replace it"
-        ) from error
-    return frame.reset_index() if frame.index.name in COLUMNS else frame
-
-
-def _from_parquet(path: Path) -> pd.DataFrame:
-    # Arrow's thread pools do not survive a fork, and a forked process may then abort at exit. A script that reads bars
-    # and then optimises does fork. Reading from memory without threads starts no thread pool.
-    check_footer(pq.read_metadata(path))
-    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
-    table = file.read(use_threads=False)
-    frame: pd.DataFrame = table.to_pandas(use_threads=False)
-    frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
-    return frame
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype=str, nrows=check_header(path) + 1)
-    check_rows(len(frame))
-    return frame
-
-
-def _from_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a CSV's columns as numbers, exact to the last digit; a cell that is not a number stays text."""
-    for name in frame.columns:
-        cells = frame[name].to_numpy(dtype=object, na_value=np.nan)
-        if name == "filled":
-            frame[name] = [_FLAGS.get(str(cell).lower(), cell) for cell in cells]
-        elif name == "timestamp" and all(isinstance(cell, str) and cell.isdigit() for cell in cells):
-            frame[name] = cells.astype(np.int64)
-        elif name in COLUMNS[1:] or name in OPTIONAL_COLUMNS:
-            frame[name] = _parsed(cells)
-    return frame
-
-
-def _parsed(cells: NDArray[np.object_]) -> NDArray[Any]:
-    try:
-        return cells.astype(np.float64)
-    except ValueError:
-        return np.array([_number(cell) for cell in cells], dtype=object)
-
-
-def _number(cell: object) -> object:
-    try:
-        return float(str(cell))
-    except ValueError:
-        return cell
 
 
 def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> tuple[pd.DataFrame, Siblings]:
@@ -261,7 +196,7 @@ def _join_siblings(bars: pd.DataFrame, path: Path, stem: str) -> tuple[pd.DataFr
         if column in bars.columns or not beside.exists():
             continue
         try:
-            series = one_symbol(_read_table(beside), bars.attrs["symbol"])
+            series = one_symbol(read_series_table(beside), bars.attrs["symbol"])
             bars = join(bars, series)
             found |= {
                 name: beside,
@@ -277,22 +212,15 @@ def _note(frame: pd.DataFrame, key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _in_file(error: BadBars, path: Path) -> BadBars:
-    """Return the same error with the file's name in front, unless it is there already."""
+def _in_file(error: BadBars, path: Path, reading: Reading | None = None) -> BadBars:
+    """Return the same error with the file's name in front, unless it is there already, and how the file was read."""
     message = str(error)
-    if ".parquet: " not in message and ".csv: " not in message:
+    if ".parquet: " not in message and ".csv: " not in message and f"{path}: " not in message:
         message = f"{path}: {message}"
         if error.reason in ("unsorted", "duplicate"):
             message += "; a file holds one symbol, or names each row's in a column 'symbol' to choose by"
+    if reading is not None and not reading.is_plain and reading.taken and error.reason != "gap":
+        message += f"\n{reading.said()}; `--columns` of `scorenet data import` names others"
     return type(error)(
         message, row=error.row, column=error.column, timestamp=error.timestamp, reason=error.reason
     )
-
-
-def _others(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent} either"
-    found = sorted(other.name for other in path.parent.iterdir() if other.suffix.lower() in EXTENSIONS)
-    beside = ("_funding", "_open_interest", "_mark_")
-    bars = [name for name in found if not any(part in name for part in beside)]
-    return f"; in {path.parent} there is {', '.join(bars[:8])}" if bars else ""

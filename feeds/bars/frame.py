@@ -20,6 +20,7 @@ from ..errors import BadBars, BadSource, BadTimeframe, BarGap
 from .cells import COLUMNS, MARK_COLUMNS, OPTIONAL_COLUMNS, bar_values, to_arrays
 from .joins import join_funding, join_mark, join_open_interest
 from .resampling import resample
+from .sessions.spacing import other_sizes, rests_at_weekends
 from .symbols import one_symbol
 from .timeframes import from_ms, to_ms
 from .times import iso, utc_ms
@@ -102,6 +103,8 @@ def with_gaps(bars: pd.DataFrame, gaps: GapPolicy) -> pd.DataFrame:
     """
     timeframe = bars.attrs["timeframe"]
     holes = find_gaps(bars, timeframe) if gaps != "keep" else []
+    if holes:
+        _check_one_size(bars["timestamp"].to_numpy(dtype=np.int64), timeframe)
     if holes and gaps == "raise":
         raise _gap_error(bars["timestamp"].to_numpy(dtype=np.int64), holes, timeframe)
     return _fill(bars, to_ms(timeframe)) if gaps == "ffill" else bars
@@ -189,10 +192,29 @@ def _check_spacing(times: NDArray[np.int64], timeframe: str) -> None:
         )
 
 
+def _check_one_size(times: NDArray[np.int64], timeframe: str) -> None:
+    """Raise an error for bars of another size, which are no holes and must not be filled."""
+    others = other_sizes(times, to_ms(timeframe))
+    if not others:
+        return
+    first = others[0]
+    row = int(np.searchsorted(times, first.start))
+    raise BadBars(
+        f"row {row} ({iso(first.start)}), column 'timestamp': {first.bars} bars of {first.timeframe} up to "
+        f"{iso(first.end)} among bars of {timeframe}; split the file by bar size, or resample it to {first.timeframe}",
+        row=row,
+        column="timestamp",
+        timestamp=first.start,
+        reason="mixed_sizes",
+    )
+
+
 def _gap_error(times: NDArray[np.int64], holes: list[Gap], timeframe: str) -> BarGap:
     first = holes[0]
     total = sum(hole.missing for hole in holes)
     more = f" ({total} missing in {len(holes)} holes)" if len(holes) > 1 else ""
+    if rests_at_weekends(times):
+        more += "; nobody trades this market at weekends"
     return BarGap(
         f"{first.missing} bar(s) of {timeframe} missing from {iso(first.start)} up to {iso(first.end)}{more}"
         "; choose gaps='keep' to leave the hole or gaps='ffill' to repeat the previous close",

@@ -1,10 +1,9 @@
 """One progress bar on stderr for all concurrent downloads."""
 
-import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from tqdm import tqdm
+from scorenet.base.terminal.progress import progress_bar
 
 __all__ = ["Progress"]
 
@@ -15,14 +14,12 @@ class Progress:
     def __init__(self, title: str, *, shown: bool) -> None:
         self._title = title
         self._shown = shown
-        self._bar: tqdm | None = None
+        self._bar: Any = None
 
     def expect(self, rows: int) -> None:
         """Raise the total."""
         if self._bar is None:
-            self._bar = tqdm(
-                total=0, desc=self._title, unit=" rows", file=sys.stderr, disable=not self._shown
-            )
+            self._bar = progress_bar(total=0, name=self._title, unit=" rows", shown=self._shown)
         self._bar.total += rows
         self._bar.refresh()
 

@@ -25,9 +25,9 @@ from strategies import (
 from strategies.datas import bar_milliseconds, symbol_of
 from strategies.trading_cost import trading_cost
 
-from ..backtest import RunInputs, write_run
 from ..engine import collect_from
 from ..folder.rundir import RunDir
+from ..folder.write import RunInputs, write_run
 from ..settings import Account
 from .bars import frame_of
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from scorenet import Market, ScoreModel, TooFewBars
 from scorenet.base.files import write_text
 from scorenet.base.times import iso, utc_now
 from scorenet.diagnostics.held_out import (
+    BRIEF,
+    THOROUGH,
+    Extent,
     forward_report,
     gate_report,
     held_out_metrics,
@@ -32,6 +37,7 @@ __all__ = ["check_model", "default_folder"]
 
 _SAMPLES = 2_000
 _FEWEST_ROWS = 64
+_BRIEF_ROWS = 4_000
 
 
 def default_folder(model_dir: str | Path) -> Path:
@@ -40,9 +46,17 @@ def default_folder(model_dir: str | Path) -> Path:
 
 
 def check_model(
-    model_dir: str | Path, sources: Sequence[str], out: str | Path | None, options: LoadOptions
+    model_dir: str | Path,
+    sources: Sequence[str],
+    out: str | Path | None,
+    options: LoadOptions,
+    *,
+    thorough: bool = True,
 ) -> dict[str, Any]:
     """Check a model on bars, or on its own samples if no bars are given; return the content of check.json.
+
+    Without `thorough` the costly parts measure fewer rows; their standard errors say what that costs. Progress goes to
+    stderr.
 
     Raises:
         CheckpointError: if the model cannot be used.
@@ -54,12 +68,14 @@ def check_model(
     folder = default_folder(model_dir) if out is None else Path(out)
     if folder.is_file():
         raise UnwritableRun(f"expected --out to name a folder, found the file {folder}; choose another --out")
-    found = _on_bars(model, sources, options) if sources else _on_samples(model)
+    how = _How(THOROUGH if thorough else BRIEF, None if thorough else _BRIEF_ROWS, options.progress)
+    found = _on_bars(model, sources, options, how) if sources else _on_samples(model, how)
     content = plain(
         {
             "model": {"path": str(model_dir), "fingerprint": model.fingerprint, **_origin(model)},
             "created": utc_now(),
             "versions": versions(),
+            "thorough": thorough,
             **found,
             "stored": model.info.get("metrics", {}),
             "training_log": model.info.get("log", {}),
@@ -70,19 +86,41 @@ def check_model(
     return {**content, "page": str(folder / "check.html")}
 
 
-def _on_samples(model: ScoreModel) -> dict[str, Any]:
-    x = model.sample(_SAMPLES, seed=1)
+@dataclass(frozen=True)
+class _How:
+    """How much is measured: the extent of the score's check, the rows of the others (None: all), and progress."""
+
+    extent: Extent
+    rows: int | None
+    progress: bool
+
+    def thin(self, *columns: np.ndarray) -> list[np.ndarray]:
+        """Return the rows that are measured, evenly spread over time."""
+        if self.rows is None or len(columns[0]) <= self.rows:
+            return list(columns)
+        kept = np.linspace(0, len(columns[0]) - 1, self.rows).astype(int)
+        return [column[kept] for column in columns]
+
+    def say(self, part: str) -> None:
+        """Name the part of the check that begins."""
+        if self.progress:
+            click.echo(f"scorenet: measuring {part}", err=True)
+
+
+def _on_samples(model: ScoreModel, how: _How) -> dict[str, Any]:
+    how.say("its own samples")
+    x = model.sample(_SAMPLES if how.rows is None else _SAMPLES // 2, seed=1)
     stored = model.info.get("metrics", {})
     key = {name: stored.get(name) for name in ("dsm_loss", "score_accuracy", "density_calibration")}
     return {
         "measured_on": "samples",
         "key_metrics": key,
-        "score": score_report(model, x),
+        "score": score_report(model, x, extent=how.extent, said=how.say),
         "calibration_rows": model.calibration.rows,
     }
 
 
-def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions) -> dict[str, Any]:
+def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, how: _How) -> dict[str, Any]:
     frames = load_markets(sources, options, warmup_bars=model.lookback)
     markets = [as_market(frame) for frame in frames]
     horizons = model.config.forward.all_horizons
@@ -96,8 +134,13 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions) ->
         )
     order = np.argsort(time, kind="stable")
     block = model.lookback * len(markets)
-    metrics = held_out_metrics(model, x[order], y[order, 0])
+    how.say(f"{len(x):,} bars")
+    metrics = held_out_metrics(model, *how.thin(x[order], y[order, 0]))
     names = ("dsm_loss", "score_accuracy", "density_calibration")
+    ranks = rank_report(model.density_rank(x[order]), block=block, every=24 * len(markets))
+    metrics["density_calibration"] = round(
+        ranks["density_calibration"], 6
+    )  # of all rows, as the table has it
     return {
         "measured_on": "bars",
         "data": [describe(frame, source) for frame, source in zip(frames, sources, strict=True)],
@@ -105,14 +148,17 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions) ->
         "seen_in_training": _seen(model, markets, [part[2] for part in parts]),
         "key_metrics": {name: metrics[name] for name in names},
         "metrics": metrics,
-        "score": score_report(model, x[order], block=block),
-        "ranks": rank_report(model.density_rank(x[order]), block=block, every=24 * len(markets)),
+        "score": score_report(model, x[order], block=block, extent=how.extent, said=how.say),
+        "ranks": ranks,
         "gates": {
             market.symbol: gate_report(model, model.log_density(part[0]), block=model.lookback)
             for market, part in zip(markets, parts, strict=True)
             if len(part[0])
         },
-        "forward": {str(h): _forward(model, x, y[:, i], h) for i, h in enumerate(horizons)},
+        "forward": {
+            str(h): _forward(model, *how.thin(x[order], y[order, i]), horizon=h)
+            for i, h in enumerate(horizons)
+        },
     }
 
 
@@ -127,7 +173,7 @@ def _rows(model: ScoreModel, market: Market) -> tuple[np.ndarray, np.ndarray, np
     return x[known], y[known], time[known]
 
 
-def _forward(model: ScoreModel, x: np.ndarray, y: np.ndarray, horizon: int) -> dict[str, Any] | None:
+def _forward(model: ScoreModel, x: np.ndarray, y: np.ndarray, *, horizon: int) -> dict[str, Any] | None:
     known = np.isfinite(y)
     return forward_report(model.forward(x[known], horizon), y[known]) if known.sum() > 1 else None
 

@@ -15,6 +15,7 @@ from ..report.axes import Tick
 from ..report.charts import BARE, HALF, WITH_ZERO, Curve, Frame, ValueAxis, column_chart, time_chart
 from ..report.markup import details, esc, key_values, panel, table
 from ..report.page import page
+from .text import GROUPS
 
 __all__ = ["render_check"]
 
@@ -62,14 +63,20 @@ def _header(content: Mapping[str, Any]) -> str:
         facts += ["measured on its own samples; --bars measures it on a market"]
     facts.append(f"made {content['created']}")
     listed = "".join(f"<span>{esc(fact)}</span>" for fact in facts)
-    sentences = "".join(
-        f'<p class="{"good" if verdict["good"] else "bad"}">{esc(_minus(verdict["text"]))}</p>'
-        for verdict in content["verdicts"]
-    )
+    sentences = "".join(_group(content["verdicts"], title, trading) for title, trading in GROUPS)
     return (
         f'<h1>{esc(_title(content))}</h1><div class="facts">{listed}</div>'
         f'<div class="verdict findings" id="verdict">{sentences}</div>'
     )
+
+
+def _group(verdicts: Sequence[Mapping[str, Any]], title: str, trading: bool) -> str:
+    marks = [
+        f'<p class="{"good" if verdict["good"] else "bad"}">{esc(_minus(verdict["text"]))}</p>'
+        for verdict in verdicts
+        if verdict["trading"] is trading
+    ]
+    return f"<h3>{esc(title)}</h3>{''.join(marks)}" if marks else ""
 
 
 def _cards(content: Mapping[str, Any]) -> str:

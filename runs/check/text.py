@@ -7,7 +7,13 @@ from typing import Any
 
 from ..tables import format_mapping, format_rows
 
-__all__ = ["format_check"]
+__all__ = ["GROUPS", "format_check"]
+
+GROUPS = (
+    ("What trading uses", True),
+    ("What tells how good the score is; a mark here stops no trade", False),
+)
+"""The findings in two groups: title, and whether trading uses what they measure."""
 
 
 def format_check(content: Mapping[str, Any]) -> str:
@@ -28,8 +34,12 @@ def format_check(content: Mapping[str, Any]) -> str:
     ]
     if gates:
         parts.append(_titled("Share of bars rejected as out of distribution, by nominal level", gates))
-    marks = [f"{'ok ' if verdict['good'] else '!  '} {verdict['text']}" for verdict in content["verdicts"]]
-    parts += ["\n".join(marks), f"page  {content['page']}"]
+    for title, trading in GROUPS:
+        group = [verdict for verdict in content["verdicts"] if verdict["trading"] is trading]
+        marks = [f"{'ok ' if verdict['good'] else '!  '} {verdict['text']}" for verdict in group]
+        parts += ["\n".join([title, *marks])] if marks else []
+    parts += [] if content.get("thorough") else ["--thorough measures more rows and every density method"]
+    parts.append(f"page  {content['page']}")
     return "\n\n".join(parts)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import completion
 from .data import data
 from .errors import HintingGroup, guarded, show_warnings_safely
 from .live import live
@@ -18,6 +19,7 @@ from .options import (
     EXCHANGE,
     GAPS,
     JSON,
+    MODEL,
     OFFLINE,
     PLUGIN,
     QUIET,
@@ -32,6 +34,7 @@ from .options import (
     strategy_settings,
     wants_progress,
 )
+from .settings_list import list_settings
 from .status import status
 from .walkforward import walkforward
 
@@ -49,6 +52,7 @@ def main(debug: bool) -> None:
     show_warnings_safely()
 
 
+main.add_command(completion)
 main.add_command(data)
 main.add_command(live)
 main.add_command(optimize)
@@ -91,6 +95,7 @@ def fetch(symbols: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 @click.option(
     "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
 )
+@list_settings("train")
 @click.option("--out", required=True, metavar="MODEL_DIR", help="Folder of the model.")
 @DEVICE
 @THREADS
@@ -118,10 +123,12 @@ def train(
 
 
 @main.command()
-@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@MODEL
 @over_bars
 @SIGNAL
-@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
+@list_settings("backtest")
+@click.option("--out", metavar="RUN_DIR", help="Folder of the run (default: out/backtest-DATE-TIME).")
+@click.option("--force", is_flag=True, help="Replace an earlier run in RUN_DIR; otherwise it is moved aside.")
 def backtest(
     model_dir: str,
     sources: tuple[str, ...],
@@ -129,16 +136,43 @@ def backtest(
     config: str | None,
     pairs: tuple[str, ...],
     signal: str | None,
-    out: str,
+    out: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
-    """Trade stored bars with a model; print the metrics next to buy-and-hold and write the report."""
+    """Trade stored bars with a model; print the metrics next to buy-and-hold and write the report.
+
+    --config also takes the config.toml of an earlier run: its model, bars and range hold where the command line has
+    none.
+    """
     from ..backtest import backtest as run_backtest
+    from ..folder.rundir import dated
 
     account, params = strategy_settings(config, pairs, signal)
+    folder = out or dated("backtest")
     command = ["scorenet", *sys.argv[1:]]
-    metrics = run_backtest(model_dir, sources, out, account, params, load, command=command)
-    print_run(metrics, out, as_json)
+    metrics = run_backtest(
+        model_dir, sources, folder, account, params, load, command=command, keep_earlier=not force
+    )
+    print_run(metrics, folder, as_json)
+
+
+@main.command()
+@click.argument("run_dir")
+@click.option("--model", metavar="MODEL_DIR", help="Where the model is now, if it has moved.")
+@click.option("--data-dir", metavar="FOLDER", help="Where the bar store is now, if it has moved.")
+@PLUGIN
+@JSON
+@guarded
+def rerun(run_dir: str, as_json: bool, **moved: str | None) -> None:
+    """Run the backtest of RUN_DIR again and compare every table and figure; exit with 1 if one differs."""
+    from ..repeat.rerun import rerun as run_again
+    from ..tables import format_rerun
+
+    found = run_again(run_dir, **moved)
+    print_result(found, as_json, format_rerun(found))
+    if not found["equal"]:
+        sys.exit(1)
 
 
 @main.command()
@@ -157,7 +191,7 @@ def report(run_dir: str, data_dir: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--model", "model_dir", required=True, metavar="MODEL_DIR")
+@MODEL
 @over_bars
 @SIGNAL
 @click.option(
@@ -214,6 +248,7 @@ def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) ->
 @click.option(
     "--out", metavar="FOLDER", help="Where check.json and check.html go (default: MODEL_DIR/check)."
 )
+@click.option("--thorough", is_flag=True, help="Measure more rows and every density method: several minutes.")
 @PLUGIN
 @SINCE
 @UNTIL
@@ -229,18 +264,21 @@ def check_model(
     more_sources: tuple[str, ...],
     sources: tuple[str, ...],
     out: str | None,
+    thorough: bool,
     as_json: bool,
     quiet: bool,
     **load: Any,
 ) -> None:
-    """Measure the score, density, calibration and forward returns of a model; print them and write a page of plots."""
+    """Measure the score, density, calibration and forward returns of a model; print them and write a page of plots.
+
+    Takes about a minute; --thorough measures the rest.
+    """
     from ..check.model import check_model as run_check
     from ..check.text import format_check
     from ..markets import LoadOptions
 
     if more_sources and not sources:
         raise click.UsageError(f"expected bars as --bars SOURCE, found {more_sources[0]!r}")
-    found = run_check(
-        model_dir, (*sources, *more_sources), out, LoadOptions(progress=wants_progress(quiet), **load)
-    )
+    options = LoadOptions(progress=wants_progress(quiet), **load)
+    found = run_check(model_dir, (*sources, *more_sources), out, options, thorough=thorough)
     print_result(found, as_json, format_check(found))

@@ -43,11 +43,11 @@ def data_list(data_dir: str, as_json: bool) -> None:
 def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
     """Validate SOURCE and report missing bars; without SOURCE, read every file of the store."""
     from ..data import check_source, check_store
-    from ..tables import format_mapping, format_rows
+    from ..tables import format_check, format_rows
 
     if source is not None:
         found = check_source(source, data_dir=data_dir, offline=offline)
-        print_result(found, as_json, format_mapping(found))
+        print_result(found, as_json, format_check(found))
         return
     damages = check_store(data_dir)
     print_result(
@@ -63,16 +63,33 @@ def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) 
 @click.argument("file")
 @click.option("--symbol", required=True)
 @click.option("--timeframe", required=True)
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="NAME=COLUMN,...",
+    help="Which column is which: open=Open,close=Last; by number from 1 in a file without a header.",
+)
+@click.option("--timezone", metavar="ZONE", help="Zone of times that have none: UTC, America/New_York.")
+@click.option(
+    "--dates",
+    type=click.Choice(["dmy", "mdy", "days"]),
+    help="Order of dates such as 01/02/2024; days: local midnight is a trading day of an exchange.",
+)
+@click.option("--decimal", type=click.Choice(["point", "comma"]), help="What separates decimals.")
 @GAPS
 @DATA_DIR
 @JSON
 @guarded
-def data_import(file: str, symbol: str, timeframe: str, gaps: str, data_dir: str, as_json: bool) -> None:
-    """Store the bars of a parquet or CSV FILE."""
+def data_import(file: str, columns: tuple[str, ...], as_json: bool, **options: str) -> None:
+    """Store the bars of FILE: parquet, feather or CSV, also in .gz or .zip, as most programs write them."""
+    from feeds.bars.foreign import Hints, parse_columns
+
     from ..data import import_bars
     from ..tables import format_mapping
 
-    done = import_bars(file, symbol=symbol, timeframe=timeframe, data_dir=data_dir, gaps=gaps)
+    told = {name: options.pop(name) for name in ("timezone", "dates", "decimal")}
+    hints = Hints(columns=parse_columns(columns), **told)
+    done = import_bars(file, hints=hints, **options)  # type: ignore[arg-type]
     print_result(done, as_json, format_mapping(done))
 
 

@@ -16,6 +16,7 @@ import click
 from scorenet.base.did_you_mean import did_you_mean
 from scorenet.base.memory import is_out_of_memory
 from scorenet.base.printable import printable
+from scorenet.base.terminal.colour import coloured
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "HintingGroup", "guarded", "show_warnings_safely"]
 
@@ -87,5 +88,5 @@ def _usage() -> tuple[type[BaseException], ...]:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    click.echo(f"scorenet: {printable(message)}", err=True)
+    click.echo(f"{coloured('scorenet:', 'red')} {printable(message)}", err=True)
     sys.exit(code)

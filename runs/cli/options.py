@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import click
 from scorenet.base.printable import printable
 
 from .errors import guarded
+from .settings_list import complete_setting
 
 __all__ = [
     "BARS",
@@ -23,6 +23,7 @@ __all__ = [
     "EXCHANGE",
     "GAPS",
     "JSON",
+    "MODEL",
     "OFFLINE",
     "PLUGIN",
     "QUIET",
@@ -39,7 +40,12 @@ __all__ = [
 ]
 
 SET = click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated."
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_setting,
+    help="Change one setting; may be repeated.",
 )
 CONFIG = click.option("--config", metavar="FILE.toml", help="Settings file; --set overrides it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -60,9 +66,8 @@ BARS = click.option(
     "--bars",
     "sources",
     multiple=True,
-    required=True,
     metavar="SOURCE",
-    help="A parquet/CSV file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
+    help="A bar file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
 )
 MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
 SIGNAL = click.option(
@@ -95,7 +100,7 @@ WARM_START = click.option(
     metavar="MODEL_DIR",
     help="An earlier model of the same settings; training begins with its weights, in a part of the steps.",
 )
-QUIET = click.option("--quiet", is_flag=True, help="No progress bars.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress.")
 
 
 def _load_plugins(context: click.Context, option: click.Parameter, files: tuple[str, ...]) -> None:
@@ -133,11 +138,12 @@ def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
         from ..markets import LoadOptions
 
         load = {name: options.pop(name) for name in _LOAD}
-        command(
-            sources=(*sources, *more_sources),
-            load=LoadOptions(progress=wants_progress(quiet), **load),
-            **options,
-        )
+        given = (*sources, *more_sources)
+        if "model_dir" in options:
+            given, load, options["model_dir"] = _from_config(given, load, options)
+        if not given:
+            raise click.UsageError("Missing option '--bars'.")
+        command(sources=given, load=LoadOptions(progress=wants_progress(quiet), **load), **options)
 
     guarded_wrapper = guarded(wrapper)
     for option in (QUIET, JSON, BASE_URL, OFFLINE, DATA_DIR, GAPS, UNTIL, SINCE, PLUGIN, SET, CONFIG):
@@ -145,6 +151,24 @@ def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
     return BARS(MORE_BARS(guarded_wrapper))
 
 
+def _from_config(
+    sources: tuple[str, ...], load: dict[str, Any], options: dict[str, Any]
+) -> tuple[tuple[str, ...], dict[str, Any], str]:
+    """Return sources, load options and model; what is not on the command line is taken from a run's config.toml."""
+    from ..repeat.stated import stated
+
+    said = stated(options["config"])
+    source_of = click.get_current_context().get_parameter_source
+    for name in ("since", "until", "gaps", "data_dir"):
+        if name in said and source_of(name) is not click.core.ParameterSource.COMMANDLINE:
+            load[name] = said[name]
+    model = options["model_dir"] or said.get("model")
+    if not model:
+        raise click.UsageError("Missing option '--model'.")
+    return sources or tuple(said.get("bars", ())), load, model
+
+
+MODEL = click.option("--model", "model_dir", metavar="MODEL_DIR", help="The model; --config may name it.")
 _LOAD = ("since", "until", "gaps", "data_dir", "offline", "base_url")
 
 
@@ -163,8 +187,8 @@ def strategy_settings(
 
 
 def wants_progress(quiet: bool) -> bool:
-    """Return whether to show progress bars."""
-    return not quiet and sys.stderr.isatty()
+    """Return whether to show progress: a bar in a terminal, a line from time to time elsewhere."""
+    return not quiet
 
 
 def print_result(value: dict[str, Any], as_json: bool, text: str) -> None:
@@ -178,8 +202,12 @@ def print_run(metrics: dict[str, Any], out: str, as_json: bool) -> None:
     """Print the metrics of a run and where its report is."""
     from pathlib import Path
 
+    from ..folder.rundir import RunDir
+    from ..metric_rows import FEWEST_DAYS, is_annualised
     from ..statistics import format_table
 
     path = Path(out) / "report.html"
-    text = "" if as_json else f"{format_table(metrics)}\n\nreport  {path}"
-    print_result({**metrics, "report": str(path)}, as_json, text)
+    short = "" if is_annualised(metrics) else f"\n\nless than {FEWEST_DAYS} days: no figure a year is shown"
+    text = "" if as_json else f"{format_table(metrics)}{short}\n\nreport  {path}"
+    warnings = RunDir.open(out).read_manifest()["warnings"] if as_json else []
+    print_result({**metrics, "report": str(path), "warnings": warnings}, as_json, text)

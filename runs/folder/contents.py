@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from strategies.account.contracts import contract_of, settlement_coin
 from strategies.analyzers.metrics import total_return, without_cash_flows
 
 from .rundir import CorruptRun, RunDir
@@ -67,6 +69,17 @@ class LoadedRun:
     def timeframes(self) -> list[str]:
         """Bar sizes that the manifest names."""
         return list(dict.fromkeys(str(s["timeframe"]) for s in self._series() if s.get("timeframe")))
+
+    @cached_property
+    def currency(self) -> str:
+        """The coin that amounts of money are in, as the symbols name it; "Quote currency" where they do not."""
+        account = (self.config or {}).get("account")
+        contract = str(account.get("contract", "auto")) if isinstance(account, Mapping) else "auto"
+        coins = {
+            settlement_coin(symbol, contract_of(symbol) if contract == "auto" else contract)
+            for symbol in self.symbols
+        }
+        return coins.pop() or "Quote currency" if len(coins) == 1 else "Quote currency"
 
     @cached_property
     def warnings(self) -> list[str]:

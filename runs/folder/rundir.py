@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from scorenet.base.files import (
     staging_folder,
     write_text,
 )
+from scorenet.base.printable import printable
 
 from . import toml
 from .errors import CorruptRun, NotARunDir, RunDirError, RunDirMissing, UnwritableRun
@@ -36,6 +39,7 @@ __all__ = [
     "RunDirError",
     "RunDirMissing",
     "UnwritableRun",
+    "dated",
     "manifest",
 ]
 
@@ -70,10 +74,11 @@ class RunDir:
 
     @classmethod
     @contextmanager
-    def create(cls, target: str | Path) -> Iterator[RunDir]:
+    def create(cls, target: str | Path, *, keep_earlier: bool = False) -> Iterator[RunDir]:
         """Yield a temporary folder to fill; it is renamed if the block succeeds and removed otherwise.
 
-        An earlier run of the same name stays until then and is replaced completely.
+        An earlier run of the same name stays until then and is replaced completely; with `keep_earlier` it moves to
+        `target-TIME`, the time at which it was made.
 
         Raises:
             NotARunDir: The path holds files that no run wrote.
@@ -90,6 +95,8 @@ class RunDir:
             yield run
             run._require("manifest.json", "metrics.json")
             with _writing(final):
+                if keep_earlier:
+                    _move_aside(final)
                 replace_folder(staging, final)
             run.path = final
 
@@ -222,6 +229,25 @@ def _writing(target: Path) -> Iterator[None]:
         raise UnwritableRun(
             f"cannot write {target}: {reason}; choose another --out or free the disk"
         ) from error
+
+
+def dated(command: str, folder: str | Path = "out") -> str:
+    """Return the name of a new run folder, such as out/backtest-20240701-120000 (UTC)."""
+    name = f"{command}-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}"
+    names = (name, *(f"{name}-{count}" for count in range(2, 1_000)))
+    return str(next(path for path in map(Path(folder).joinpath, names) if not path.exists()))
+
+
+def _move_aside(final: Path) -> None:
+    """Rename an earlier run after the time at which it was made."""
+    if not (final / "manifest.json").is_file():
+        return
+    made = dt.datetime.fromtimestamp((final / "manifest.json").stat().st_mtime, dt.UTC)
+    name = f"{final.name}-{made:%Y%m%d-%H%M%S}"
+    names = (name, *(f"{name}-{count}" for count in range(2, 1_000)))
+    kept = next(path for path in map(final.with_name, names) if not path.exists())
+    final.rename(kept)
+    click.echo(f"scorenet: the earlier run is kept in {printable(str(kept))}; --force replaces it", err=True)
 
 
 def _check_replaceable(final: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from feeds.bars.times import iso
 from scorenet import ScoreModel
 
-from ..backtest import RunInputs, write_run
 from ..engine import collect
 from ..folder.rundir import RunDir
+from ..folder.write import RunInputs, write_run
 from ..settings import Account
 from .journal import Journal
 from .record import journaled_bars

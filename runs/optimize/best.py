@@ -7,9 +7,9 @@ from typing import Any
 
 from scorenet import ScoreModel
 
-from ..backtest import RunInputs, plain_settings, write_run
 from ..engine import Result
 from ..folder.rundir import RunDir
+from ..folder.write import RunInputs, plain_settings, write_run
 from ..settings import Account
 from ..study import Settings, known_settings
 from .plan import Prepared

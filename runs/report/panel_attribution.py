@@ -41,9 +41,9 @@ def attribution(run: LoadedRun) -> str:
     ]
     heads = ["", "Net", "Before costs", "Fees", "Slippage", "Funding"]
     note = (
-        "The profit of the run, cut in five ways; the parts of each add up to it. State: that of the market when the "
-        "position was kept. Decision: the one whose order opened or last changed the position; costs belong to the "
-        "decision that sent the order."
+        f"{esc(run.currency)}. The profit of the run, cut in five ways; the parts of each add up to it. State: that of "
+        "the market when the position was kept. Decision: the one whose order opened or last changed the position; "
+        "costs belong to the decision that sent the order."
     )
     body = (table(heads, rows) if rows else "<p class=empty>The run has no profit and no loss.</p>") + _costs(
         found

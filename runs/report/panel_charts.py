@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -31,9 +33,7 @@ def equity(run: LoadedRun) -> str:
         Curve("Strategy", run.times, after, "strategy"),
     ]
     chart = time_chart(curves, _money, title="Equity of the strategy, before costs, and of buy-and-hold")
-    note = (
-        "Quote currency, at every bar's close. Before costs = equity + fees + funding + slippage paid so far."
-    )
+    note = f"{esc(run.currency)}, at every bar's close. Before costs = equity + fees + funding + slippage paid so far."
     return panel("Equity", chart, note=note, name="equity")
 
 
@@ -44,7 +44,7 @@ def costs(run: LoadedRun) -> str:
     chart = time_chart(
         curves, _money, title="Cumulative fees, funding and slippage", frame=HALF, axis=WITH_ZERO
     )
-    note = "Quote currency, cumulative. Funding below zero was received."
+    note = f"{esc(run.currency)}, cumulative. Funding below zero was received."
     return panel("Costs", chart, note=note, name="costs", wide=False)
 
 
@@ -105,12 +105,7 @@ def prices(run: LoadedRun) -> str:
     """Return the price of each symbol; spans with low density ranks are shaded."""
     shown = run.symbols[:_MOST_PRICES]
     width = _rank_width(run)
-    legend = "".join(
-        f'<i class="swatch rank{i}"></i>{text}'
-        for i, text in enumerate(("&lt; 0.05", "&lt; 0.15", "&lt; 0.30"))
-    )
-    legend += "<i class='swatch none'></i>no rank"
-    note = f"Shaded by mean density rank of {_bars(width)}, 0 = unlike all training states: {legend}"
+    note = f"Shaded by mean density rank of {_bars(width)}, 0 = unlike all training states{_legend(run, shown, width)}"
     # with an odd number of charts the first one gets the full width
     frames = [FULL if i == 0 and len(shown) % 2 else HALF for i in range(len(shown))]
     charts = [_price(run, symbol, frame, width) for symbol, frame in zip(shown, frames, strict=True)]
@@ -118,6 +113,22 @@ def prices(run: LoadedRun) -> str:
     if len(run.symbols) > len(shown):
         body += f"<p class=note>The first {len(shown)} of {len(run.symbols)} symbols; the table has all.</p>"
     return panel("Price and density rank", body, note=note, name="prices")
+
+
+def _legend(run: LoadedRun, shown: Sequence[str], width: int) -> str:
+    """Return the legend of the shades that occur."""
+    found: set[str] = set()
+    for symbol in shown:
+        rows = run.decisions[run.decisions["symbol"] == symbol]
+        bands = _rank_bands(milliseconds(rows["time"]), rows["density_rank"].to_numpy(), width)
+        found |= {band.css for band in bands}
+    words = {"rank0": "&lt; 0.05", "rank1": "&lt; 0.15", "rank2": "&lt; 0.30", "norank": "no rank"}
+    parts = [
+        f'<i class="swatch {"none" if css == "norank" else css}"></i>{text}'
+        for css, text in words.items()
+        if css in found
+    ]
+    return f": {''.join(parts)}" if parts else "; no bar has a rank below 0.30"
 
 
 def ranks(run: LoadedRun) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..folder.contents import LoadedRun
-from ..metric_rows import MISSING, show
+from ..metric_rows import MISSING, is_annualised, show
 from .markup import esc, panel, table
 
 __all__ = ["regimes"]
@@ -19,10 +19,10 @@ def regimes(run: LoadedRun) -> str:
     found = run.metrics.get("regimes")
     if not isinstance(found, Mapping) or all(_count(rows) < 2 for rows in found.values()):
         return ""
-    parts = []
+    parts, annual = [], is_annualised(run.metrics)
     for symbol, rows in found.items():
         title = f"<h3>{esc(symbol)}</h3>" if len(found) > 1 else ""
-        parts.append(title + table(_HEADS, [_row(row) for row in rows]))
+        parts.append(title + table(_HEADS, [_row(row, annual) for row in rows]))
     note = (
         "The symbol's own profit after costs on the bars that began in a regime, known at their open; the rows of all "
         "symbols add up to the account's. Regimes are modes of the density of market states in training; the name says "
@@ -31,11 +31,11 @@ def regimes(run: LoadedRun) -> str:
     return panel("Regimes", "".join(parts), note=note, name="regimes")
 
 
-def _row(row: Mapping[str, Any]) -> list[str]:
+def _row(row: Mapping[str, Any], annual: bool) -> list[str]:
     kinds = (("share", "share"), ("pnl", "money"), ("sharpe_ratio", "ratio"), ("mean_run", "ratio"))
     return [
         esc(row.get("name")),
-        *(esc(show(kind, row.get(key))) for key, kind in kinds),
+        *(esc(show(kind, row.get(key) if annual or key != "sharpe_ratio" else None)) for key, kind in kinds),
         esc(_next(row)),
     ]
 

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..folder.contents import LoadedRun
-from ..metric_rows import MISSING, ROWS, show
+from ..metric_rows import FEWEST_DAYS, MISSING, ROWS, figure, is_annualised, show
 from .markup import details, esc, flatten, key_values, panel, table
 
 __all__ = ["cards", "decisions", "metrics", "model", "provenance", "symbols", "trades", "warnings"]
 
 _CARDS = (
     ("total_return", "Total return", "percent"),
-    ("sharpe_ratio", "Sharpe ratio", "ratio"),
-    ("sortino_ratio", "Sortino ratio", "ratio"),
-    ("max_drawdown", "Max drawdown", "percent"),
+    ("sharpe_ratio", "Sharpe ratio, bars", "ratio"),
+    ("sortino_ratio", "Sortino ratio, bars", "ratio"),
+    ("max_drawdown", "Max drawdown, bars", "percent"),
     ("in_distribution_ratio", "In-distribution", "share"),
     ("n_trades", "Closed trades", "count"),
     ("fees", "Fees", "money"),
@@ -42,9 +42,9 @@ def cards(run: LoadedRun) -> str:
     other = _block(run.metrics, "benchmark")
     parts = []
     for key, label, kind in _CARDS:
-        value = run.metrics.get(key)
+        value = figure(key, run.metrics)
         tone = _tone(value) if key == "total_return" else ""
-        below = _below(run, key, show(kind, other.get(key)))
+        below = _below(run, key, show(kind, figure(key, other, run.metrics)))
         parts.append(
             f'<div class="card" data-metric="{key}"><span>{esc(label)}</span>'
             f'<b class="{tone}">{esc(show(kind, value))}</b><small>{esc(below)}</small></div>'
@@ -60,8 +60,8 @@ def metrics(run: LoadedRun) -> str:
     rows = [
         [
             esc(row.label),
-            esc(show(row.kind, run.metrics.get(row.key))),
-            esc(show(row.kind, other.get(row.key))),
+            esc(show(row.kind, figure(row.key, run.metrics))),
+            esc(show(row.kind, figure(row.key, other, run.metrics))),
             esc(row.meaning),
         ]
         for row in ROWS
@@ -74,10 +74,13 @@ def metrics(run: LoadedRun) -> str:
     ]
     periods, bars = run.metrics.get("periods_per_year"), run.metrics.get("bars")
     note = (
-        f"{esc(show('count', bars))} bars, {esc(show('count', periods))} a year (365 days); risk-free rate 0."
+        f"From returns of bars: {esc(show('count', bars))} bars, {esc(show('count', periods))} a year (365 days); "
+        "risk-free rate 0."
     )
+    if not is_annualised(run.metrics):
+        note += f" Below {FEWEST_DAYS} days no figure a year is shown."
     body = table(["", "Strategy", "Buy & hold", "Meaning"], rows, css="meanings")
-    return panel("Metrics", body, note=note, name="metrics")
+    return panel("Metrics of bars", body, note=note, name="metrics")
 
 
 def decisions(run: LoadedRun) -> str:
@@ -147,7 +150,10 @@ def trades(run: LoadedRun) -> str:
         "Bars held",
     ]
     return panel(
-        "Closed trades", table(heads, rows), note="Quote currency; costs are fees and funding.", name="trades"
+        "Closed trades",
+        table(heads, rows),
+        note=f"{esc(run.currency)}; costs are fees and funding.",
+        name="trades",
     )
 
 

@@ -18,6 +18,8 @@ from scorenet.base.error_line import error_line
 from strategies.analyzers.metrics import daily_equity, without_cash_flows
 
 from ..folder.contents import LoadedRun
+from ..metric_rows import FEWEST_DAYS, is_annualised
+from .day_tables import months_table, without_undefined
 from .markup import esc, panel
 
 __all__ = ["NoTearsheet", "daily_returns", "tearsheet", "tearsheet_panel"]
@@ -27,17 +29,10 @@ _DAY_MS = 86_400_000
 _ROUNDING = 1e-14
 _ROLLING_DAYS = 182  # window of QuantStats' rolling charts at 365 periods a year
 
-# these fill the column next to the long table
-_BESIDE = (
-    "returns",
-    "log_returns",
-    "vol_returns",
-    "dd_periods",
-    "monthly_heatmap",
-    "monthly_dist",
-    "returns_dist",
-)
-_ROLLING = ("rolling_beta", "rolling_vol", "rolling_sharpe", "rolling_sortino")
+_UNDER = ("returns_dist",)  # fills the column of the long table
+_BESIDE = ("returns", "log_returns", "vol_returns", "dd_periods", "monthly_dist")
+# Without QuantStats' rolling beta, which draws 0 before its first window and a legend for a line that is not there.
+_ROLLING = ("rolling_vol", "rolling_sharpe", "rolling_sortino")
 _COLOURS = {"#fedd78": "#a3a9b3", "#348dc1": "#1d5bab", "#af4b64": "#bd6a1c"}
 _OPTIONS: dict[str, Any] = {
     "rf": 0.0,
@@ -89,6 +84,10 @@ def daily_returns(times: pd.Series, equity: pd.Series) -> pd.Series:
 def tearsheet_panel(run: LoadedRun) -> str:
     """Return the panel with the tearsheet, or with the reason why there is none."""
     try:
+        if not is_annualised(run.metrics):
+            raise NoTearsheet(
+                f"The run covers less than {FEWEST_DAYS} days: figures of days and of a year say nothing."
+            )
         body = f'<div class="paper">{tearsheet(run.equity)}</div>'
     except NoTearsheet as reason:
         body = f"<p class=empty>{esc(reason)}</p>"
@@ -113,7 +112,7 @@ def tearsheet(equity: pd.DataFrame) -> str:
         returns, beside = _from_start(returns), None if beside is None else _from_start(beside)
     with tempfile.TemporaryDirectory(prefix="scorenet-") as folder, _quiet():
         page = _render(returns, beside, Path(folder))
-    return _clean(_recolour(page))
+    return without_undefined(_clean(_recolour(page)), len(returns))
 
 
 def _check(returns: pd.Series) -> None:
@@ -157,7 +156,9 @@ def _render(returns: pd.Series, benchmark: pd.Series | None, folder: Path) -> st
             f"The QuantStats tearsheet needs {error.name}: pip install 'scorenet[report]'"
         ) from error
     template, output = folder / "template.html", folder / "tearsheet.html"
-    template.write_text(_template(len(returns), benchmark is not None), encoding="utf-8")
+    template.write_text(
+        _template(len(returns), benchmark is not None, months_table(returns)), encoding="utf-8"
+    )
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scorenet"}), _headless():
         try:
             quantstats.reports.html(  # type: ignore[no-untyped-call]
@@ -173,15 +174,17 @@ def _render(returns: pd.Series, benchmark: pd.Series | None, folder: Path) -> st
     return output.read_text(encoding="utf-8")
 
 
-def _template(days: int, benchmark: bool) -> str:
+def _template(days: int, benchmark: bool, months: str) -> str:
     """Return the template for QuantStats, with only the charts that this many days allow."""
     below = [*_ROLLING] if days > _ROLLING_DAYS + 30 else []
     if days > _DAYS_A_YEAR:
-        below += ["daily_returns", "eoy_returns"]
-    without = set() if benchmark else {"vol_returns", "rolling_beta"}
+        below += ["daily_returns"]
+    without = set() if benchmark else {"vol_returns"}
     tables = (
-        "<div><h3>Key figures of UTC days</h3>{{metrics}}</div>"
-        "<div><h3>Calendar years, %</h3>{{eoy_table}}<h3>Deepest drawdowns, %</h3>{{dd_info}}"
+        f"<div><h3>Key figures of UTC days</h3>{{{{metrics}}}}{_places(_UNDER, without)}</div>"
+        "<div><h3>Calendar years of UTC days, %</h3>{{eoy_table}}"
+        f"<h3>Months of the strategy, %</h3>{months}"
+        "<h3>Deepest drawdowns of UTC days, %</h3>{{dd_info}}"
     )
     return (
         f'<div class="qs-tables">{tables}{_places(_BESIDE, without)}</div></div>'

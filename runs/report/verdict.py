@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..metric_rows import show
+from ..metric_rows import FEWEST_DAYS, is_annualised, show
 
 __all__ = ["verdict"]
 
@@ -115,6 +115,8 @@ def _costs(metrics: Mapping[str, Any]) -> str:
 
 def _significance(metrics: Mapping[str, Any]) -> str:
     """Return how far the Sharpe ratio is from zero, by the standard error for independent returns."""
+    if not is_annualised(metrics):
+        return f"The run covers less than {FEWEST_DAYS} days: too short for any figure a year."
     sharpe, periods, bars = (metrics.get(key) for key in ("sharpe_ratio", "periods_per_year", "bars"))
     if sharpe is None or not periods or not bars or bars < 3:
         return ""
@@ -123,7 +125,8 @@ def _significance(metrics: Mapping[str, Any]) -> str:
     distance = (
         "not significantly different from zero" if apart < 2 else f"{apart:.1f} standard errors from zero"
     )
-    return f"A Sharpe ratio of {show('ratio', sharpe)} ± {show('ratio', error)} (one standard error) is {distance}."
+    ratio = f"{show('ratio', sharpe)} ± {show('ratio', error)}"
+    return f"The Sharpe ratio of bars, {ratio} (one standard error), is {distance}."
 
 
 def _novelty(metrics: Mapping[str, Any]) -> list[str]:

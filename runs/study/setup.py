@@ -13,8 +13,9 @@ from feeds.bars.timeframes import to_ms
 from scorenet import ConfigError, ScoreModel
 from strategies import ScoreStrategy
 
-from ..backtest import check_params, measure, strategy_defaults
+from ..backtest import check_params, strategy_defaults
 from ..engine import Result, benchmark, run
+from ..folder.write import measure
 from ..search import KnownSettings
 from ..settings import Account
 from .model_cache import ModelCache

@@ -17,10 +17,11 @@ from scorenet.base.times import DAY_MS, iso
 from scorenet.learning.rows import common_features
 from strategies import ScoreStrategy
 
-from ..backtest import RunInputs, check_signal, write_run
+from ..backtest import check_signal
 from ..engine import run
 from ..folder.errors import NotARunDir
 from ..folder.rundir import RunDir
+from ..folder.write import RunInputs, write_run
 from ..markets import as_market, load_markets
 from ..study import known_settings
 from .choice import Choice, choose

@@ -20,8 +20,8 @@ import math
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from ..base.terminal.progress import progress_bar
 from ..score.divergence import Field
 from ..score.mixture import Mixture
 
@@ -47,7 +47,7 @@ def heat_log_density(
     out = base.log_density(x, sigma)
     sigmas, weights = arctan_sigmas(sigma, sigma_max, nodes)
     blocks = range(0, len(x), block)
-    for begin in tqdm(blocks, desc="log-density", unit="block", disable=not progress, leave=False):
+    for begin in progress_bar(blocks, name="log-density", unit="block", shown=progress):
         rows = x[begin : begin + block]
         for level, weight in zip(sigmas.tolist(), weights.tolist(), strict=True):
             column = torch.full((len(rows), 1), level, dtype=x.dtype, device=x.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,16 +25,46 @@ if TYPE_CHECKING:
     from ..forward.distribution import ForwardReturn
     from ..model import ScoreModel
 
-__all__ = ["LEVELS", "forward_report", "gate_report", "held_out_metrics", "rank_report", "score_report"]
+__all__ = [
+    "BRIEF",
+    "LEVELS",
+    "THOROUGH",
+    "Extent",
+    "forward_report",
+    "gate_report",
+    "held_out_metrics",
+    "rank_report",
+    "score_report",
+]
 
 Array = NDArray[np.float64]
 
 LEVELS = (0.01, 0.05, 0.10)
 _CURVE = np.linspace(0.0, 1.0, 41)
 _PIT_BINS = 20
-_ROWS = 1_000  # rows of the Jacobian checks: d backward passes each
-_ROUTE_ROWS = 200
-_AUC_ROWS = 3_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much of a score is checked; the time of a check is proportional to the rows.
+
+    Attributes:
+        rows: rows of the Stein identities, whose Jacobian takes d backward passes each.
+        skew_rows: rows of the asymmetry of the Jacobian, at every noise level.
+        route_rows: rows of the comparison of log-density methods.
+        routes: the methods that are compared with the heat equation; None for all.
+        auc_rows: rows and samples that the classifier tells apart.
+    """
+
+    rows: int
+    skew_rows: int
+    route_rows: int
+    routes: tuple[str, ...] | None
+    auc_rows: int
+
+
+THOROUGH = Extent(rows=1_000, skew_rows=200, route_rows=200, routes=None, auc_rows=3_000)
+BRIEF = Extent(rows=400, skew_rows=50, route_rows=48, routes=("flow",), auc_rows=1_000)
 
 
 def held_out_metrics(model: ScoreModel, x: Array, y: Array) -> dict[str, float]:
@@ -58,8 +90,18 @@ def held_out_metrics(model: ScoreModel, x: Array, y: Array) -> dict[str, float]:
     return {name: round(value, 6) for name, value in metrics.items()}
 
 
-def score_report(model: ScoreModel, x: Array, *, block: int = 1, seed: int = 0) -> dict[str, Any]:
+def score_report(
+    model: ScoreModel,
+    x: Array,
+    *,
+    block: int = 1,
+    seed: int = 0,
+    extent: Extent = THOROUGH,
+    said: Callable[[str], None] = lambda part: None,
+) -> dict[str, Any]:
     """Check the score of a model on raw states x [N, F] in time order; `block` successive rows are near copies.
+
+    `said` is called with the name of each part before it begins.
 
     by_sigma: DSM loss, explained variance relative to the Gaussian denoiser, score accuracy, Jacobian asymmetry.
     stein: identities that are 0 for the true score, with standard errors.
@@ -68,25 +110,34 @@ def score_report(model: ScoreModel, x: Array, *, block: int = 1, seed: int = 0) 
     """
     z = torch.from_numpy(model.scaler.transform(x))
     noise, sigma = model.config.noise, model.config.density.sigma
-    few = _thin(z, _ROWS)
+    few = _thin(z, extent.rows)
+    said("explained variance")
     levels = geometric_sigmas(noise.sigma_min, min(noise.sigma_max, 10.0), 10)
     explained = explained_variance(model.denoiser, gaussian_of(model.base), _thin(z, 4_000), levels)
     # The thinned rows are several bars apart, so a block of bars holds fewer of them.
     own_block = max(round(block * len(few) / len(z)), 1)
     checked = (sigma, model.config.state.signal_sigma, 2.0)
+    skewed = few[: extent.skew_rows]
+    by_sigma = [
+        {**item._asdict(), "asymmetry": jacobian_asymmetry(model.denoiser.score, skewed, item.sigma)}
+        for item in explained
+    ]
+    said("Stein identities")
+    stein = [
+        item._asdict()
+        for level in checked
+        for item in stein_identities(model.denoiser.score, few, level, block=own_block, seed=seed)
+    ]
+    said("density routes")
+    routes = _routes(model, _thin(z, extent.route_rows), extent.routes)
+    said("samples")
+    two_sample = _two_sample(model, _thin(z, extent.auc_rows).numpy(), seed)
     return {
         "rows": len(x),
-        "by_sigma": [
-            {**item._asdict(), "asymmetry": jacobian_asymmetry(model.denoiser.score, few[:200], item.sigma)}
-            for item in explained
-        ],
-        "stein": [
-            item._asdict()
-            for level in checked
-            for item in stein_identities(model.denoiser.score, few, level, block=own_block, seed=seed)
-        ],
-        "routes": _routes(model, _thin(z, _ROUTE_ROWS)),
-        "two_sample": _two_sample(model, _thin(z, _AUC_ROWS).numpy(), seed),
+        "by_sigma": by_sigma,
+        "stein": stein,
+        "routes": routes,
+        "two_sample": two_sample,
     }
 
 
@@ -141,11 +192,12 @@ def forward_report(coming: ForwardReturn, y: Array) -> dict[str, Any]:
     }
 
 
-def _routes(model: ScoreModel, z: torch.Tensor) -> list[dict[str, Any]]:
+def _routes(model: ScoreModel, z: torch.Tensor, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
     config, noise = model.config.density, model.config.noise
     routes = density_routes(model.denoiser, model.base, sigma=config.sigma, sigma_max=noise.sigma_max)
     with torch.no_grad():
-        found = {name: route(z).double() for name, route in routes.items() if name != "path_integral"}
+        wanted = set(routes) - {"path_integral"} if names is None else {"heat", *names}
+        found = {name: route(z).double() for name, route in routes.items() if name in wanted}
         found["per_bar"] = model.density_net(z).double()
     return [item._asdict() for item in agreement(found) if "heat" in (item.first, item.second)]
 

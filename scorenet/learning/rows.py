@@ -99,9 +99,17 @@ def pool(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[int
         parts.append(Rows(x[kept], y[kept], time[kept]))
     joined = Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "time")))
     if not len(joined.x):
-        longest = max(len(market.bars["close"]) for market in markets)
-        raise TooFewBars(features.lookback + 1, longest, f"compute the {features.name} features")
+        longest = max(_longest_stretch(market) for market in markets)
+        purpose = f"compute the {features.name} features from bars in a row, without a missing one"
+        raise TooFewBars(features.lookback + 1, longest, purpose)
     return joined
+
+
+def _longest_stretch(market: Market) -> int:
+    """Return the number of bars in the longest stretch without a missing one."""
+    time = np.asarray(market.bars["timestamp"], dtype=np.int64)
+    edges = np.flatnonzero(np.diff(time) != market.step_ms) + 1
+    return int(np.diff(np.concatenate(([0], edges, [len(time)]))).max()) if len(time) else 0
 
 
 def _target(market: Market, volatility: Array, horizon: int) -> Array:

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from ..base.terminal.progress import progress_bar
 from ..errors import ConfigError, Diverged
 
 __all__ = [
@@ -139,7 +139,7 @@ def fit(
     log = TrainingLog()
     keeper = _Keeper(descent.average, validate, log, name)
     keeper.check(0, None)
-    with tqdm(total=recipe.steps, desc=name, unit="step", disable=not progress, leave=False) as bar:
+    with progress_bar(total=recipe.steps, name=name, unit="step", shown=progress) as bar:
         for step in range(1, recipe.steps + 1):
             done = _share_done(step, recipe, started)
             value = descent.step(loss, step, done)
@@ -173,7 +173,7 @@ def fit_steps(
         Diverged: a loss became non-finite; `module` is then unusable.
     """
     descent = _Descent(module, recipe, name)
-    for step in tqdm(range(1, steps + 1), desc=name, unit="step", disable=not progress, leave=False):
+    for step in progress_bar(range(1, steps + 1), name=name, unit="step", shown=progress):
         descent.step(loss, step, step / recipe.steps)
     module.load_state_dict(descent.average.state_dict())
 

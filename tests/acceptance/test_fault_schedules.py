@@ -58,7 +58,7 @@ def cases():
 def test_whatever_faults_come_every_bar_comes_once_and_no_order_twice(
     model, tmp_path, monkeypatch, seed, real
 ):
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
     out, said = tmp_path / "run", io.StringIO()
     with Exchange(tmp_path, TWO) as exchange, exchange.time.leading(SPEED):
         moving = threading.Thread(target=play, args=(exchange, out, random.Random(seed), real))

@@ -16,7 +16,8 @@ import pytest
 
 from feeds import load_bars, simulate, write_bars
 from feeds.bars.frame import data_hash
-from runs.backtest import _warnings, backtest, check_frames, strategy_defaults, trading_start
+from runs.backtest import backtest, check_frames, strategy_defaults, trading_start
+from runs.folder.run_warnings import before_run
 from runs.folder.rundir import NotARunDir
 from runs.markets import LoadOptions
 from runs.settings import Account, run_settings
@@ -291,10 +292,13 @@ def warnings_of(folder):
 
 
 def test_a_run_after_the_training_bars_has_only_the_new_symbol_to_report(run):
-    assert run.manifest["warnings"] == [
-        "The model has never seen planted-61.",
-        "The model has never seen planted-62.",
+    *unseen, held = run.manifest["warnings"]
+    assert unseen == [
+        "The model has never seen planted-61. It was trained on planted-5.",
+        "The model has never seen planted-62. It was trained on planted-5.",
     ]
+    last = run.decisions.groupby("symbol")["position"].last()
+    assert held.startswith(f"The run ends with {last['planted-61']:+.0%} of the equity in planted-61")
 
 
 @pytest.fixture(scope="module")
@@ -327,10 +331,9 @@ def test_the_whole_span_of_a_refit_is_no_test_of_it(tiny_model, after, said):
     # Neither a plain model nor a refit has seen a bar after its span; both have used its last one.
     last, hour = tiny_model.info["seen_until"], tiny_model.info["bar_ms"]
     refit = {"refit": True, "training_span": [tiny_model.info["training_span"][0], last]}
-    result = SimpleNamespace(orders=[1], insurance=0.0, notes=())
     for info in (tiny_model.info, tiny_model.info | refit):
         model = replace(tiny_model, info=info)
-        told = _warnings(model, [], result, last + after * hour)
+        told = before_run(model, [], last + after * hour)
         assert any("overlaps the bars" in text for text in told) is said
 
 
@@ -414,7 +417,7 @@ def test_a_run_that_fails_leaves_the_earlier_one_and_no_trace(tiny_model_dir, qu
         assert (folder.path / "metrics.json").is_file()
         raise OSError("disk full")
 
-    monkeypatch.setattr("runs.backtest.write_report", fail)
+    monkeypatch.setattr("runs.folder.write.write_report", fail)
     with pytest.raises(OSError, match="disk full"):
         play(tiny_model_dir, quiet, SOURCES[:1])
     assert {path.name: path.read_bytes() for path in quiet.iterdir()} == before

@@ -8,6 +8,7 @@ from feeds import BadBars, BadTimeframe, BarGap, MissingData, load_bars, read_ba
 from feeds.bars.frame import data_hash
 from feeds.store.series_store import SeriesKey, read_series
 from runs.data import check_source, export_bars, import_bars, list_store
+from runs.tables import format_check
 
 HOUR = 3_600_000
 BTC = "BTC/USDT:USDT"
@@ -42,7 +43,16 @@ def stored(work, source=STORED, **options):
 @pytest.mark.parametrize("name", ["bars.parquet", "bars.csv"])
 def test_what_is_imported_is_read_back_bit_for_bit(frame, work, name):
     done = put(frame, work, name=name)
-    assert done == {"symbol": BTC, "timeframe": "1h", "rows": 100, "sha256": data_hash(frame)}
+    assert done == {
+        "symbol": BTC,
+        "timeframe": "1h",
+        "rows": 100,
+        "start": "2020-01-01T00:00:00Z",
+        "end": "2020-01-05T03:00:00Z",
+        "read_as": "the columns and times of the contract",
+        "source": STORED,
+        "sha256": data_hash(frame),
+    }
     pd.testing.assert_frame_equal(stored(work), frame)
 
 
@@ -148,3 +158,17 @@ def test_what_is_exported_is_what_the_source_holds(frame, work, name):
     assert done == {"path": str(work / name), "rows": 100, "sha256": data_hash(frame)}
     again = read_bars(work / name, symbol=BTC)
     pd.testing.assert_frame_equal(again, frame)
+
+
+def test_holes_are_a_short_table_with_totals(tmp_path):
+    frame = simulate("planted", seed=1, bars=2_000)
+    holed = frame[frame.index % 10 != 3].reset_index(drop=True)
+    holed.attrs = dict(frame.attrs)
+    write_bars(holed, tmp_path / "x_1h.parquet")
+    found = check_source(str(tmp_path / "x_1h.parquet"), data_dir=tmp_path, offline=True)
+    assert (found["missing_bars"], found["holes"], found["largest_hole"]) == (200, 200, 1)
+    assert len(found["gaps"]) == 200
+    text = format_check(found)
+    assert len(text) < 2_000
+    assert "... and 190 more; --json has all" in text
+    assert max(map(len, text.splitlines())) < 120

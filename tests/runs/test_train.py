@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -172,3 +173,26 @@ def test_warm_start_reaches_the_training_as_a_model(monkeypatch, tmp_path, tiny_
     assert caught.value.args == (tiny_model.fingerprint,)
     with pytest.raises(CheckpointError, match="is not a model folder"):
         train([SOURCE], tmp_path / "model", BRIEF, QUIET, warm_start=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weekdays", "words", "said"),
+    [
+        (7, (), ["15.6 years of these bars; --features chapter looks back 20 bars instead of 720"]),
+        (
+            5,
+            ("--features", "chapter"),
+            ["from bars in a row, without a missing one", "rests at weekends", "have 5"],
+        ),
+    ],
+)
+def test_too_few_daily_bars_say_what_helps(tmp_path, weekdays, words, said):
+    """Ten years of daily bars: 720 bars of lookback and embargo need 5,707; five bars in a row give no state at all."""
+    frame = simulate("planted", seed=1, bars=3_650, timeframe="1d", start="2007-01-01")  # a Monday
+    kept = frame[np.arange(len(frame)) % 7 < weekdays].reset_index(drop=True)
+    kept.attrs = dict(frame.attrs)
+    write_bars(kept, tmp_path / "stock_1d.parquet")
+    bars = ("--bars", str(tmp_path / "stock_1d.parquet"), "--gaps", "keep")
+    done = CliRunner().invoke(main, ["train", *bars, *words, "--out", str(tmp_path / "model")])
+    assert done.exit_code == 1
+    assert all(text in done.stderr for text in said), done.stderr

@@ -26,7 +26,7 @@ class Cross(bt.Strategy):
 @pytest.fixture(autouse=True)
 def _without_page(monkeypatch):
     """The page takes a second; tests/test_examples.py writes it."""
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: folder.write_report("page"))
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: folder.write_report("page"))
 
 
 def frame(bars=200, symbol="BTC/USDT:USDT", seed=3):

@@ -172,3 +172,57 @@ def test_figures_measured_before_a_refit_are_said_to_be(on_samples):
     assert [words in verdict.text for verdict in judge(refit)].count(True) == 1
     assert not any(words in verdict.text for verdict in judge(on_samples))
     assert words in render_check({**refit, "verdicts": [verdict._asdict() for verdict in judge(refit)]})
+
+
+def stein(gap, z, sigma=0.2):
+    return {"name": "cross", "sigma": sigma, "gap": gap, "standard_error": gap / z, "z": z}
+
+
+@pytest.mark.parametrize(
+    ("rows", "good", "told"),
+    [
+        ([stein(0.5, 3.9)], True, "satisfies Stein's identities on these rows within chance"),
+        (
+            [stein(0.4, 4.7), stein(0.1, 1.0)],
+            True,
+            "1 of 2 Stein identities are off beyond chance, by too little",
+        ),
+        ([stein(0.6, 4.7), stein(0.1, 1.0)], False, "1 of 2 Stein identities fail"),
+    ],
+)
+def test_the_sentence_on_stein_agrees_with_its_table(on_samples, rows, good, told):
+    """A gap of 0.4 at sigma 0.2 is 0.08 relative, below the mark of 0.1; z = 4.7 is beyond chance all the same."""
+    score = {**on_samples["score"], "stein": rows}
+    found = next(verdict for verdict in judge({**on_samples, "score": score}) if "Stein" in verdict.text)
+    assert found.good is good
+    assert told in found.text
+    assert "(good: gap up to 0.1, or up to 4 standard errors)" in found.text
+    assert ("4.7 standard errors" in found.text) is (rows[0]["z"] == 4.7)
+
+
+def test_every_mark_names_its_threshold_and_trading_stands_apart(on_bars):
+    found = judge(on_bars)
+    unmarked = [
+        verdict.text for verdict in found if "(good: " not in verdict.text and "good: up" not in verdict.text
+    ]
+    assert all("does not go off" in text or "fitted again" in text for text in unmarked)
+    assert {True, False} == {verdict.trading for verdict in found}
+    page = render_check(on_bars)
+    assert page.index("What trading uses") < page.index("What tells how good the score is")
+
+
+def test_a_brief_check_has_the_same_parts_and_says_that_there_is_more(model_dir, on_bars, tmp_path):
+    words = ["check-model", str(model_dir), "--bars", BARS, "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "--thorough measures more rows and every density method" in done.stdout
+    said = [line.removeprefix("scorenet: measuring ") for line in done.stderr.splitlines()]
+    assert said[1:] == ["explained variance", "Stein identities", "density routes", "samples"]
+    brief = json.loads((tmp_path / "check.json").read_text())
+    assert set(brief) == set(on_bars) - {"page"}
+    assert (brief["thorough"], on_bars["thorough"]) == (False, True)
+    assert {row["second"] for row in brief["score"]["routes"]} == {"flow", "per_bar"}
+    assert brief["ranks"] == on_bars["ranks"]
+    assert brief["key_metrics"]["density_calibration"] == pytest.approx(
+        brief["ranks"]["density_calibration"], abs=1e-6
+    )

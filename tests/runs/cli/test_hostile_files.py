@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from feeds import FeedError
-from runs.backtest import _describe_model
 from runs.check.model import _origin
 from runs.cli import errors, main
 from runs.folder.figures import check_figures
+from runs.folder.manifest import model_entry
 from runs.folder.rundir import RunDir
 from runs.report.build import write_report
 from runs.report.verdict import verdict
@@ -137,7 +137,7 @@ def test_a_model_that_loads_can_be_described(earlier):
             said.append(str(error))
         else:
             loaded += 1
-            json.dumps([_describe_model(model, earlier), _origin(model)], allow_nan=False)
+            json.dumps([model_entry(model, earlier), _origin(model)], allow_nan=False)
     assert all(len(text.splitlines()) <= 2 and len(text) < 600 for text in said)
     assert 5 < loaded < 35
 

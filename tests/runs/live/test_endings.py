@@ -20,7 +20,7 @@ DOCS = (Path(__file__).parents[3] / "docs" / "live.md").read_text("utf-8")
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")

@@ -25,7 +25,7 @@ PARAMS = {"confidence_threshold": 0.0, "density_quantile": 0.0, "rebalance_band"
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
 
 
 @pytest.fixture(scope="module")

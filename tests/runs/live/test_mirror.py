@@ -139,7 +139,7 @@ def test_caps_are_amounts(value):
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ BTC = "BTCUSDT"
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ TABLES = ("decisions", "orders", "trades", "funding", "equity")
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch):
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
 
 
 def frame(seed=6, bars=160):

@@ -13,7 +13,7 @@ import pytest
 from runs.folder.contents import LoadedRun
 from runs.folder.frames import conform, empty_frame
 from runs.folder.rundir import CorruptRun, NotARunDir, RunDir, RunDirMissing
-from runs.metric_rows import show
+from runs.metric_rows import figure, show
 from runs.report.build import render_report, write_report
 from runs.report.verdict import verdict
 from runs.statistics import compute_metrics
@@ -130,7 +130,7 @@ def test_headline_figures_are_those_of_metrics_json(report):
     cards = Page(text).cards
     assert len(cards) == 9
     for key, shown in cards.items():
-        value = metrics[key]
+        value = figure(key, metrics)
         if value is None:
             assert shown == "–"
             continue
@@ -146,8 +146,31 @@ def test_the_table_has_every_figure_beside_buy_and_hold(report):
     folder, _, text = report
     metrics = json.loads((folder / "metrics.json").read_text())
     for key, kind in (("calmar_ratio", "ratio"), ("turnover", "times"), ("avg_confidence", "ratio")):
-        both = f"<td>{show(kind, metrics[key])}</td><td>{show(kind, metrics['benchmark'][key])}</td>"
-        assert both in text
+        pair = (figure(key, metrics), figure(key, metrics["benchmark"], metrics))
+        assert "".join(f"<td>{show(kind, value)}</td>" for value in pair) in text
+
+
+@pytest.mark.parametrize(("bars", "shown"), [(3, False), (15, False), (24 * 29, False), (24 * 30, True)])
+def test_below_thirty_days_no_figure_a_year_is_shown(tmp_path, bars, shown):
+    text = write_report(make_run(bars=bars).write(tmp_path / "run")).read_text(encoding="utf-8")
+    cards = Page(text).cards
+    assert (cards["sharpe_ratio"] != "–") is (cards["sortino_ratio"] != "–") is shown
+    assert cards["total_return"] != "–"
+    said = ("Below 30 days no figure a year is shown", "too short for any figure a year")
+    assert all((sentence in text) is not shown for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "unit"), [(["BTC/USDT:USDT"], "USDT, cumulative"), (["BTC/USD:BTC"], "BTC, cumulative")]
+)
+def test_money_has_the_name_of_its_coin(tmp_path, symbols, unit):
+    made = make_run(bars=60)
+    for series, symbol in zip(made.manifest["data"], symbols, strict=False):
+        series["symbol"] = symbol
+    made.manifest["data"] = made.manifest["data"][: len(symbols)]
+    text = write_report(made.write(tmp_path / "run")).read_text(encoding="utf-8")
+    assert unit in text
+    assert "Quote currency" not in text
 
 
 def test_input_is_text_and_never_markup(tmp_path):
@@ -185,7 +208,7 @@ def test_without_quantstats_our_panels_are_written(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "quantstats"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "quantstats", None)
-    text = write_report(make_run(bars=24 * 10).write(tmp_path / "run")).read_text(encoding="utf-8")
+    text = write_report(make_run(bars=24 * 31).write(tmp_path / "run")).read_text(encoding="utf-8")
     assert "pip install &#x27;scorenet[report]&#x27;" in text
     assert [name for name in Page(text).ids if name in PANELS] == PANELS
 
@@ -280,7 +303,7 @@ def test_the_verdict_is_in_plain_words():
     assert costs == "40 orders cost 15.50 in fees, funding and slippage."
     assert (
         doubt
-        == "A Sharpe ratio of 0.90 ± 1.00 (one standard error) is not significantly different from zero."
+        == "The Sharpe ratio of bars, 0.90 ± 1.00 (one standard error), is not significantly different from zero."
     )
     assert "90.0 %" in novelty
     idle = verdict(metrics | {"n_orders": 0, "total_return": 0.0}, {"out_of_distribution": 90, "warmup": 10})

@@ -9,6 +9,7 @@ from runs.report.panel_attribution import attribution
 @dataclass
 class Loaded:
     metrics: dict[str, Any] = field(default_factory=dict)
+    currency: str = "USDT"
 
 
 def part(gross, fees=1.0, slippage=2.0, funding=-0.5):

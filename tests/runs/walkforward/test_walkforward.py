@@ -48,7 +48,7 @@ def learned(tiny_model):
         patch.setattr(model_cache, "learn", learn)
         patch.setattr(model_cache, "_loaded", type(model_cache._loaded)())
         patch.setattr(
-            "runs.backtest.write_report", lambda folder: None
+            "runs.folder.write.write_report", lambda folder: None
         )  # it takes most of the time of a small run
         yield calls
 

@@ -124,7 +124,7 @@ def test_a_plain_script_and_the_command_give_the_same_equity_to_the_cent(
     tiny_model_dir, tmp_path, monkeypatch
 ):
     """README's lines: bars from before the date warm up, and both trade from the date on."""
-    monkeypatch.setattr("runs.backtest.write_report", lambda folder: None)  # the page takes seconds
+    monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)  # the page takes seconds
     source, since = "simulated:planted?seed=9&bars=400&edge=0.15", "2020-01-08"
     options = LoadOptions(since=since, data_dir=str(tmp_path), offline=True, progress=False)
     params = {**strategy_defaults(), **OPEN}

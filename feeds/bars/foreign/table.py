@@ -1,0 +1,118 @@
+"""The cells of a text file as a table of texts: separator, header, lines before it, files without a header."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from ...errors import BadBars
+from ..caps import check_columns, check_first_line, check_rows, most_rows
+from .numbers import is_number
+from .unpack import unpack
+
+__all__ = ["read_table"]
+
+_SEPARATORS = ",;\t|"
+_MOST_LINE = 64 << 10
+
+# What programs write without a header: the columns in order. Others differ (Kraken's API adds vwap, some exchanges put
+# close before high), so files of another width are refused.
+_HEADERLESS = {
+    6: ("timestamp", "open", "high", "low", "close", "volume"),  # ccxt
+    7: ("timestamp", "open", "high", "low", "close", "volume", "trades"),  # Kraken
+    12: (  # Binance
+        *("timestamp", "open", "high", "low", "close", "volume", "close_time"),
+        *("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+    ),
+}
+
+
+def read_table(path: Path, numbered: bool = False) -> pd.DataFrame:
+    """Return the table of a text file, every cell a text, an empty one NaN.
+
+    A file without a header of a known width gets its columns' names; with `numbered`, they are "1", "2", ...
+
+    Raises:
+        TooLarge: there are more rows, columns or bytes than bars can have.
+        BadBars: the file has no header and its columns are not known.
+        StoreError, OSError, ValueError: the file is damaged.
+    """
+    packed = path.name.lower().endswith((".gz", ".zip"))
+    content: Path | io.BytesIO = unpack(path) if packed else path
+    lines = _first_lines(content)
+    skipped = 1 if len(lines) > 1 and _is_address(lines[0]) else 0
+    lines = lines[skipped:]
+    if not lines:
+        return pd.DataFrame()
+    separator = max(_SEPARATORS, key=lambda mark: (lines[0].count(mark), -_SEPARATORS.index(mark)))
+    rows = list(csv.reader(lines, delimiter=separator))
+    check_columns(len(rows[0]))
+    names = _headerless(rows[0], numbered) if _is_data(rows[0]) else None
+    dropped = _ticker_lines(rows, path) if names is None else []
+    frame = pd.read_csv(
+        content,
+        dtype=str,
+        sep=separator,
+        header=None if names else 0,
+        names=names,
+        index_col=False if names else None,
+        skiprows=[*range(skipped), *(skipped + line for line in dropped)],
+        nrows=most_rows() + 1,
+        encoding="utf-8-sig",
+    )
+    check_rows(len(frame))
+    if dropped:
+        frame = frame.rename(columns={rows[0][0]: rows[2][0]})
+    return frame
+
+
+def _first_lines(content: Path | io.BytesIO) -> list[str]:
+    """Return up to four lines from the start; the content is where it was."""
+    if isinstance(content, Path):
+        with content.open("rb") as handle:
+            found = [handle.readline(_MOST_LINE + 1) for _ in range(4)]
+    else:
+        found = [content.readline(_MOST_LINE + 1) for _ in range(4)]
+        content.seek(0)
+    check_first_line(found[0])
+    return [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in found if line.strip()]
+
+
+def _is_address(line: str) -> bool:
+    """Return whether a first line is the address of the site that wrote the file."""
+    text = line.strip().strip('"').lower()
+    return text.startswith(("http://", "https://", "www.")) and not any(c.isspace() for c in text)
+
+
+def _is_data(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell.strip()]
+    return len(filled) > 1 and all(is_number(cell) for cell in filled[1:]) and filled[0][:1].isdigit()
+
+
+def _headerless(cells: list[str], numbered: bool) -> list[str]:
+    if numbered:
+        return [str(index + 1) for index in range(len(cells))]
+    names = _HEADERLESS.get(len(cells))
+    if names is None:
+        raise BadBars(
+            f"the file has no header, and no program that is known writes these {len(cells)} columns; say which column "
+            "is which by its number, from 1",
+            reason="headerless",
+        )
+    return list(names)
+
+
+def _ticker_lines(rows: list[list[str]], path: Path) -> list[int]:
+    """Return the lines below the header that name tickers, which yfinance writes; none for other files."""
+    if len(rows) < 3 or rows[0][:1] != ["Price"] or rows[1][:1] != ["Ticker"]:
+        return []
+    tickers = sorted({cell for cell in rows[1][1:] if cell})
+    if len(tickers) != 1:
+        raise BadBars(
+            f"expected bars of one ticker, found {', '.join(tickers[:5]) or 'none'}; download one at a time",
+            reason="mixed_symbols",
+        )
+    return [1, 2]

@@ -1,0 +1,1 @@
+"""What the times of bars say about a market: other bar sizes, and days on which nobody trades."""

@@ -1,0 +1,1 @@
+"""Run a stored backtest again: from its own config.toml, or to prove that it gives the same."""

@@ -1,0 +1,1 @@
+"""What stderr shows: colour, progress."""
