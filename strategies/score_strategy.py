@@ -27,8 +27,8 @@ from .decision import (
     with_order,
 )
 from .decision.reasons import REFUSED
+from .decision.rules_schedule import RulesSchedule
 from .recorder import DecisionRecorder
-from .rules_schedule import RulesSchedule
 from .schedule import ModelSchedule
 from .shared_capital import SharedCapital
 from .sizing import exposure_to_size

@@ -25,7 +25,7 @@ from .decision import (
     shrunk_covariance,
     volatility_factor,
 )
-from .rules_schedule import RulesSchedule
+from .decision.rules_schedule import RulesSchedule
 from .traded_symbol import TradedSymbol
 
 __all__ = ["Plan", "SharedCapital", "full_exposure"]

@@ -27,9 +27,9 @@ from .decision import (
     forecast_of,
     needs_tails,
 )
+from .decision.rules_schedule import RulesSchedule
 from .indicators import MarketScore
 from .regime_indicator import MarketRegime
-from .rules_schedule import RulesSchedule
 from .schedule import ModelSchedule
 from .trading_cost import trading_cost
 

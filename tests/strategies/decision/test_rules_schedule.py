@@ -10,7 +10,7 @@ from scorenet import ConfigError
 from strategies import ScoreStrategy
 from strategies.decision import HeldForecasts
 from strategies.decision.forecast import Forecast
-from strategies.rules_schedule import RulesSchedule
+from strategies.decision.rules_schedule import RulesSchedule
 
 HOUR = 3_600_000
 MODES = [Modes(), Modes(runonce=False, preload=False, exactbars=1), Modes(feed=ReplayData)]

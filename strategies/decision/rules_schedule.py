@@ -11,7 +11,7 @@ from typing import Any, Self
 from scorenet.base.did_you_mean import did_you_mean
 from scorenet.base.times import float_days
 
-from .decision import Rules
+from .rules import Rules
 
 __all__ = ["RulesSchedule"]
 
