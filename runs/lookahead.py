@@ -15,10 +15,10 @@ from typing import Any
 import backtrader as bt
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from feeds.bars.timeframes import to_ms
 from scorenet import ScoreModel, TooFewBars
+from scorenet.base.terminal.progress import progress_bar
 from strategies import ScoreStrategy
 from strategies.datas import symbol_of, to_milliseconds
 
@@ -95,7 +95,7 @@ def check_lookahead(
     full = _tables(frames, account, strategy, params, modes)
     step = to_ms(frames[0].attrs["timeframe"])
     values, found = 0, []
-    for position in tqdm(sorted(chosen), desc="cuts", unit="cut", disable=not progress, leave=False):
+    for position in progress_bar(sorted(chosen), name="cuts", unit="cut", shown=progress):
         last = int(times[position])
         short = [frame[frame["timestamp"] <= last].reset_index(drop=True) for frame in frames]
         kept = [_with_attrs(s, f) for s, f in zip(short, frames, strict=True)]
