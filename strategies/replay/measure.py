@@ -43,14 +43,14 @@ class Raw(NamedTuple):
     orders: Any
 
 
-def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
-    """Return the figures of the sets.
+def result_of(market: ReplayMarket, raw: Raw, before: int) -> ReplayResult:
+    """Return the figures of the sets; `before` is the number of the first.
 
     Raises:
         ValueError: a position rule gave no finite number; the message says where.
     """
     out = dict(zip(OUT, raw.figures.T, strict=True))
-    _check(market, out.pop("failed_at"))
+    _check(market, out.pop("failed_at"), before)
     mean, years = out.pop("mean_equity"), years_between(market.times)
     known, inside = out.pop("known"), out.pop("inside")
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -75,7 +75,6 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
         **{name: raw.counts[:, place].copy() for name, place in whole.items()},
         "bars_in_market": out.pop("busy").astype(np.int64),
     }
-    figures.pop("busy", None)
     return ReplayResult(
         market=market,
         figures=figures,
@@ -87,10 +86,10 @@ def result_of(market: ReplayMarket, raw: Raw) -> ReplayResult:
     )
 
 
-def _check(market: ReplayMarket, failed_at: Any) -> None:
+def _check(market: ReplayMarket, failed_at: Any, before: int) -> None:
     for number in np.flatnonzero(failed_at >= 0.0)[:1]:
         symbol, close = divmod(int(failed_at[number]), market.values.shape[2])
         raise ValueError(
-            f"set {number}: expected a finite exposure from the position rule, found none for "
+            f"set {before + number}: expected a finite exposure from the position rule, found none for "
             f"{market.facts.symbols[symbol]} at the bar that closes at {market.clock[close]} ms"
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..analyzers.metrics import bar_returns, daily_equity
 from ..analyzers.periods import period_returns
-from .compiled.layout import LIQUIDATED, ROW, SETTLED, STATUS
+from .compiled.layout import LIQUIDATED, OPEN, REJECTED, ROW, SETTLED, STATUS, WITHDRAWN
 from .market import ReplayMarket
 
 __all__ = ["ReplayResult"]
@@ -85,7 +85,7 @@ class ReplayResult:
             raise ValueError(
                 "orders: expected sets replayed with trace=True, found none; pass it to replay()"
             )
-        found = self.rows[number]
+        found = _announced(self.rows[number], int(self.market.clock[-1]))
         columns = {name: found[:, k] for k, name in enumerate(ROW)}
         return {
             **columns,
@@ -102,3 +102,13 @@ class ReplayResult:
                 "returns: expected sets replayed with curves=True, found none; pass it to replay()"
             )
         return self.equity
+
+
+def _announced(rows: Array, last: int) -> Array:
+    """Return the orders that `Orders` knows: what the strategy does at the last close is never announced to it."""
+    decided, time, size, status = (rows[:, ROW.index(name)] for name in ("decided", "time", "size", "status"))
+    withdrawn = (time == last) & (status == WITHDRAWN)
+    found = rows[~(withdrawn & (size == 0.0)) & ~((decided == last) & (status == REJECTED))].copy()
+    still_open = (found[:, ROW.index("time")] == last) & (found[:, ROW.index("status")] == WITHDRAWN)
+    found[still_open, ROW.index("status")] = OPEN
+    return found

@@ -23,7 +23,7 @@ from .market import ReplayMarket
 from .measure import Raw, result_of
 from .parts import PartsOfMarket
 from .result import ReplayResult
-from .sets import Set, Sets, pack
+from .sets import Set, Sets, check, pack
 
 __all__ = ["replay", "replay_chunks"]
 
@@ -93,8 +93,10 @@ def replay_chunks(
     values = _read_only(market.values)
     parts, waiting = PartsOfMarket(market), iter(sets)
     workers = threads or os.cpu_count() or 1
+    before = 0
     with ThreadPoolExecutor(workers) as pool:
         while found := list(islice(waiting, chunk)):
+            check(market, found, before)
             raw = _empty(market, len(found), curves, trace)
             for position in dict.fromkeys(position_of(rules) for rules, _ in found):
                 rows = [k for k, (rules, _) in enumerate(found) if position_of(rules) is position]
@@ -114,7 +116,8 @@ def replay_chunks(
                 ]
                 for job in jobs:
                     job.result()
-            yield result_of(market, raw)
+            yield result_of(market, raw, before)
+            before += len(found)
 
 
 def _read_only(column: Any) -> Any:

@@ -16,7 +16,7 @@ from .market import Facts, ReplayMarket
 from .numbers import COST_ROW, cost_row, expiries, rule_row, tiers_of
 from .parts import PartsOfMarket
 
-__all__ = ["Arrays", "Set", "Sets", "pack"]
+__all__ = ["Arrays", "Set", "Sets", "check", "pack"]
 
 Set = tuple[Rules, Costs | Sequence[Costs]]
 
@@ -47,19 +47,24 @@ class Sets(NamedTuple):
     longest_window: int
 
 
-def pack(market: ReplayMarket, parts: PartsOfMarket, sets: Sequence[Set]) -> Sets:
-    """Return sets as arrays; they have the same position rule of the user, or built-in ones.
+def check(market: ReplayMarket, sets: Sequence[Set], before: int) -> None:
+    """Check that the replay covers all sets; `before` is the number of the first.
 
     Raises:
         ValueError: `not_compiled` gives a reason against a set.
     """
+    for number, (rules, costs) in enumerate(sets, before):
+        reason = not_compiled(rules, costs, market.facts)
+        if reason is not None:
+            raise ValueError(f"set {number} is not covered by the replay: {reason}; try it with Cerebro")
+
+
+def pack(market: ReplayMarket, parts: PartsOfMarket, sets: Sequence[Set]) -> Sets:
+    """Return sets as arrays; they have the same position rule of the user, or built-in ones."""
     facts = market.facts
     accounts: dict[tuple[Costs, ...], int] = {}
     account = np.empty(len(sets), dtype=np.int64)
-    for number, (rules, costs) in enumerate(sets):
-        reason = not_compiled(rules, costs, facts)
-        if reason is not None:
-            raise ValueError(f"set {number} is not covered by the replay: {reason}; try it with Cerebro")
+    for number, (_, costs) in enumerate(sets):
         every = costs_by_symbol(costs, len(facts.symbols))
         account[number] = accounts.setdefault(every, len(accounts))
     found = [parts.of(rules) for rules, _ in sets]

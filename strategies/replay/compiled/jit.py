@@ -59,8 +59,9 @@ SHARED: dict[Any, tuple[str, ...]] = {
 
 def shared(function: _F) -> _F:
     """Let compiled code call a Python function, and return it unchanged."""
-    # Division by zero gives infinity or NaN, as numpy does: no check at each division.
-    return register_jitable(error_model="numpy")(function)  # type: ignore[no-any-return]
+    # Division by zero gives infinity or NaN, as numpy does: no check at each division. Compiled into its callers, a
+    # function costs no copy of its arguments, and what it does not read is not loaded.
+    return register_jitable(error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 def compiled(function: _F) -> _F:

@@ -11,8 +11,8 @@ MARGIN, RUINED, DELISTED, TOO_SMALL, SHORT_ON_SPOT = range(9, 14)
 """Places in `Book.count`."""
 N_COUNTS = 14
 
-COMPLETED, REFUSED_MARGIN, REJECTED, CANCELED, OPEN, LIQUIDATED, SETTLED = range(7)
-"""How an order ended."""
+COMPLETED, REFUSED_MARGIN, REJECTED, CANCELED, OPEN, LIQUIDATED, SETTLED, WITHDRAWN = range(8)
+"""How an order ended; CANCELED by the account, WITHDRAWN by the strategy."""
 
 REFUSALS = {
     "margin": MARGIN,
@@ -22,5 +22,5 @@ REFUSALS = {
     "short_on_spot": SHORT_ON_SPOT,
 }
 
-STATUS = ("completed", "margin", "rejected", "canceled", "open", "completed", "completed")
+STATUS = ("completed", "margin", "rejected", "canceled", "open", "completed", "completed", "canceled")
 ROW = ("symbol", "decided", "time", "requested", "size", "value", "fee", "slippage", "status")

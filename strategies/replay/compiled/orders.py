@@ -11,7 +11,18 @@ from ...sizing import exposure_to_size
 from .book import Book, notional_of, value_of, worth_of, write_order
 from .columns import BARS, CLOCK, CLOSE, MARK_CLOSE
 from .jit import compiled
-from .layout import CANCELED, DELISTED, LINE, NOTICES, QUEUE, REJECTED, RUINED, SENT, SHORT_ON_SPOT, TOO_SMALL
+from .layout import (
+    DELISTED,
+    LINE,
+    NOTICES,
+    QUEUE,
+    REJECTED,
+    RUINED,
+    SENT,
+    SHORT_ON_SPOT,
+    TOO_SMALL,
+    WITHDRAWN,
+)
 from .steps import on_step
 
 __all__ = ["send_order", "take_notices"]
@@ -58,7 +69,7 @@ def _cancel(m: Any, u: int, book: Book, s: int) -> None:
     if book.at[s].filled != 0.0:
         book.at[s].notice = True
         book.count[NOTICES] += 1
-    book.at[s].status = CANCELED
+    book.at[s].status = WITHDRAWN
     write_order(book, s, m[CLOCK, 0, u])
 
 

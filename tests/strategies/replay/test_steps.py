@@ -11,7 +11,7 @@ from strategies.sizing import round_to_step, round_to_tick
 STEPS = st.sampled_from([0.0, 1.0, 10.0, 0.5, 0.1, 0.01, 0.001, 1e-8, 0.25, 0.002, 0.05, 100.0, 0.003])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     step=STEPS,
     lots=st.floats(-1e6, 1e6),
@@ -28,7 +28,7 @@ def test_sizes(step, lots, ulps, whole, forgive):
     assert on_step(size, *step_parts(step), forgive) == round_to_step(size, step, forgive_dust=forgive)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(tick=STEPS, steps=st.floats(1.0, 1e6), ulps=st.integers(-3, 3), whole=st.booleans(), up=st.booleans())
 def test_prices(tick, steps, ulps, whole, up):
     price = (round(steps) if whole else steps) * (tick or 1.0)
