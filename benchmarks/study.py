@@ -102,7 +102,12 @@ def speed(args: argparse.Namespace, folder: Path) -> None:
     texts = [f"{name}={','.join(map(str, values))}" for name, values in GRID.items()]
     space = SearchSpace.parse(texts)
     cerebro = CerebroEvaluator.prepare(setup, NEEDS)
-    rates: dict[str, float] = {"optstrategy, one core": _optstrategy(setup)}
+    base = _optstrategy(setup)
+
+    def show(name: str, rate: float) -> None:
+        print(f"{name:42s} {rate:10.2f} sets/s {rate / base:10.1f} x optstrategy", flush=True)
+
+    show("optstrategy, one core", base)
     ways: list[tuple[str, Evaluator, Executor]] = [
         ("cerebro, serial", cerebro, SerialExecutor()),
         ("cerebro, 2 processes", cerebro, ProcessExecutor(2)),
@@ -111,7 +116,7 @@ def speed(args: argparse.Namespace, folder: Path) -> None:
     for name, evaluator, executor in ways:
         begun = time.perf_counter()
         study = Study(space, evaluator, executor=executor).run()
-        rates[name] = study.n_trials / (time.perf_counter() - begun)
+        show(name, study.n_trials / (time.perf_counter() - begun))
         wanted = study.trials if wanted is None else wanted
         assert wanted.equals(study.trials), name
     replay = ReplayEvaluator.prepare(setup, NEEDS)
@@ -123,10 +128,7 @@ def speed(args: argparse.Namespace, folder: Path) -> None:
     many = Study(SearchSpace.parse(DEFAULT_SPACE), replay, RandomSampler(SearchSpace.parse(DEFAULT_SPACE)))
     begun = time.perf_counter()
     many.run(args.sets)
-    rates[f"replay, {args.sets:,} sets, journal included"] = args.sets / (time.perf_counter() - begun)
-    base = rates["optstrategy, one core"]
-    for name, rate in rates.items():
-        print(f"{name:42s} {rate:10.2f} sets/s {rate / base:10.1f} x optstrategy")
+    show(f"replay, {args.sets:,} sets, journal included", args.sets / (time.perf_counter() - begun))
 
 
 @dataclass(frozen=True)
