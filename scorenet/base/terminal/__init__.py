@@ -1,1 +1,3 @@
 """What stderr shows: colour, progress."""
+
+__all__: list[str] = []
