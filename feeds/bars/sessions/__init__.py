@@ -1,3 +1,5 @@
 """What the times of bars say about a market: other bar sizes, and days on which nobody trades."""
 
-__all__: list[str] = []
+from .spacing import Stretch, other_sizes, rests_at_weekends
+
+__all__ = ["Stretch", "other_sizes", "rests_at_weekends"]

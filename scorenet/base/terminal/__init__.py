@@ -1,3 +1,6 @@
 """What stderr shows: colour, progress."""
 
-__all__: list[str] = []
+from .colour import coloured
+from .progress import progress_bar
+
+__all__ = ["coloured", "progress_bar"]
