@@ -1,6 +1,5 @@
 """Walk-forward: a model and settings for each fold, chosen on earlier bars only, traded in one continuous account."""
 
-from .. import study as _study  # noqa: F401
 from .command import walkforward
 from .dates import FoldDates, fold_dates
 from .request import WalkRequest

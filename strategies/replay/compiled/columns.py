@@ -6,6 +6,8 @@ output is that of the symbol's bar before.
 
 from __future__ import annotations
 
+__all__ = ["COLUMNS"]
+
 COLUMNS = (
     "clock",
     "has_bar",

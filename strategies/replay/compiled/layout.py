@@ -2,6 +2,43 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "CANCELED",
+    "CASH",
+    "COMPLETED",
+    "DELISTED",
+    "FEES",
+    "FUNDING_PAID",
+    "INSURANCE",
+    "LINE",
+    "LIQUIDATED",
+    "LIQUIDATIONS",
+    "MARGIN",
+    "NOTICES",
+    "N_COUNTS",
+    "N_MONEY",
+    "OPEN",
+    "ORDERS",
+    "QUEUE",
+    "REFUSALS",
+    "REFUSED_MARGIN",
+    "REJECTED",
+    "ROW",
+    "ROWS",
+    "RUINED",
+    "SENT",
+    "SETTLED",
+    "SETTLEMENTS",
+    "SHORT_ON_SPOT",
+    "SLIPPAGE",
+    "START",
+    "STATUS",
+    "TOO_SMALL",
+    "TRADED",
+    "WAITED",
+    "WITHDRAWN",
+]
+
 CASH, FEES, FUNDING_PAID, SLIPPAGE, TRADED, INSURANCE, START = range(7)
 """Places in `Book.money`."""
 N_MONEY = 7
