@@ -9,7 +9,7 @@ import click
 
 from scorenet.base.printable import printable
 
-from .options import SIGNAL, over_bars, print_result
+from .options import DEVICE, SIGNAL, THREADS, over_bars, print_result
 
 if TYPE_CHECKING:
     from ..markets import LoadOptions
@@ -90,6 +90,8 @@ __all__ = ["optimize"]
 )
 @click.option("--workers", type=int, metavar="N", help="Worker processes; default: one for each core.")
 @click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster; default: Ray on this machine.")
+@DEVICE
+@THREADS
 @click.option(
     "--resume", is_flag=True, help="Go on with the study in RUN_DIR after a kill, or add trials to it."
 )

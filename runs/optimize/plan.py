@@ -129,7 +129,13 @@ def prepare(request: Request) -> Prepared:
     if "model" in space.levels:
         if model is None:
             raise ConfigError("a search over model settings needs --model as the base of the models")
-        models = ModelCache(_models_folder(request), model.config, *training_data(model, request.load))
+        models = ModelCache(
+            _models_folder(request),
+            model.config,
+            *training_data(model, request.load),
+            device=request.device,
+            threads=request.threads,
+        )
     elif model is not None:
         for signal in _values(space, params, "signal"):
             check_signal(model, signal)

@@ -52,6 +52,8 @@ class Request:
     executor: str = "serial"
     workers: int | None = None
     ray_address: str | None = None
+    device: str = "auto"
+    threads: int = 1
     resume: bool = False
     config: str | None = None
     pairs: Sequence[str] = ()
