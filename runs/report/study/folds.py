@@ -13,6 +13,7 @@ from ..markup import esc, panel, table
 __all__ = ["folds"]
 
 _KINDS = {row.key: row.kind for row in ROWS}
+_LABELS = {row.key: row.label for row in ROWS}
 _FIGURES = (("total_return", "Return"), ("sharpe_ratio", "Sharpe"), ("max_drawdown", "Drawdown"))
 
 
@@ -33,7 +34,7 @@ def folds(run: LoadedRun) -> str:
     )
     if chosen:
         note += (
-            f" In validation: the {objective.replace('_', ' ')} of the settings on the part that chose them, which is "
+            f" In validation: the {_LABELS.get(objective, objective)} of the settings on the part that chose them, which is "
             "better than what to expect of them later."
         )
     return panel("Fold by fold", table(heads, rows), note=esc(note), name="folds")
