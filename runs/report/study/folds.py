@@ -34,8 +34,8 @@ def folds(run: LoadedRun) -> str:
     )
     if chosen:
         note += (
-            f" In validation: the {_LABELS.get(objective, objective)} of the settings on the part that chose them, which is "
-            "better than what to expect of them later."
+            f" In validation: the {_LABELS.get(objective, objective)} of the settings on the part that chose them, "
+            "which is better than what to expect of them later."
         )
     return panel("Fold by fold", table(heads, rows), note=esc(note), name="folds")
 
