@@ -69,6 +69,7 @@ _PRICE = "fraction of price"
 _VALUE = "fraction of value"
 BACKTEST_UNITS: dict[str, str] = {
     "signal": "name",
+    "direction": "name",
     "confidence_threshold": "0 to 1",
     "density_quantile": "rank, 0 to 1",
     "density_adaptation": "rate a bar",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,22 @@ def optimize(request: Request) -> dict[str, Any]:
         resume=request.resume,
     )
     _say(announcement(prepared))
-    _search(study, prepared)
+    try:
+        _search(study, prepared)
+    finally:
+        if not len(study.journal):
+            _remove_empty(study, folder)
     if study.best is None:
         raise StudyFailed(_why_none(study, folder))
     return _finish(study, prepared, RunDir(folder), study.best)
+
+
+def _remove_empty(study: Study, folder: Path) -> None:
+    """Remove the journal of a study without a trial, and the folder if that was all: there is nothing to resume."""
+    study.journal.close()
+    (folder / FILE).unlink(missing_ok=True)
+    with suppress(OSError):  # the folder has other files, or is gone
+        folder.rmdir()
 
 
 def announcement(prepared: Prepared) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from tqdm import tqdm
+from scorenet.base.terminal.progress import progress_bar
 
 from ..study import Study
 from ..study.journal import Row
@@ -17,7 +17,7 @@ class Progress:
     """A bar that shows the first objective of the best trial, and how many trials failed or were stopped early."""
 
     def __init__(self, total: int, *, shown: bool) -> None:
-        self._bar: Any = tqdm(total=total, unit="trial", disable=not shown, dynamic_ncols=True, desc="search")
+        self._bar: Any = progress_bar(total=total, name="search", unit="trial", shown=shown)
         self._others = {"failed": 0, "pruned": 0}
 
     def __enter__(self) -> Self:

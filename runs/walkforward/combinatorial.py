@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from feeds.bars.timeframes import to_ms
 from scorenet import ConfigError, ScoreModel
+from scorenet.base.terminal.progress import progress_bar
 from strategies import ScoreStrategy
 from strategies.analyzers.metrics import sharpe_ratio
 
@@ -103,7 +103,7 @@ def combinatorial(
     )
     returns: dict[tuple[int, int], NDArray[np.float64]] = {}
     chosen = list(itertools.combinations(range(groups), tested))
-    bar = tqdm(total=len(splits), unit="split", desc="paths", disable=not request.load.progress)
+    bar = progress_bar(total=len(splits), name="paths", unit="split", shown=request.load.progress)
     for number, (model, own) in enumerate(zip(models.models, chosen, strict=True)):
         for group in own:
             span = (int(edges[group]), int(edges[group + 1]))

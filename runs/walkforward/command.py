@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from feeds.bars.timeframes import to_ms
 from scorenet import ScoreModel
+from scorenet.base.terminal.progress import progress_bar
 from scorenet.base.times import DAY_MS, iso
 from scorenet.learning.rows import common_features
 from strategies import ScoreStrategy
@@ -154,7 +154,7 @@ def _choices(
 ) -> list[Choice]:
     if settings.space is None:
         return [Choice({}, (), model, path) for model, path in zip(models.models, models.paths, strict=True)]
-    bar = tqdm(folds, unit="fold", desc="settings", disable=not request.load.progress)
+    bar = progress_bar(folds, name="settings", unit="fold", shown=request.load.progress)
     return [
         choose(fold, frames, request, settings, model, cache)
         for fold, model, cache in zip(bar, models.models, models.caches, strict=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from scorenet import ModelConfig, ScoreModel, ScorenetError
 from scorenet.base.error_line import error_line
+from scorenet.base.terminal.progress import progress_bar
 
 from ..executors import Chunk, Executor
 from ..markets import as_market, cut, describe
@@ -102,7 +102,7 @@ class FoldModels:
             FoldFailed: a model cannot be trained; the message names the fold.
             ExecutorError: no worker can be started.
         """
-        with tqdm(total=len(folds), unit="model", desc="fold models", disable=not progress) as bar:
+        with progress_bar(total=len(folds), name="fold models", unit="model", shown=progress) as bar:
             if warm:
                 seconds, caches = _chain(folds, caches, bar)
             else:

@@ -159,10 +159,10 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         """Return the constructor's parameters by name."""
         return {name: vars(self)[name] for name in self._get_param_names()}
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return " ".join(super().__repr__(N_CHAR_MAX).split())
 
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the density of the rows of X [N, D] on one torch thread; the same seed gives the same density.
 

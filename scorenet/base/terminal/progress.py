@@ -13,7 +13,7 @@ __all__ = ["EVERY_SECONDS", "progress_bar"]
 EVERY_SECONDS = 30.0
 """Time between lines in a pipe; what is done earlier prints none."""
 
-_LINE = "{desc}: {percentage:.0f} % ({n_fmt} of {total_fmt}, {elapsed}, {remaining} left)"
+_LINE = "{desc}: {percentage:.0f} % ({n_fmt} of {total_fmt}, {elapsed}, {remaining} left){postfix}"
 
 
 def progress_bar(what: Any = None, *, total: int | None = None, name: str, unit: str, shown: bool) -> Any:

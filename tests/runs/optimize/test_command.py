@@ -233,8 +233,7 @@ def test_impossible_options_end_with_one_line(work, case):
     assert result.exit_code == code, result.output
     assert message in result.stderr, result.stderr
     assert len(result.stderr.splitlines()) <= 3
-    assert not (folder / "bad" / "metrics.json").exists()
-    shutil.rmtree(folder / "bad", ignore_errors=True)
+    assert not (folder / "bad").exists()  # nothing is left that would stand in the way of the right command
 
 
 def test_a_missing_model_and_a_folder_that_is_taken(work):

@@ -68,6 +68,7 @@ def watched_learn(config, **options):
         patch.setattr(module, name, watched)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(printed):
+        patch.setattr("scorenet.base.terminal.progress.EVERY_SECONDS", 0.0)
         for name in ("fit_base", "fit_denoiser", "fit_density_net", "fit_forward_net"):
             watch(nets, name)
         for name in ("refit_base", "refit_denoiser", "refit_forward_net", "shrinkage_factor"):

@@ -151,7 +151,8 @@ def test_the_log_has_ten_checks_after_the_first():
 
 
 @pytest.mark.parametrize(("options", "shown"), [({}, True), ({"progress": False}, False)])
-def test_progress_is_shown_unless_switched_off(capsys, options, shown):
+def test_progress_is_shown_unless_switched_off(capsys, monkeypatch, options, shown):
+    monkeypatch.setattr("scorenet.base.terminal.progress.EVERY_SECONDS", 0.0)
     x = torch.randn(50, 2)
     config = StateConfig(hidden=8, blocks=1, steps=2, batch_size=16, max_components=0)
     fit_denoiser(x, x, config, NOISE, base=None, seed=0, **options)
