@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -72,7 +73,8 @@ def random_sets(count: int, seed: int = 0) -> list[Rules]:
 def parameters(rules: Rules) -> dict[str, Any]:
     """Return the settings of a set that differ from the defaults."""
     default = Rules()
-    return {name: value for name, value in vars(rules).items() if getattr(default, name, value) != value}
+    values = {item.name: getattr(rules, item.name) for item in fields(Rules)}
+    return {name: value for name, value in values.items() if getattr(default, name) != value}
 
 
 def first_calls(market: ReplayMarket) -> None:
