@@ -86,7 +86,9 @@ def announcement(prepared: Prepared) -> str:
     if prepared.spans.held_out is not None:
         text += ", the rest held out"
     if not prepared.why:
-        return text
+        return (
+            f"{text}\n--prune has no effect: a replayed trial is too short to stop" if request.prune else text
+        )
     return (
         f"{text}\n{prepared.why}; a trial is a real Cerebro run, about {_seconds(prepared):.1f} s on one core"
     )

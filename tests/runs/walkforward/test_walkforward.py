@@ -14,6 +14,7 @@ from runs.markets import LoadOptions, load_markets
 from runs.settings import Account
 from runs.study import model_cache
 from runs.walkforward import WalkRequest, walkforward
+from runs.walkforward.text import format_walk
 from scorenet import ConfigError, ScoreModel
 from strategies import ScoreStrategy
 
@@ -125,6 +126,18 @@ def test_the_last_model_is_kept_with_the_date_of_its_refit(plain):
     due = folds["test_since"].iloc[-1] + pd.Timedelta(days=10)
     assert last.info["refit_due"] == due.timestamp() * 1000
     assert metrics["refit_due"] == due.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_the_text_has_a_line_a_fold_and_ends_with_the_verdict(plain, searched):
+    _, metrics, _ = plain
+    lines = format_walk(metrics, Path("out/report.html")).splitlines()
+    assert lines[-1] == metrics["verdict"]
+    assert sum(line.startswith(f"   {number}  2020-") for line in lines for number in range(9)) == 4
+    assert "settings" not in next(line for line in lines if line.startswith("fold"))
+    found = format_walk(searched[1], Path("out/report.html"))
+    assert "sharpe_ratio in validation, settings" in found
+    assert "rebalance_band=" in found
+    assert "settings chosen from 12 trials on earlier bars" in found
 
 
 def test_another_run_with_other_thresholds_trains_nothing(plain, learned):
