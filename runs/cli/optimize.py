@@ -9,7 +9,8 @@ import click
 
 from scorenet.base.printable import printable
 
-from .options import DEVICE, SIGNAL, THREADS, over_bars, print_result
+from .options import SIGNAL, over_bars, print_result
+from .search_options import search_options
 
 if TYPE_CHECKING:
     from ..markets import LoadOptions
@@ -21,28 +22,7 @@ __all__ = ["optimize"]
 @click.option("--model", metavar="MODEL_DIR", help="The model whose outputs all trials share.")
 @over_bars
 @SIGNAL
-@click.option("--grid", multiple=True, metavar="KEY=V1,V2,...", help="Values of a setting; may be repeated.")
-@click.option(
-    "--space",
-    multiple=True,
-    metavar="KEY=LOW..HIGH[,log][,int]",
-    help="A range of a setting, for --trials; may be repeated.",
-)
-@click.option(
-    "--trials", type=int, metavar="N", help="Number of trials; without it, every combination of --grid."
-)
-@click.option(
-    "--constraint",
-    "constraints",
-    multiple=True,
-    metavar="EXPRESSION",
-    help="What all trials must fulfil, such as 'cooldown <= forward.horizon'; may be repeated.",
-)
-@click.option(
-    "--sampler",
-    metavar="NAME",
-    help="What proposes trials: grid, random or optuna (TPE); default: grid, or random with --trials.",
-)
+@search_options
 @click.option(
     "--objective",
     "objectives",
@@ -50,7 +30,6 @@ __all__ = ["optimize"]
     metavar="METRIC",
     help="What is searched for (default: sharpe_ratio); several with --sampler optuna; the first decides.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--holdout",
     default="0.25",
@@ -67,13 +46,6 @@ __all__ = ["optimize"]
     help="Number of best trials of a compiled replay that are run again in Cerebro.",
 )
 @click.option(
-    "--evaluator",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="How trials run: replay (compiled), cerebro, or auto: replay where it covers the rules.",
-)
-@click.option(
     "--strategy", metavar="FILE.py:NAME", help="Your own Backtrader strategy; its params are settings."
 )
 @click.option("--prune", is_flag=True, help="Stop a trial early that is below the median of earlier ones.")
@@ -86,16 +58,8 @@ __all__ = ["optimize"]
     help="Trials that a sampler that learns proposes before it knows the first one's result.",
 )
 @click.option(
-    "--executor", default="serial", show_default=True, metavar="NAME", help="serial, process or ray."
-)
-@click.option("--workers", type=int, metavar="N", help="Worker processes; default: one for each core.")
-@click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster; default: Ray on this machine.")
-@DEVICE
-@THREADS
-@click.option(
     "--resume", is_flag=True, help="Go on with the study in RUN_DIR after a kill, or add trials to it."
 )
-@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
 def optimize(
     sources: tuple[str, ...],
     load: LoadOptions,

@@ -9,7 +9,8 @@ import click
 
 from scorenet.base.printable import printable
 
-from .options import DEVICE, SIGNAL, THREADS, over_bars, print_result
+from .options import SIGNAL, over_bars, print_result
+from .search_options import search_options
 
 if TYPE_CHECKING:
     from ..markets import LoadOptions
@@ -55,44 +56,11 @@ __all__ = ["walkforward"]
 @click.option(
     "--features", metavar="SET", help="Feature set: chapter, extended (default), or a registered name."
 )
-@click.option("--grid", multiple=True, metavar="KEY=V1,V2,...", help="Values of a setting; may be repeated.")
-@click.option(
-    "--space",
-    multiple=True,
-    metavar="KEY=LOW..HIGH[,log][,int]",
-    help="A range of a setting, for --trials; may be repeated.",
-)
-@click.option(
-    "--trials", type=int, metavar="N", help="Trials in each fold; without it, every combination of --grid."
-)
-@click.option(
-    "--constraint",
-    "constraints",
-    multiple=True,
-    metavar="EXPRESSION",
-    help="What all trials must fulfil, such as 'cooldown <= forward.horizon'; may be repeated.",
-)
-@click.option("--sampler", metavar="NAME", help="What proposes trials: grid, random or optuna (TPE).")
+@search_options
 @click.option(
     "--objective", default="sharpe_ratio", show_default=True, metavar="METRIC", help="What is chosen by."
 )
-@click.option(
-    "--evaluator",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="How trials run: replay (compiled), cerebro, or auto: replay where it covers the rules.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampler.")
-@click.option(
-    "--executor", default="serial", show_default=True, metavar="NAME", help="serial, process or ray."
-)
-@click.option("--workers", type=int, metavar="N", help="Worker processes; default: one for each core.")
-@click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster; default: Ray on this machine.")
-@DEVICE
-@THREADS
 @click.option("--resume", is_flag=True, help="Go on with the walk-forward in RUN_DIR after a kill.")
-@click.option("--out", required=True, metavar="RUN_DIR", help="Folder of the run.")
 def walkforward(sources: tuple[str, ...], load: LoadOptions, as_json: bool, out: str, **options: Any) -> None:
     """Refit on the way: train, choose settings and trade fold by fold, in one continuous account.
 

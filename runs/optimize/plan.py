@@ -16,8 +16,8 @@ from scorenet.features import OPTIONAL_INPUTS
 from strategies.analyzers.regimes import regime_warmup
 
 from ..backtest import check_frames, check_params, check_signal, trading_start
-from ..executors import Executor, executor_of
-from ..markets import describe, load_markets
+from ..executors import Executor
+from ..markets import cut, describe, load_markets
 from ..search import GridSampler, OptunaSampler, RandomSampler, Sampler, SearchSpace
 from ..settings import Account, run_settings
 from ..study import (
@@ -66,11 +66,11 @@ class Prepared:
 
     def on(self, setup: TrialSetup) -> Evaluator:
         """Return the evaluator for other bars, without early stops."""
-        return evaluator_of(setup, self.space, replayed=not self.why, threads=_threads(self.request))
+        return evaluator_of(setup, self.space, replayed=not self.why, threads=self.request.replay_threads)
 
     def executor(self) -> Executor:
         """Return the executor of the command."""
-        return executor_of(self.request.executor, self.request.workers, self.request.ray_address)
+        return self.request.new_executor()
 
     @property
     def plan(self) -> Plan:
@@ -152,7 +152,7 @@ def prepare(request: Request) -> Prepared:
     )
     checks = checkpoint_times(start, int(spans.closes[-1])) if request.prune else ()
     why = _why_not_replayed(request, setup, space)
-    evaluator = evaluator_of(setup, space, replayed=not why, checks=checks, threads=_threads(request))
+    evaluator = evaluator_of(setup, space, replayed=not why, checks=checks, threads=request.replay_threads)
     return Prepared(request, space, setup, _later(setup, frames, spans), spans, evaluator, why)
 
 
@@ -181,11 +181,6 @@ def sampler_of(name: str, space: SearchSpace, seed: int, objectives: Objectives)
     if name == "random":
         return RandomSampler(space, seed)
     return OptunaSampler(space, directions=objectives.directions, seed=seed)
-
-
-def _threads(request: Request) -> int | None:
-    """Return the threads of a replay: all cores, unless several workers share them."""
-    return None if request.executor == "serial" else 1
 
 
 def evaluator_of(
@@ -269,13 +264,8 @@ def _later(setup: TrialSetup, frames: list[pd.DataFrame], spans: Spans) -> Trial
     if spans.held_out is None:
         return None
     if setup.strategy is not None and "trade_from" not in setup.strategy.takes:
-        later = []
-        for frame in frames:
-            part = frame[frame["timestamp"] + setup.bar_ms >= spans.held_out].reset_index(drop=True)
-            part.attrs = dict(frame.attrs)
-            if len(part):
-                later.append(part)
-        return setup.from_time(tuple(later), spans.held_out)
+        parts = [cut(frame, spans.held_out - setup.bar_ms, None) for frame in frames]
+        return setup.from_time(tuple(part for part in parts if len(part)), spans.held_out)
     return setup.from_time(tuple(frames), spans.held_out)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from scorenet import ConfigError
 from scorenet.base.did_you_mean import did_you_mean
 
+from ..executors import Executor, executor_of
 from ..markets import LoadOptions
 
-__all__ = ["DEFAULT_SPACE", "EVALUATORS", "SAMPLERS", "Request"]
+__all__ = ["DEFAULT_SPACE", "Request", "SearchOptions"]
 
 SAMPLERS = ("grid", "random", "optuna")
 EVALUATORS = ("auto", "replay", "cerebro")
@@ -26,14 +27,9 @@ DEFAULT_SPACE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """The options of the command, by their names there.
+class SearchOptions:
+    """The options that `optimize` and `walkforward` have in common, by their names there."""
 
-    Raises:
-        ConfigError: two of them contradict each other.
-    """
-
-    model: str | None
     bars: Sequence[str]
     out: str
     grid: Sequence[str] = ()
@@ -41,14 +37,8 @@ class Request:
     constraints: Sequence[str] = ()
     trials: int | None = None
     sampler: str | None = None
-    objectives: Sequence[str] = ("sharpe_ratio",)
-    seed: int = 0
-    ahead: int = 8
-    prune: bool = False
-    holdout: str = "0.25"
-    confirm: int = 5
     evaluator: str = "auto"
-    strategy: str | None = None
+    seed: int = 0
     executor: str = "serial"
     workers: int | None = None
     ray_address: str | None = None
@@ -59,9 +49,31 @@ class Request:
     pairs: Sequence[str] = ()
     signal: str | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
-    command: Sequence[str] = ("scorenet", "optimize")
 
-    def __post_init__(self) -> None:
+    @property
+    def sampler_name(self) -> str:
+        """Return the sampler: every combination of a grid, or random draws where a number of trials is given."""
+        return self.sampler or ("grid" if self.trials is None else "random")
+
+    @property
+    def replay_threads(self) -> int | None:
+        """Return the threads of a replay: all cores (None), unless several workers share them."""
+        return None if self.executor == "serial" else 1
+
+    def new_executor(self) -> Executor:
+        """Return the executor of the command.
+
+        Raises:
+            ConfigError, ModuleNotFoundError: as `executor_of`.
+        """
+        return executor_of(self.executor, self.workers, self.ray_address)
+
+    def check_names(self) -> None:
+        """Check the sampler and the evaluator.
+
+        Raises:
+            ConfigError: a name is unknown; the message suggests the nearest.
+        """
         for name, value, known in (
             ("sampler", self.sampler_name, SAMPLERS),
             ("evaluator", self.evaluator, EVALUATORS),
@@ -70,6 +82,27 @@ class Request:
                 raise ConfigError(
                     f"--{name}: expected {', '.join(known)}, found {value!r}{did_you_mean(value, known)}"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(SearchOptions):
+    """The options of `scorenet optimize`, by their names there.
+
+    Raises:
+        ConfigError: two of them contradict each other.
+    """
+
+    model: str | None
+    objectives: Sequence[str] = ("sharpe_ratio",)
+    ahead: int = 8
+    prune: bool = False
+    holdout: str = "0.25"
+    confirm: int = 5
+    strategy: str | None = None
+    command: Sequence[str] = ("scorenet", "optimize")
+
+    def __post_init__(self) -> None:
+        self.check_names()
         if not self.grid and not self.space and self.trials is None:
             raise ConfigError(
                 "expected what to search: --grid key=v1,v2,... for every combination, or --trials N with --space "
@@ -83,11 +116,6 @@ class Request:
             raise ConfigError(
                 "expected --model MODEL_DIR; only a --strategy without a model can do without it"
             )
-
-    @property
-    def sampler_name(self) -> str:
-        """Return the sampler: every combination of a grid, or random draws where a number of trials is given."""
-        return self.sampler or ("grid" if self.trials is None else "random")
 
     @property
     def dimensions(self) -> tuple[str, ...]:

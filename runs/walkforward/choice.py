@@ -12,7 +12,6 @@ import pandas as pd
 from feeds.bars.timeframes import to_ms
 from scorenet import ConfigError, ScoreModel
 
-from ..executors import executor_of
 from ..markets import cut, describe
 from ..optimize.plan import evaluator_of, sampler_of
 from ..study import Objectives, Plan, Study, TrialSetup, known_settings
@@ -73,10 +72,10 @@ def choose(
             setup,
             settings.space,
             replayed=_replayed(setup, request, settings),
-            threads=None if request.executor == "serial" else 1,
+            threads=request.replay_threads,
         ),
         sampler_of(request.sampler_name, settings.space, request.seed, objectives),
-        executor_of(request.executor, request.workers, request.ray_address),
+        request.new_executor(),
         plan=Plan(objectives=objectives, identity=_identity(fold, request, settings, setup)),
         folder=folder,
         resume=request.resume and (folder / FILE).is_file(),

@@ -35,7 +35,7 @@ from ..study import daily_returns
 from ..study.model_cache import ModelCache
 from .dates import FoldDates, Span
 from .models import FoldModels
-from .request import WalkRequest, WalkSettings, executor_for
+from .request import WalkRequest, WalkSettings
 
 __all__ = ["Paths", "combinatorial"]
 
@@ -99,7 +99,7 @@ def combinatorial(
     named = [FoldDates(k, (spans[0][0], spans[-1][1]), spans[0]) for k, spans in enumerate(parts)]
     caches = tuple(_cache(frames, request, settings, spans, folder) for spans in parts)
     models = FoldModels.trained(
-        named, caches, executor_for(request), warm=False, progress=request.load.progress
+        named, caches, request.new_executor(), warm=False, progress=request.load.progress
     )
     returns: dict[tuple[int, int], NDArray[np.float64]] = {}
     chosen = list(itertools.combinations(range(groups), tested))

@@ -28,7 +28,7 @@ from .choice import Choice, choose
 from .combinatorial import combinatorial
 from .dates import FoldDates, fold_dates
 from .models import FoldModels, caches_of
-from .request import WalkRequest, WalkSettings, executor_for
+from .request import WalkRequest, WalkSettings
 from .table import fold_table, trial_table
 from .worth import worth_of
 
@@ -141,7 +141,7 @@ def _models(
         threads=request.threads,
     )
     return FoldModels.trained(
-        folds, caches, executor_for(request), warm=request.warm_start, progress=request.load.progress
+        folds, caches, request.new_executor(), warm=request.warm_start, progress=request.load.progress
     )
 
 

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from scorenet import ConfigError, ModelConfig
-from scorenet.base.did_you_mean import did_you_mean
 
 from ..backtest import check_params, strategy_defaults
-from ..executors import Executor, executor_of
-from ..markets import LoadOptions
-from ..optimize.request import DEFAULT_SPACE, EVALUATORS, SAMPLERS
+from ..optimize.request import DEFAULT_SPACE, SearchOptions
 from ..search import KnownSettings, SearchSpace
 from ..settings import Account, parse_pair, read_toml
 from ..study import Objectives
 
-__all__ = ["WalkRequest", "WalkSettings", "executor_for"]
+__all__ = ["WalkRequest", "WalkSettings"]
 
 _TABLES = ("model", "account", "strategy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WalkRequest:
-    """The options of the command, by their names there; lengths of parts are in days.
+class WalkRequest(SearchOptions):
+    """The options of `scorenet walkforward`, by their names there; lengths of parts are in days.
 
     Raises:
         ConfigError: two of them contradict each other.
     """
 
-    bars: Sequence[str]
-    out: str
     train: float
     test: float
     validation: float = 0.0
@@ -42,24 +37,7 @@ class WalkRequest:
     warm_start: bool = False
     combinatorial: str | None = None
     features: str | None = None
-    grid: Sequence[str] = ()
-    space: Sequence[str] = ()
-    constraints: Sequence[str] = ()
-    trials: int | None = None
-    sampler: str | None = None
     objective: str = "sharpe_ratio"
-    evaluator: str = "auto"
-    seed: int = 0
-    executor: str = "serial"
-    workers: int | None = None
-    ray_address: str | None = None
-    device: str = "auto"
-    threads: int = 1
-    resume: bool = False
-    config: str | None = None
-    pairs: Sequence[str] = ()
-    signal: str | None = None
-    load: LoadOptions = field(default_factory=LoadOptions)
     command: Sequence[str] = ("scorenet", "walkforward")
 
     def __post_init__(self) -> None:
@@ -84,14 +62,7 @@ class WalkRequest:
             self._parse_groups()
         if self.space and self.trials is None:
             raise ConfigError("--space needs --trials N")
-        for name, value, known in (
-            ("sampler", self.sampler_name, SAMPLERS),
-            ("evaluator", self.evaluator, EVALUATORS),
-        ):
-            if value not in known:
-                raise ConfigError(
-                    f"--{name}: expected {', '.join(known)}, found {value!r}{did_you_mean(value, known)}"
-                )
+        self.check_names()
         Objectives((self.objective,))
 
     @property
@@ -108,19 +79,9 @@ class WalkRequest:
         return int(words[0]), int(words[1])
 
     @property
-    def sampler_name(self) -> str:
-        """Return the sampler: every combination of a grid, or random draws where a number of trials is given."""
-        return self.sampler or ("grid" if self.trials is None else "random")
-
-    @property
     def searches(self) -> bool:
         """Return whether each fold chooses settings."""
         return self.validation > 0
-
-
-def executor_for(request: WalkRequest) -> Executor:
-    """Return the executor of the command."""
-    return executor_of(request.executor, request.workers, request.ray_address)
 
 
 @dataclass(frozen=True, kw_only=True)
