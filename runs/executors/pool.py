@@ -11,7 +11,15 @@ from scorenet import ConfigError, ScorenetError
 
 from ..study.outcome import Evaluator, Outcome, Settings
 
-__all__ = ["EXECUTORS", "Chunk", "Executor", "ExecutorError", "available_cores", "check_workers"]
+__all__ = [
+    "EXECUTORS",
+    "Chunk",
+    "Executor",
+    "ExecutorError",
+    "available_cores",
+    "check_workers",
+    "take_whole",
+]
 
 EXECUTORS = ("serial", "process", "ray")
 
@@ -63,6 +71,16 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End all workers at once, whatever they do; no process is left."""
+
+
+def take_whole(open_chunks: dict[int, list[Outcome | None]]) -> tuple[int, list[Outcome]] | None:
+    """Remove and return the first chunk whose trials have all ended, by number; None: all of them still wait."""
+    for number, outcomes in open_chunks.items():
+        found = [outcome for outcome in outcomes if outcome is not None]
+        if len(found) == len(outcomes):
+            del open_chunks[number]
+            return number, found
+    return None
 
 
 def check_workers(workers: int | None) -> int:

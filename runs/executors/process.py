@@ -13,7 +13,7 @@ from typing import Any
 
 from ..plugins import loaded_plugins
 from ..study.outcome import Evaluator, Outcome, failure
-from .pool import Chunk, ExecutorError, check_workers
+from .pool import Chunk, ExecutorError, check_workers, take_whole
 from .worker import serve
 
 __all__ = ["ProcessExecutor"]
@@ -76,11 +76,8 @@ class ProcessExecutor:
             ExecutorError: workers die or fail before they are ready, three in a row.
         """
         while True:
-            for number, outcomes in self._open.items():
-                found = [outcome for outcome in outcomes if outcome is not None]
-                if len(found) == len(outcomes):
-                    del self._open[number]
-                    return number, found
+            if (whole := take_whole(self._open)) is not None:
+                return whole
             self._listen()
             self._hand_out()
 

@@ -12,7 +12,7 @@ from scorenet.base.error_line import error_line
 
 from ..plugins import load_plugin, loaded_plugins
 from ..study.outcome import Evaluator, Outcome, Settings, failure
-from .pool import Chunk, ExecutorError, check_workers
+from .pool import Chunk, ExecutorError, check_workers, take_whole
 from .worker import one_thread
 
 __all__ = ["RayExecutor"]
@@ -80,11 +80,8 @@ class RayExecutor:
             ExecutorError: the cluster is gone.
         """
         while True:
-            for number, outcomes in self._open.items():
-                found = [outcome for outcome in outcomes if outcome is not None]
-                if len(found) == len(outcomes):
-                    del self._open[number]
-                    return number, found
+            if (whole := take_whole(self._open)) is not None:
+                return whole
             self._collect()
             self._send()
 

@@ -14,6 +14,8 @@ from feeds.bars.times import parse_time
 from scorenet import ConfigError, TooFewBars
 from scorenet.base.times import iso
 
+from ..markets import cut as cut_frame
+
 __all__ = ["Spans", "split"]
 
 _FEWEST = 48  # bars of a part that can be measured at all
@@ -55,8 +57,7 @@ def split(frames: Sequence[pd.DataFrame], start: int, holdout: str) -> Spans:
         raise TooFewBars(_FEWEST, min(before, after), f"measure the {part}; choose another --holdout")
     seen = []
     for frame in frames:
-        part_of = frame[frame["timestamp"] + step < cut].reset_index(drop=True)
-        part_of.attrs = dict(frame.attrs)
+        part_of = cut_frame(frame, None, cut - step)
         if not len(part_of):
             raise TooFewBars(
                 1, 0, f"search {frame.attrs['symbol']}, which is listed in the held-out part only"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from strategies.analyzers.metrics import sharpe_ratio
+
 from ..folder.contents import milliseconds
 from ..statistics import drawdown, growth
 from ..study import daily_returns
@@ -73,10 +75,9 @@ def _figures(part: pd.DataFrame) -> dict[str, float | None]:
     """Return the figures of one test part, from the equity at its begin to its end."""
     index = growth(part)
     returns = daily_returns(milliseconds(part["time"]), index)
-    spread = float(np.std(returns, ddof=1)) if len(returns) > 2 else 0.0
     return {
         "total_return": float(index[-1] / index[0] - 1.0) if index[0] > 0 else None,
-        "sharpe_ratio": float(np.mean(returns)) / spread * _DAYS**0.5 if spread > 0 else None,
+        "sharpe_ratio": sharpe_ratio(returns, _DAYS) if len(returns) > 2 else None,
         "max_drawdown": float(np.min(drawdown(index))),
     }
 
