@@ -1,4 +1,4 @@
-"""Trials by the compiled replay: the same decisions, orders and equity as Cerebro, thousands of times faster."""
+"""Trials by the compiled replay: the same decisions, orders and equity as Cerebro, hundreds of times faster."""
 
 from __future__ import annotations
 

@@ -34,19 +34,19 @@ class Choice:
         rows: every trial on the validation part, in order; empty where nothing is chosen.
         model: the model that trades the test part.
         path: its folder.
+        number: of the chosen trial; None where nothing is chosen.
     """
 
     settings: dict[str, Any]
     rows: tuple[Row, ...]
     model: ScoreModel
     path: Path
+    number: int | None = None
 
     @property
     def best(self) -> Row | None:
         """Return the row of the chosen trial."""
         return next((row for row in self.rows if row["number"] == self.number), None)
-
-    number: int | None = None
 
 
 def choose(

@@ -55,8 +55,7 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     folds = fold_dates(frames, request, lookback, horizon)
     print(_announcement(folds, request, settings), file=sys.stderr)
     models = _models(folds, frames, request, settings)
-    for model in models.models[:1]:
-        check_signal(model, settings.params["signal"])
+    check_signal(models.models[0], settings.params["signal"])
     choices = _choices(folds, frames, request, settings, models)
     start = folds[0].test[0] + to_ms(frames[0].attrs["timeframe"])
     result = run(
