@@ -1,9 +1,14 @@
-"""Run a soak and print what it showed; the exit status is 1 if a promise was broken."""
+"""Run a soak and print what it showed; the exit status is 1 if a promise was broken.
+
+The days are divided among traders that run side by side, each with an exchange of its own: one trader mostly waits for
+its exchange, so that several use the cores better.
+"""
 
 from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,22 +36,24 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, C
     frame = simulate("planted", seed=5, bars=3_000, timeframe="1m")
     model = learn([as_market(frame)], TINY, progress=False).save(folder / "model")
     minutes = int(options.days * 1440)
-    kills = {rng.randrange(200, minutes - 60) for _ in range(options.kills)}
+    weeks = options.days / 7
+    faults = options.faults * weeks
+    kills = set(rng.sample(range(200, minutes - 60), round(options.kills * weeks)))
     with Exchange(folder) as exchange:
         public, private = exchange.public, exchange.private
         trader = Trader(_command(exchange, folder, model), folder / "trader.log", folder / "run")
         for minute in range(minutes):
             trader.ensure()
-            if rng.random() < options.faults / minutes:
+            if rng.random() < faults / minutes:
                 plan(draw(rng), public, private)
                 counts["faults"] += 1
-            if rng.random() < 0.05 * options.faults / minutes:
+            if rng.random() < 0.05 * faults / minutes:
                 draw_account(rng, private)
                 counts["changes of the account"] += 1
-            if rng.random() < 10 / minutes:
+            if rng.random() < 10 * weeks / minutes:
                 trader.suspend(rng.uniform(0.1, 1.0))
                 counts["suspensions"] += 1
-            jump = rng.random() < 10 / minutes
+            jump = rng.random() < 10 * weeks / minutes
             counts["jumps of the exchange's clock"] += jump
             close = exchange.pass_minutes(rng.randrange(2, 30) if jump else 1)
             if minute in kills:
@@ -99,18 +106,50 @@ def show(found: Findings, trader: Trader, counts: Counter[str], seconds: float) 
 def main() -> None:
     """Parse the command line and run a soak."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--days", type=float, default=7.0, help="simulated days (default: 7)")
-    parser.add_argument("--kills", type=int, default=6, help="number of kill -9 (default: 6)")
-    parser.add_argument("--faults", type=int, default=350, help="mean number of faults (default: 350)")
+    parser.add_argument("--days", type=float, default=30.0, help="simulated days in all (default: 30)")
+    parser.add_argument("--traders", type=int, default=2, help="traders side by side (default: 2)")
+    parser.add_argument(
+        "--kills", type=float, default=6, help="number of kill -9 a simulated week (default: 6)"
+    )
+    parser.add_argument(
+        "--faults", type=float, default=350, help="mean number of faults a week (default: 350)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder for the run; a temporary one without it")
     options = parser.parse_args()
-    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.keep or temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = show(*soak(options, folder), time.monotonic() - begin)
-    sys.exit(0 if kept else 1)
+        sys.exit(_one(options, folder) if options.traders == 1 else _side_by_side(options, folder))
+
+
+def _one(options: argparse.Namespace, folder: Path) -> int:
+    begin = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    found, trader, counts = soak(options, folder)
+    return 0 if show(found, trader, counts, time.monotonic() - begin) else 1
+
+
+def _side_by_side(options: argparse.Namespace, folder: Path) -> int:
+    """Run one process a trader, print the figures of each as it ends, and return 1 if any broke a promise."""
+    running = []
+    for number in range(options.traders):
+        words = {
+            "traders": 1,
+            "days": options.days / options.traders,
+            "kills": options.kills,
+            "faults": options.faults,
+            "seed": options.seed + number,
+            "keep": folder / f"trader_{number}",
+        }
+        flags = [str(word) for name, value in words.items() for word in (f"--{name}", value)]
+        command = [sys.executable, "-m", "tests.soak", *flags]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    failed = 0
+    for number, process in enumerate(running):
+        said, _ = process.communicate()
+        print(f"trader {number + 1} of {options.traders}\n{said}", end="", flush=True)
+        failed |= process.returncode != 0
+    return int(failed)
 
 
 if __name__ == "__main__":

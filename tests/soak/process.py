@@ -19,7 +19,7 @@ __all__ = ["Tail", "Trader"]
 
 ROOT = Path(__file__).parents[2]
 _BAR = re.compile(rb'"kind":"bar","time":(\d+)')
-_LOOK_AGAIN = 0.001  # seconds
+_LOOK_AGAIN = 0.002  # seconds
 
 
 class Tail:
@@ -30,7 +30,7 @@ class Tail:
 
     def look(self) -> int:
         """Return the newest close, UTC ms; 0 before the first."""
-        if self._path.exists() and self._path.stat().st_size > self._read:
+        if self._size() > self._read:
             with self._path.open("rb") as file:
                 file.seek(self._read)
                 added = file.read()
@@ -38,6 +38,12 @@ class Tail:
             self._read += len(whole)
             self.close = max([self.close, *(int(found) for found in _BAR.findall(whole))])
         return self.close
+
+    def _size(self) -> int:
+        try:
+            return os.stat(self._path).st_size  # noqa: PTH116 - called a thousand times a second
+        except FileNotFoundError:
+            return 0
 
     def reaches(self, close: int, seconds: float) -> bool:
         """Wait at most `seconds` until the journal has a bar that closes at `close` or later."""
