@@ -1,7 +1,9 @@
 """Live Backtrader feed of an exchange: history through the store, then every bar as it closes."""
 
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import backtrader as bt
@@ -20,12 +22,11 @@ from .exchange.market import Market
 from .exchange.protocol import check_timeframe, require
 from .exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from .instruments import Instrument
+from .live.charged import Charged
 from .live.events import Bar, Failed, LiveSettings, Notice, Report, Status
 from .live.group import LiveGroup
 from .live.queue import NEWS, LiveQueue
 from .live.source import LiveSource, LiveThread
-from .store.keys import SeriesKey
-from .store.series_store import series_info
 
 __all__ = ["CCXTData"]
 
@@ -97,6 +98,8 @@ class CCXTData(BarsData):
         ("progress", True),
     )
 
+    earlier_rates: Mapping[int, float] = MappingProxyType({})  # of bars before `since`, by their open, UTC ms
+
     def _begin(self) -> None:
         self._size = self.p.timeframe
         self._step = to_ms(self._size)
@@ -138,7 +141,7 @@ class CCXTData(BarsData):
         self.expected_ms = start + self._step
         self.put_notification(self.DELAYED)
         if not self.p.historical:
-            self._start_live(instrument, first)
+            self._start_live(instrument, first, bars)
 
     def stop(self) -> None:
         """Stop the thread; received bars are stored, so the next run loads undelivered ones from history."""
@@ -197,24 +200,22 @@ class CCXTData(BarsData):
                 pass  # no bar has closed since the listing: all bars are live bars
         return empty_bars(instrument.symbol, self._size)
 
-    def _start_live(self, instrument: Instrument, first: int) -> None:
-        # A settlement that is missing from the history belongs to the first live bar.
-        known = series_info(self.p.data_dir, SeriesKey(self.p.exchange, instrument.symbol, "funding")).covered
+    def _start_live(self, instrument: Instrument, first: int, bars: pd.DataFrame) -> None:
+        rates = (
+            dict(zip(bars["timestamp"], bars["funding_rate"], strict=True)) if "funding_rate" in bars else {}
+        )
         source = LiveSource(
             instrument=instrument,
             timeframe=self._size,
             first=first,
-            settled=min([first - self._step, *(end - 1 for _, end in known[-1:])]),
+            charged=Charged.before(first, self._step, {**self.earlier_rates, **rates}),
             data_dir=Path(self.p.data_dir),
             base_url=self.p.base_url,
             funding=self.p.funding,
             open_interest=self.p.open_interest,
             speed=self.p.speed,
             settings=LiveSettings(
-                websocket=self.p.websocket,
-                grace=self.p.grace,
-                poll_delay=self.p.poll_delay,
-                stale=self.p.stale,
+                **{name: getattr(self.p, name) for name in ("websocket", "grace", "poll_delay", "stale")}
             ),
             exchange=self.p.exchange,
         )

@@ -20,6 +20,7 @@ from ..exchange.rows import Table, select
 from ..instruments import Instrument
 from ..store.keys import open_interest_timeframe
 from .announcer import Announcer
+from .charged import Charged
 from .clock import ExchangeClock
 
 __all__ = ["Extras"]
@@ -59,7 +60,7 @@ class Extras:
         *,
         funding: bool,
         open_interest: bool,
-        settled: int,
+        charged: Charged,
     ) -> None:
         self._instrument = instrument
         self._clock = clock
@@ -68,9 +69,10 @@ class Extras:
         contract = instrument.category != "spot"
         self._funding = funding and contract
         self._interest = open_interest and contract
+        self._charged = charged
         self._delivered = -1
         """Open of the last delivered bar (UTC ms)."""
-        self._settled_until = settled + 1
+        self._settled_until = charged.settled + 1
         """Every settlement before this time (UTC ms) is known."""
         self._counted: set[int] = set()
         self._rates: dict[int, float] = {}
@@ -113,6 +115,7 @@ class Extras:
         table = await rest.funding(self._instrument, low, due + 1 + LATE_MS)
         table = {**table, "timestamp": settlement_times(table["timestamp"])}
         found = dict(zip(table["timestamp"].tolist(), table["funding_rate"].tolist(), strict=True))
+        self._counted |= self._charged.match({s: rate for s, rate in found.items() if s not in self._counted})
         await self._count({stamp: rate for stamp, rate in found.items() if stamp not in self._counted})
         now = self._clock.now()
         proven = due in found or now - due >= PUBLICATION_LAG_MS
@@ -131,7 +134,7 @@ class Extras:
         self._rates |= new
         self._counted |= new.keys()
         for stamp, rate in sorted(new.items()):
-            if stamp <= self._delivered:
+            if stamp <= max(self._delivered, self._charged.last):
                 await self._announcer.report(
                     "settlement",
                     f"the settlement of {iso(stamp)} (rate {rate:g}) was published after its bar was delivered; it is "

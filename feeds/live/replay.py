@@ -5,7 +5,8 @@ different times. A replay delivers exactly the recorded steps.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from scorenet.base.times import float_days, whole_ms
@@ -143,11 +144,14 @@ class ReplayedData:
     replay: Replay
     symbol: str
     step_ms: int
+    earlier_rates: Mapping[int, float]
     _asked_again = False
 
-    def follow(self, replay: Replay, symbol: str, step_ms: int) -> None:
-        """Follow `replay`; call it before the run."""
-        self.replay, self.symbol, self.step_ms = replay, symbol, step_ms
+    def follow(
+        self, replay: Replay, symbol: str, step_ms: int, rates: Mapping[int, float] = MappingProxyType({})
+    ) -> None:
+        """Follow `replay`; call it before the run. `rates` maps the opens of recorded bars to their funding rates."""
+        self.replay, self.symbol, self.step_ms, self.earlier_rates = replay, symbol, step_ms, rates
         replay.join(self)
 
     def exchange_now(self) -> int | None:

@@ -17,6 +17,7 @@ from ..exchange.retry import Retry
 from ..instruments import Instrument
 from .announcer import Announcer
 from .bars import LiveBars
+from .charged import Charged
 from .clock import ExchangeClock
 from .events import Failed, LiveSettings, Status, StreamEvent
 from .extras import Extras
@@ -34,7 +35,7 @@ _EVENTS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSource:
-    """The series to follow: bars that open from `first` (UTC ms) on; `settled` is the last known settlement.
+    """The series to follow: bars that open from `first` (UTC ms) on; `charged`: what the bars before them charged.
 
     `speed` is the speed of the exchange's clock relative to the machine's: 1, except for a loopback exchange.
     """
@@ -42,7 +43,7 @@ class LiveSource:
     instrument: Instrument
     timeframe: str
     first: int
-    settled: int
+    charged: Charged
     data_dir: Path
     base_url: str | None = None
     funding: bool = True
@@ -109,7 +110,7 @@ async def _follow(source: LiveSource, queue: LiveQueue) -> None:
         announcer,
         funding=source.funding,
         open_interest=source.open_interest,
-        settled=source.settled,
+        charged=source.charged,
     )
     bars = LiveBars(
         source.instrument, source.timeframe, source.first, clock, source.settings, extras, store, announcer

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from feeds.bars.timeframes import from_ms, to_ms
@@ -20,7 +21,15 @@ from .journal import JOURNAL, Journal
 from .record import recorded_steps
 from .status import LiveStatus
 
-__all__ = ["announce", "first_opens", "model_timeframe", "read_or_write_header", "refit_note", "settings_of"]
+__all__ = [
+    "Delivered",
+    "announce",
+    "delivered",
+    "model_timeframe",
+    "read_or_write_header",
+    "refit_note",
+    "settings_of",
+]
 
 # 1: `halted` was the reason of every halt; 2: the taker fee was named `fee`; 3: fewer columns of decisions;
 # 4: the model's fingerprint covered its weights only
@@ -124,13 +133,28 @@ def read_or_write_header(
     )
 
 
-def first_opens(journal: Journal, header: Mapping[str, Any]) -> dict[str, int]:
-    """Return, by symbol, the open time (UTC ms) of the first bar that its feed must deliver."""
-    following = {symbol: int(header["first"]) for symbol in header["settings"]["symbols"]}
+@dataclass
+class Delivered:
+    """What a journal has of a symbol's bars.
+
+    Attributes:
+        following: open time (UTC ms) of the first bar that its feed must deliver.
+        rates: funding rates of the recorded bars, by their open (UTC ms).
+    """
+
+    following: int
+    rates: dict[int, float] = field(default_factory=dict)
+
+
+def delivered(journal: Journal, header: Mapping[str, Any]) -> dict[str, Delivered]:
+    """Return what the journal has of the bars of each symbol."""
+    found = {symbol: Delivered(int(header["first"])) for symbol in header["settings"]["symbols"]}
+    step = to_ms(header["settings"]["timeframe"])
     for recorded in recorded_steps(journal):
         for symbol, row in recorded.rows.items():
-            following[symbol] = row.close_time
-    return following
+            found[symbol].following = row.close_time
+            found[symbol].rates[row.close_time - step] = row.funding_rate
+    return found
 
 
 def _check(journal: Journal, header: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -156,7 +180,7 @@ def announce(
 ) -> None:
     """Say what the run in `out` trades, from when on, and how it is stopped."""
     settings, first = header["settings"], int(header["first"])
-    passed = min(first_opens(journal, header).values())
+    passed = min(bars.following for bars in delivered(journal, header).values())
     where = (
         f"continues after {iso(passed)}"
         if passed > first

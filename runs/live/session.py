@@ -23,7 +23,7 @@ from ..watch.observer import Observer
 from .halt import KillSwitch, StopRequest, saying_why
 from .header import (
     announce,
-    first_opens,
+    delivered,
     model_timeframe,
     read_or_write_header,
     refit_note,
@@ -192,9 +192,9 @@ class _LiveRun:
             counts=self._is_live,
         )
         pairs = []
-        for symbol, since in first_opens(self.journal, self.header).items():
-            data = self.market.data(symbol, timeframe, since)
-            data.follow(self.replay, symbol, self.step_ms)
+        for symbol, bars in delivered(self.journal, self.header).items():
+            data = self.market.data(symbol, timeframe, bars.following)
+            data.follow(self.replay, symbol, self.step_ms, bars.rates)
             self.datas.append(data)
             pairs.append((data, symbol))
         start = int(self.header["trade_from"])

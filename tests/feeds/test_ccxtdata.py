@@ -8,6 +8,7 @@ import pytest
 from feeds import CCXTData, load_bars
 from feeds.errors import BadSource, BadSymbol, BadTimeframe
 from tests.bybit import HOUR, MINUTE, LoopbackBybit, Respond, RetCode
+from tests.bybit.market import default_listings, funding
 from tests.feeds.live.live_runs import START, Watch, finished, history_rows, live_feed, live_threads, watched
 
 SPEED = 600.0
@@ -172,3 +173,15 @@ def test_a_feed_can_run_again(exchange, tmp_path):
     cerebro.adddata(live_feed(exchange, tmp_path))
     cerebro.addstrategy(Watch, bars=8)
     assert [len(cerebro.run()[0].rows[0]) for _ in range(2)] == [8, 8]
+
+
+@pytest.mark.parametrize("charged", [False, True])
+def test_a_run_that_goes_on_charges_the_settlement_that_its_earlier_bars_have_not(tmp_path, charged):
+    midnight = START // (24 * HOUR) * (24 * HOUR)
+    [(_, rate)] = funding(default_listings()[0], midnight, midnight)
+    with LoopbackBybit(clock=midnight + 12 * MINUTE, speed=SPEED, limit=(100_000, 5.0)) as exchange:
+        feed = live_feed(exchange, tmp_path, since=midnight + 6 * MINUTE)
+        feed.earlier_rates = {midnight + k * MINUTE: rate * (charged and not k) for k in range(-4, 6)}
+        [rows] = finished(feed, bars=10).rows
+    rates = {row[0] - MINUTE: row[7] for row in rows if row[7]}
+    assert rates == {} if charged else {midnight + 12 * MINUTE: rate}

@@ -17,6 +17,7 @@ from feeds import load_bars
 from feeds.bybit.stream import BybitStream, topic_of
 from feeds.exchange.failures import Malformed
 from feeds.instruments import Instrument
+from feeds.live.charged import Charged
 from feeds.live.clock import ExchangeClock
 from feeds.live.events import Bar, Failed, LiveSettings, Notice, Status
 from feeds.live.queue import LiveQueue
@@ -173,7 +174,7 @@ def test_after_a_ban_nothing_is_sent_until_it_is_over(exchange, tmp_path):
         instrument=BTC,
         timeframe="1m",
         first=first,
-        settled=first,
+        charged=Charged(first),
         data_dir=tmp_path,
         base_url=exchange.url,
         speed=SPEED,

@@ -22,6 +22,7 @@ from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from feeds.live.announcer import Announcer
 from feeds.live.bars import LiveBars
+from feeds.live.charged import Charged
 from feeds.live.clock import ExchangeClock
 from feeds.live.events import Bar, Connected, LiveSettings, Notice, Report
 from feeds.live.extras import Extras
@@ -169,6 +170,7 @@ def follow(
     pushes: bool = True,
     funding: bool = False,
     open_interest: bool = False,
+    charged: Charged | None = None,
     latency: float = 0.05,
     **settings: Any,
 ) -> Seen:
@@ -191,7 +193,7 @@ def follow(
         inbox: asyncio.Queue[Any] = asyncio.Queue()
         extras = Extras(
             BTC, "1m", clock, seen.add, announcer,
-            funding=funding, open_interest=open_interest, settled=first - 1,
+            funding=funding, open_interest=open_interest, charged=charged or Charged(first - 1),
         )  # fmt: skip
         live = LiveBars(
             BTC, "1m", first, clock, LiveSettings(websocket=pushes, **settings), extras, seen, announcer

@@ -1,10 +1,11 @@
-"""What a live run says about its model at the start."""
+"""What a live run says about its model at the start, and what its journal has of each symbol."""
 
 from dataclasses import replace
 
 import pytest
 
-from runs.live.header import refit_note
+from runs.live.header import Delivered, delivered, refit_note
+from runs.live.journal import open_journal
 
 DAY = 86_400_000
 JULY = 1_751_328_000_000  # 2025-07-01
@@ -25,3 +26,20 @@ def test_a_model_of_a_walk_forward_says_when_its_refit_is_due(tiny_model, now, s
 
 def test_another_model_says_nothing(tiny_model):
     assert refit_note(tiny_model, JULY) == ""
+
+
+def test_the_journal_tells_the_next_bar_of_each_symbol_and_the_rates_that_were_charged(tmp_path):
+    header = {"first": 0, "settings": {"symbols": ["BTC", "ETH", "SOL"], "timeframe": "1m"}}
+    row = [1.0, 1.0, 1.0, 1.0, 5.0]
+    with open_journal(tmp_path) as journal:
+        for bars in (
+            {"BTC": [60_000, *row, 0.0001, 0.0], "ETH": [60_000, *row, 0.0, 0.0]},
+            {"BTC": [120_000, *row, 0.0, 0.0]},
+        ):
+            journal.append("bar", late=False, bars=bars)
+        found = delivered(journal, header)
+    assert found == {
+        "BTC": Delivered(120_000, {0: 0.0001, 60_000: 0.0}),
+        "ETH": Delivered(60_000, {0: 0.0}),
+        "SOL": Delivered(0, {}),
+    }
