@@ -70,7 +70,7 @@ class CCXTData(BarsData):
         - as `BarsData`.
 
     Attributes:
-        doubtful: whether the exchange's stamps contradicted each other at the present bar; do not trade on it.
+        doubtful: whether the exchange's stamps contradict each other at this bar; do not trade on it.
 
     Raises:
         BadSource: a time or the exchange is invalid, or the exchange has no live bars.
@@ -201,9 +201,8 @@ class CCXTData(BarsData):
         return empty_bars(instrument.symbol, self._size)
 
     def _start_live(self, instrument: Instrument, first: int, bars: pd.DataFrame) -> None:
-        rates = (
-            dict(zip(bars["timestamp"], bars["funding_rate"], strict=True)) if "funding_rate" in bars else {}
-        )
+        names = ["timestamp", "funding_rate"]
+        rates: dict[int, float] = dict(bars[names].itertuples(index=False)) if names[1] in bars else {}
         source = LiveSource(
             instrument=instrument,
             timeframe=self._size,

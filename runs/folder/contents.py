@@ -73,13 +73,18 @@ class LoadedRun:
     @cached_property
     def currency(self) -> str:
         """The coin that amounts of money are in, as the symbols name it; "Quote currency" where they do not."""
+        return self.coin or "Quote currency"
+
+    @cached_property
+    def coin(self) -> str:
+        """The coin that amounts of money are in, "" where the symbols do not name one coin."""
         account = (self.config or {}).get("account")
         contract = str(account.get("contract", "auto")) if isinstance(account, Mapping) else "auto"
         coins = {
             settlement_coin(symbol, contract_of(symbol) if contract == "auto" else contract)
             for symbol in self.symbols
         }
-        return coins.pop() or "Quote currency" if len(coins) == 1 else "Quote currency"
+        return coins.pop() if len(coins) == 1 else ""
 
     @cached_property
     def warnings(self) -> list[str]:

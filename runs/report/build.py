@@ -53,7 +53,7 @@ def _header(run: LoadedRun) -> str:
     price = float(run.decisions["close"].iloc[-1]) if len(run.decisions) else math.nan
     luck = run.metrics.get("verdict")
     said = ([luck] if isinstance(luck, str) else []) + verdict(
-        run.metrics, reasons, run.config.get("account"), price
+        run.metrics, reasons, run.config.get("account"), price, run.coin
     )
     sentences = "".join(f"<p>{esc(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in said)
     first, last = (run.equity["time"].iloc[i] for i in (0, -1))

@@ -38,11 +38,12 @@ def verdict(
     reasons: Mapping[str, int],
     account: Mapping[str, Any] | None = None,
     price: float = math.nan,
+    currency: str = "",
 ) -> list[str]:
     """Return one to four sentences on a run from metrics.json and the number of decisions by reason.
 
     `account` has the account's settings and `price` a price of the traded symbol; both explain orders that are too
-    small.
+    small. `currency` is the coin that money is in.
     """
     total = metrics.get("total_return")
     if total is None:
@@ -51,7 +52,12 @@ def verdict(
         return [_ruin(metrics), *_novelty(metrics)]
     if not metrics.get("n_orders"):
         return [_idle(metrics, reasons, account or {}, price), *_novelty(metrics)]
-    sentences = [_comparison(metrics, total), _costs(metrics), _significance(metrics), *_novelty(metrics)]
+    sentences = [
+        _comparison(metrics, total),
+        _costs(metrics, currency),
+        _significance(metrics),
+        *_novelty(metrics),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -104,12 +110,12 @@ def _comparison(metrics: Mapping[str, Any], total: float) -> str:
     return text + "."
 
 
-def _costs(metrics: Mapping[str, Any]) -> str:
+def _costs(metrics: Mapping[str, Any], currency: str) -> str:
     paid = [metrics.get(key) for key in ("fees", "funding", "slippage")]
     if any(cost is None for cost in paid):
         return ""
     orders = metrics["n_orders"]
-    total = show("money", sum(filter(None, paid)))
+    total = " ".join(filter(None, (show("money", sum(filter(None, paid))), currency)))
     return f"{orders:,} order{'s' * (orders != 1)} cost {total} in fees, funding and slippage."
 
 

@@ -295,12 +295,12 @@ def test_the_verdict_is_in_plain_words():
         "in_distribution_ratio": 0.9,
         "benchmark": {"total_return": -0.2, "max_drawdown": -0.4},
     }
-    first, costs, doubt, novelty = verdict(metrics, {})
+    first, costs, doubt, novelty = verdict(metrics, {}, currency="USDT")
     assert first == (
         "The strategy returned +12.30 % where buy-and-hold returned −20.00 %; "
         "its deepest drawdown was −8.00 % against −40.00 %."
     )
-    assert costs == "40 orders cost 15.50 in fees, funding and slippage."
+    assert costs == "40 orders cost 15.50 USDT in fees, funding and slippage."
     assert (
         doubt
         == "The Sharpe ratio of bars, 0.90 ± 1.00 (one standard error), is not significantly different from zero."
