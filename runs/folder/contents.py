@@ -84,7 +84,7 @@ class LoadedRun:
             settlement_coin(symbol, contract_of(symbol) if contract == "auto" else contract)
             for symbol in self.symbols
         }
-        return coins.pop() if len(coins) == 1 else ""
+        return (coins.pop() if len(coins) == 1 else None) or ""
 
     @cached_property
     def warnings(self) -> list[str]:
