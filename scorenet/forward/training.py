@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..config import ForwardConfig, NoiseConfig
 from ..score.noise import geometric_sigmas
-from ..score.training import Recipe, TrainingLog, fit, fit_steps, pick_device, seeded
+from ..score.training import Recipe, TrainingLog, fit, fit_steps, pick_device
 from ..score.warm import copy_weights
 from .net import ForwardNet, Parts, mixture_score
 
@@ -111,10 +111,16 @@ class _Task:
         start: ForwardNet | None = None,
     ) -> None:
         target = pick_device(device)
-        with seeded(seed) as generator:
-            net = ForwardNet(
-                x.shape[1], config.hidden, config.members, config.components, config.scale_hidden
-            )
+        # Generators of its own, none of the process: forward nets train while another net draws from that one.
+        first, generator = (torch.Generator().manual_seed(number) for number in (seed, seed + 1))
+        net = ForwardNet(
+            x.shape[1],
+            config.hidden,
+            config.members,
+            config.components,
+            config.scale_hidden,
+            generator=first,
+        )
         with torch.no_grad():
             net.log_width.add_(math.log(max(float(y.abs().median()) / 0.6745, 1e-6)))
             if scale_columns is not None:

@@ -14,7 +14,7 @@ from ..bindings import check_names
 from ..config import ModelConfig
 from ..conformal.calibration import Calibration
 from ..diagnostics.held_out import held_out_metrics
-from ..errors import ConfigError, FeatureMismatch, TooFewBars
+from ..errors import FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
 from ..parts import check_memory
@@ -22,6 +22,7 @@ from ..sampling.atoms import commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
 from ..score.mixture import Mixture
+from ..score.side_by_side import threads_of_training
 from ..score.training import pick_device
 from ..score.training import threads as torch_threads
 from ..windows import Split
@@ -44,18 +45,21 @@ def learn(
     *,
     info: dict[str, Any] | None = None,
     device: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
     warm_start: ScoreModel | None = None,
     progress: bool = True,
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    Training uses one torch thread unless `threads` says more: more gain little for nets of this size, and change the
-    weights of a seed by rounding. The span is split by time: the first part trains, the second selects and
-    calibrates, the third is used for held-out metrics only. With `config.refit`, the nets are then fitted again to
-    the whole span, with the steps that the second part selected. `device` is where all nets are trained and
-    labels computed; "auto" is the GPU if there is one. `warm_start` is an earlier model of the same settings whose
-    weights the training begins with, in a part of the steps; scaling, mixture and calibration are fitted anew.
+    The span is split by time: the first part trains, the second selects and calibrates, the third is used for
+    held-out metrics only. With `config.refit`, the nets are then fitted again to the whole span, with the steps that
+    the second part selected. `device` is where all nets are trained and labels computed; "auto" is the GPU if there is
+    one. `warm_start` is an earlier model of the same settings whose weights the training begins with, in a part of the
+    steps; scaling, mixture and calibration are fitted anew.
+
+    `threads` is the number of cores that the training may use; the model does not depend on it. With 1 the nets train
+    one after the other, with 2 those of the forward return beside the others; each further horizon can use one more.
+    None is 2, but 1 on a GPU, in a worker process and where OMP_NUM_THREADS is 1.
 
     Raises:
         TooFewBars: the span is too short for the features and the split.
@@ -66,11 +70,11 @@ def learn(
             `warm_start` has other settings or was trained on the rows that select.
         ScorenetError: there is no market, or the markets have several bar sizes.
     """
-    if threads < 1:
-        raise ConfigError(f"threads: expected at least 1, found {threads}")
-    pick_device(device)  # a missing device is refused before minutes of work, not after
-    with torch_threads(threads):
-        return _learn(markets, config, info or {}, device, warm_start, progress)
+    # A missing device is refused before minutes of work, not after.
+    cores = threads_of_training(threads, pick_device(device))
+    # One torch thread for each net: more gain little for nets of this size, and would change them by rounding.
+    with torch_threads(1):
+        return _learn(markets, config, info or {}, device, cores, warm_start, progress)
 
 
 def _learn(
@@ -78,6 +82,7 @@ def _learn(
     config: ModelConfig,
     info: dict[str, Any],
     device: str,
+    cores: int,
     start: ScoreModel | None,
     progress: bool,
 ) -> ScoreModel:
@@ -87,7 +92,7 @@ def _learn(
     rows = pool(markets, features, config.forward.all_horizons)
     split = split_rows(rows, features, config, markets)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
-    setting = _setting(rows, scaler, markets, config, device, progress)
+    setting = replace(_setting(rows, scaler, markets, config, device, progress), threads=cores)
     if start is not None:
         check_start(start, features.names, config, int(rows.time[split.validation].min()))
         setting = replace(setting, start=start, config=shortened(config))

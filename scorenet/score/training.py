@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..base.terminal.progress import progress_bar
 from ..errors import ConfigError, Diverged
+from .side_by_side import keep_going
 
 __all__ = [
     "Recipe",
@@ -193,6 +194,7 @@ class _Descent:
 
     def step(self, loss: Callable[[], Tensor], number: int, done: float) -> float:
         """Do one step, the first is 1, with the share `done` of the schedule; return the loss."""
+        keep_going()
         recipe = self._recipe
         for group in self._optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _rate(number, self._warm_up, done)
