@@ -225,8 +225,9 @@ class _Task:
         else:
             level = torch.rand(shape, generator=self.generator, dtype=torch.float64) * self.cumulative[:, -1:]
             drawn = torch.searchsorted(self.cumulative, level, right=True).clamp_max(self.pools.shape[1] - 1)
-        pick = self.pools.gather(1, drawn).to(self.target)
-        return self.x[pick], self.y[pick]
+        pick = self.pools.gather(1, drawn).to(self.target).flatten()
+        # A third of the time of indexing with a table of row numbers.
+        return self.x.index_select(0, pick).view(*shape, -1), self.y.index_select(0, pick).view(shape)
 
     def _held_out(self, parts: Parts, weight: Callable[[float], float]) -> float:
         total = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from ..errors import FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
 from ..parts import check_memory
-from ..sampling.atoms import commonest, find_atoms
+from ..sampling.atoms import Atom, commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
 from ..score.mixture import Mixture
-from ..score.side_by_side import threads_of_training
+from ..score.side_by_side import SideBySide, aside, threads_of_training
 from ..score.training import pick_device
 from ..score.training import threads as torch_threads
 from ..windows import Split
@@ -73,8 +74,8 @@ def learn(
     # A missing device is refused before minutes of work, not after.
     cores = threads_of_training(threads, pick_device(device))
     # One torch thread for each net: more gain little for nets of this size, and would change them by rounding.
-    with torch_threads(1):
-        return _learn(markets, config, info or {}, device, cores, warm_start, progress)
+    with torch_threads(1), SideBySide(cores):
+        return _learn(markets, config, info or {}, device, warm_start, progress)
 
 
 def _learn(
@@ -82,7 +83,6 @@ def _learn(
     config: ModelConfig,
     info: dict[str, Any],
     device: str,
-    cores: int,
     start: ScoreModel | None,
     progress: bool,
 ) -> ScoreModel:
@@ -92,18 +92,19 @@ def _learn(
     rows = pool(markets, features, config.forward.all_horizons)
     split = split_rows(rows, features, config, markets)
     scaler = Scaler.fit(rows.x[split.train], features.kinds)
-    setting = replace(_setting(rows, scaler, markets, config, device, progress), threads=cores)
+    setting = _setting(rows, scaler, markets, config, device, progress)
     if start is not None:
         check_start(start, features.names, config, int(rows.time[split.validation].min()))
         setting = replace(setting, start=start, config=shortened(config))
     nets = fit_nets(setting, split.train, split.validation)
     model = _assemble(features, config, scaler, setting, nets, split.train)
+    atoms = aside(partial(_atoms, model, rows.x[split.train]))
     held = rows.x[split.validation]
     model = replace(model, calibration=_calibrate(model, model.log_density(held), held))
-    model = _with_atoms(model, rows.x[split.train])
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in nets.density_error.items()}
     described = _describe(markets, rows, split, nets, metrics)
+    model = replace(model, atoms=atoms.result())
     described["warm_start"] = None if start is None else start.fingerprint
     if config.refit:
         model, spans = _refit(model, rows, split, setting, nets)
@@ -168,8 +169,9 @@ def _refit(
     everything = np.arange(len(rows.x))
     model = _assemble(selected.features, selected.config, selected.scaler, setting, nets, everything)
     held_out = selected.log_density(rows.x[later])
-    model = replace(model, calibration=_calibrate(model, held_out, rows.x[later]))
-    model = _with_atoms(model, rows.x)
+    model = replace(
+        model, calibration=_calibrate(model, held_out, rows.x[later]), atoms=_atoms(model, rows.x)
+    )
     return model, {
         "refit": True,
         "training_span": rows.span(everything),
@@ -179,14 +181,15 @@ def _refit(
     }
 
 
-def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
+def _atoms(model: ScoreModel, x: Array) -> tuple[Atom, ...]:
+    """Return the values that many rows x [N, F] share, and how samples of the model are moved onto them."""
     if not commonest(x):
-        return model
+        return ()
     noise, seed = model.config.noise, model.config.seed + 31
     drawn = SAMPLERS[model.config.sampler](
         model.denoiser, model.base, _DRAWN, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max
     )
-    return replace(model, atoms=find_atoms(x, model.scaler.transform(x), drawn.numpy()))
+    return find_atoms(x, model.scaler.transform(x), drawn.numpy())
 
 
 def _describe(

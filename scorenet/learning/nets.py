@@ -21,7 +21,7 @@ from ..model import ScoreModel
 from ..score.fit import fit_base, fit_denoiser, refit_base, refit_denoiser
 from ..score.mixture import Mixture
 from ..score.score_module import ScoreModule
-from ..score.side_by_side import SideBySide
+from ..score.side_by_side import aside
 from ..score.training import TrainingLog
 
 __all__ = ["Nets", "Setting", "fit_nets", "refit_nets"]
@@ -39,8 +39,6 @@ class Setting:
     Attributes:
         magnitudes: [F] 1 for features that may set the scale of the return, else 0.
         markets: number of markets whose rows are pooled.
-        threads: cores that the training may use. The nets of the forward return need no other net, so with more than
-            one they train while the state net and the per-bar net do; every net is the same to the last bit.
         start: nets whose weights the training begins with, or None.
     """
 
@@ -52,7 +50,6 @@ class Setting:
     config: ModelConfig
     device: str
     progress: bool
-    threads: int = 1
     start: ScoreModel | None = None
 
     def first_weights(self, horizon: int) -> ForwardNet | None:
@@ -93,25 +90,25 @@ def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
         Diverged: a loss became non-finite.
     """
     config, seed, z = setting.config, setting.config.seed, setting.z
-    with SideBySide(setting.threads) as crew:
-        forward = {
-            horizon: crew.start(partial(_fit_forward, setting, train, held, horizon))
-            for horizon in config.forward.all_horizons
-        }
-        base = fit_base(z[train], z[held], config.state, config.noise, seed=seed)
-        denoiser, state_log = fit_denoiser(
-            z[train],
-            z[held],
-            config.state,
-            config.noise,
-            base=base,
-            seed=seed,
-            device=setting.device,
-            start=None if setting.start is None else setting.start.denoiser,
-            progress=setting.progress,
-        )
-        density_net, density_log, error = _fit_density(setting, denoiser, train, held)
-        fitted = {horizon: part.result() for horizon, part in forward.items()}
+    # They need no other net.
+    forward = {
+        horizon: aside(partial(_fit_forward, setting, train, held, horizon))
+        for horizon in config.forward.all_horizons
+    }
+    base = fit_base(z[train], z[held], config.state, config.noise, seed=seed)
+    denoiser, state_log = fit_denoiser(
+        z[train],
+        z[held],
+        config.state,
+        config.noise,
+        base=base,
+        seed=seed,
+        device=setting.device,
+        start=None if setting.start is None else setting.start.denoiser,
+        progress=setting.progress,
+    )
+    density_net, density_log, error = _fit_density(setting, denoiser, train, held)
+    fitted = {horizon: part.result() for horizon, part in forward.items()}
     nets = {horizon: net for horizon, (net, _) in fitted.items()}
     logs = {horizon: log for horizon, (_, log) in fitted.items()}
     return Nets(base, denoiser, density_net, nets, state_log, density_log, logs, error)
@@ -124,25 +121,24 @@ def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
     """
     config, seed, z = setting.config, setting.config.seed, setting.z
     everything = np.argsort(setting.time, kind="stable")
-    with SideBySide(setting.threads) as crew:
-        forward = {
-            horizon: crew.start(partial(_refit_forward, setting, chosen, everything, later, horizon))
-            for horizon in config.forward.all_horizons
-        }
-        base = refit_base(z[everything], chosen.base, seed=seed)
-        denoiser = refit_denoiser(
-            z[everything],
-            config.state,
-            config.noise,
-            base=base,
-            seed=seed,
-            steps=chosen.state_log.kept_steps,
-            device=setting.device,
-            start=None if setting.start is None else setting.start.denoiser,
-            progress=setting.progress,
-        )
-        density_net, _, error = _fit_density(setting, denoiser, everything, later)
-        nets = {horizon: part.result() for horizon, part in forward.items()}
+    forward = {
+        horizon: aside(partial(_refit_forward, setting, chosen, everything, later, horizon))
+        for horizon in config.forward.all_horizons
+    }
+    base = refit_base(z[everything], chosen.base, seed=seed)
+    denoiser = refit_denoiser(
+        z[everything],
+        config.state,
+        config.noise,
+        base=base,
+        seed=seed,
+        steps=chosen.state_log.kept_steps,
+        device=setting.device,
+        start=None if setting.start is None else setting.start.denoiser,
+        progress=setting.progress,
+    )
+    density_net, _, error = _fit_density(setting, denoiser, everything, later)
+    nets = {horizon: part.result() for horizon, part in forward.items()}
     return chosen._replace(
         base=base, denoiser=denoiser, density_net=density_net, forward=nets, density_error=error
     )

@@ -1,4 +1,4 @@
-"""Independent trainings at the same time, in threads of one process.
+"""Parts of a training at the same time, in threads of one process.
 
 torch gives up Python's lock while it computes, so two threads keep two cores busy. A second process would take as long
 in wall time and more CPU time: it imports torch first. A thread also needs no copy of the rows, and cannot outlive its
@@ -10,17 +10,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 
 from ..errors import ConfigError
 
-__all__ = ["Aside", "SideBySide", "keep_going", "threads_of_training"]
+__all__ = ["Aside", "SideBySide", "aside", "each", "keep_going", "threads_of_training"]
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MOST_OF_ITS_OWN = 2  # a model of one horizon has two parts that do not need each other
@@ -47,6 +49,19 @@ def threads_of_training(threads: int | None, device: torch.device) -> int:
     return min(most, _cores(), _MOST_OF_ITS_OWN)
 
 
+def aside(work: Callable[[], Result]) -> Aside[Result]:
+    """Begin `work` as soon as a thread of the block around is free; without such a block it runs when asked for."""
+    crew: SideBySide | None = getattr(_here, "crew", None)
+    return Aside(work, None if crew is None else crew.submit(work))
+
+
+def each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return the results of `function` in the order of the items; threads that are free take a share of them."""
+    parts = [aside(partial(function, item)) for item in items]
+    # The others begin with the first, so this thread begins with the last.
+    return [part.result() for part in reversed(parts)][::-1]
+
+
 def keep_going() -> None:
     """Return, unless the work of this thread is in vain: raise the error of a part that runs aside, or end this one.
 
@@ -58,7 +73,7 @@ def keep_going() -> None:
 
 
 class SideBySide:
-    """Runs parts of a training aside while the block goes on; after the block no thread is left.
+    """A block in which `aside` and `each` use up to `threads` threads; after the block none is left.
 
     With one thread nothing runs aside: each part runs when its result is asked for. If the block raises, parts that
     have begun end at their next step.
@@ -83,10 +98,9 @@ class SideBySide:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=error is not None)
 
-    def start(self, work: Callable[[], Result]) -> Aside[Result]:
-        """Begin `work` as soon as a thread is free."""
-        future = None if self._pool is None else self._pool.submit(self._run, work)
-        return Aside(work, future)
+    def submit(self, work: Callable[[], Result]) -> Future[Result] | None:
+        """Begin `work` as soon as a thread is free; None if there is no other thread."""
+        return None if self._pool is None else self._pool.submit(self._run, work)
 
     def check(self) -> None:
         """Raise the first error of a part that runs aside; in such a part, end it if the block has raised."""
@@ -96,7 +110,7 @@ class SideBySide:
         elif self._failed:
             raise self._failed[0]
 
-    def _run(self, work: Callable[[], Any]) -> Any:
+    def _run(self, work: Callable[[], Result]) -> Result:
         _here.crew, _here.aside = self, True
         torch.set_num_threads(1)  # a new thread begins with as many as the process has cores
         try:

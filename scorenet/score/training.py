@@ -204,7 +204,8 @@ class _Descent:
                 f"{self._name}: the loss became {float(value.detach())} at step {number}; "
                 "lower the learning rate, or look for outliers in the bars"
             )
-        self._optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._parameters, recipe.gradient_clip)
         self._optimiser.step()

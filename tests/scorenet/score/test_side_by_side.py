@@ -9,7 +9,7 @@ import torch
 
 from scorenet import ConfigError
 from scorenet.score import side_by_side
-from scorenet.score.side_by_side import SideBySide, keep_going, threads_of_training
+from scorenet.score.side_by_side import SideBySide, aside, each, keep_going, threads_of_training
 
 CPU = torch.device("cpu")
 
@@ -27,8 +27,8 @@ def endless(begun):
 
 def test_with_one_thread_a_part_runs_here_when_its_result_is_asked_for():
     done = []
-    with SideBySide(1) as crew:
-        part = crew.start(lambda: done.append(threading.get_ident()) or "ready")
+    with SideBySide(1):
+        part = aside(lambda: done.append(threading.get_ident()) or "ready")
         assert done == []
         assert part.result() == "ready"
     assert done == [threading.get_ident()]
@@ -41,17 +41,25 @@ def test_with_two_a_part_runs_while_the_block_goes_on_and_what_has_not_begun_run
         meeting.wait()
         return threading.get_ident()
 
-    with SideBySide(2) as crew:
-        first, second = crew.start(met), crew.start(threading.get_ident)
+    with SideBySide(2):
+        first, second = aside(met), aside(threading.get_ident)
         assert second.result() == threading.get_ident(), "the one thread aside waits for the meeting"
         meeting.wait()
         assert first.result() != threading.get_ident()
     assert names() == []
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_items_are_shared_and_the_results_keep_their_order(threads):
+    with SideBySide(threads):
+        assert each(lambda item: item**2, range(50)) == [item**2 for item in range(50)]
+        assert aside(lambda: each(str, range(3))).result() == ["0", "1", "2"], "aside too"
+    assert each(str, [1, 2]) == ["1", "2"], "without a block"
+
+
 def test_a_thread_aside_computes_with_one_torch_thread():
-    with SideBySide(2) as crew:
-        assert crew.start(torch.get_num_threads).result() == 1
+    with SideBySide(2):
+        assert aside(torch.get_num_threads).result() == 1
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -59,8 +67,8 @@ def test_where_the_block_raises_a_part_that_runs_aside_ends_at_its_next_step(err
     begun = threading.Event()
 
     def training():
-        with SideBySide(2) as crew:
-            crew.start(lambda: endless(begun))
+        with SideBySide(2):
+            aside(lambda: endless(begun))
             assert begun.wait(10)
             raise error
 
@@ -75,9 +83,9 @@ def test_an_error_aside_is_raised_here_at_the_next_step_with_its_place():
         raise ValueError("seven")
 
     def training():
-        with SideBySide(3) as crew:
-            crew.start(lambda: endless(threading.Event()))
-            crew.start(fails)
+        with SideBySide(3):
+            aside(lambda: endless(threading.Event()))
+            aside(fails)
             endless(threading.Event())
 
     with pytest.raises(ValueError, match="seven") as caught:
