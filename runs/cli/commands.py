@@ -109,7 +109,7 @@ def train(
     out: str,
     as_json: bool,
     device: str,
-    threads: int,
+    threads: int | None,
     warm_start: str | None,
 ) -> None:
     """Learn the densities of market states and of forward returns from bars."""

@@ -90,10 +90,9 @@ DEVICE = click.option(
 )
 THREADS = click.option(
     "--threads",
-    default=1,
-    show_default=True,
     type=click.IntRange(min=1),
-    help="Threads of training; for nets of the default size one is best.",
+    metavar="N",
+    help="Cores that one training may use; the model is the same. Default: 2, and 1 on a GPU or in a worker process.",
 )
 WARM_START = click.option(
     "--warm-start",

@@ -137,9 +137,8 @@ def dropping():
     NETWORKS.remove("dropping")
 
 
-@pytest.mark.parametrize("refit", [False, True])
-def test_nets_side_by_side_are_the_nets_of_one_thread_to_the_last_bit(tmp_path, monkeypatch, dropping, refit):
-    config = QUICK.with_values(**{"refit": refit, "state.network": dropping, "state.steps": 6})
+def test_nets_side_by_side_are_the_nets_of_one_thread_to_the_last_bit(tmp_path, monkeypatch, dropping):
+    config = QUICK.with_values(**{"refit": True, "state.network": dropping, "state.steps": 6})
     threads, real = set(), nets.fit_forward_net
 
     def noted(*given, **options):
@@ -148,7 +147,7 @@ def test_nets_side_by_side_are_the_nets_of_one_thread_to_the_last_bit(tmp_path, 
 
     monkeypatch.setattr(nets, "fit_forward_net", noted)
     files = {}
-    for cores in (1, 2, 4):
+    for cores in (1, 3):
         threads.clear()
         folder = learn([market(bars(COUNT))], config, threads=cores, progress=False).save(
             tmp_path / f"{cores}"
@@ -156,7 +155,7 @@ def test_nets_side_by_side_are_the_nets_of_one_thread_to_the_last_bit(tmp_path, 
         files[cores] = {path.name: path.read_bytes() for path in folder.iterdir()}
         assert (threads == {threading.get_ident()}) == (cores == 1), "with one thread nothing runs aside"
     assert {"model.json", "model.safetensors"} <= set(files[1])
-    assert files[1] == files[2] == files[4]
+    assert files[1] == files[3]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
