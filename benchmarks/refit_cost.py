@@ -1,11 +1,11 @@
 """Claim: a model of 37,000 hourly bars is trained in 0.27 of the CPU time of the earlier settings, and is as good.
 
 BTC's first 37,000 hourly bars, default features. Three trainings in one run: now on one core, now on two (the same
-model to the last bit), and the earlier settings on one core: 60,000 labels of 8 noise levels, the score computed anew in
-every step of the per-bar net, twice the batch of the state net, no early stop. CPU and wall seconds, and held-out
+model to the last bit), and the earlier settings on one core: 60,000 labels of 8 noise levels, the score computed anew
+in every step of the per-bar net, twice the batch of the state net, no early stop. CPU and wall seconds, and held-out
 figures of the same rows. The log-likelihood is that of the test rows plus noise of the density sigma, by the heat
-equation with the exact divergence; its difference has a standard error by blocks of two weeks. `load` is the mean number
-of processes that wanted a core; wall seconds mean something where it stays near the cores that the training uses.
+equation with the exact divergence; its difference has a standard error by blocks of two weeks. `load` is the mean
+number of processes that wanted a core; wall seconds mean something where it stays near the cores of the training.
 
 `--pooled`: all symbols of the folder in one model instead, now on one core and on two; with fewer than seven symbols,
 the histories are repeated until seven, which costs what seven symbols of their length cost.

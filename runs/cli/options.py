@@ -17,6 +17,7 @@ from .settings_list import complete_setting
 __all__ = [
     "BARS",
     "BASE_URL",
+    "CHECK_DEVICE",
     "CONFIG",
     "DATA_DIR",
     "DEVICE",
@@ -81,13 +82,20 @@ EXCHANGE = click.option(
     help="The exchange that the bars come from.",
 )
 BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
-DEVICE = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda",
-    help="Where the nets are trained; auto is the GPU if there is one.",
-)
+
+
+def _device(what: str) -> Callable[..., Any]:
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda",
+        help=f"Where {what}; auto is the GPU if there is one.",
+    )
+
+
+DEVICE = _device("the nets are trained")
+CHECK_DEVICE = _device("score and density are computed")
 THREADS = click.option(
     "--threads",
     type=click.IntRange(min=1),
