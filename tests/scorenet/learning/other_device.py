@@ -90,7 +90,7 @@ def _run(function, given, options):
         there = torch.device(goes) == OTHER
         options = {**options, "device": torch.device("cpu")}
     assert not (there and function.overloadpacket in _DRAWS), f"{function} draws on the device"
-    out = function(*tree_map(_unwrap, given), **tree_map(_unwrap, options))
+    out = function(*map(_unwrap, given), **{name: _unwrap(part) for name, part in options.items()})
     if function is torch.ops.aten.copy_.default:
         return given[0]
     if not there:
@@ -104,6 +104,8 @@ def _run(function, given, options):
 
 
 def _unwrap(part):
+    if isinstance(part, list | tuple):
+        return type(part)(map(_unwrap, part))
     return part.here if isinstance(part, Elsewhere) else part
 
 
