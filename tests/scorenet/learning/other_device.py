@@ -4,7 +4,6 @@ torch allows such a mixture only for numbers (tensors without dimensions) and fo
 """
 
 import contextlib
-import sys
 
 import pytest
 import torch
@@ -131,7 +130,5 @@ def other_device():
     with pytest.MonkeyPatch.context() as patch, _Making(), _Numbers():
         for user in (state_fit, density_net, forward_training, held_out):
             patch.setattr(user, "pick_device", lambda name: OTHER if name == "cuda" else torch.device("cpu"))
-        fused = sys.modules[torch.optim.Optimizer.__module__]
-        patch.setattr(fused, "_get_fused_kernels_supported_devices", lambda: ["meta", "cpu"])
         patch.setattr(_Descent, "__init__", trained(_Descent.__init__))
         yield trained
