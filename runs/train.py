@@ -30,7 +30,7 @@ def train(
     options: LoadOptions,
     *,
     device: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
     warm_start: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train on the bars of one or several sources and write the model folder; return a summary for the terminal.
@@ -70,7 +70,7 @@ def train_frames(
     config: ModelConfig,
     *,
     device: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
     warm_start: ScoreModel | None = None,
     progress: bool = True,
 ) -> ScoreModel:

@@ -27,7 +27,7 @@ def train(
     timeframe: str | None = None,
     gaps: str | None = None,
     device: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
     progress: bool = True,
 ) -> ScoreModel:
     """Train a model on frames of bars, and write its folder if `out` is given; the same as `scorenet train`.

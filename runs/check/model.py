@@ -25,6 +25,7 @@ from scorenet.diagnostics.held_out import (
 )
 from scorenet.forward.distribution import forward_target
 from scorenet.parts import SPANS
+from scorenet.score.training import pick_device
 
 from ..folder.jsonfile import dump_json, plain
 from ..folder.manifest import versions
@@ -52,23 +53,26 @@ def check_model(
     options: LoadOptions,
     *,
     thorough: bool = True,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Check a model on bars, or on its own samples if no bars are given; return the content of check.json.
 
     Without `thorough` the costly parts measure fewer rows; their standard errors say what that costs. Progress goes to
-    stderr.
+    stderr. Score and density are checked on `device`, as `scorenet.learn` takes it.
 
     Raises:
         CheckpointError: if the model cannot be used.
+        ConfigError: the device is missing.
         FeedError: when the bars cannot be loaded.
         ScorenetError: when there are too few bars, or a column that the model needs is missing.
         UnwritableRun: when the folder cannot be written.
     """
+    pick_device(device)  # a missing device is refused before the bars are loaded
     model = ScoreModel.load(model_dir)
     folder = default_folder(model_dir) if out is None else Path(out)
     if folder.is_file():
         raise UnwritableRun(f"expected --out to name a folder, found the file {folder}; choose another --out")
-    how = _How(THOROUGH if thorough else BRIEF, None if thorough else _BRIEF_ROWS, options.progress)
+    how = _How(THOROUGH if thorough else BRIEF, None if thorough else _BRIEF_ROWS, options.progress, device)
     found = _on_bars(model, sources, options, how) if sources else _on_samples(model, how)
     content = plain(
         {
@@ -88,11 +92,12 @@ def check_model(
 
 @dataclass(frozen=True)
 class _How:
-    """How much is measured: the extent of the score's check, the rows of the others (None: all), and progress."""
+    """How much is measured: the extent of the score's check, rows of the others (None: all), progress, and where."""
 
     extent: Extent
     rows: int | None
     progress: bool
+    device: str
 
     def thin(self, *columns: np.ndarray) -> list[np.ndarray]:
         """Return the rows that are measured, evenly spread over time."""
@@ -115,7 +120,7 @@ def _on_samples(model: ScoreModel, how: _How) -> dict[str, Any]:
     return {
         "measured_on": "samples",
         "key_metrics": key,
-        "score": score_report(model, x, extent=how.extent, said=how.say),
+        "score": score_report(model, x, extent=how.extent, device=how.device, said=how.say),
         "calibration_rows": model.calibration.rows,
     }
 
@@ -148,7 +153,9 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, ho
         "seen_in_training": _seen(model, markets, [part[2] for part in parts]),
         "key_metrics": {name: metrics[name] for name in names},
         "metrics": metrics,
-        "score": score_report(model, x[order], block=block, extent=how.extent, said=how.say),
+        "score": score_report(
+            model, x[order], block=block, extent=how.extent, device=how.device, said=how.say
+        ),
         "ranks": ranks,
         "gates": {
             market.symbol: gate_report(model, model.log_density(part[0]), block=model.lookback)

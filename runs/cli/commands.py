@@ -14,6 +14,7 @@ from .live import live
 from .optimize import optimize
 from .options import (
     BASE_URL,
+    CHECK_DEVICE,
     DATA_DIR,
     DEVICE,
     EXCHANGE,
@@ -109,7 +110,7 @@ def train(
     out: str,
     as_json: bool,
     device: str,
-    threads: int,
+    threads: int | None,
     warm_start: str | None,
 ) -> None:
     """Learn the densities of market states and of forward returns from bars."""
@@ -249,6 +250,7 @@ def demo(out: str, model_dir: str, data_dir: str, as_json: bool, quiet: bool) ->
     "--out", metavar="FOLDER", help="Where check.json and check.html go (default: MODEL_DIR/check)."
 )
 @click.option("--thorough", is_flag=True, help="Measure more rows and every density method: several minutes.")
+@CHECK_DEVICE
 @PLUGIN
 @SINCE
 @UNTIL
@@ -265,6 +267,7 @@ def check_model(
     sources: tuple[str, ...],
     out: str | None,
     thorough: bool,
+    device: str,
     as_json: bool,
     quiet: bool,
     **load: Any,
@@ -280,5 +283,5 @@ def check_model(
     if more_sources and not sources:
         raise click.UsageError(f"expected bars as --bars SOURCE, found {more_sources[0]!r}")
     options = LoadOptions(progress=wants_progress(quiet), **load)
-    found = run_check(model_dir, (*sources, *more_sources), out, options, thorough=thorough)
+    found = run_check(model_dir, (*sources, *more_sources), out, options, thorough=thorough, device=device)
     print_result(found, as_json, format_check(found))

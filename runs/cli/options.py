@@ -17,6 +17,7 @@ from .settings_list import complete_setting
 __all__ = [
     "BARS",
     "BASE_URL",
+    "CHECK_DEVICE",
     "CONFIG",
     "DATA_DIR",
     "DEVICE",
@@ -81,19 +82,25 @@ EXCHANGE = click.option(
     help="The exchange that the bars come from.",
 )
 BASE_URL = click.option("--base-url", metavar="URL", help="Replace the exchange's REST host.")
-DEVICE = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda",
-    help="Where the nets are trained; auto is the GPU if there is one.",
-)
+
+
+def _device(what: str) -> Callable[..., Any]:
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda",
+        help=f"Where {what}; auto is the GPU if there is one.",
+    )
+
+
+DEVICE = _device("the nets are trained")
+CHECK_DEVICE = _device("score and density are computed")
 THREADS = click.option(
     "--threads",
-    default=1,
-    show_default=True,
     type=click.IntRange(min=1),
-    help="Threads of training; for nets of the default size one is best.",
+    metavar="N",
+    help="Cores that one training may use; the model is the same. Default: 2, and 1 on a GPU or in a worker process.",
 )
 WARM_START = click.option(
     "--warm-start",

@@ -43,7 +43,7 @@ class SearchOptions:
     workers: int | None = None
     ray_address: str | None = None
     device: str = "auto"
-    threads: int = 1
+    threads: int | None = None
     resume: bool = False
     config: str | None = None
     pairs: Sequence[str] = ()

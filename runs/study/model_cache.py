@@ -40,7 +40,7 @@ class ModelCache:
         markets: the bars to train on.
         data: descriptions of these bars, with their hashes.
         warm_start: the model whose weights each training begins with, or None.
-        device, threads: as `scorenet.learn` takes them; they change a model by rounding only.
+        device, threads: as `scorenet.learn` takes them; a GPU changes a model by rounding only, threads not at all.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class ModelCache:
     data: tuple[Mapping[str, Any], ...]
     warm_start: ScoreModel | None = None
     device: str = "auto"
-    threads: int = 1
+    threads: int | None = None
 
     def has(self, values: Mapping[str, Any]) -> bool:
         """Return whether the model with these settings is there already."""

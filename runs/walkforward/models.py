@@ -36,7 +36,7 @@ def caches_of(
     folder: Path,
     *,
     device: str,
-    threads: int,
+    threads: int | None,
 ) -> tuple[ModelCache, ...]:
     """Return a cache for each fold, with the bars of its training part; a symbol without bars there is left out."""
     caches = []

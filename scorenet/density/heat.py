@@ -24,6 +24,7 @@ from torch import Tensor
 from ..base.terminal.progress import progress_bar
 from ..score.divergence import Field
 from ..score.mixture import Mixture
+from ..score.side_by_side import keep_going
 
 __all__ = ["arctan_sigmas", "heat_log_density", "legendre_sigmas"]
 
@@ -48,6 +49,7 @@ def heat_log_density(
     sigmas, weights = arctan_sigmas(sigma, sigma_max, nodes)
     blocks = range(0, len(x), block)
     for begin in progress_bar(blocks, name="log-density", unit="block", shown=progress):
+        keep_going()
         rows = x[begin : begin + block]
         for level, weight in zip(sigmas.tolist(), weights.tolist(), strict=True):
             column = torch.full((len(rows), 1), level, dtype=x.dtype, device=x.device)

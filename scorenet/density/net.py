@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from ..score.divergence import Field, denoiser_field, sampled_field
 from ..score.mixture import Mixture
 from ..score.networks import Mlp
 from ..score.score_module import ScoreModule
+from ..score.side_by_side import aside
 from ..score.training import Recipe, TrainingLog, fit, pick_device, seeded
 from ..score.warm import copy_weights
 from .heat import heat_log_density
@@ -90,10 +92,11 @@ def fit_density_net(
         rows = _spread_rows(x, config.points, generator).to(target)
         # The labels use a random estimate of the divergence: many noisy labels give a better fit than few exact ones.
         field = sampled_field(score_net, generator)
-        labels = _label(field, base, rows, levels | {"nodes": config.label_nodes}, progress)
         checked = torch.linspace(0, len(held_out) - 1, min(len(held_out), config.check_rows)).long()
         check = held_out[checked].to(target)
-        truth = _label(denoiser_field(score_net), base, check, levels | {"nodes": config.nodes}, progress)
+        exact = denoiser_field(score_net)
+        truth = aside(partial(_label, exact, base, check, levels | {"nodes": config.nodes}, progress))
+        labels = _label(field, base, rows, levels | {"nodes": config.label_nodes}, progress)
         net = DensityNet(base, config.sigma, config.hidden).to(target)
     copy_weights(net, start, "density net")
     order = torch.randperm(len(rows), generator=generator).to(target)
@@ -120,11 +123,12 @@ def fit_density_net(
     recipe = Recipe(steps=config.steps, learning_rate=config.learning_rate, weight_decay=1e-3, ema=0.99)
     log = fit(net, loss, validate, recipe, name="density net", progress=progress)
     with torch.no_grad():
-        gap = net(check) - truth
+        reference = truth.result()
+        gap = net(check) - reference
     error = {
         "rmse": float(gap.square().mean().sqrt()),
         "bias": float(gap.mean()),
-        "entropy": -float(truth.mean()),
+        "entropy": -float(reference.mean()),
     }
     return net.cpu(), log, error
 
@@ -151,7 +155,8 @@ def slope_error(
 
 
 def _label(field: Field, base: Mixture, x: Tensor, kwargs: dict[str, float | int], progress: bool) -> Tensor:
-    return heat_log_density(field, base, x, progress=progress, **kwargs)  # type: ignore[arg-type]
+    with torch.no_grad():  # a setting of the thread, and this may run aside
+        return heat_log_density(field, base, x, progress=progress, **kwargs)  # type: ignore[arg-type]
 
 
 def _spread_rows(x: Tensor, n: int, generator: torch.Generator) -> Tensor:

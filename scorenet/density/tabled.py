@@ -72,7 +72,9 @@ class TabledLoss:
         """Return the loss on the rows `pick`."""
         d = self._dim
         widths = [d + 1, d, d, d, 1, 1, 1]
-        inputs, of_log, of_root, goal, factor, unit, label = torch.split(self._table[pick], widths, dim=1)  # type: ignore[no-untyped-call]
+        inputs, of_log, of_root, goal, factor, unit, label = torch.split(
+            self._table.index_select(0, pick), widths, dim=1
+        )  # type: ignore[no-untyped-call]
         raw, gradient = value_and_gradient(self._mlp, inputs)
         slope = factor * (gradient[:, :d] + gradient[:, d:] * of_log) + raw[:, None] * of_root
         value = torch.nn.functional.huber_loss(raw * unit[:, 0], label[:, 0], delta=2.0)

@@ -48,7 +48,7 @@ def explained_variance(
     with torch.no_grad():
         for sigma in sigmas.tolist():
             noise = torch.randn(x.shape, generator=generator).to(x)
-            level = torch.full((2 * len(x), 1), sigma, dtype=x.dtype)
+            level = torch.full((2 * len(x), 1), sigma, dtype=x.dtype, device=x.device)
             rows, both = torch.cat((x, x)), torch.cat((noise, -noise))
             residual = dsm_residual(model, rows, level, both)
             loss = float(residual.square().mean())

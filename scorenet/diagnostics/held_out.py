@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ..conformal.dependence import rejected_share
 from ..conformal.drift import first_alarm, population_stability
 from ..score.noise import geometric_sigmas
 from ..score.objectives import FrozenNoise, dsm_residual
+from ..score.training import pick_device
 from .explained_variance import explained_variance, gaussian_of
 from .routes import agreement, density_routes
 from .stein import jacobian_asymmetry, stein_identities
@@ -24,6 +26,7 @@ from .two_sample import two_sample_auc
 if TYPE_CHECKING:
     from ..forward.distribution import ForwardReturn
     from ..model import ScoreModel
+    from ..score.score_module import ScoreModule
 
 __all__ = [
     "BRIEF",
@@ -97,41 +100,45 @@ def score_report(
     block: int = 1,
     seed: int = 0,
     extent: Extent = THOROUGH,
+    device: str = "cpu",
     said: Callable[[str], None] = lambda part: None,
 ) -> dict[str, Any]:
     """Check the score of a model on raw states x [N, F] in time order; `block` successive rows are near copies.
 
-    `said` is called with the name of each part before it begins.
+    `said` is called with the name of each part before it begins. Scores and densities are computed on `device`, in
+    float64; noise is drawn on the CPU, and samples are drawn and told apart there.
 
     by_sigma: DSM loss, explained variance relative to the Gaussian denoiser, score accuracy, Jacobian asymmetry.
     stein: identities that are 0 for the true score, with standard errors.
     routes: differences in nats between log-density methods, and between the per-bar net and the reference method.
     two_sample: AUC of a boosted-tree classifier of data rows against samples of the model.
     """
-    z = torch.from_numpy(model.scaler.transform(x))
+    target = pick_device(device)
+    z = torch.from_numpy(model.scaler.transform(x)).to(target)
+    denoiser = copy.deepcopy(model.denoiser).to(target)
     noise, sigma = model.config.noise, model.config.density.sigma
     few = _thin(z, extent.rows)
     said("explained variance")
     levels = geometric_sigmas(noise.sigma_min, min(noise.sigma_max, 10.0), 10)
-    explained = explained_variance(model.denoiser, gaussian_of(model.base), _thin(z, 4_000), levels)
+    explained = explained_variance(denoiser, gaussian_of(model.base), _thin(z, 4_000), levels)
     # The thinned rows are several bars apart, so a block of bars holds fewer of them.
     own_block = max(round(block * len(few) / len(z)), 1)
     checked = (sigma, model.config.state.signal_sigma, 2.0)
     skewed = few[: extent.skew_rows]
     by_sigma = [
-        {**item._asdict(), "asymmetry": jacobian_asymmetry(model.denoiser.score, skewed, item.sigma)}
+        {**item._asdict(), "asymmetry": jacobian_asymmetry(denoiser.score, skewed, item.sigma)}
         for item in explained
     ]
     said("Stein identities")
     stein = [
         item._asdict()
         for level in checked
-        for item in stein_identities(model.denoiser.score, few, level, block=own_block, seed=seed)
+        for item in stein_identities(denoiser.score, few, level, block=own_block, seed=seed)
     ]
     said("density routes")
-    routes = _routes(model, _thin(z, extent.route_rows), extent.routes)
+    routes = _routes(model, denoiser, _thin(z, extent.route_rows), extent.routes)
     said("samples")
-    two_sample = _two_sample(model, _thin(z, extent.auc_rows).numpy(), seed)
+    two_sample = _two_sample(model, _thin(z, extent.auc_rows).cpu().numpy(), seed)
     return {
         "rows": len(x),
         "by_sigma": by_sigma,
@@ -192,13 +199,15 @@ def forward_report(coming: ForwardReturn, y: Array) -> dict[str, Any]:
     }
 
 
-def _routes(model: ScoreModel, z: torch.Tensor, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
+def _routes(
+    model: ScoreModel, denoiser: ScoreModule, z: torch.Tensor, names: tuple[str, ...] | None
+) -> list[dict[str, Any]]:
     config, noise = model.config.density, model.config.noise
-    routes = density_routes(model.denoiser, model.base, sigma=config.sigma, sigma_max=noise.sigma_max)
+    routes = density_routes(denoiser, model.base, sigma=config.sigma, sigma_max=noise.sigma_max)
     with torch.no_grad():
         wanted = set(routes) - {"path_integral"} if names is None else {"heat", *names}
         found = {name: route(z).double() for name, route in routes.items() if name in wanted}
-        found["per_bar"] = model.density_net(z).double()
+        found["per_bar"] = copy.deepcopy(model.density_net).to(z.device)(z).double()
     return [item._asdict() for item in agreement(found) if "heat" in (item.first, item.second)]
 
 

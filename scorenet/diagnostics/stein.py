@@ -69,7 +69,7 @@ def jacobian_asymmetry(score: Score, x: Tensor, sigma: float) -> float:
 
 def _row_terms(score: Score, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
     value, jacobian = _score_and_jacobian(score, x, sigma)
-    identity = torch.eye(x.shape[1], dtype=x.dtype)
+    identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     divergence = jacobian.diagonal(dim1=1, dim2=2).sum(1)
     cross = (value[:, :, None] * x[:, None, :] + identity).flatten(1)
     return value, cross, (value.square().sum(1) + divergence)[:, None]
@@ -78,7 +78,7 @@ def _row_terms(score: Score, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, T
 def _score_and_jacobian(score: Score, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         rows = x.detach().requires_grad_()
-        value = score(rows, torch.full((len(x), 1), sigma, dtype=x.dtype))
+        value = score(rows, torch.full((len(x), 1), sigma, dtype=x.dtype, device=x.device))
         slopes = [
             torch.autograd.grad(value[:, axis].sum(), rows, retain_graph=axis + 1 < x.shape[1])[0]
             for axis in range(x.shape[1])

@@ -23,16 +23,26 @@ _NARROW, _WIDE = -1.1, 1.9  # ln widths of the narrowest and the widest componen
 class ForwardNet(nn.Module):
     """An ensemble of maps x [N, F] -> Gaussian mixture over y; the first dimension of every output is the member.
 
-    `belief`, its name in model files, is the shrinkage factor of the shift, in [0, 1].
+    The first weights are drawn from `generator`, or from torch's own. `belief`, its name in model files, is the
+    shrinkage factor of the shift, in [0, 1].
     """
 
     scale_columns: Tensor
     belief: Tensor
 
-    def __init__(self, dim: int, hidden: int, members: int, components: int, scale_hidden: int = 16) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden: int,
+        members: int,
+        components: int,
+        scale_hidden: int = 16,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        self.shift = Mlp(dim, hidden, 1, members=members, layers=2)
-        self.scale = Mlp(dim, scale_hidden, 1, members=members, layers=1)
+        self.shift = Mlp(dim, hidden, 1, members=members, layers=2, generator=generator)
+        self.scale = Mlp(dim, scale_hidden, 1, members=members, layers=1, generator=generator)
         self.slope = nn.Parameter(torch.zeros(members, dim, 1))
         widths, weights = _student_shape(components)
         self.offset = nn.Parameter(torch.linspace(-0.3, 0.3, components).repeat(members, 1, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ from ..bindings import check_names
 from ..config import ModelConfig
 from ..conformal.calibration import Calibration
 from ..diagnostics.held_out import held_out_metrics
-from ..errors import ConfigError, FeatureMismatch, TooFewBars
+from ..errors import FeatureMismatch, TooFewBars
 from ..features import FeatureSet
 from ..model import ScoreModel
 from ..parts import check_memory
-from ..sampling.atoms import commonest, find_atoms
+from ..sampling.atoms import Atom, commonest, find_atoms
 from ..sampling.registry import SAMPLERS
 from ..scaling import Scaler
 from ..score.mixture import Mixture
+from ..score.side_by_side import SideBySide, aside, threads_of_training
 from ..score.training import pick_device
 from ..score.training import threads as torch_threads
 from ..windows import Split
@@ -44,18 +46,21 @@ def learn(
     *,
     info: dict[str, Any] | None = None,
     device: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
     warm_start: ScoreModel | None = None,
     progress: bool = True,
 ) -> ScoreModel:
     """Train the state density, its per-bar net and the forward-return density, and calibrate them.
 
-    Training uses one torch thread unless `threads` says more: more gain little for nets of this size, and change the
-    weights of a seed by rounding. The span is split by time: the first part trains, the second selects and
-    calibrates, the third is used for held-out metrics only. With `config.refit`, the nets are then fitted again to
-    the whole span, with the steps that the second part selected. `device` is where all nets are trained and
-    labels computed; "auto" is the GPU if there is one. `warm_start` is an earlier model of the same settings whose
-    weights the training begins with, in a part of the steps; scaling, mixture and calibration are fitted anew.
+    The span is split by time: the first part trains, the second selects and calibrates, the third is used for
+    held-out metrics only. With `config.refit`, the nets are then fitted again to the whole span, with the steps that
+    the second part selected. `device` is where all nets are trained and labels computed; "auto" is the GPU if there is
+    one. `warm_start` is an earlier model of the same settings whose weights the training begins with, in a part of the
+    steps; scaling, mixture and calibration are fitted anew.
+
+    `threads` is the number of cores that the training may use; the model does not depend on it. With 1 the nets train
+    one after the other, with 2 those of the forward return beside the others; each further horizon can use one more.
+    None is 2, but 1 on a GPU, in a worker process and where OMP_NUM_THREADS is 1.
 
     Raises:
         TooFewBars: the span is too short for the features and the split.
@@ -66,10 +71,10 @@ def learn(
             `warm_start` has other settings or was trained on the rows that select.
         ScorenetError: there is no market, or the markets have several bar sizes.
     """
-    if threads < 1:
-        raise ConfigError(f"threads: expected at least 1, found {threads}")
-    pick_device(device)  # a missing device is refused before minutes of work, not after
-    with torch_threads(threads):
+    # A missing device is refused before minutes of work, not after.
+    cores = threads_of_training(threads, pick_device(device))
+    # One torch thread for each net: more gain little for nets of this size, and would change them by rounding.
+    with torch_threads(1), SideBySide(cores):
         return _learn(markets, config, info or {}, device, warm_start, progress)
 
 
@@ -93,12 +98,13 @@ def _learn(
         setting = replace(setting, start=start, config=shortened(config))
     nets = fit_nets(setting, split.train, split.validation)
     model = _assemble(features, config, scaler, setting, nets, split.train)
+    atoms = aside(partial(_atoms, model, rows.x[split.train]))
     held = rows.x[split.validation]
     model = replace(model, calibration=_calibrate(model, model.log_density(held), held))
-    model = _with_atoms(model, rows.x[split.train])
     metrics = held_out_metrics(model, rows.x[split.test], rows.y[split.test, 0])
     metrics |= {f"density_net_{name}": value for name, value in nets.density_error.items()}
     described = _describe(markets, rows, split, nets, metrics)
+    model = replace(model, atoms=atoms.result())
     described["warm_start"] = None if start is None else start.fingerprint
     if config.refit:
         model, spans = _refit(model, rows, split, setting, nets)
@@ -163,8 +169,9 @@ def _refit(
     everything = np.arange(len(rows.x))
     model = _assemble(selected.features, selected.config, selected.scaler, setting, nets, everything)
     held_out = selected.log_density(rows.x[later])
-    model = replace(model, calibration=_calibrate(model, held_out, rows.x[later]))
-    model = _with_atoms(model, rows.x)
+    model = replace(
+        model, calibration=_calibrate(model, held_out, rows.x[later]), atoms=_atoms(model, rows.x)
+    )
     return model, {
         "refit": True,
         "training_span": rows.span(everything),
@@ -174,14 +181,15 @@ def _refit(
     }
 
 
-def _with_atoms(model: ScoreModel, x: Array) -> ScoreModel:
+def _atoms(model: ScoreModel, x: Array) -> tuple[Atom, ...]:
+    """Return the values that many rows x [N, F] share, and how samples of the model are moved onto them."""
     if not commonest(x):
-        return model
+        return ()
     noise, seed = model.config.noise, model.config.seed + 31
     drawn = SAMPLERS[model.config.sampler](
         model.denoiser, model.base, _DRAWN, seed, sigma_min=noise.sigma_min, sigma_max=noise.sigma_max
     )
-    return replace(model, atoms=find_atoms(x, model.scaler.transform(x), drawn.numpy()))
+    return find_atoms(x, model.scaler.transform(x), drawn.numpy())
 
 
 def _describe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..model import ScoreModel
 from ..score.fit import fit_base, fit_denoiser, refit_base, refit_denoiser
 from ..score.mixture import Mixture
 from ..score.score_module import ScoreModule
+from ..score.side_by_side import aside
 from ..score.training import TrainingLog
 
 __all__ = ["Nets", "Setting", "fit_nets", "refit_nets"]
@@ -88,6 +90,11 @@ def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
         Diverged: a loss became non-finite.
     """
     config, seed, z = setting.config, setting.config.seed, setting.z
+    # They need no other net.
+    forward = {
+        horizon: aside(partial(_fit_forward, setting, train, held, horizon))
+        for horizon in config.forward.all_horizons
+    }
     base = fit_base(z[train], z[held], config.state, config.noise, seed=seed)
     denoiser, state_log = fit_denoiser(
         z[train],
@@ -101,24 +108,9 @@ def fit_nets(setting: Setting, train: Index, held: Index) -> Nets:
         progress=setting.progress,
     )
     density_net, density_log, error = _fit_density(setting, denoiser, train, held)
-    nets, logs = {}, {}
-    for column, horizon in enumerate(config.forward.all_horizons):
-        y = setting.y[:, column]
-        fitted, judged = _with_target(train, y), _with_target(held, y)
-        nets[horizon], logs[horizon] = fit_forward_net(
-            z[fitted],
-            y[fitted],
-            z[judged],
-            y[judged],
-            _one_horizon(config.forward, horizon),
-            seed=seed + _FORWARD_SEED,
-            overlap=horizon * setting.markets,
-            scale_columns=setting.magnitudes,
-            weights=_recency(setting, fitted),
-            device=setting.device,
-            start=setting.first_weights(horizon),
-            progress=setting.progress,
-        )
+    fitted = {horizon: part.result() for horizon, part in forward.items()}
+    nets = {horizon: net for horizon, (net, _) in fitted.items()}
+    logs = {horizon: log for horizon, (_, log) in fitted.items()}
     return Nets(base, denoiser, density_net, nets, state_log, density_log, logs, error)
 
 
@@ -129,6 +121,10 @@ def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
     """
     config, seed, z = setting.config, setting.config.seed, setting.z
     everything = np.argsort(setting.time, kind="stable")
+    forward = {
+        horizon: aside(partial(_refit_forward, setting, chosen, everything, later, horizon))
+        for horizon in config.forward.all_horizons
+    }
     base = refit_base(z[everything], chosen.base, seed=seed)
     denoiser = refit_denoiser(
         z[everything],
@@ -142,25 +138,49 @@ def refit_nets(setting: Setting, chosen: Nets, later: Index) -> Nets:
         progress=setting.progress,
     )
     density_net, _, error = _fit_density(setting, denoiser, everything, later)
-    nets = {}
-    for column, horizon in enumerate(config.forward.all_horizons):
-        y = setting.y[:, column]
-        fitted, judged = _with_target(everything, y), _with_target(later, y)
-        nets[horizon] = refit_forward_net(
-            z[fitted],
-            y[fitted],
-            _one_horizon(config.forward, horizon),
-            seed=seed + _FORWARD_SEED,
-            steps=chosen.forward_logs[horizon].kept_steps,
-            belief=shrinkage_factor(chosen.forward[horizon], z[judged], y[judged], horizon * setting.markets),
-            scale_columns=setting.magnitudes,
-            weights=_recency(setting, fitted),
-            device=setting.device,
-            start=setting.first_weights(horizon),
-            progress=setting.progress,
-        )
+    nets = {horizon: part.result() for horizon, part in forward.items()}
     return chosen._replace(
         base=base, denoiser=denoiser, density_net=density_net, forward=nets, density_error=error
+    )
+
+
+def _fit_forward(setting: Setting, train: Index, held: Index, horizon: int) -> tuple[ForwardNet, TrainingLog]:
+    config, (y, fitted) = setting.config, _with_target(setting, train, horizon)
+    _, judged = _with_target(setting, held, horizon)
+    return fit_forward_net(
+        setting.z[fitted],
+        y[fitted],
+        setting.z[judged],
+        y[judged],
+        _one_horizon(config.forward, horizon),
+        seed=config.seed + _FORWARD_SEED,
+        overlap=horizon * setting.markets,
+        scale_columns=setting.magnitudes,
+        weights=_recency(setting, fitted),
+        device=setting.device,
+        start=setting.first_weights(horizon),
+        progress=setting.progress,
+    )
+
+
+def _refit_forward(
+    setting: Setting, chosen: Nets, everything: Index, later: Index, horizon: int
+) -> ForwardNet:
+    config, (y, fitted) = setting.config, _with_target(setting, everything, horizon)
+    _, judged = _with_target(setting, later, horizon)
+    overlap = horizon * setting.markets
+    return refit_forward_net(
+        setting.z[fitted],
+        y[fitted],
+        _one_horizon(config.forward, horizon),
+        seed=config.seed + _FORWARD_SEED,
+        steps=chosen.forward_logs[horizon].kept_steps,
+        belief=shrinkage_factor(chosen.forward[horizon], setting.z[judged], y[judged], overlap),
+        scale_columns=setting.magnitudes,
+        weights=_recency(setting, fitted),
+        device=setting.device,
+        start=setting.first_weights(horizon),
+        progress=setting.progress,
     )
 
 
@@ -194,8 +214,10 @@ def _recency(setting: Setting, rows: Index) -> Tensor | None:
     return torch.from_numpy(0.5 ** (age / half_life))
 
 
-def _with_target(index: Index, y: Tensor) -> Index:
+def _with_target(setting: Setting, index: Index, horizon: int) -> tuple[Tensor, Index]:
+    """Return the forward returns of a horizon [N], and the rows of `index` that have one."""
+    y = setting.y[:, setting.config.forward.all_horizons.index(horizon)]
     kept: Index = index[torch.isfinite(y[index]).numpy()]
     if not len(kept):
         raise TooFewBars(len(index) + 1, len(index), "see one full horizon ahead")
-    return kept
+    return y, kept

@@ -14,6 +14,7 @@ from .mixture import Mixture
 from .mixture_fit import fit_mixture, refit_mixture
 from .networks.ensemble import Ensemble
 from .objectives.batch import NoisyBatch
+from .objectives.denoising import NoisyScore
 from .objectives.frozen_noise import FrozenNoise
 from .registry import NETWORKS, OBJECTIVES, check_pair
 from .score_module import ScoreModule
@@ -159,17 +160,37 @@ def _fit_member(
     task: _Task, held_out: Tensor, base: Mixture | None, max_seconds: float | None, progress: bool
 ) -> tuple[ScoreModule, TrainingLog]:
     denoiser, held = task.denoiser, held_out.float().to(task.target)
-    validate, recipe = FrozenNoise(held, task.noise, seed=task.seed), task.recipe(max_seconds)
+    validate, recipe = _Judge(FrozenNoise(held, task.noise, seed=task.seed)), task.recipe(max_seconds)
     with seeded(task.seed):  # dropout draws from torch's own generator
         log = fit(denoiser, task.loss, validate, recipe, name="state density", progress=progress)  # type: ignore[arg-type]
     denoiser.eval()
     if (log.best_step or task.warm) and base is not None:
-        bare = _build_member(held.shape[1], task.config, task.noise, base).to(task.target).eval()
-        gain = validate.by_row(bare) - validate.by_row(denoiser)
+        with seeded(task.seed):
+            bare = _build_member(held.shape[1], task.config, task.noise, base).to(task.target).eval()
+        untrained = validate.frozen.by_row(bare) if task.warm else validate.first
+        gain = untrained - validate.best
         chance = float(gain.mean()) <= float(gain.std(correction=0)) / math.sqrt(len(gain))
         if chance and _stands_on_its_base(bare, held):
             denoiser, log.best_step = bare, 0
     return denoiser.cpu(), log
+
+
+class _Judge:
+    """The loss of model selection; it keeps the losses by row, [N], of the first check and of the best."""
+
+    first: Tensor
+    best: Tensor
+
+    def __init__(self, frozen: FrozenNoise) -> None:
+        self.frozen, self._lowest, self._begun = frozen, math.inf, False
+
+    def __call__(self, module: NoisyScore) -> float:
+        value, by_row = self.frozen.measure(module)
+        if not self._begun:
+            self.first, self.best, self._begun = by_row, by_row, True
+        if value < self._lowest:
+            self.best, self._lowest = by_row, value
+        return value
 
 
 class _Task:
@@ -196,7 +217,7 @@ class _Task:
     def loss(self) -> Tensor:
         rows = self._rows
         pick = torch.randint(len(rows), (min(self.config.batch_size, len(rows)),), generator=self._generator)
-        batch = NoisyBatch.draw(rows[pick.to(self.target)], self.noise, self._generator)
+        batch = NoisyBatch.draw(rows.index_select(0, pick.to(self.target)), self.noise, self._generator)
         return self._objective(self.denoiser, batch)
 
     def recipe(self, max_seconds: float | None = None) -> Recipe:

@@ -80,6 +80,8 @@ def register_objective(name: str, *, needs_log_density: bool = False) -> Callabl
 def register_network(name: str) -> Callable[[_Network], _Network]:
     """Return a decorator that registers a factory (dim, state, noise, base) -> ScoreModule as `state.network`.
 
+    A trained network may be evaluated in two threads at once: its output depends on its inputs and weights only.
+
     Raises:
         ValueError: the name is taken or is not an identifier.
     """

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ..base.terminal.progress import progress_bar
 from ..errors import ConfigError, Diverged
+from .adamw import AdamW
+from .side_by_side import keep_going
 
 __all__ = [
     "Recipe",
@@ -184,7 +186,7 @@ class _Descent:
     def __init__(self, module: nn.Module, recipe: Recipe, name: str) -> None:
         self._recipe, self._name = recipe, name
         self._parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
-        self._optimiser = _optimiser(self._parameters, recipe)
+        self._optimiser = AdamW(self._parameters, recipe.weight_decay)
         self.average = copy.deepcopy(module).requires_grad_(False).eval()  # held-out losses without dropout
         self._slow: list[Tensor] = [
             a for a, p in zip(self.average.parameters(), module.parameters(), strict=True) if p.requires_grad
@@ -193,19 +195,18 @@ class _Descent:
 
     def step(self, loss: Callable[[], Tensor], number: int, done: float) -> float:
         """Do one step, the first is 1, with the share `done` of the schedule; return the loss."""
+        keep_going()
         recipe = self._recipe
-        for group in self._optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _rate(number, self._warm_up, done)
         value = loss()
         if not torch.isfinite(value):
             raise Diverged(
                 f"{self._name}: the loss became {float(value.detach())} at step {number}; "
                 "lower the learning rate, or look for outliers in the bars"
             )
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.forget()
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._parameters, recipe.gradient_clip)
-        self._optimiser.step()
+        rate = recipe.learning_rate * _rate(number, self._warm_up, done)
+        self._optimiser.step(rate, recipe.gradient_clip)
         with torch.no_grad():
             decay = min(recipe.ema, (1 + number) / (10 + number))
             torch._foreach_lerp_(self._slow, self._parameters, 1 - decay)
@@ -236,15 +237,6 @@ class _Keeper:
             # A deep copy: state_dict() shares the tensors, so the "best" weights would change with every step.
             self.best = copy.deepcopy(self._average.state_dict())
         return value
-
-
-def _optimiser(parameters: list[Tensor], recipe: Recipe) -> torch.optim.AdamW:
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    # One fused kernel takes a quarter of the time of a loop over the parameters.
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 def _share_done(step: int, recipe: Recipe, started: float) -> float:

@@ -92,15 +92,25 @@ class NoiseConditionalMlp(nn.Module):
 class Mlp(nn.Module):
     """Create `members` independent MLPs evaluated in one pass: [M, N, in] (or [N, in]) -> [M, N, out].
 
-    The output layer starts at zero, so the MLP learns the difference from the caller's baseline.
+    The output layer starts at zero, so the MLP learns the difference from the caller's baseline. The other weights are
+    drawn from `generator`, or from torch's own.
     """
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, *, members: int = 1, layers: int = 2) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        *,
+        members: int = 1,
+        layers: int = 2,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         sizes = [inputs] + [hidden] * layers
         pairs = list(itertools.pairwise(sizes))
         self.weights = nn.ParameterList(
-            [nn.Parameter(torch.randn(members, a, b) / math.sqrt(a)) for a, b in pairs]
+            [nn.Parameter(torch.randn(members, a, b, generator=generator) / math.sqrt(a)) for a, b in pairs]
             + [nn.Parameter(torch.zeros(members, hidden, outputs))]
         )
         self.biases = nn.ParameterList(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ...config import NoiseConfig
 from ..noise import geometric_sigmas
+from ..side_by_side import each
 from .denoising import NoisyScore, dsm_residual
 
 __all__ = ["FrozenNoise"]
@@ -33,26 +34,34 @@ class FrozenNoise:
         # Drawn on the CPU for every device, so that the noise is the same on a GPU.
         self._draws = [(sigma, torch.randn(x.shape, generator=generator).to(x)) for sigma in sigmas]
 
+    def measure(self, model: NoisyScore) -> tuple[float, Tensor]:
+        """Return the loss of model selection, the mean over levels and rows, and that of each row, [N], on the CPU."""
+        by_row = torch.zeros(len(self._x), device=self._x.device, dtype=self._x.dtype)
+        total, levels = 0.0, self._levels(model)
+        for sigma, loss, rows in levels:
+            by_row += (1 + sigma**2) / len(levels) * rows
+            total += (1 + float(sigma) ** 2) * loss
+        return total / len(levels), by_row.cpu()
+
     def by_row(self, model: NoisyScore) -> Tensor:
         """Return the loss of each held-out row, [N], on the CPU; its mean is the loss of model selection."""
-        total = torch.zeros(len(self._x), device=self._x.device, dtype=self._x.dtype)
-        for sigma, residual in self._residuals(model):
-            weight = (1 + sigma**2) / len(self._draws)
-            total += weight * residual.square().mean(1).view(2, -1).mean(0)
-        return total.cpu()
+        return self.measure(model)[1]
 
     def by_sigma(self, model: NoisyScore) -> list[tuple[float, float]]:
         """Return (sigma, mean of |sigma score + noise|^2 per dimension): the chapter's DSM loss at each level."""
-        return [(float(sigma), float(residual.square().mean())) for sigma, residual in self._residuals(model)]
-
-    def _residuals(self, model: NoisyScore) -> Iterator[tuple[Tensor, Tensor]]:
-        rows = torch.cat((self._x, self._x))
-        for sigma, noise in self._draws:
-            with torch.no_grad():
-                level = sigma.expand(len(rows), 1)
-                yield sigma, dsm_residual(model, rows, level, torch.cat((noise, -noise)))
+        return [(float(sigma), loss) for sigma, loss, _ in self._levels(model)]
 
     def __call__(self, model: NoisyScore) -> float:
         """Return the level-weighted mean loss that model selection minimises."""
-        losses = [(1 + sigma**2) * loss for sigma, loss in self.by_sigma(model)]
-        return sum(losses) / len(losses)
+        return self.measure(model)[0]
+
+    def _levels(self, model: NoisyScore) -> list[tuple[Tensor, float, Tensor]]:
+        """Return the level, the mean of |sigma score + noise|^2 per dimension and that of each row, [N], by level."""
+        return each(partial(self._level, model), self._draws)
+
+    def _level(self, model: NoisyScore, draw: tuple[Tensor, Tensor]) -> tuple[Tensor, float, Tensor]:
+        sigma, noise = draw
+        with torch.no_grad():
+            rows, level = torch.cat((self._x, self._x)), sigma.expand(2 * len(self._x), 1)
+            square = dsm_residual(model, rows, level, torch.cat((noise, -noise))).square()
+            return sigma, float(square.mean()), square.mean(1).view(2, -1).mean(0)

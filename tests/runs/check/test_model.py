@@ -113,6 +113,28 @@ def test_impossible_places_and_too_few_bars_are_explained(model_dir, tmp_path):
         check_model(tmp_path, [], None, QUIET)
 
 
+def test_the_device_is_that_of_the_check_and_a_missing_one_is_named(model_dir, tmp_path, monkeypatch):
+    class Reached(Exception):
+        pass
+
+    def report(*_, device, **__):
+        raise Reached(device)
+
+    monkeypatch.setattr("runs.check.model.score_report", report)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(Reached, match="auto"):
+        check_model(model_dir, [], tmp_path, QUIET)
+    words = ["check-model", str(model_dir), "--out", str(tmp_path), "--quiet", "--device"]
+    with pytest.raises(Reached, match="cpu"):
+        CliRunner().invoke(main, [*words, "cpu"], catch_exceptions=False)
+    for device, told in (
+        ("cuda", "'cuda' needs a GPU, and torch finds no GPU"),
+        ("tpu", "expected auto, cpu or cuda"),
+    ):
+        refused = CliRunner().invoke(main, [*words, device])
+        assert (refused.exit_code, told in refused.output) == (2, True), refused.output
+
+
 def test_the_command_prints_text_and_json(model_dir, tmp_path):
     words = ["check-model", str(model_dir), "--bars", BARS, "--out", str(tmp_path), "--quiet"]
     text = CliRunner().invoke(main, words)

@@ -1,12 +1,17 @@
 """What each part of a model is given to learn from, and what the model says of its training."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
-from scorenet import ConfigError, feature_set, learn
+from scorenet import ConfigError, Diverged, feature_set, learn, register_network
 from scorenet.learning import fit, nets
 from scorenet.sampling.registry import SAMPLERS
+from scorenet.score.denoiser import Denoiser
+from scorenet.score.networks import NoiseConditionalMlp
+from scorenet.score.registry import NETWORKS
 from tests.scorenet.learning.watched_learning import (
     BACK,
     COUNT,
@@ -96,23 +101,69 @@ def test_without_such_values_there_are_no_atoms(learnt):
     assert learnt.model.atoms == ()
 
 
-@pytest.mark.parametrize(("options", "expected"), [({}, 1), ({"threads": 3}, 3)])
-def test_training_runs_on_the_threads_asked_for_and_leaves_the_setting_as_it_was(
-    monkeypatch, options, expected
-):
+@pytest.mark.parametrize("options", [{}, {"threads": 1}, {"threads": 3}])
+def test_each_net_trains_on_one_torch_thread_and_the_setting_is_left_as_it_was(monkeypatch, options):
     before = torch.get_num_threads()
 
     def seen(*_, **__):
         raise Stop(torch.get_num_threads())
 
-    monkeypatch.setattr(nets, "fit_base", seen)
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(Stop) as caught:
-            learn([market(bars(COUNT))], QUICK, progress=False, **options)
-        assert (caught.value.args[0], torch.get_num_threads()) == (expected, 2)
-    finally:
-        torch.set_num_threads(before)
+    for name in ("fit_base", "fit_forward_net"):
+        with monkeypatch.context() as patch:
+            patch.setattr(nets, name, seen)
+            try:
+                torch.set_num_threads(2)
+                with pytest.raises(Stop) as caught:
+                    learn([market(bars(COUNT))], QUICK, progress=False, **options)
+                assert (caught.value.args[0], torch.get_num_threads()) == (1, 2)
+            finally:
+                torch.set_num_threads(before)
+
+
+class Dropping(NoiseConditionalMlp):
+    """A network that draws from torch's own generator in every step of its training."""
+
+    def forward(self, x, c_noise, base_output=None):
+        return super().forward(torch.nn.functional.dropout(x, 0.3, self.training), c_noise, base_output)
+
+
+@pytest.fixture
+def dropping():
+    @register_network("dropping")
+    def build(dim, state, noise, base):
+        return Denoiser(Dropping(dim, state.hidden, 1), base)
+
+    yield "dropping"
+    NETWORKS.remove("dropping")
+
+
+def test_nets_side_by_side_are_the_nets_of_one_thread_to_the_last_bit(tmp_path, monkeypatch, dropping):
+    config = QUICK.with_values(**{"refit": True, "state.network": dropping, "state.steps": 6})
+    threads, real = set(), nets.fit_forward_net
+
+    def noted(*given, **options):
+        threads.add(threading.get_ident())
+        return real(*given, **options)
+
+    monkeypatch.setattr(nets, "fit_forward_net", noted)
+    files = {}
+    for cores in (1, 3):
+        threads.clear()
+        folder = learn([market(bars(COUNT))], config, threads=cores, progress=False).save(
+            tmp_path / f"{cores}"
+        )
+        files[cores] = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert (threads == {threading.get_ident()}) == (cores == 1), "with one thread nothing runs aside"
+    assert {"model.json", "model.safetensors"} <= set(files[1])
+    assert files[1] == files[3]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_forward_net_that_diverges_is_the_error_of_the_training_and_leaves_no_thread(threads):
+    config = QUICK.with_values(**{"forward.scale_learning_rate": 1e30, "forward.scale_steps": 50})
+    with pytest.raises(Diverged, match="forward scale"):
+        learn([market(bars(COUNT))], config, threads=threads, progress=False)
+    assert threading.active_count() == 1 + sum(t.name.startswith("tqdm") for t in threading.enumerate())
 
 
 def test_threads_below_one_and_a_device_that_is_not_there_are_refused_before_any_net(monkeypatch):

@@ -74,7 +74,7 @@ def watched_learn(config, **options):
         for name in ("refit_base", "refit_denoiser", "refit_forward_net", "shrinkage_factor"):
             watch(nets, name)
         watch(fit, "held_out_metrics")
-        model = learn([market(bars(COUNT))], config, **options)
+        model = learn([market(bars(COUNT))], config, **{"threads": 1, **options})  # calls in their order
     return Learnt(model, calls, printed.getvalue())
 
 
@@ -93,7 +93,7 @@ def forward_calls(markets, config):
         patch.setattr(nets, "fit_density_net", lambda *_, **options: (None, None, {}))
         patch.setattr(nets, "fit_forward_net", noted)
         with pytest.raises(Stop):
-            learn(markets, config, progress=False)
+            learn(markets, config, threads=1, progress=False)
     return calls
 
 

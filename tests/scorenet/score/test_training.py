@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scorenet import ConfigError, Diverged
+from scorenet.score.adamw import AdamW
 from scorenet.score.networks import Mlp
 from scorenet.score.training import Recipe, fit, fit_steps, pick_device, seeded, threads
 
@@ -118,11 +119,9 @@ def test_a_time_limit_ends_training_with_the_rate_run_down(monkeypatch):
     clock = iter(range(10_000))
     monkeypatch.setattr("scorenet.score.training.time.monotonic", lambda: float(next(clock)))
     rates = []
-    original = torch.optim.AdamW.step
+    original = AdamW.step
     monkeypatch.setattr(
-        torch.optim.AdamW,
-        "step",
-        lambda self, *a: (rates.append(self.param_groups[0]["lr"]), original(self, *a))[1],
+        AdamW, "step", lambda self, rate, clip: (rates.append(rate), original(self, rate, clip))[1]
     )
     _, log, _ = train(recipe=Recipe(steps=1000, learning_rate=1e-2, weight_decay=0.0, max_seconds=10.0))
     assert log.steps[-1] == len(rates) == 10
