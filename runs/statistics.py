@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from scorenet.calendars import clock_of
 from strategies.analyzers.metrics import drawdowns as drawdown
 from strategies.analyzers.metrics import (
     performance,
@@ -24,8 +25,6 @@ from .metric_rows import ROWS, figure, show
 
 __all__ = ["compute_metrics", "drawdown", "format_table", "growth"]
 
-_YEAR_MS = 365 * 24 * 3_600_000
-
 Array = npt.NDArray[np.float64]
 
 
@@ -39,6 +38,7 @@ def compute_metrics(
     *,
     benchmark_costs: Mapping[str, float] | None = None,
     model: Mapping[str, Any] | None = None,
+    calendar: str | None = None,
 ) -> dict[str, Any]:
     """Return the content of metrics.json from the tables of one run.
 
@@ -48,6 +48,7 @@ def compute_metrics(
         benchmark_costs: metrics of buy-and-hold that its equity does not contain: fees, funding, slippage,
             n_orders, turnover, exposure, ...; they override the defaults.
         model: the model's held-out metrics, copied unchanged.
+        calendar: trading calendar of the bars; `periods_per_year` is then that of its sessions.
 
     Raises:
         ValueError: The equity has no row or holds a value that is not finite.
@@ -56,7 +57,8 @@ def compute_metrics(
         raise ValueError("the run has no bar: nothing to measure")
     times = pd.to_datetime(equity["time"], utc=True)
     stamps = times.astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    periods = returns_per_year(stamps) or _YEAR_MS / bar_ms
+    clock = clock_of(calendar, bar_ms)
+    periods = returns_per_year(stamps, clock) or clock.bars_per_year
     filled = orders[(orders["size"] != 0.0) & (orders["price"] > 0.0)]
     metrics: dict[str, Any] = dict(performance(growth(equity), periods))
     metrics |= _trade_metrics(trades)
@@ -70,6 +72,7 @@ def compute_metrics(
     metrics |= _density_metrics(decisions)
     metrics |= {
         "periods_per_year": periods,
+        **({} if calendar is None else {"calendar": calendar}),
         "bars": len(equity),
         "start": _iso(times.iloc[0]),
         "end": _iso(times.iloc[-1]),

@@ -26,6 +26,7 @@ def train(
     out: str | Path | None = None,
     timeframe: str | None = None,
     gaps: str | None = None,
+    calendar: str | None = None,
     device: str = "auto",
     threads: int = 1,
     progress: bool = True,
@@ -41,6 +42,7 @@ def train(
         timeframe: bar size, "1h"; None takes that of the frame, or the commonest spacing of its times.
         gaps: what to do about missing bars, see `feeds.as_bars`; None keeps those of a frame of ours, and otherwise
             raises an error.
+        calendar: trading calendar of a market that closes, such as "XNYS"; None takes that of the frame, if any.
         device, threads, progress: as in `scorenet.learn`.
 
     Raises:
@@ -53,7 +55,7 @@ def train(
     check_names(settings)
     if out is not None:
         check_writable(Path(out))
-    bars = [_bars(name, frame, timeframe, gaps) for name, frame in _named(frames)]
+    bars = [_bars(name, frame, timeframe, gaps, calendar) for name, frame in _named(frames)]
     model = train_frames(
         bars, ["frame"] * len(bars), settings, device=device, threads=threads, progress=progress
     )
@@ -68,10 +70,12 @@ def _named(frames: Frames) -> list[tuple[str | None, pd.DataFrame]]:
     return [(None, frame) for frame in ([frames] if isinstance(frames, pd.DataFrame) else frames)]
 
 
-def _bars(symbol: str | None, frame: pd.DataFrame, timeframe: str | None, gaps: str | None) -> pd.DataFrame:
+def _bars(
+    symbol: str | None, frame: pd.DataFrame, timeframe: str | None, gaps: str | None, calendar: str | None
+) -> pd.DataFrame:
     ours = isinstance(frame, pd.DataFrame) and bool(frame.attrs.get("timeframe"))
     policy: Any = gaps or ("keep" if ours else "raise")
-    bars = as_bars(frame, symbol=symbol, timeframe=timeframe, gaps=policy)
+    bars = as_bars(frame, symbol=symbol, timeframe=timeframe, gaps=policy, calendar=calendar)
     if not bars.attrs["symbol"]:
         raise ConfigError(
             'the frame does not say which symbol it is; name it: scorenet.train({"BTC/USDT:USDT": frame})'

@@ -164,7 +164,7 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, ho
 
 def _rows(model: ScoreModel, market: Market) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return states [N, F], outcomes [N, H] and bar times [N], without the warm-up bars."""
-    x = model.features.compute(market.bars, market.step_ms)
+    x = model.features.compute(market.bars, market.step_ms, market.clock)
     volatility = model.features.volatility(market.bars)
     close = np.asarray(market.bars["close"], dtype=np.float64)
     y = np.stack([forward_target(close, volatility, h) for h in model.config.forward.all_horizons], axis=1)
