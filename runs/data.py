@@ -153,7 +153,8 @@ def import_bars(
 ) -> dict[str, Any]:
     """Read a bar file of any known program, validate it and store it; return a summary of the stored rows.
 
-    `calendar` is the trading calendar of a market that closes; its bars are stored under it. `read_as` says which column was taken for which and how times were read; `source` names the stored bars.
+    `calendar` is the trading calendar of a market that closes; its bars are stored under it. `read_as` says which
+    column was taken for which and how times were read; `source` names the stored bars.
 
     Raises:
         FeedError: when the file violates the contract or the store cannot be written.

@@ -105,7 +105,10 @@ def _help(error: TooFewBars, market: Market, config: ModelConfig) -> str:
     """Return what the bars are too few for, with the feature set or the market's days that explain it; "" without."""
     purpose = str(error).removeprefix("too few bars to ").partition(": need ")[0]
     if market.calendar is None and rests_at_weekends(np.asarray(market.bars["timestamp"], dtype=np.int64)):
-        return f"{purpose} (the market rests at weekends, and no state is computed across missing bars; {CALENDAR_HINT})"
+        return (
+            f"{purpose} (the market rests at weekends, and no state is computed across missing bars; "
+            f"{CALENDAR_HINT})"
+        )
     least, own = feature_set("chapter").lookback, feature_set(config.features).lookback
     if own <= least:
         return ""

@@ -140,7 +140,7 @@ class TradingClock:
         return passed
 
     def open_at(self, trading: ArrayLike) -> Times:
-        """Return the UTC ms [T] at which bars open whose trading time (ms) is given [T]: the inverse of `trading_ms`."""
+        """Return the UTC ms [T] at which bars open, from their trading time (ms) [T]: the inverse of `trading_ms`."""
         passed = np.asarray(trading, dtype=np.int64)
         session = np.maximum(np.searchsorted(self.starts, passed, side="right") - 1, 0)
         found: Times = self.begins[session] + passed - self.starts[session]
