@@ -139,7 +139,8 @@ def check_gap_policy(gaps: str) -> None:
 
 def find_gaps(frame: pd.DataFrame, timeframe: str) -> list[Gap]:
     """Return the gaps between the first and the last bar, in order of time; closed hours of its calendar are none."""
-    step, clock = to_ms(timeframe), clock_of_frame(frame)
+    step = to_ms(timeframe)
+    clock = clock_of(frame.attrs.get("calendar"), step)
     times = frame["timestamp"].to_numpy(dtype=np.int64)
     trading = clock.trading_ms(times)
     before = np.flatnonzero(np.diff(trading) > step)
@@ -242,13 +243,15 @@ def _gap_error(bars: pd.DataFrame, holes: list[Gap], timeframe: str) -> BarGap:
     times, calendar, first = bars["timestamp"].to_numpy(dtype=np.int64), bars.attrs.get("calendar"), holes[0]
     total = sum(hole.missing for hole in holes)
     more = f" ({total} missing in {len(holes)} holes)" if len(holes) > 1 else ""
+    answer = "choose gaps='keep' to leave the hole or gaps='ffill' to repeat the previous close"
     if calendar:
         more += f" of trading hours of {calendar}"
     elif rests_at_weekends(times):
         more += f"; nobody trades this market at weekends: {CALENDAR_HINT}"
+        answer = "or leave the holes with gaps='keep'"
     return BarGap(
         f"{first.missing} bar(s) of {timeframe} missing from {iso(first.start)} up to {iso(first.end)}{more}"
-        "; choose gaps='keep' to leave the hole or gaps='ffill' to repeat the previous close",
+        f"; {answer}",
         row=int(np.searchsorted(times, first.end)),
         column="timestamp",
         timestamp=first.start,

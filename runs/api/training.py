@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import pandas as pd
 
@@ -19,6 +19,12 @@ __all__ = ["Frames", "train"]
 Frames: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame] | Sequence[pd.DataFrame]
 
 
+class _Fit(TypedDict, total=False):
+    device: str
+    threads: int
+    progress: bool
+
+
 def train(
     frames: Frames,
     config: ModelConfig | Mapping[str, Any] | None = None,
@@ -27,9 +33,7 @@ def train(
     timeframe: str | None = None,
     gaps: str | None = None,
     calendar: str | None = None,
-    device: str = "auto",
-    threads: int = 1,
-    progress: bool = True,
+    **fit: Unpack[_Fit],
 ) -> ScoreModel:
     """Train a model on frames of bars, and write its folder if `out` is given; the same as `scorenet train`.
 
@@ -43,7 +47,7 @@ def train(
         gaps: what to do about missing bars, see `feeds.as_bars`; None keeps those of a frame of ours, and otherwise
             raises an error.
         calendar: trading calendar of a market that closes, such as "XNYS"; None takes that of the frame, if any.
-        device, threads, progress: as in `scorenet.learn`.
+        fit: `device`, `threads` and `progress`, as in `scorenet.learn`.
 
     Raises:
         FeedError: a frame is no frame of bars.
@@ -56,9 +60,7 @@ def train(
     if out is not None:
         check_writable(Path(out))
     bars = [_bars(name, frame, timeframe, gaps, calendar) for name, frame in _named(frames)]
-    model = train_frames(
-        bars, ["frame"] * len(bars), settings, device=device, threads=threads, progress=progress
-    )
+    model = train_frames(bars, ["frame"] * len(bars), settings, **fit)
     if out is not None:
         model.save(out)
     return model

@@ -128,8 +128,7 @@ def measure(
         held.trades,
         held.decisions,
         held.funding,
-        clock.step_ms,
-        calendar=clock.calendar,
+        clock,
     )
     costs = {name: held_metrics[name] for name in _BENCHMARK_COSTS}
     metrics = compute_metrics(
@@ -138,9 +137,8 @@ def measure(
         result.trades,
         result.decisions,
         result.funding,
-        clock.step_ms,
+        clock,
         benchmark_costs=costs,
-        calendar=clock.calendar,
         model=None if model is None else model.info["metrics"],
     )
     metrics["attribution"] = result.attribution or None
