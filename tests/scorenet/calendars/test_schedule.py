@@ -21,8 +21,8 @@ def test_new_york_has_its_holidays_half_days_and_summer_time():
     assert not clock.is_open(closed).any()
     passed = np.diff(clock.trading_ms(opens)) // HOUR_MS
     assert passed[0] == 4  # 2024-07-03 closes at 13:00: 3.5 hours
-    # By hand: 84 sessions from 2024-07-05 up to 2024-11-01, all whole days of seven bars.
-    assert passed[1] == 84 * 7
+    # By hand, without Labor Day: 19 + 22 + 20 + 23 + 1 sessions from July 5th to November 1st, of seven bars each.
+    assert passed[1] == 85 * 7
 
 
 def test_a_year_of_new_york_has_252_sessions_or_so():
