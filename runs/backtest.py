@@ -144,7 +144,7 @@ def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
                 f"the model was trained on {from_ms(trained)} bars, {frame.attrs['symbol']} has "
                 f"{frame.attrs['timeframe']}; train a model on this bar size, or load bars of the model's"
             )
-        check_calendar(model.calendar, frame.attrs.get("calendar"), str(frame.attrs["symbol"]))
+        check_calendar(model.info.get("calendar"), frame.attrs.get("calendar"), str(frame.attrs["symbol"]))
         missing = [name for name in model.features.inputs if name not in frame]
         if missing:
             raise FeatureMismatch(
