@@ -75,10 +75,19 @@ def check_calendar(trained: str | None, found: str | None, symbol: str) -> None:
 def check_bars(model: ScoreModel, data: Any, bars: Mapping[str, NDArray[Any]], step: int) -> None:
     """Check that most of the first bars [T] are `step` ms apart, as the data says, and that the columns have values.
 
+    In a market with sessions they are so in trading time.
+
     Raises:
         FeatureMismatch: they are not, or a column has no value at all: the model would never trade.
     """
     spacing = _spacing({"timestamp": model.clock.trading_ms(bars["timestamp"])})
+    if spacing is not None and spacing != step and model.calendar is not None:
+        raise FeatureMismatch(
+            f"{symbol_of(data)}: most bars do not follow one another in the sessions of {model.calendar}, the model's "
+            "calendar; Backtrader takes times without a zone for UTC: give it a frame with "
+            "frame.index = frame.index.tz_convert('UTC').tz_localize(None), or use "
+            f"BarsData(dataname=as_bars(frame, calendar={model.calendar!r}))"
+        )
     if spacing is not None and spacing != step:
         raise FeatureMismatch(_other_size(data, step, step, spacing))
     for name in model.features.inputs:

@@ -178,6 +178,20 @@ def test_a_feed_of_backtrader_takes_the_calendar_of_the_model(tiny_model):
     assert np.isfinite(strategy.state.lines.return_20.array).sum() == 60 - 20
 
 
+def test_a_feed_with_local_times_is_answered_with_the_line_that_mends_it(tiny_model):
+    stock = on_sessions(never_closed(60), FIRST[HOUR_MS])
+    local = pd.to_datetime(stock["timestamp"], unit="ms", utc=True).dt.tz_convert("America/New_York")
+    frame = stock.set_index(local.dt.tz_localize(None))[["open", "high", "low", "close", "volume"]]
+    cerebro = bt.Cerebro(stdstats=False)
+    data = Stamped(dataname=frame, timeframe=bt.TimeFrame.Minutes, compression=60)
+    cerebro.adddata(data, name="SPY")
+    cerebro.addstrategy(ScoreStrategy, model=of_sessions(tiny_model, HOUR_MS))
+    with pytest.raises(
+        FeatureMismatch, match=r"SPY: most bars do not follow .* of XNYS.*tz_convert\('UTC'\)"
+    ):
+        cerebro.run()
+
+
 @pytest.mark.parametrize(
     ("calendar", "words"),
     [
