@@ -25,6 +25,7 @@ from scorenet.diagnostics.held_out import (
 )
 from scorenet.forward.distribution import forward_target
 from scorenet.parts import SPANS
+from strategies.cerebro.columns import check_calendar
 
 from ..folder.jsonfile import dump_json, plain
 from ..folder.manifest import versions
@@ -123,6 +124,8 @@ def _on_samples(model: ScoreModel, how: _How) -> dict[str, Any]:
 def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, how: _How) -> dict[str, Any]:
     frames = load_markets(sources, options, warmup_bars=model.lookback)
     markets = [as_market(frame) for frame in frames]
+    for market in markets:
+        check_calendar(model.calendar, market.calendar, market.symbol)
     horizons = model.config.forward.all_horizons
     parts = [_rows(model, market) for market in markets]
     x, y, time = (np.concatenate([part[i] for part in parts]) for i in range(3))

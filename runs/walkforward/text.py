@@ -38,7 +38,9 @@ def _paths(found: Mapping[str, Any]) -> str:
 
 def _live(metrics: Mapping[str, Any]) -> str:
     """Return the command that trades the last model; none for a market that closes, which cannot be traded live."""
-    return "" if metrics.get("calendar") else f": scorenet live --model {metrics['last_model']} --symbol SYMBOL"
+    return (
+        "" if metrics.get("calendar") else f": scorenet live --model {metrics['last_model']} --symbol SYMBOL"
+    )
 
 
 def _folds(metrics: Mapping[str, Any]) -> list[str]:
