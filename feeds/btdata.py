@@ -58,6 +58,7 @@ class BarsData(bt.feed.DataBase, metaclass=_LinesByFrame):
 
     Attributes:
         absent: optional columns missing from the frame; their lines are 0.0.
+        calendar: trading calendar of the frame's market, None if it never closes.
         filled_closes: closes (UTC ms) of the bars that were added where bars are missing (`gaps="ffill"`).
         source_ms: bar size of the frame in ms.
     """
@@ -102,6 +103,7 @@ class BarsData(bt.feed.DataBase, metaclass=_LinesByFrame):
         self.p.symbol = bars.attrs["symbol"]
         self.p.name = self.p.name or bars.attrs["symbol"]
         self._columns = columns_of(bars)
+        self.calendar: str | None = bars.attrs.get("calendar")
         self.absent = frozenset(name for name in _EXTRA_LINES if name not in bars)
         self.source_ms = to_ms(bars.attrs["timeframe"])
         self.filled_closes = _closes_of_filled(bars, self.source_ms)

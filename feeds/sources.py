@@ -1,7 +1,8 @@
 """Load bars from a source text: a file, an exchange's series in the store, or a simulated market.
 
 The text is a path ending in .parquet or .csv, `bybit:BTC/USDT:USDT@1h` (from the store; missing bars are downloaded),
-or `simulated:NAME?seed=1&bars=20000&phi=-0.2`.
+`XNYS:SPY@1d` (imported bars of a market with sessions, by its calendar), or
+`simulated:NAME?seed=1&bars=20000&phi=-0.2`.
 """
 
 import datetime as dt
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scorenet.base.did_you_mean import did_you_mean
+from scorenet.calendars import canonical_name
 
 from .bars.files import EXTENSIONS, Siblings, read_with_siblings
 from .bars.frame import GapPolicy, check_gap_policy, with_gaps
@@ -24,13 +26,15 @@ from .exchange.protocol import check_timeframe
 from .exchange.registry import EXCHANGES, find_exchange
 from .simulated.api import simulate
 from .simulated.processes import OPTIONS, make_process
+from .store.sessions import CALENDAR, sessions_frame
 
-__all__ = ["ExchangeSource", "FileSource", "SimulatedSource", "load_bars", "parse_source"]
+__all__ = ["ExchangeSource", "FileSource", "SessionsSource", "SimulatedSource", "load_bars", "parse_source"]
 
 Time = str | int | dt.date | dt.datetime
 
 _FORMS = (
-    "a path ending in .parquet or .csv, 'bybit:BTC/USDT:USDT@1h' or 'simulated:random_walk?seed=1&bars=20000'"
+    "a path ending in .parquet or .csv, 'bybit:BTC/USDT:USDT@1h', 'XNYS:SPY@1d' or "
+    "'simulated:random_walk?seed=1&bars=20000'"
 )
 
 
@@ -46,6 +50,15 @@ class ExchangeSource:
     """A bar series of an exchange."""
 
     exchange: str
+    symbol: str
+    timeframe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionsSource:
+    """An imported bar series of a market with sessions."""
+
+    calendar: str
     symbol: str
     timeframe: str
 
@@ -71,20 +84,24 @@ def load_bars(
     timeframe: str | None = None,
     base_url: str | None = None,
     progress: bool = True,
+    calendar: str | None = None,
 ) -> pd.DataFrame:
     """Return the canonical bars of a source that open in [since, until), and `warmup_bars` earlier ones.
 
     Times without a zone are UTC. The gap policy applies to the returned bars only. `data_dir`, `offline`, `base_url`
-    and `progress` are used for exchange sources only. Fewer warm-up bars are returned if fewer exist.
+    and `progress` are used for exchange sources only. `calendar` is the trading calendar of a file's market, as
+    `as_bars` takes it; a source such as `XNYS:SPY@1d` says it itself. Fewer warm-up bars are returned if fewer exist.
 
     Raises:
         BadSource: the source, a time or the policy is invalid.
         MissingData: the source does not exist, has no bar in the range, or its funding file lacks settlements there.
         BadBars: its bars violate the frame contract.
         ExchangeError: the exchange fails to deliver.
+        ConfigError: the calendar is unknown, or exchange_calendars is not installed.
     """
     check_gap_policy(gaps)
     parsed = parse_source(source, timeframe=timeframe)
+    _check_calendar(parsed, calendar)
     first = None if since is None else parse_time(since)
     end = None if until is None else parse_time(until)
     if first is not None and end is not None and first >= end:
@@ -96,7 +113,11 @@ def load_bars(
     siblings = Siblings()
     match parsed:
         case FileSource(path=path):
-            frame, siblings = read_with_siblings(path, symbol=symbol, timeframe=timeframe, gaps=early)
+            frame, siblings = read_with_siblings(path, symbol, timeframe, early, calendar=calendar)
+        case SessionsSource():
+            frame = sessions_frame(data_dir, parsed.calendar, parsed.symbol, parsed.timeframe)
+            frame.attrs["symbol"] = symbol or parsed.symbol
+            frame = with_gaps(frame, early)
         case SimulatedSource(name=name, options=options):
             frame = simulate(name, **{**options, **({"symbol": symbol} if symbol else {})})
         case ExchangeSource():
@@ -119,7 +140,7 @@ def load_bars(
 
 def parse_source(
     source: str | Path, *, timeframe: str | None = None
-) -> FileSource | ExchangeSource | SimulatedSource:
+) -> FileSource | ExchangeSource | SessionsSource | SimulatedSource:
     """Parse a source text; `timeframe` is used if the text does not state one.
 
     Raises:
@@ -135,8 +156,25 @@ def parse_source(
         return _parse_exchange(scheme, rest, timeframe)
     if scheme == "simulated":
         return _parse_simulated(rest, timeframe)
+    if CALENDAR.fullmatch(scheme):
+        symbol, _, stated = rest.partition("@")
+        chosen = _one_timeframe(stated, timeframe)
+        return SessionsSource(calendar=str(canonical_name(scheme)), symbol=symbol, timeframe=chosen)
     schemes = (*EXCHANGES, "simulated")
     raise BadSource(f"unknown source {scheme!r}{did_you_mean(scheme, schemes, 0.5)}; expected {_FORMS}")
+
+
+def _check_calendar(source: object, calendar: str | None) -> None:
+    """Raise an error for a calendar that contradicts the source."""
+    named = canonical_name(calendar)
+    if named is None or isinstance(source, FileSource):
+        return
+    own = getattr(source, "calendar", None)
+    if own != named:
+        found = f"the source is of {own}" if own else "this market never closes"
+        raise BadSource(
+            f"calendar: expected that of the bars, found {named}, but {found}; leave --calendar out"
+        )
 
 
 def _parse_exchange(exchange: str, text: str, timeframe: str | None) -> ExchangeSource:

@@ -13,6 +13,7 @@ from scorenet import ConfigError, FeatureMismatch, ScoreModel, TooFewBars
 from scorenet.signals import SIGNALS
 from strategies import Rules, ScoreStrategy
 from strategies.analyzers.regimes import regime_warmup
+from strategies.cerebro.columns import check_calendar
 
 from .engine import Result, run
 from .folder.run_warnings import before_run, say
@@ -107,6 +108,7 @@ def prepare(
         "since": options.since,
         "until": options.until,
         "gaps": options.gaps,
+        "calendar": options.calendar,
         "data_dir": options.data_dir,
         "account": account.to_dict(),
         "strategy": params,
@@ -132,7 +134,7 @@ def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
     """Check that the model can read the bars, before anything is run.
 
     Raises:
-        FeatureMismatch: the bar size differs from the model's, or a column is missing.
+        FeatureMismatch: the bar size or the calendar differs from the model's, or a column is missing.
         TooFewBars: there are too few bars for one decision.
     """
     for frame in frames:
@@ -142,6 +144,7 @@ def check_frames(model: ScoreModel, frames: Sequence[pd.DataFrame]) -> None:
                 f"the model was trained on {from_ms(trained)} bars, {frame.attrs['symbol']} has "
                 f"{frame.attrs['timeframe']}; train a model on this bar size, or load bars of the model's"
             )
+        check_calendar(model.info.get("calendar"), frame.attrs.get("calendar"), str(frame.attrs["symbol"]))
         missing = [name for name in model.features.inputs if name not in frame]
         if missing:
             raise FeatureMismatch(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from feeds import find_gaps, load_bars, read_bars, write_bars
-from feeds.bars.frame import data_hash
+from feeds.bars.frame import clock_of_frame, data_hash
 from feeds.bars.sessions.spacing import other_sizes, rests_at_weekends
 from feeds.bars.timeframes import to_ms
 from scorenet.base.times import iso
@@ -45,11 +45,22 @@ def list_store(data_dir: str | Path) -> list[dict[str, Any]]:
 
 def _coverage(series: SeriesInfo) -> dict[str, int | None]:
     from feeds.bars.ranges import subtract
+    from feeds.exchange.registry import EXCHANGES
+    from feeds.store.sessions import calendar_of
+    from scorenet import ConfigError
+    from scorenet.calendars import clock_of
 
     if series.key.kind == "funding" or series.first is None or series.last is None:
         return {"missing": None, "unasked": None}
     step = to_ms(series.key.kind.rpartition("_")[2])
     end = series.last + step
+    calendar = None if series.key.exchange in EXCHANGES else calendar_of(series.key.exchange)
+    if calendar is not None:  # imported bars: every hole is one of the file
+        try:
+            due = len(clock_of(calendar, step).opens(series.first, series.last))
+        except ConfigError:  # without exchange_calendars the store is still listed
+            return {"missing": None, "unasked": None}
+        return {"missing": due - series.rows, "unasked": due - series.rows}
     unasked = subtract((series.first, end), series.covered)
     return {
         "missing": (end - series.first) // step - series.rows,
@@ -92,13 +103,15 @@ def check_store(data_dir: str | Path) -> list[dict[str, Any]]:
     return [{"path": str(damage.path), "reason": damage.reason} for damage in check(data_dir)]
 
 
-def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str = "keep") -> dict[str, Any]:
+def check_source(
+    source: str, *, data_dir: str | Path, offline: bool, gaps: str = "keep", calendar: str | None = None
+) -> dict[str, Any]:
     """Validate a source against the frame contract and report missing bars.
 
     Raises:
         BadBars: a row violates the contract; the message names the first one by row, column and time.
     """
-    frame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
+    frame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps, calendar=calendar)  # type: ignore[arg-type]
     holes = find_gaps(frame, frame.attrs["timeframe"])
     times = frame["timestamp"].to_numpy(dtype=np.int64)
     flat = (frame["volume"] == 0).sum()
@@ -106,6 +119,7 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
         "source": source,
         "symbol": frame.attrs["symbol"],
         "timeframe": frame.attrs["timeframe"],
+        "calendar": frame.attrs.get("calendar"),
         "rows": len(frame),
         "start": iso(int(frame["timestamp"].iloc[0])),
         "end": iso(int(frame["timestamp"].iloc[-1])),
@@ -113,10 +127,12 @@ def check_source(source: str, *, data_dir: str | Path, offline: bool, gaps: str 
         "missing_bars": sum(hole.missing for hole in holes),
         "holes": len(holes),
         "largest_hole": max((hole.missing for hole in holes), default=0),
-        "rests_at_weekends": rests_at_weekends(times),
+        "rests_at_weekends": "calendar" not in frame.attrs and rests_at_weekends(times),
         "other_sizes": [
             {"timeframe": part.timeframe, "start": iso(part.start), "end": iso(part.end), "bars": part.bars}
-            for part in other_sizes(times, to_ms(frame.attrs["timeframe"]))
+            for part in other_sizes(
+                times, to_ms(frame.attrs["timeframe"]), clock_of_frame(frame).trading_ms(times)
+            )
         ],
         "gaps": [{"start": iso(hole.start), "end": iso(hole.end), "missing": hole.missing} for hole in holes],
         "zero_volume_bars": int(flat),
@@ -133,18 +149,21 @@ def import_bars(
     data_dir: str | Path,
     gaps: str = "raise",
     hints: Hints | None = None,
+    calendar: str | None = None,
 ) -> dict[str, Any]:
     """Read a bar file of any known program, validate it and store it; return a summary of the stored rows.
 
-    `read_as` says which column was taken for which and how times were read; `source` names the stored bars.
+    `calendar` is the trading calendar of a market that closes; its bars are stored under it. `read_as` says which
+    column was taken for which and how times were read; `source` names the stored bars.
 
     Raises:
         FeedError: when the file violates the contract or the store cannot be written.
     """
     from feeds.store.importing import store_bars
 
-    frame = read_bars(path, symbol=symbol, timeframe=timeframe, gaps=gaps, hints=hints)  # type: ignore[arg-type]
+    frame = read_bars(path, symbol, timeframe, gaps, hints, calendar)  # type: ignore[arg-type]
     store_bars(frame, data_dir=data_dir)
+    exchange = frame.attrs.get("calendar", "bybit")
     return {
         "symbol": symbol,
         "timeframe": timeframe,
@@ -152,15 +171,21 @@ def import_bars(
         "start": iso(int(frame["timestamp"].iloc[0])),
         "end": iso(int(frame["timestamp"].iloc[-1])),
         "read_as": frame.attrs.get("read_as", "the columns and times of the contract"),
-        "source": f"bybit:{symbol}@{timeframe}",
+        "source": f"{exchange}:{symbol}@{timeframe}",
         "sha256": data_hash(frame),
     }
 
 
 def export_bars(
-    source: str, path: str | Path, *, data_dir: str | Path, offline: bool, gaps: str = "keep"
+    source: str,
+    path: str | Path,
+    *,
+    data_dir: str | Path,
+    offline: bool,
+    gaps: str = "keep",
+    calendar: str | None = None,
 ) -> dict[str, Any]:
     """Write the bars of a source to a parquet or CSV file; return a summary of the file."""
-    frame: pd.DataFrame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps)  # type: ignore[arg-type]
+    frame: pd.DataFrame = load_bars(source, data_dir=data_dir, offline=offline, gaps=gaps, calendar=calendar)  # type: ignore[arg-type]
     write_bars(frame, path)
     return {"path": str(path), "rows": len(frame), "sha256": data_hash(frame)}

@@ -20,7 +20,10 @@ __all__ = ["LoadOptions", "as_market", "cut", "describe", "load_markets"]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """Options of all commands that read bars; times are UTC, `since` inclusive, `until` exclusive."""
+    """Options of all commands that read bars; times are UTC, `since` inclusive, `until` exclusive.
+
+    `calendar` is the trading calendar of bar files, whose market closes; other sources know theirs.
+    """
 
     since: str | None = None
     until: str | None = None
@@ -29,13 +32,14 @@ class LoadOptions:
     gaps: str = "raise"
     base_url: str | None = None
     progress: bool = True
+    calendar: str | None = None
 
 
 def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: int = 0) -> list[pd.DataFrame]:
     """Load one frame per source, with up to `warmup_bars` bars before `since`.
 
     Raises:
-        BadSource: two sources are the same symbol, or their bar sizes differ.
+        BadSource: two sources are the same symbol, or their bar sizes or calendars differ.
         FeedError: as `feeds.load_bars`.
     """
     frames = [
@@ -49,6 +53,7 @@ def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: i
             gaps=options.gaps,  # type: ignore[arg-type]
             base_url=options.base_url,
             progress=options.progress,
+            calendar=options.calendar,
         )
         for source in sources
     ]
@@ -61,6 +66,12 @@ def load_markets(sources: Sequence[str], options: LoadOptions, *, warmup_bars: i
             f"expected bars of one size, found {', '.join(sorted(timeframes))}; "
             "resample them, or run each size separately"
         )
+    calendars = {frame.attrs.get("calendar") for frame in frames}
+    if len(calendars) > 1:
+        found = ", ".join(
+            f"{frame.attrs['symbol']} {frame.attrs.get('calendar') or 'without one'}" for frame in frames
+        )
+        raise BadSource(f"expected bars of one trading calendar, found {found}; run each market separately")
     for frame, source in zip(frames, sources, strict=True):
         if not len(frame):
             raise MissingData(f"{source} has no bars in the range")
@@ -81,7 +92,8 @@ def as_market(frame: pd.DataFrame) -> Market:
     """Convert a canonical frame to scorenet's `Market`: arrays by column."""
     bars: dict[str, Any] = to_arrays(frame)
     bars["timestamp"] = np.asarray(frame["timestamp"], dtype=np.int64)
-    return Market(str(frame.attrs["symbol"]), bars, to_ms(frame.attrs["timeframe"]))
+    step, calendar = to_ms(frame.attrs["timeframe"]), frame.attrs.get("calendar")
+    return Market(str(frame.attrs["symbol"]), bars, step, calendar)
 
 
 def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
@@ -90,6 +102,7 @@ def describe(frame: pd.DataFrame, source: str) -> dict[str, Any]:
         "source": source,
         "symbol": frame.attrs["symbol"],
         "timeframe": frame.attrs["timeframe"],
+        **({"calendar": frame.attrs["calendar"]} if frame.attrs.get("calendar") else {}),
         "rows": len(frame),
         "start": iso(int(frame["timestamp"].iloc[0])),
         "end": iso(int(frame["timestamp"].iloc[-1])),

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _MOST_CASH = 1e15  # above it a float64 cannot hold the account to the cent, and its squares overflow
-RUN_KEYS = ("command", "model", "bars", "since", "until", "gaps", "data_dir")
+RUN_KEYS = ("command", "model", "bars", "since", "until", "gaps", "data_dir", "calendar")
 """Keys of a run's config.toml beside its tables of settings."""
 _RENAMED = {"fee": "taker"}
 """Settings of earlier versions, and what they are called now."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from scorenet.calendars import Clock
 from strategies.analyzers.metrics import drawdowns as drawdown
 from strategies.analyzers.metrics import (
     performance,
@@ -24,8 +25,6 @@ from .metric_rows import ROWS, figure, show
 
 __all__ = ["compute_metrics", "drawdown", "format_table", "growth"]
 
-_YEAR_MS = 365 * 24 * 3_600_000
-
 Array = npt.NDArray[np.float64]
 
 
@@ -35,7 +34,7 @@ def compute_metrics(
     trades: pd.DataFrame,
     decisions: pd.DataFrame,
     funding: pd.DataFrame,
-    bar_ms: int,
+    clock: Clock,
     *,
     benchmark_costs: Mapping[str, float] | None = None,
     model: Mapping[str, Any] | None = None,
@@ -43,8 +42,8 @@ def compute_metrics(
     """Return the content of metrics.json from the tables of one run.
 
     Args:
-        bar_ms: size of a bar in ms; it sets `periods_per_year` of a run of one bar only, because a year is time and
-            not a number of bars.
+        clock: that of the bars' market and size; it sets `periods_per_year`, together with the times of the bars,
+            because a year is time and not a number of bars.
         benchmark_costs: metrics of buy-and-hold that its equity does not contain: fees, funding, slippage,
             n_orders, turnover, exposure, ...; they override the defaults.
         model: the model's held-out metrics, copied unchanged.
@@ -56,7 +55,7 @@ def compute_metrics(
         raise ValueError("the run has no bar: nothing to measure")
     times = pd.to_datetime(equity["time"], utc=True)
     stamps = times.astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    periods = returns_per_year(stamps) or _YEAR_MS / bar_ms
+    periods = returns_per_year(stamps, clock) or clock.bars_per_year
     filled = orders[(orders["size"] != 0.0) & (orders["price"] > 0.0)]
     metrics: dict[str, Any] = dict(performance(growth(equity), periods))
     metrics |= _trade_metrics(trades)
@@ -70,6 +69,7 @@ def compute_metrics(
     metrics |= _density_metrics(decisions)
     metrics |= {
         "periods_per_year": periods,
+        **({} if clock.calendar is None else {"calendar": clock.calendar}),
         "bars": len(equity),
         "start": _iso(times.iloc[0]),
         "end": _iso(times.iloc[-1]),

@@ -53,8 +53,8 @@ def format_check(found: Mapping[str, Any]) -> str:
         parts.append(f"bars of another size, not holes; split the file or resample it\n{rows}")
     if found["rests_at_weekends"]:
         parts.append(
-            "The market rests at weekends: these holes are no lost bars. --gaps keep leaves them; --gaps ffill would "
-            "invent bars in which nobody traded."
+            "The market rests at weekends: these holes are no lost bars. Name its trading calendar, such as "
+            "--calendar XNYS; --gaps ffill would invent bars in which nobody traded."
         )
     return "\n\n".join(parts)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from feeds.bars.frame import CALENDAR_HINT
 from feeds.bars.sessions.spacing import rests_at_weekends
 from scorenet import CheckpointError, Market, ModelConfig, ScoreModel, TooFewBars, feature_set, learn
 from scorenet.base.times import iso
@@ -103,12 +104,15 @@ def _learn(markets: list[Market], config: ModelConfig, **options: Any) -> ScoreM
 def _help(error: TooFewBars, market: Market, config: ModelConfig) -> str:
     """Return what the bars are too few for, with the feature set or the market's days that explain it; "" without."""
     purpose = str(error).removeprefix("too few bars to ").partition(": need ")[0]
-    if rests_at_weekends(np.asarray(market.bars["timestamp"], dtype=np.int64)):
-        return f"{purpose} (the market rests at weekends, and no state is computed across missing bars)"
+    if market.calendar is None and rests_at_weekends(np.asarray(market.bars["timestamp"], dtype=np.int64)):
+        return (
+            f"{purpose} (the market rests at weekends, and no state is computed across missing bars; "
+            f"{CALENDAR_HINT})"
+        )
     least, own = feature_set("chapter").lookback, feature_set(config.features).lookback
     if own <= least:
         return ""
-    years = error.need * market.step_ms / (365 * 86_400_000)
+    years = error.need / market.clock.bars_per_year
     return (
         f"{purpose} ({years:.1f} years of these bars; --features chapter looks back {least} bars instead of {own} and "
         "needs far fewer)"
@@ -123,6 +127,7 @@ def summary(model: ScoreModel, path: Path) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "symbols": info["symbols"],
         "timeframe": info["timeframe"],
+        **({"calendar": model.calendar} if model.calendar else {}),
         "features": list(model.features.names),
         "rows": info["rows"],
         "training_span": [iso(t) for t in info["training_span"]],

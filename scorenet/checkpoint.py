@@ -133,6 +133,7 @@ def parse_model(meta_bytes: bytes, weights: bytes, where: str = "model") -> Mode
         if regime_map is not None and regime_map.states.shape[1] != dim:
             raise ValueError(f"regimes do not have {dim} features")
         info = {**_notes(meta), "bar_ms": meta.get("bar_ms")}
+        info |= {"calendar": meta["calendar"]} if "calendar" in meta else {}
         check_notes(info)
         nets = build_nets(dim, config, base)
         further = {horizon: build_forward_net(dim, config.forward) for horizon in config.forward.horizons}

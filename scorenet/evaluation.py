@@ -91,7 +91,7 @@ def evaluate_bars(
     Raises:
         FeatureMismatch: the bars lack a column that the model reads.
     """
-    x, volatility = model.features.compute_with_volatility(bars, step_ms)
+    x, volatility = model.features.compute_with_volatility(bars, step_ms, model.clock)
     warm = min(model.lookback, len(x))
     known = warm + np.flatnonzero(np.isfinite(x[warm:]).all(axis=1))
     out = {name: np.full(len(x), np.nan) for name in Evaluation._fields}

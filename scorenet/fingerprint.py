@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Callable[[ModelParts], Any]] = MappingProxyType(
         "regimes": lambda model: None if model.regime_map is None else model.regime_map.to_dict(),
         "own": lambda model: bindings(model.config) or None,
         "bar_ms": lambda model: model.info.get("bar_ms"),
+        "calendar": lambda model: model.info.get("calendar"),
     }
 )
 """Keys of model.json that decide an output, and their values; a section that is None is left out of the file."""

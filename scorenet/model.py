@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .calendars import Clock, clock_of
 from .checkpoint import dump_model, load_model, parse_model, save_model
 from .config import RegimeConfig
 from .density.heat import heat_log_density
@@ -96,6 +97,20 @@ class ScoreModel(ModelParts):
     def lookback(self) -> int:
         """Bars before the current one that a state needs."""
         return self.features.lookback
+
+    @property
+    def calendar(self) -> str | None:
+        """Name of the trading calendar of the model's markets; None if they never close."""
+        return self.info.get("calendar")
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the model's markets at its bar size.
+
+        Raises:
+            ConfigError: exchange_calendars is not installed.
+        """
+        return clock_of(self.calendar, int(self.info.get("bar_ms") or 1))
 
     def score(self, x: Array, sigma: float | None = None) -> Array:
         """Return the score of the scaled states, [N, F], at noise level sigma (default: that of the state signal)."""
@@ -186,7 +201,8 @@ class ScoreModel(ModelParts):
             ConfigError: the model has no regimes, or the times do not increase by whole bars.
         """
         position = coordinates(self.features.names, x, self.lookback)
-        return state_regimes(self.regime_map, position, time, self.info.get("bar_ms"))
+        when = None if time is None else self.clock.trading_ms(time)
+        return state_regimes(self.regime_map, position, when, self.info.get("bar_ms"))
 
     def with_regimes(
         self, x: Array, time: NDArray[np.int64], settings: RegimeConfig | None = None
@@ -200,7 +216,8 @@ class ScoreModel(ModelParts):
             FeatureMismatch: the features have no volatility or no return.
         """
         position, chosen = coordinates(self.features.names, x, self.lookback), settings or self.config.regimes
-        found = fit_regimes(x, position, time, int(self.info["bar_ms"]), chosen, seed=self.config.seed)
+        when = self.clock.trading_ms(time)
+        found = fit_regimes(x, position, when, int(self.info["bar_ms"]), chosen, seed=self.config.seed)
         return replace(self, regime_map=found)
 
     @property

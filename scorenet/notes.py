@@ -83,6 +83,7 @@ _SPAN = "two times in UTC ms"
 _RULES: Mapping[str, _Rule] = MappingProxyType(
     {
         "bar_ms": _Rule("the size of a bar in ms", lambda v: _whole(v, 1, _LONGEST_BAR), needed=True),
+        "calendar": _Rule("the name of a trading calendar", lambda v: isinstance(v, str) and bool(v)),
         "symbols": _Rule("a list of symbols", _texts, needed=True),
         "training_span": _Rule(_SPAN, _span, needed=True),
         "calibration_span": _Rule(_SPAN, _span, needed=True),

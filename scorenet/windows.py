@@ -39,9 +39,10 @@ def chronological_split(
 ) -> Split:
     """Split rows in time into train, validation and test (70/15/15 by default).
 
-    Rows may come from several symbols. All symbols are cut at the same instants, so no symbol's future is in another's
-    past. The last `horizon` bars of a part are purged, because their target uses prices of the next part. The first
-    `embargo` bars of a part are dropped, because their features look back into the previous part.
+    `timestamps` [N] are ms in which bars next to each other are `step_ms` apart: of a market with sessions, its
+    trading time. Rows may come from several symbols. All symbols are cut at the same instants, so no symbol's future is
+    in another's past. The last `horizon` bars of a part are purged, because their target uses prices of the next part.
+    The first `embargo` bars of a part are dropped, because their features look back into the previous part.
 
     Raises:
         TooFewBars: when a part would hold fewer than `minimum` rows.

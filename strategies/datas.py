@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import backtrader as bt
 import numpy as np
 
-from scorenet.base.times import DAY_MS, EPOCH_DAY
+from scorenet.base.times import DAY_MS, EPOCH_DAY, whole_ms
+from scorenet.calendars import Clock, clock_of
 
 __all__ = [
     "HALF_SECOND",
     "bar_milliseconds",
     "bar_name",
+    "clock_of_strategy",
     "mark_line",
     "periods_per_year",
     "symbol_of",
     "to_milliseconds",
+    "trading_days",
 ]
 
 HALF_SECOND = 0.5 / 86_400.0
@@ -68,9 +73,29 @@ def bar_name(bar_ms: int) -> str:
     return f"{bar_ms // length}{unit}"
 
 
-def periods_per_year(bar_ms: float) -> float:
-    """Return the number of bars of `bar_ms` in 365 days of 24 hours."""
-    return _YEAR_MS / bar_ms
+def periods_per_year(bar_ms: float, clock: Clock | None = None) -> float:
+    """Return the number of bars of `bar_ms` in 365 days: of 24 hours, or of the sessions of a `clock` of that size."""
+    return _YEAR_MS / bar_ms if clock is None or clock.calendar is None else clock.bars_per_year
+
+
+def trading_days(clock: Clock) -> Callable[[float], float] | None:
+    """Return what converts a Backtrader date to trading time in days; None for a market that never closes."""
+    if clock.calendar is None:
+        return None
+    return partial(_trading_days, clock)  # not a lambda: Cerebro may pickle a strategy
+
+
+def _trading_days(clock: Clock, date: float) -> float:
+    return float(clock.trading_ms(whole_ms(date))) / DAY_MS
+
+
+def clock_of_strategy(strategy: Any) -> Clock | None:
+    """Return the clock of the calendar that a strategy's model has, or else its first data; None without one."""
+    own: Clock | None = getattr(strategy, "trading_clock", None)
+    if own is not None:
+        return own if own.calendar else None
+    calendar = getattr(strategy.datas[0], "calendar", None)
+    return clock_of(calendar, bar_milliseconds(strategy.datas[0])) if calendar else None
 
 
 def mark_line(data: Any) -> Any:

@@ -10,6 +10,7 @@ import backtrader as bt
 import numpy as np
 
 from scorenet import feature_set
+from scorenet.calendars import clock_of
 from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
@@ -30,29 +31,32 @@ class MarketState(bt.Indicator):
 
     Params:
       - ``features`` (def: "extended"): "chapter" or "extended".
+      - ``calendar`` (def: None): trading calendar of a market that closes; None takes that of the data, if it has one.
 
     Lines: the features of both sets by name. NaN are the features of the other set, and the features whose optional
     column (funding_rate, open_interest) is missing from the data.
     """
 
     lines = _STATE_LINES
-    params = (("features", "extended"),)
+    params = (("features", "extended"), ("calendar", None))
     plotinfo = {"plot": False}
 
     def __init__(self) -> None:
         present = tuple(name for name in OPTIONAL_INPUTS if has_column(self.data, name))
         self._set = feature_set(self.p.features, present)
         self._step = bar_milliseconds(self.data)
+        self._trading_clock = clock_of(self.p.calendar or getattr(self.data, "calendar", None), self._step)
         self._outputs = [(index, getattr(self.lines, name)) for index, name in enumerate(self._set.names)]
         self.addminperiod(self._set.lookback + 1)
 
     def next(self) -> None:
-        state = self._set.compute(tail(self.data, _COLUMNS, self._set.lookback + 1), self._step)[-1]
+        bars = tail(self.data, _COLUMNS, self._set.lookback + 1)
+        state = self._set.compute(bars, self._step, self._trading_clock)[-1]
         for index, line in self._outputs:
             line[0] = float(state[index])
 
     def once(self, start: int, end: int) -> None:
-        states = self._set.compute(whole(self.data, _COLUMNS), self._step)
+        states = self._set.compute(whole(self.data, _COLUMNS), self._step, self._trading_clock)
         for index, line in self._outputs:
             store(line, start, end, np.ascontiguousarray(states[:, index]))
 

@@ -61,10 +61,10 @@ class MarketRegime(bt.Indicator):
             return
         model = self._models.models[number]
         bars = tail(self.data, model.features.inputs, model.lookback + WINDOW)
-        position = coordinates(
-            model.features.names, model.features.compute(bars, self._step)[-WINDOW:], model.lookback
-        )
-        label = latest_regime(model.regime_map, position, bars["timestamp"][-WINDOW:], self._step)
+        x = model.features.compute(bars, self._step, model.clock)[-WINDOW:]
+        position = coordinates(model.features.names, x, model.lookback)
+        times = model.clock.trading_ms(bars["timestamp"][-WINDOW:])
+        label = latest_regime(model.regime_map, position, times, self._step)
         self._show(float(label) if label >= 0 else math.nan)
 
     def _show(self, regime: float) -> None:
@@ -103,6 +103,6 @@ def regimes_of_bars(models: ModelSchedule, read: Callable[[tuple[str, ...]], Bar
 
 def _regimes(model: ScoreModel, bars: dict[str, np.ndarray], step: int) -> Array:
     """Return the regime of each of consecutive bars, [T]; NaN where the state is not known."""
-    x = model.features.compute(bars, step)
+    x = model.features.compute(bars, step, model.clock)
     labels = model.regimes(x, bars["timestamp"]).astype(np.float64)
     return np.where(labels < 0, math.nan, labels)

@@ -38,12 +38,15 @@ class ModelSchedule:
         models: the models, in the same order.
         lookback: bars before the current one that the models need, the largest of all.
         horizon: bars ahead of the main forecast, the same for all models.
+        calendar: trading calendar of the models' markets, the same for all; None if they never close.
+        clock: the clock of this calendar.
 
     Raises:
+        ConfigError: the models have a calendar, and exchange_calendars is not installed.
         CheckpointError: a folder has no valid model.
         TypeError: `source` is none of these.
         ValueError: there is no pair, or the times do not ascend.
-        FeatureMismatch: the models have several bar sizes or horizons.
+        FeatureMismatch: the models have several bar sizes, horizons or calendars.
     """
 
     def __init__(self, source: ModelSource) -> None:
@@ -57,6 +60,8 @@ class ModelSchedule:
         self.lookback = max(model.lookback for model in self.models)
         self.horizon = self._common("horizon", lambda model: model.horizon)
         self._common("bar_ms", lambda model: model.info.get("bar_ms"))
+        self.calendar = self._common("calendar", lambda model: model.calendar)
+        self.clock = self.models[0].clock
 
     def __repr__(self) -> str:
         begins = ("always" if since == -math.inf else iso(int(since)) for since in self.since)
@@ -140,7 +145,7 @@ class ModelSchedule:
         found = {value(model) for model in self.models}
         if len(found) > 1:
             raise FeatureMismatch(
-                f"model: expected models of one {name}, found {', '.join(map(str, sorted(found)))}; "
+                f"model: expected models of one {name}, found {', '.join(sorted(map(str, found)))}; "
                 "train all models of a schedule with the same settings and timeframe"
             )
         return found.pop()

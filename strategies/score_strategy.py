@@ -72,6 +72,7 @@ class ScoreStrategy(bt.Strategy):
         traded: the datas that are traded, in the order of their numbers in `decisions`.
         decisions: a `DecisionRecorder`, one row per bar and symbol.
         rejections: number of orders that the broker rejected.
+        trading_clock: the clock of the models' trading calendar.
 
     Raises:
         ValueError: a rule is outside its range; in `optstrategy`, such a set is left out with a warning in the log.
@@ -91,6 +92,7 @@ class ScoreStrategy(bt.Strategy):
 
     def __init__(self) -> None:
         self.models = models = ModelSchedule(self.p.model)
+        self.trading_clock = models.clock
         schedule = self._read_rules(models.horizon)
         self.rules, self._coming = schedule.rules[0], schedule.coming()
         if self.p.signal == "forward" and any(own.position_rule == "proportional" for own in schedule.rules):
@@ -111,7 +113,7 @@ class ScoreStrategy(bt.Strategy):
         self._indicators = self._lineiterators[self.IndType][before:]
         self._by_data = {id(state.data): state for state in self._states}
         self._now = self.lines.datetime
-        self._capital = SharedCapital(schedule, self._states, step, own_targets=self._own)
+        self._capital = SharedCapital(schedule, self._states, step, models.clock, own_targets=self._own)
 
     def _read_rules(self, horizon: int) -> RulesSchedule:
         try:

@@ -7,8 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scorenet.calendars import Clock
+
 from .account.bar_clock import has_ended
-from .datas import HALF_SECOND, periods_per_year
+from .datas import HALF_SECOND, periods_per_year, trading_days
 from .decision import (
     ALLOCATIONS,
     ActiveSymbols,
@@ -44,13 +46,20 @@ class SharedCapital:
     """
 
     def __init__(
-        self, schedule: RulesSchedule, states: list[TradedSymbol], step_ms: int, *, own_targets: bool
+        self,
+        schedule: RulesSchedule,
+        states: list[TradedSymbol],
+        step_ms: int,
+        clock: Clock,
+        *,
+        own_targets: bool,
     ) -> None:
         rules = schedule.rules[0]
         self._rules, self._states, self._own_targets = rules, states, own_targets
         self._allocation = ALLOCATIONS[rules.allocation]
         self._by_covariance = needs_covariance(rules.allocation)
-        self._year = periods_per_year(step_ms)
+        self._year = periods_per_year(step_ms, clock)
+        self._days = trading_days(clock)
         # Equal parts follow from the number of symbols alone.
         volatility = any(own.portfolio_volatility for own in schedule.rules)
         timed = rules.allocation != "equal" or volatility
@@ -75,7 +84,8 @@ class SharedCapital:
 
         The second value of each pair says that the symbol is silent; otherwise it has a new bar.
         """
-        rules, seen = self._rules, []
+        rules, seen, days = self._rules, [], self._days
+        time = now if days is None else days(now)
         gained = lost = False
         for state in self._states:
             bars = state.clock.lencount
@@ -88,7 +98,8 @@ class SharedCapital:
                 if has_ended(state.data) and now + HALF_SECOND >= state.clock[0] + state.step_days:
                     state.over, silent = True, False
                 else:
-                    silent = is_silent(rules, now - state.clock[0], state.step_days)
+                    last = state.clock[0] if days is None else days(state.clock[0])
+                    silent = is_silent(rules, time - last, state.step_days)
                     if silent:
                         seen.append((state, True))
                 if state.active and (silent or state.over):
@@ -96,9 +107,9 @@ class SharedCapital:
         if self._trailing is not None:
             closes = [(state.number, state.close[0]) for state, silent in seen if not silent]
             self._trailing.add(now, closes)
-        due = int((now + HALF_SECOND) / self._period) != self._slot
+        due = int((time + HALF_SECOND) / self._period) != self._slot
         if due or gained or (lost and not self._by_covariance):
-            self._allocate(now)
+            self._allocate(time)
         return seen
 
     def capped(self, plans: list[Plan], equity: float) -> list[Plan]:
@@ -151,8 +162,8 @@ class SharedCapital:
         factor = volatility_factor(self._rules.portfolio_volatility, self._covariance, targets, stays)
         return [own * factor for own in factors]
 
-    def _allocate(self, now: float) -> None:
-        self._slot = int((now + HALF_SECOND) / self._period)
+    def _allocate(self, time: float) -> None:
+        self._slot = int((time + HALF_SECOND) / self._period)
         active = [state for state in self._states if state.active]
         if not active:
             return

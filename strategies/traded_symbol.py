@@ -13,7 +13,7 @@ from scorenet.model import Evaluation
 from .account.contracts import contract_value
 from .buffers import Rows
 from .cerebro.traded import check_commission
-from .datas import bar_milliseconds, periods_per_year, symbol_of
+from .datas import bar_milliseconds, periods_per_year, symbol_of, trading_days
 from .decision import (
     POSITION_RULES,
     AccountState,
@@ -69,7 +69,9 @@ class TradedSymbol:
         self._volatility = math.nan
         self._broker = strategy.broker
         self.needs, self._trade_from = schedule.lookback + 1.0, trade_from
-        self._root_year, self._cost = math.sqrt(periods_per_year(step)), trading_cost(strategy.broker, data)
+        self._trading_days = trading_days(schedule.clock)
+        self._root_year = math.sqrt(periods_per_year(step, schedule.clock))
+        self._cost = trading_cost(strategy.broker, data)
         score: Any = MarketScore(
             data,  # type: ignore[call-arg]
             model=schedule,
@@ -204,7 +206,10 @@ class TradedSymbol:
         forecast = forecast_of(self._rules, seen, self._position_rule)
         if self._held is None or seen.warming or seen.silent:
             return forecast
-        return self._held.add(forecast, self.clock[0], self.step_days)
+        now = self.clock[0]
+        return self._held.add(
+            forecast, now if self._trading_days is None else self._trading_days(now), self.step_days
+        )
 
 
 _VOLATILITY = Evaluation._fields.index("volatility")

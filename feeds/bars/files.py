@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def read_bars(
     timeframe: str | None = None,
     gaps: GapPolicy = "raise",
     hints: Hints | None = None,
+    calendar: str | None = None,
 ) -> pd.DataFrame:
     """Return the canonical bars of a file: parquet, feather, CSV, or CSV in a .gz or .zip file.
 
@@ -102,7 +103,8 @@ def read_bars(
     the bars. Of a file with several symbols in a column `symbol`, `symbol` chooses one. If the file `X_1h.parquet` has
     no funding_rate, open_interest or mark_open column, `X_funding.parquet`, `X_open_interest_1h.parquet` and
     `X_mark_1h.parquet` (bars of the mark price, of the same size) in the same folder are used if present; the funding
-    file must have every settlement that is due on the bars, the mark prices every bar.
+    file must have every settlement that is due on the bars, the mark prices every bar. `calendar` is the trading
+    calendar of a market that closes, as `as_bars` takes it; a parquet file of `write_bars` knows it.
 
     Raises:
         BadSource: the file's ending is unknown.
@@ -111,7 +113,7 @@ def read_bars(
         BadBars: its bars violate the contract, are of several symbols of which none is chosen, or its columns, numbers
             or times have two readings.
     """
-    bars, siblings = read_with_siblings(path, symbol, timeframe, gaps, hints)
+    bars, siblings = read_with_siblings(path, symbol, timeframe, gaps, hints, calendar)
     siblings.check(bars)
     return bars
 
@@ -122,6 +124,7 @@ def read_with_siblings(
     timeframe: str | None = None,
     gaps: GapPolicy = "raise",
     hints: Hints | None = None,
+    calendar: str | None = None,
 ) -> tuple[pd.DataFrame, Siblings]:
     """Return the same as `read_bars`, and the joined files, which the caller checks for the bars that it uses.
 
@@ -133,7 +136,10 @@ def read_with_siblings(
     name = Path(inner_name(path)).stem
     named = _NAME.fullmatch(name) or _DATED.fullmatch(name)
     stem = named["symbol"] if named else name
-    frame, reading = read_bar_table(path, symbol or stem, hints or Hints())
+    hints = hints or Hints()
+    if calendar is not None and hints.dates is None:
+        hints = replace(hints, dates="days")  # midnight at the exchange is the session of its date
+    frame, reading = read_bar_table(path, symbol or stem, hints)
     try:
         bars = as_bars(
             one_symbol(frame, symbol),
@@ -141,6 +147,7 @@ def read_with_siblings(
             timeframe=timeframe or _note(frame, "timeframe") or (named["timeframe"] if named else None),
             gaps="keep",
             source=str(path),
+            calendar=calendar or _note(frame, "calendar"),
         )
         bars, siblings = _join_siblings(bars, path, stem)
         if not reading.is_plain:

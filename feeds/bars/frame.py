@@ -4,7 +4,8 @@ A canonical frame has a RangeIndex and the columns COLUMNS: `timestamp` (int64 U
 increasing, on the grid of the timeframe) and float64 prices and volume. It may have OPTIONAL_COLUMNS: `funding_rate`
 (fraction, 0.0 without a settlement), `open_interest` (base units, 0.0 where unknown), `filled` (bool, bars added by the
 policy `ffill`) and MARK_COLUMNS, all four or none: the bar of the mark price, at which an account is valued.
-`frame.attrs` holds symbol, timeframe and source.
+`frame.attrs` holds symbol, timeframe and source, and of a market with sessions `calendar`: its bars open on the grid of
+their session (`feeds.bars.sessions.opens`), and closed hours are no missing bars.
 """
 
 import hashlib
@@ -16,16 +17,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scorenet.calendars import Clock, canonical_name, clock_of
+
 from ..errors import BadBars, BadSource, BadTimeframe, BarGap
 from .cells import COLUMNS, MARK_COLUMNS, OPTIONAL_COLUMNS, bar_values, to_arrays
 from .joins import join_funding, join_mark, join_open_interest
 from .resampling import resample
+from .sessions.opens import session_opens
 from .sessions.spacing import other_sizes, rests_at_weekends
 from .symbols import one_symbol
 from .timeframes import from_ms, to_ms
 from .times import iso, utc_ms
 
 __all__ = [
+    "CALENDAR_HINT",
     "COLUMNS",
     "MARK_COLUMNS",
     "OPTIONAL_COLUMNS",
@@ -33,6 +38,7 @@ __all__ = [
     "GapPolicy",
     "as_bars",
     "check_gap_policy",
+    "clock_of_frame",
     "data_hash",
     "find_gaps",
     "join_funding",
@@ -44,6 +50,9 @@ __all__ = [
 ]
 
 GapPolicy = Literal["raise", "keep", "ffill"]
+
+CALENDAR_HINT = "name its trading calendar, such as --calendar XNYS, calendar='XNYS' in Python"
+"""What to do about bars of a market that closes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +71,21 @@ def as_bars(
     timeframe: str | None = None,
     gaps: GapPolicy = "raise",
     source: str = "",
+    calendar: str | None = None,
 ) -> pd.DataFrame:
     """Return a validated canonical copy of `frame`; the input is never changed.
 
     Times may be int UTC ms, a tz-aware datetime column or a tz-aware DatetimeIndex. Without `timeframe`, it is taken
     from `frame.attrs` or from the most common spacing. Missing bars are an error (`raise`), stay missing (`keep`), or
     are added at the previous close with volume 0 and `filled` True (`ffill`). Columns outside the contract are dropped.
+    `calendar` ("XNYS") is the trading calendar of a market that closes; None takes that of `frame.attrs`, if any.
 
     Raises:
         BadBars: a bar violates the contract; the message names row, column, timestamp and value.
         BarGap: bars are missing and `gaps` is "raise".
         BadTimeframe: the timeframe is unknown or cannot be determined.
         BadSource: `gaps` is not a known policy.
+        ConfigError: the calendar is unknown, or exchange_calendars is not installed.
     """
     check_gap_policy(gaps)
     if not isinstance(frame, pd.DataFrame):
@@ -85,12 +97,17 @@ def as_bars(
     values = bar_values(frame, times)
     symbol = symbol or frame.attrs.get("symbol") or own_symbol or ""
     timeframe = _timeframe(times, timeframe or frame.attrs.get("timeframe"))
-    _check_spacing(times, timeframe)
+    sessions = canonical_name(calendar or frame.attrs.get("calendar"))
+    if sessions is None:
+        _check_spacing(times, timeframe)
+    else:
+        times = session_opens(times, to_ms(timeframe), sessions)
     bars = pd.DataFrame({"timestamp": times, **values})
     bars.attrs = {
         "symbol": symbol,
         "timeframe": timeframe,
         "source": source or frame.attrs.get("source", ""),
+        **({} if sessions is None else {"calendar": sessions}),
     }
     return with_gaps(bars, gaps)
 
@@ -104,10 +121,10 @@ def with_gaps(bars: pd.DataFrame, gaps: GapPolicy) -> pd.DataFrame:
     timeframe = bars.attrs["timeframe"]
     holes = find_gaps(bars, timeframe) if gaps != "keep" else []
     if holes:
-        _check_one_size(bars["timestamp"].to_numpy(dtype=np.int64), timeframe)
+        _check_one_size(bars, timeframe)
     if holes and gaps == "raise":
-        raise _gap_error(bars["timestamp"].to_numpy(dtype=np.int64), holes, timeframe)
-    return _fill(bars, to_ms(timeframe)) if gaps == "ffill" else bars
+        raise _gap_error(bars, holes, timeframe)
+    return _fill(bars) if gaps == "ffill" else bars
 
 
 def check_gap_policy(gaps: str) -> None:
@@ -121,18 +138,29 @@ def check_gap_policy(gaps: str) -> None:
 
 
 def find_gaps(frame: pd.DataFrame, timeframe: str) -> list[Gap]:
-    """Return the gaps between the first and the last bar, in order of time."""
+    """Return the gaps between the first and the last bar, in order of time; closed hours of its calendar are none."""
     step = to_ms(timeframe)
+    clock = clock_of(frame.attrs.get("calendar"), step)
     times = frame["timestamp"].to_numpy(dtype=np.int64)
-    before = np.flatnonzero(np.diff(times) > step)
-    return [
-        Gap(
-            start=int(times[k]) + step,
-            end=int(times[k + 1]),
-            missing=int(times[k + 1] - times[k]) // step - 1,
-        )
-        for k in before
-    ]
+    trading = clock.trading_ms(times)
+    before = np.flatnonzero(np.diff(trading) > step)
+    missing = (trading[before + 1] - trading[before]) // step - 1
+    spans = zip(
+        clock.open_at(trading[before] + step).tolist(),
+        times[before + 1].tolist(),
+        missing.tolist(),
+        strict=True,
+    )
+    return [Gap(start=start, end=end, missing=count) for start, end, count in spans]
+
+
+def clock_of_frame(frame: pd.DataFrame) -> Clock:
+    """Return the clock of a canonical frame's market at its bar size.
+
+    Raises:
+        ConfigError: exchange_calendars is not installed.
+    """
+    return clock_of(frame.attrs.get("calendar"), to_ms(frame.attrs["timeframe"]))
 
 
 def data_hash(frame: pd.DataFrame) -> str:
@@ -173,7 +201,8 @@ def _check_spacing(times: NDArray[np.int64], timeframe: str) -> None:
         row = int(off[0])
         raise BadBars(
             f"row {row} ({iso(int(times[row]))}), column 'timestamp': not on the {timeframe} grid, which "
-            "starts at multiples of its length since 1970 (UTC); is this the open time, the right timeframe?",
+            "starts at multiples of its length since 1970 (UTC); is this the open time, the right timeframe? "
+            f"For a market that closes, {CALENDAR_HINT}",
             row=row,
             column="timestamp",
             timestamp=int(times[row]),
@@ -192,9 +221,10 @@ def _check_spacing(times: NDArray[np.int64], timeframe: str) -> None:
         )
 
 
-def _check_one_size(times: NDArray[np.int64], timeframe: str) -> None:
+def _check_one_size(bars: pd.DataFrame, timeframe: str) -> None:
     """Raise an error for bars of another size, which are no holes and must not be filled."""
-    others = other_sizes(times, to_ms(timeframe))
+    times = bars["timestamp"].to_numpy(dtype=np.int64)
+    others = other_sizes(times, to_ms(timeframe), clock_of_frame(bars).trading_ms(times))
     if not others:
         return
     first = others[0]
@@ -209,15 +239,19 @@ def _check_one_size(times: NDArray[np.int64], timeframe: str) -> None:
     )
 
 
-def _gap_error(times: NDArray[np.int64], holes: list[Gap], timeframe: str) -> BarGap:
-    first = holes[0]
+def _gap_error(bars: pd.DataFrame, holes: list[Gap], timeframe: str) -> BarGap:
+    times, calendar, first = bars["timestamp"].to_numpy(dtype=np.int64), bars.attrs.get("calendar"), holes[0]
     total = sum(hole.missing for hole in holes)
     more = f" ({total} missing in {len(holes)} holes)" if len(holes) > 1 else ""
-    if rests_at_weekends(times):
-        more += "; nobody trades this market at weekends"
+    answer = "choose gaps='keep' to leave the hole or gaps='ffill' to repeat the previous close"
+    if calendar:
+        more += f" of trading hours of {calendar}"
+    elif rests_at_weekends(times):
+        more += f"; nobody trades this market at weekends: {CALENDAR_HINT}"
+        answer = "or leave the holes with gaps='keep'"
     return BarGap(
         f"{first.missing} bar(s) of {timeframe} missing from {iso(first.start)} up to {iso(first.end)}{more}"
-        "; choose gaps='keep' to leave the hole or gaps='ffill' to repeat the previous close",
+        f"; {answer}",
         row=int(np.searchsorted(times, first.end)),
         column="timestamp",
         timestamp=first.start,
@@ -225,10 +259,10 @@ def _gap_error(times: NDArray[np.int64], holes: list[Gap], timeframe: str) -> Ba
     )
 
 
-def _fill(bars: pd.DataFrame, step: int) -> pd.DataFrame:
+def _fill(bars: pd.DataFrame) -> pd.DataFrame:
     """Add the missing bars: previous close, no volume, no settlement, last known open interest."""
     times = bars["timestamp"].to_numpy(dtype=np.int64)
-    grid = np.arange(times[0], times[-1] + step, step, dtype=np.int64)
+    grid = clock_of_frame(bars).opens(int(times[0]), int(times[-1]))
     source = np.searchsorted(times, grid, side="right") - 1
     invented = times[source] != grid
     columns: dict[str, NDArray[Any]] = {"timestamp": grid}

@@ -21,11 +21,16 @@ def resample(frame: pd.DataFrame, timeframe: str) -> pd.DataFrame:
 
     Raises:
         BadTimeframe: the timeframe is unknown or not a multiple of the frame's.
-        BadBars: the frame has no timeframe in its attrs.
+        BadBars: the frame has no timeframe in its attrs, or a trading calendar.
         MissingData: no long bar is covered completely.
     """
     if not frame.attrs.get("timeframe"):
         raise BadBars("expected a canonical frame with attrs['timeframe']; pass it through as_bars first")
+    if frame.attrs.get("calendar"):
+        raise BadBars(
+            f"bars of {frame.attrs['calendar']} are not resampled: long bars are counted from multiples of their "
+            "length since 1970 (UTC), not from the open of a session; load bars of that size"
+        )
     short, long = to_ms(frame.attrs["timeframe"]), to_ms(timeframe)
     if long % short:
         raise BadTimeframe(f"cannot build {timeframe} bars from {frame.attrs['timeframe']} bars")

@@ -14,6 +14,7 @@ from ..bars.ranges import Range, merge, subtract
 from ..bars.timeframes import to_ms
 from .keys import SeriesKey, stored_kind
 from .series_store import SeriesWriter, write_series
+from .sessions import calendar_folder
 
 __all__ = ["store_bars"]
 
@@ -23,13 +24,17 @@ _log = logging.getLogger("feeds")
 def store_bars(frame: pd.DataFrame, *, data_dir: str | Path, exchange: str = "bybit") -> None:
     """Store a canonical frame; its funding, open interest and mark prices become separate series.
 
+    Bars with a trading calendar are stored under its name in place of the exchange's.
+
     Only what the frame contains is recorded as known: its bars, and the bars of which it has a settlement or an open
     interest. A later fetch requests everything else from the exchange. Forward-filled bars are not stored, because they
     contain no trades.
 
     Raises:
         StoreError: the store cannot be written.
+        BadSource: the calendar is not that of an exchange.
     """
+    exchange = calendar_folder(frame.attrs["calendar"]) if frame.attrs.get("calendar") else exchange
     symbol, timeframe = frame.attrs["symbol"], frame.attrs["timeframe"]
     step = to_ms(timeframe)
     real = frame[~frame["filled"]] if "filled" in frame else frame

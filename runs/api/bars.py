@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from feeds.bars.timeframes import from_ms
+from scorenet.calendars import clock_of
 from strategies.buffers import has_column, whole
 from strategies.datas import bar_milliseconds, symbol_of
 
@@ -16,8 +16,10 @@ __all__ = ["frame_of"]
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
 
-def frame_of(data: Any) -> pd.DataFrame:
+def frame_of(data: Any, calendar: str | None = None) -> pd.DataFrame:
     """Return the bars of a data that has run: `timestamp` is the close minus the bar size, UTC ms.
+
+    `calendar` is the trading calendar of the strategy's model; None takes that of the data, if any.
 
     Raises:
         ValueError: the run has kept only its last bars (`exactbars`).
@@ -30,8 +32,12 @@ def frame_of(data: Any) -> pd.DataFrame:
         )
     names = (*_COLUMNS, *(("funding_rate",) if has_column(data, "funding_rate") else ()))
     columns = {name: values[: len(data)] for name, values in whole(data, names).items()}
-    times = np.asarray(columns.pop("timestamp"), dtype=np.int64) - step
+    calendar = calendar or getattr(data, "calendar", None)
+    clock = clock_of(calendar, step)
+    times = clock.open_at(clock.trading_ms(columns.pop("timestamp")) - step)
     frame = pd.DataFrame({"timestamp": times, **columns})
     frame["volume"] = frame["volume"].fillna(0.0)
     frame.attrs = {"symbol": symbol_of(data), "timeframe": from_ms(step), "source": ""}
+    if calendar:
+        frame.attrs["calendar"] = calendar
     return frame

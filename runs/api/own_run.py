@@ -68,8 +68,8 @@ def report(run: Any, out: str | Path) -> Path:
             "the analyzers have recorded no bar; give the run more bars, or an earlier trade_from"
         )
     datas = _benchmark_datas(strategy, set(result.orders["symbol"]))
-    frames = [frame_of(data) for data in datas]
     model, path = _model_of(strategy)
+    frames = [frame_of(data, None if model is None else model.calendar) for data in datas]
     account = _account_of(strategy.broker, datas)
     inputs = RunInputs(
         command=["python", *sys.argv] if sys.argv[0] else "python",

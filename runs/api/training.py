@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import pandas as pd
 
@@ -19,6 +19,12 @@ __all__ = ["Frames", "train"]
 Frames: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame] | Sequence[pd.DataFrame]
 
 
+class _Fit(TypedDict, total=False):
+    device: str
+    threads: int | None
+    progress: bool
+
+
 def train(
     frames: Frames,
     config: ModelConfig | Mapping[str, Any] | None = None,
@@ -26,9 +32,8 @@ def train(
     out: str | Path | None = None,
     timeframe: str | None = None,
     gaps: str | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    progress: bool = True,
+    calendar: str | None = None,
+    **fit: Unpack[_Fit],
 ) -> ScoreModel:
     """Train a model on frames of bars, and write its folder if `out` is given; the same as `scorenet train`.
 
@@ -41,7 +46,8 @@ def train(
         timeframe: bar size, "1h"; None takes that of the frame, or the commonest spacing of its times.
         gaps: what to do about missing bars, see `feeds.as_bars`; None keeps those of a frame of ours, and otherwise
             raises an error.
-        device, threads, progress: as in `scorenet.learn`.
+        calendar: trading calendar of a market that closes, such as "XNYS"; None takes that of the frame, if any.
+        fit: `device`, `threads` and `progress`, as in `scorenet.learn`.
 
     Raises:
         FeedError: a frame is no frame of bars.
@@ -53,10 +59,8 @@ def train(
     check_names(settings)
     if out is not None:
         check_writable(Path(out))
-    bars = [_bars(name, frame, timeframe, gaps) for name, frame in _named(frames)]
-    model = train_frames(
-        bars, ["frame"] * len(bars), settings, device=device, threads=threads, progress=progress
-    )
+    bars = [_bars(name, frame, timeframe, gaps, calendar) for name, frame in _named(frames)]
+    model = train_frames(bars, ["frame"] * len(bars), settings, **fit)
     if out is not None:
         model.save(out)
     return model
@@ -68,10 +72,12 @@ def _named(frames: Frames) -> list[tuple[str | None, pd.DataFrame]]:
     return [(None, frame) for frame in ([frames] if isinstance(frames, pd.DataFrame) else frames)]
 
 
-def _bars(symbol: str | None, frame: pd.DataFrame, timeframe: str | None, gaps: str | None) -> pd.DataFrame:
+def _bars(
+    symbol: str | None, frame: pd.DataFrame, timeframe: str | None, gaps: str | None, calendar: str | None
+) -> pd.DataFrame:
     ours = isinstance(frame, pd.DataFrame) and bool(frame.attrs.get("timeframe"))
     policy: Any = gaps or ("keep" if ours else "raise")
-    bars = as_bars(frame, symbol=symbol, timeframe=timeframe, gaps=policy)
+    bars = as_bars(frame, symbol=symbol, timeframe=timeframe, gaps=policy, calendar=calendar)
     if not bars.attrs["symbol"]:
         raise ConfigError(
             'the frame does not say which symbol it is; name it: scorenet.train({"BTC/USDT:USDT": frame})'

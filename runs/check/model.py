@@ -26,6 +26,7 @@ from scorenet.diagnostics.held_out import (
 from scorenet.forward.distribution import forward_target
 from scorenet.parts import SPANS
 from scorenet.score.training import pick_device
+from strategies.cerebro.columns import check_calendar
 
 from ..folder.jsonfile import dump_json, plain
 from ..folder.manifest import versions
@@ -128,6 +129,8 @@ def _on_samples(model: ScoreModel, how: _How) -> dict[str, Any]:
 def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, how: _How) -> dict[str, Any]:
     frames = load_markets(sources, options, warmup_bars=model.lookback)
     markets = [as_market(frame) for frame in frames]
+    for market in markets:
+        check_calendar(model.calendar, market.calendar, market.symbol)
     horizons = model.config.forward.all_horizons
     parts = [_rows(model, market) for market in markets]
     x, y, time = (np.concatenate([part[i] for part in parts]) for i in range(3))
@@ -171,7 +174,7 @@ def _on_bars(model: ScoreModel, sources: Sequence[str], options: LoadOptions, ho
 
 def _rows(model: ScoreModel, market: Market) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return states [N, F], outcomes [N, H] and bar times [N], without the warm-up bars."""
-    x = model.features.compute(market.bars, market.step_ms)
+    x = model.features.compute(market.bars, market.step_ms, market.clock)
     volatility = model.features.volatility(market.bars)
     close = np.asarray(market.bars["close"], dtype=np.float64)
     y = np.stack([forward_target(close, volatility, h) for h in model.config.forward.all_horizons], axis=1)

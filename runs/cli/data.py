@@ -7,7 +7,7 @@ import sys
 import click
 
 from .errors import HintingGroup, guarded
-from .options import DATA_DIR, GAPS, JSON, OFFLINE, print_result
+from .options import CALENDAR, DATA_DIR, GAPS, JSON, OFFLINE, print_result
 
 __all__ = ["data"]
 
@@ -36,17 +36,18 @@ def data_list(data_dir: str, as_json: bool) -> None:
 
 @data.command("check")
 @click.argument("source", required=False)
+@CALENDAR
 @DATA_DIR
 @OFFLINE
 @JSON
 @guarded
-def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
+def data_check(source: str | None, calendar: str | None, data_dir: str, offline: bool, as_json: bool) -> None:
     """Validate SOURCE and report missing bars; without SOURCE, read every file of the store."""
     from ..data import check_source, check_store
     from ..tables import format_check, format_rows
 
     if source is not None:
-        found = check_source(source, data_dir=data_dir, offline=offline)
+        found = check_source(source, data_dir=data_dir, offline=offline, calendar=calendar)
         print_result(found, as_json, format_check(found))
         return
     damages = check_store(data_dir)
@@ -76,6 +77,7 @@ def data_check(source: str | None, data_dir: str, offline: bool, as_json: bool) 
     help="Order of dates such as 01/02/2024; days: local midnight is a trading day of an exchange.",
 )
 @click.option("--decimal", type=click.Choice(["point", "comma"]), help="What separates decimals.")
+@CALENDAR
 @GAPS
 @DATA_DIR
 @JSON
@@ -96,14 +98,17 @@ def data_import(file: str, columns: tuple[str, ...], as_json: bool, **options: s
 @data.command("export")
 @click.argument("source")
 @click.argument("file")
+@CALENDAR
 @DATA_DIR
 @OFFLINE
 @JSON
 @guarded
-def data_export(source: str, file: str, data_dir: str, offline: bool, as_json: bool) -> None:
+def data_export(
+    source: str, file: str, calendar: str | None, data_dir: str, offline: bool, as_json: bool
+) -> None:
     """Write the bars of SOURCE to a parquet or CSV FILE."""
     from ..data import export_bars
     from ..tables import format_mapping
 
-    done = export_bars(source, file, data_dir=data_dir, offline=offline)
+    done = export_bars(source, file, data_dir=data_dir, offline=offline, calendar=calendar)
     print_result(done, as_json, format_mapping(done))

@@ -17,6 +17,7 @@ from .settings_list import complete_setting
 __all__ = [
     "BARS",
     "BASE_URL",
+    "CALENDAR",
     "CHECK_DEVICE",
     "CONFIG",
     "DATA_DIR",
@@ -61,6 +62,11 @@ GAPS = click.option(
     show_default=True,
     help="Treatment of missing bars; forward-filled bars are marked.",
 )
+CALENDAR = click.option(
+    "--calendar",
+    metavar="NAME",
+    help="Trading calendar of a market that closes, such as XNYS, for bar files; other sources know theirs.",
+)
 SINCE = click.option("--since", metavar="DATE", help="First bar, inclusive, UTC.")
 UNTIL = click.option("--until", metavar="DATE", help="Last bar, exclusive, UTC.")
 BARS = click.option(
@@ -68,7 +74,7 @@ BARS = click.option(
     "sources",
     multiple=True,
     metavar="SOURCE",
-    help="A bar file, bybit:BTC/USDT:USDT@1h, or simulated:NAME?seed=1&bars=20000; may be repeated.",
+    help="A bar file, bybit:BTC/USDT:USDT@1h, XNYS:SPY@1d, or simulated:NAME?seed=1&bars=20000; may be repeated.",
 )
 MORE_BARS = click.argument("more_sources", nargs=-1, metavar="")
 SIGNAL = click.option(
@@ -153,7 +159,20 @@ def over_bars(command: Callable[..., Any]) -> Callable[..., Any]:
         command(sources=given, load=LoadOptions(progress=wants_progress(quiet), **load), **options)
 
     guarded_wrapper = guarded(wrapper)
-    for option in (QUIET, JSON, BASE_URL, OFFLINE, DATA_DIR, GAPS, UNTIL, SINCE, PLUGIN, SET, CONFIG):
+    for option in (
+        QUIET,
+        JSON,
+        BASE_URL,
+        OFFLINE,
+        DATA_DIR,
+        CALENDAR,
+        GAPS,
+        UNTIL,
+        SINCE,
+        PLUGIN,
+        SET,
+        CONFIG,
+    ):
         guarded_wrapper = option(guarded_wrapper)
     return BARS(MORE_BARS(guarded_wrapper))
 
@@ -166,7 +185,7 @@ def _from_config(
 
     said = stated(options["config"])
     source_of = click.get_current_context().get_parameter_source
-    for name in ("since", "until", "gaps", "data_dir"):
+    for name in ("since", "until", "gaps", "data_dir", "calendar"):
         if name in said and source_of(name) is not click.core.ParameterSource.COMMANDLINE:
             load[name] = said[name]
     model = options["model_dir"] or said.get("model")
@@ -176,7 +195,7 @@ def _from_config(
 
 
 MODEL = click.option("--model", "model_dir", metavar="MODEL_DIR", help="The model; --config may name it.")
-_LOAD = ("since", "until", "gaps", "data_dir", "offline", "base_url")
+_LOAD = ("since", "until", "gaps", "data_dir", "offline", "base_url", "calendar")
 
 
 def strategy_settings(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from feeds.bars.timeframes import to_ms
+from feeds.bars.frame import clock_of_frame
 from scorenet import ScoreModel
+from scorenet.calendars import Clock
 from strategies.analyzers.regimes import profit_by_regime
 
 from ..markets import as_market, describe
@@ -56,7 +57,7 @@ def write_run(
     model, frames, start = inputs.model, inputs.frames, inputs.start
     result = result.by_close()
     held = _at_times(benchmark(frames, inputs.account, start), result.equity["time"])
-    metrics, equity = measure(result, held, to_ms(frames[0].attrs["timeframe"]), model)
+    metrics, equity = measure(result, held, clock_of_frame(frames[0]), model)
     metrics["regimes"] = _regimes(model, frames, equity, result.profit)
     metrics |= extra or {}
     quantile = inputs.config["strategy"].get("density_quantile")
@@ -112,9 +113,12 @@ def _at_times(held: Result, times: pd.Series) -> Result:
 
 
 def measure(
-    result: Result, held: Result, bar_ms: int, model: ScoreModel | None
+    result: Result, held: Result, clock: Clock, model: ScoreModel | None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return metrics.json's content and the equity table of a run with drawdown and benchmark."""
+    """Return metrics.json's content and the equity table of a run with drawdown and benchmark.
+
+    `clock` is that of the bars' calendar, at their size.
+    """
     equity = result.equity.copy()
     equity["drawdown"] = drawdown(growth(equity))
     equity["benchmark"] = held.equity["equity"].to_numpy()
@@ -124,7 +128,7 @@ def measure(
         held.trades,
         held.decisions,
         held.funding,
-        bar_ms,
+        clock,
     )
     costs = {name: held_metrics[name] for name in _BENCHMARK_COSTS}
     metrics = compute_metrics(
@@ -133,7 +137,7 @@ def measure(
         result.trades,
         result.decisions,
         result.funding,
-        bar_ms,
+        clock,
         benchmark_costs=costs,
         model=None if model is None else model.info["metrics"],
     )

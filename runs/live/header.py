@@ -41,8 +41,13 @@ def model_timeframe(model: ScoreModel, asked: str | None) -> str:
     """Return the timeframe of a model, e.g. "1h".
 
     Raises:
-        FeatureMismatch: `asked` is another timeframe.
+        FeatureMismatch: `asked` is another timeframe, or the model is of a market with sessions.
     """
+    if model.calendar is not None:
+        raise FeatureMismatch(
+            f"the model was trained on bars with the calendar {model.calendar}; live trading has exchanges that never "
+            "close only; backtest it, or train a model on bars of the exchange"
+        )
     trained = from_ms(int(model.info["bar_ms"]))
     if asked is not None and to_ms(asked) != to_ms(trained):
         raise FeatureMismatch(

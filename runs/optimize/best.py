@@ -35,7 +35,7 @@ def rerun(prepared: Prepared, folder: Path, settings: Settings) -> list[str]:
     words = ["scorenet", "backtest", "--model", str(best_model(prepared, settings))]
     for source in request.bars:
         words += ["--bars", source]
-    for name in ("since", "until"):
+    for name in ("since", "until", "calendar"):
         if getattr(request.load, name) is not None:
             words += [f"--{name}", getattr(request.load, name)]
     if request.load.data_dir != "data":
@@ -57,6 +57,7 @@ def write_best(
         "bars": list(request.bars),
         "since": request.load.since,
         "until": request.load.until,
+        "calendar": request.load.calendar,
         "account": account.to_dict(),
         "strategy": params,
         "search": {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from feeds.bars.frame import clock_of_frame
 from scorenet import ScorenetError
 
 from ..engine import benchmark
@@ -110,7 +111,7 @@ def _finish(study: Study, prepared: Prepared, folder: RunDir, best: Row) -> dict
     result, account, model = confirm(study, prepared)
     held = benchmark(prepared.setup.frames, prepared.setup.account, prepared.setup.start).equity
     market = daily_returns(held["time"].astype("datetime64[ms, UTC]").astype(np.int64), held["equity"])
-    worth = judge(study.journal, market)
+    worth = judge(study.journal, market, clock_of_frame(prepared.setup.frames[0]).days_per_year)
     held_out, table = judge_held_out(study, prepared)
     kinds = setting_kinds(prepared.space)
     write_table(folder.path / "trials.parquet", study.journal.rows(), kinds)

@@ -75,6 +75,7 @@ def _load(said: Mapping[str, Any], data_dir: str | None) -> LoadOptions:
         data_dir=data_dir or said.get("data_dir", "data"),
         offline=True,
         progress=False,
+        calendar=said.get("calendar"),
     )
 
 

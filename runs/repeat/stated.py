@@ -12,7 +12,7 @@ from ..settings import RUN_KEYS, read_toml
 
 __all__ = ["check_stated", "stated"]
 
-_TEXTS = ("command", "model", "since", "until", "gaps", "data_dir")
+_TEXTS = ("command", "model", "since", "until", "gaps", "data_dir", "calendar")
 
 
 def stated(path: str | Path | None) -> dict[str, Any]:

@@ -31,6 +31,7 @@ _NOT_ROWS = {
     "bars_without_state",
     "regimes",
     "periods_per_year",
+    "calendar",
     "bars",
     "start",
     "end",
@@ -73,8 +74,10 @@ def metrics(run: LoadedRun) -> str:
         for key, value in further.items()
     ]
     periods, bars = run.metrics.get("periods_per_year"), run.metrics.get("bars")
+    calendar = run.metrics.get("calendar")
+    year = f"365 days, trading hours of {esc(str(calendar))}" if calendar else "365 days"
     note = (
-        f"From returns of bars: {esc(show('count', bars))} bars, {esc(show('count', periods))} a year (365 days); "
+        f"From returns of bars: {esc(show('count', bars))} bars, {esc(show('count', periods))} a year ({year}); "
         "risk-free rate 0."
     )
     if not is_annualised(run.metrics):

@@ -12,7 +12,7 @@ import numpy as np
 
 from scorenet import ConfigError
 from scorenet.base.times import float_days
-from strategies.analyzers.metrics import bar_returns, returns_per_year, sharpe_ratio
+from strategies.analyzers.metrics import bar_returns, sharpe_ratio
 from strategies.analyzers.recording import EquityAnalyzer
 from strategies.datas import HALF_SECOND
 
@@ -46,7 +46,7 @@ class EarlyStop(EquityAnalyzer):
         if place >= len(self._due) or self._clock[0] < self._due[place]:
             return
         growth = self.recording.growth
-        rate = returns_per_year(self.recording.times)
+        rate = self.recording.returns_per_year
         ratio = None if rate is None or len(growth) < 3 else sharpe_ratio(bar_returns(growth), rate)
         self.found.append(0.0 if ratio is None or not np.isfinite(ratio) else float(ratio))
         if place < len(self.p.floors) and self.found[-1] < self.p.floors[place]:

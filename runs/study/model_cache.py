@@ -64,6 +64,7 @@ class ModelCache:
         parts = {
             "config": self.base.with_values(**values).to_dict(),
             "data": [series["sha256"] for series in self.data],
+            **({"calendar": self.markets[0].calendar} if self.markets[0].calendar else {}),
             "code": _code(),
             "plugins": [plugin["sha256"] for plugin in loaded_plugins()],
         }
@@ -142,6 +143,7 @@ def training_data(
             offline=options.offline,
             gaps=options.gaps,
             base_url=options.base_url,
+            calendar=entry.get("calendar"),
             progress=options.progress,
         )
         (frame,) = load_markets([entry["source"]], span)

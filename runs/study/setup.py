@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from feeds.bars.frame import clock_of_frame
 from feeds.bars.timeframes import to_ms
 from scorenet import ConfigError, ScoreModel
 from strategies import ScoreStrategy
@@ -87,7 +88,9 @@ class TrialSetup:
 
     def measured(self, result: Result, account: Account) -> tuple[dict[str, Any], pd.DataFrame]:
         """Return the metrics of a run next to buy-and-hold, and its equity with drawdown and benchmark."""
-        return measure(result, benchmark(self.frames, account, self.start), self.bar_ms, None)
+        return measure(
+            result, benchmark(self.frames, account, self.start), clock_of_frame(self.frames[0]), None
+        )
 
     def from_time(self, frames: tuple[pd.DataFrame, ...], start: int) -> TrialSetup:
         """Return the same on other bars, traded from another start."""

@@ -16,7 +16,7 @@ from .outcome import PRUNED
 
 __all__ = ["Worth", "judge"]
 
-_DAYS = 365.0
+_DAYS = 365.0  # UTC days with a bar in a year of a market that never closes
 _TOP_LEVEL = (
     "n_trials",
     "effective_trials",
@@ -40,8 +40,10 @@ class Worth:
         return {**top, "verdict": self.sentence, "selection": self.figures}
 
 
-def judge(journal: Journal, benchmark: NDArray[np.float64]) -> Worth:
+def judge(journal: Journal, benchmark: NDArray[np.float64], days_per_year: float = _DAYS) -> Worth:
     """Return what the best of the journal's trials is worth, next to buy-and-hold's daily returns [D].
+
+    `days_per_year` is the number of UTC days with a bar in a year, which a trading calendar lowers.
 
     All trials are compared, however many. The probability of overfitting of more than 4,000 is that of 4,000 drawn by
     lot.
@@ -57,7 +59,8 @@ def judge(journal: Journal, benchmark: NDArray[np.float64]) -> Worth:
     if not days:
         return Worth(counts, f"None of the {len(journal):,} trials can be judged: none ran to the end.")
     try:
-        found = _assessed(journal, numbers, days, benchmark if len(benchmark) == days else None)
+        market = benchmark if len(benchmark) == days else None
+        found = _assessed(journal, numbers, days, market, days_per_year)
     except SelectionError as error:
         return Worth(counts, f"The best of {len(journal):,} trials cannot be judged: {error}.")
     figures = {**found.to_dict(), **counts, "best_trial": numbers[found.best]}
@@ -67,11 +70,15 @@ def judge(journal: Journal, benchmark: NDArray[np.float64]) -> Worth:
 
 
 def _assessed(
-    journal: Journal, numbers: list[int], days: int, market: NDArray[np.float64] | None
+    journal: Journal,
+    numbers: list[int],
+    days: int,
+    market: NDArray[np.float64] | None,
+    days_per_year: float,
 ) -> Assessment:
     if len(numbers) <= MOST_AT_ONCE:
         ((matrix, _),) = parts_of(journal, days)
-        return assess(matrix, _DAYS, benchmark=market)
+        return assess(matrix, days_per_year, benchmark=market)
     drawn = sorted(sorted(numbers, key=lot)[:MOST_AT_ONCE])
     sample = np.full((days, len(drawn)), np.nan)
     for place, number in enumerate(drawn):
@@ -79,4 +86,4 @@ def _assessed(
         if returns is not None:
             sample[:, place] = returns
     parts = chain(matrix for matrix, _ in parts_of(journal, days))
-    return assess_parts(parts, sample, _DAYS, benchmark=market)
+    return assess_parts(parts, sample, days_per_year, benchmark=market)

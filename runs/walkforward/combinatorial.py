@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from feeds.bars.timeframes import to_ms
+from feeds.bars.frame import clock_of_frame
 from scorenet import ConfigError, ScoreModel
 from scorenet.base.terminal.progress import progress_bar
+from scorenet.calendars import Clock
 from strategies import ScoreStrategy
 from strategies.analyzers.metrics import sharpe_ratio
 
@@ -39,8 +40,6 @@ from .request import WalkRequest, WalkSettings
 
 __all__ = ["Paths", "combinatorial"]
 
-_DAYS = 365.0
-
 
 @dataclass(frozen=True, eq=False)
 class Paths:
@@ -54,9 +53,12 @@ class Paths:
     returns: tuple[NDArray[np.float64], ...]
     seconds: float
 
-    def to_metrics(self) -> dict[str, Any]:
-        """Return the figures for metrics.json: the annual Sharpe ratio of each path, and their spread."""
-        found = [sharpe_ratio(returns, _DAYS) for returns in self.returns]
+    def to_metrics(self, days_per_year: float = 365.0) -> dict[str, Any]:
+        """Return the figures for metrics.json: the annual Sharpe ratio of each path, and their spread.
+
+        `days_per_year` is the number of UTC days with a bar in a year.
+        """
+        found = [sharpe_ratio(returns, days_per_year) for returns in self.returns]
         known = np.array([value for value in found if value is not None])
         spread = np.quantile(known, [0.05, 0.5, 0.95]).tolist() if len(known) else [None] * 3
         return {
@@ -84,9 +86,11 @@ def combinatorial(
         FoldFailed: a split has no model.
     """
     groups, tested = request.groups
-    step = to_ms(frames[0].attrs["timeframe"])
-    first = min(int(frame["timestamp"].iloc[0]) for frame in frames)
-    bars = (max(int(frame["timestamp"].iloc[-1]) for frame in frames) - first) // step + 1
+    clock = clock_of_frame(frames[0])
+    step = clock.step_ms
+    ends = clock.trading_ms([frame["timestamp"].iloc[place] for frame in frames for place in (0, -1)])
+    first = int(ends.min())
+    bars = (int(ends.max()) - first) // step + 1
     try:
         splits = list(
             combinatorial_splits(bars, groups=groups, test_groups=tested, purge=gap[0], embargo=gap[1])
@@ -94,8 +98,8 @@ def combinatorial(
         paths = combinatorial_paths(groups, tested)
     except SelectionError as error:
         raise ConfigError(f"--combinatorial: {error}") from error
-    edges = np.linspace(0, bars, groups + 1).astype(np.int64) * step + first
-    parts = [_spans(split.train, first, step) for split in splits]
+    edges = clock.open_at(np.linspace(0, bars, groups + 1).astype(np.int64) * step + first)
+    parts = [_spans(split.train, first, clock) for split in splits]
     named = [FoldDates(k, (spans[0][0], spans[-1][1]), spans[0]) for k, spans in enumerate(parts)]
     caches = tuple(_cache(frames, request, settings, spans, folder) for spans in parts)
     models = FoldModels.trained(
@@ -107,7 +111,7 @@ def combinatorial(
     for number, (model, own) in enumerate(zip(models.models, chosen, strict=True)):
         for group in own:
             span = (int(edges[group]), int(edges[group + 1]))
-            returns[number, group] = _traded(frames, model, settings, span, step)
+            returns[number, group] = _traded(frames, model, settings, span, clock)
         bar.update()
     bar.close()
     joined = [
@@ -116,11 +120,12 @@ def combinatorial(
     return Paths(tuple(joined), sum(models.seconds))
 
 
-def _spans(bars: NDArray[np.int64], first: int, step: int) -> list[Span]:
-    """Return the runs of successive bars as spans of opens [since, until), UTC ms."""
+def _spans(bars: NDArray[np.int64], first: int, clock: Clock) -> list[Span]:
+    """Return the runs of successive bars as spans of opens [since, until), UTC ms; `first` is in trading time."""
     edges = np.flatnonzero(np.diff(bars) > 1)
     begins, ends = np.r_[bars[0], bars[edges + 1]], np.r_[bars[edges], bars[-1]]
-    return [(first + int(a) * step, first + (int(b) + 1) * step) for a, b in zip(begins, ends, strict=True)]
+    opens = (clock.open_at(first + at * clock.step_ms).tolist() for at in (begins, ends + 1))
+    return list(zip(*opens, strict=True))
 
 
 def _cache(
@@ -149,12 +154,12 @@ def _cache(
 
 
 def _traded(
-    frames: Sequence[pd.DataFrame], model: ScoreModel, settings: WalkSettings, span: Span, step: int
+    frames: Sequence[pd.DataFrame], model: ScoreModel, settings: WalkSettings, span: Span, clock: Clock
 ) -> NDArray[np.float64]:
     """Return the daily returns of one test group, in an account of its own; earlier bars warm up."""
-    back = span[0] - (model.lookback + 1) * step
+    back = int(clock.open_at(clock.trading_ms(span[0]) - (model.lookback + 1) * clock.step_ms))
     parts = [part for frame in frames if len(part := cut(frame, back, span[1]))]
-    start = span[0] + step
+    start = span[0] + clock.step_ms
     params = {**settings.params, "model": model, "trade_from": start}
     equity = run(parts, settings.account, ScoreStrategy, params, since=start).equity
     return daily_returns(milliseconds(equity["time"]), equity["equity"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from feeds.bars.frame import clock_of_frame
 from feeds.bars.timeframes import to_ms
 from scorenet import ScoreModel
 from scorenet.base.terminal.progress import progress_bar
@@ -63,17 +64,18 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     )
     folder.mkdir(parents=True, exist_ok=True)
     out = RunDir(folder)
-    table = fold_table(folds, choices, models.seconds, result.equity, result.orders, request.objective)
+    days = clock_of_frame(frames[0]).days_per_year
+    table = fold_table(folds, choices, models.seconds, result.equity, result.orders, request.objective, days)
     out.write_frame("folds", table)
     out.write_frame("trials", trial_table(choices, settings))
     paths = None
     if request.combinatorial is not None:
         gap = request.purge or horizon, request.embargo or lookback
-        paths = combinatorial(frames, request, settings, gap, _models_folder(request)).to_metrics()
+        paths = combinatorial(frames, request, settings, gap, _models_folder(request)).to_metrics(days)
     due = folds[-1].test[0] + round(request.test * DAY_MS)
     _keep_last(choices[-1].model, folder / MODEL, due)
     extra = {
-        **worth_of(choices, result.equity),
+        **worth_of(choices, result.equity, days),
         "objective": request.objective,
         "folds": _plain(table),
         "paths": paths,
@@ -184,6 +186,7 @@ def _config(request: WalkRequest, settings: WalkSettings) -> dict[str, Any]:
         "bars": list(request.bars),
         "since": request.load.since,
         "until": request.load.until,
+        "calendar": request.load.calendar,
         "account": settings.account.to_dict(),
         "strategy": settings.params,
         "model_settings": settings.model.to_dict(),

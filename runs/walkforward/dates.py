@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from feeds.bars.timeframes import to_ms
+from feeds.bars.frame import clock_of_frame
 from scorenet import ConfigError
 from scorenet.base.times import DAY_MS, iso
+from scorenet.calendars import Clock
 
 from ..selection import SelectionError, walk_forward_splits
 from .request import WalkRequest
@@ -43,23 +44,27 @@ def fold_dates(
 ) -> list[FoldDates]:
     """Return the folds over the span of all bars; their lengths are in time, so holes do not move a date.
 
+    With a trading calendar it is trading time: a year of 365 days is the mean number of bars in one.
+
     Between two parts are `purge` + `embargo` bars, by default horizon + lookback: no bar is behind a row of one part
     and before the target of another.
 
     Raises:
         ConfigError: a length is no whole number of bars, the gap is too small, or there are too few bars for one fold.
     """
-    step = to_ms(frames[0].attrs["timeframe"])
+    clock = clock_of_frame(frames[0])
+    step = clock.step_ms
     first = min(int(frame["timestamp"].iloc[0]) for frame in frames)
     last = max(int(frame["timestamp"].iloc[-1]) for frame in frames)
+    begin, end = clock.trading_ms([first, last]).tolist()
     purge = _at_least("purge", request.purge, horizon, "the horizon")
     embargo = _at_least("embargo", request.embargo, lookback, "the lookback")
     try:
         splits = walk_forward_splits(
-            (last - first) // step + 1,
-            train=_bars("train", request.train, step),
-            test=_bars("test", request.test, step),
-            validation=_bars("validation", request.validation, step) if request.validation else 0,
+            (end - begin) // step + 1,
+            train=_bars("train", request.train, clock),
+            test=_bars("test", request.test, clock),
+            validation=_bars("validation", request.validation, clock) if request.validation else 0,
             purge=purge,
             embargo=embargo,
             expanding=request.expanding,
@@ -68,7 +73,7 @@ def fold_dates(
         raise ConfigError(f"{error}; the bars reach from {iso(first)} to {iso(last)}") from error
 
     def span(bars: np.ndarray) -> Span:
-        return first + int(bars[0]) * step, first + (int(bars[-1]) + 1) * step
+        return tuple(clock.open_at(begin + np.array([bars[0], bars[-1] + 1]) * step).tolist())
 
     return [
         FoldDates(number, span(s.train), span(s.test), span(s.validation) if len(s.validation) else None)
@@ -76,8 +81,10 @@ def fold_dates(
     ]
 
 
-def _bars(name: str, days: float, step: int) -> int:
-    count = days * DAY_MS / step
+def _bars(name: str, days: float, clock: Clock) -> int:
+    if clock.calendar is not None:  # the bars that so many days have in the mean
+        return max(round(days * clock.bars_per_year / 365), 1)
+    count = days * DAY_MS / clock.step_ms
     if abs(count - round(count)) > 1e-6 or round(count) < 1:
         raise ConfigError(f"--{name}: expected days that are a whole number of bars, found {days:g}")
     return round(count)

@@ -21,8 +21,6 @@ from .request import WalkSettings
 
 __all__ = ["fold_table", "trial_table"]
 
-_DAYS = 365.0
-
 
 def fold_table(
     folds: Sequence[FoldDates],
@@ -31,10 +29,12 @@ def fold_table(
     equity: pd.DataFrame,
     orders: pd.DataFrame,
     objective: str,
+    days_per_year: float = 365.0,
 ) -> pd.DataFrame:
     """Return a row per fold: its dates, model and settings, the objective in validation, the figures of its test part.
 
     `equity` and `orders` are those of the one account over all folds; a fold's return is that of its own bars.
+    `days_per_year` is the number of UTC days with a bar in a year.
     """
     closes, decided = milliseconds(equity["time"]), milliseconds(orders["decided"])
     rows = []
@@ -55,7 +55,7 @@ def fold_table(
                 "settings": json.dumps(choice.settings, default=list),
                 "trials": len(choice.rows),
                 f"validation_{objective}": None if best is None else best["metrics"].get(objective),
-                **_figures(part),
+                **_figures(part, days_per_year),
                 "n_orders": int(((decided >= since) & (decided < until)).sum()),
             }
         )
@@ -71,13 +71,13 @@ def _dates(fold: FoldDates) -> dict[str, Any]:
     }
 
 
-def _figures(part: pd.DataFrame) -> dict[str, float | None]:
+def _figures(part: pd.DataFrame, days_per_year: float) -> dict[str, float | None]:
     """Return the figures of one test part, from the equity at its begin to its end."""
     index = growth(part)
     returns = daily_returns(milliseconds(part["time"]), index)
     return {
         "total_return": float(index[-1] / index[0] - 1.0) if index[0] > 0 else None,
-        "sharpe_ratio": sharpe_ratio(returns, _DAYS) if len(returns) > 2 else None,
+        "sharpe_ratio": sharpe_ratio(returns, days_per_year) if len(returns) > 2 else None,
         "max_drawdown": float(np.min(drawdown(index))),
     }
 

@@ -23,7 +23,7 @@ def format_walk(metrics: Mapping[str, Any], report: Path) -> str:
         parts.append(_paths(metrics["paths"]))
     parts += [
         f"models  {metrics['training_seconds']:.0f} s of training; the last is in {metrics['last_model']}",
-        f"next    refit due {metrics['refit_due'][:10]}: scorenet live --model {metrics['last_model']} --symbol SYMBOL",
+        f"next    refit due {metrics['refit_due'][:10]}{_live(metrics)}",
         f"report  {report}",
         str(metrics["verdict"]),
     ]
@@ -34,6 +34,13 @@ def _paths(found: Mapping[str, Any]) -> str:
     median, low, high = (show("ratio", found[f"sharpe_ratio_{name}"]) for name in ("median", "5", "95"))
     losses = f"{found['share_of_losses'] * 100:.0f} % lose"
     return f"paths   {found['n_paths']} paths: median Sharpe ratio {median}, 5 % to 95 %: {low} to {high}; {losses}"
+
+
+def _live(metrics: Mapping[str, Any]) -> str:
+    """Return the command that trades the last model; none for a market that closes, which cannot be traded live."""
+    return (
+        "" if metrics.get("calendar") else f": scorenet live --model {metrics['last_model']} --symbol SYMBOL"
+    )
 
 
 def _folds(metrics: Mapping[str, Any]) -> list[str]:

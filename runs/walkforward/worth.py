@@ -19,22 +19,27 @@ from .choice import Choice
 
 __all__ = ["worth_of"]
 
-_DAYS = 365.0
 _LEVEL = 0.05
 
 
-def worth_of(choices: Sequence[Choice], equity: pd.DataFrame) -> dict[str, Any]:
+def worth_of(choices: Sequence[Choice], equity: pd.DataFrame, days_per_year: float = 365.0) -> dict[str, Any]:
     """Return the keys of metrics.json that say what the result is worth, and the verdict in one sentence.
+
+    `days_per_year` is the number of UTC days with a bar in a year.
 
     No bar of the out-of-sample equity has chosen anything, so its `deflated_sharpe` is that of one trial. `pbo` is of
     the choice: the same trials on all validation parts one after the other; None where folds tried different ones.
     """
     n_trials = sum(max(len(choice.rows), 1) for choice in choices)
-    found: dict[str, Any] = {"n_trials": n_trials, "n_folds": len(choices), "pbo": _pbo(choices)}
+    found: dict[str, Any] = {
+        "n_trials": n_trials,
+        "n_folds": len(choices),
+        "pbo": _pbo(choices, days_per_year),
+    }
     index = growth(equity)
     returns = daily_returns(milliseconds(equity["time"]), index)
     try:
-        alone = assess(returns[:, None], _DAYS)
+        alone = assess(returns[:, None], days_per_year)
     except SelectionError as error:
         return {
             **found,
@@ -58,14 +63,14 @@ _KEPT = (
 )  # fmt: skip
 
 
-def _pbo(choices: Sequence[Choice]) -> float | None:
+def _pbo(choices: Sequence[Choice], days_per_year: float) -> float | None:
     tried = [[row["params"] for row in choice.rows] for choice in choices]
     if len(tried[0]) < 2 or any(own != tried[0] for own in tried):
         return None
     compared = sorted(sorted(range(len(tried[0])), key=lot)[:MOST_AT_ONCE])
     parts = [_returns(choice.rows, compared) for choice in choices]
     try:
-        found = assess(np.concatenate(parts), _DAYS)
+        found = assess(np.concatenate(parts), days_per_year)
     except SelectionError:
         return None  # every trial failed somewhere, or none ever traded: there was no choice
     return None if found.overfitting is None else found.overfitting.pbo

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calendars import Clock
 from ..errors import FeatureMismatch
 from .registry import FEATURE_SETS
 from .window import INPUTS, OPTIONAL_INPUTS, Array, Bars, Window, volatility
@@ -54,18 +55,21 @@ class FeatureSet:
         """Column of the one-bar return, whose score is the `state` signal; 0 in a set without one."""
         return self.names.index("return_1") if "return_1" in self.names else 0
 
-    def compute(self, bars: Bars, step_ms: int | None = None) -> Array:
+    def compute(self, bars: Bars, step_ms: int | None = None, clock: Clock | None = None) -> Array:
         """Compute the market state of every bar, float64 [T, F].
 
         The first `lookback` rows are NaN. With `step_ms` and a "timestamp" column (UTC ms), rows whose lookback
-        contains a missing bar are NaN too: no feature is computed across a gap.
+        contains a missing bar are NaN too: no feature is computed across a gap. `clock` is that of a market with
+        sessions, whose closed hours are no gap.
 
         Raises:
             FeatureMismatch: a column is missing; the message names it.
         """
-        return self.compute_with_volatility(bars, step_ms)[0]
+        return self.compute_with_volatility(bars, step_ms, clock)[0]
 
-    def compute_with_volatility(self, bars: Bars, step_ms: int | None = None) -> tuple[Array, Array]:
+    def compute_with_volatility(
+        self, bars: Bars, step_ms: int | None = None, clock: Clock | None = None
+    ) -> tuple[Array, Array]:
         """Compute `compute` [T, F] and `volatility` [T] in one pass over the bars.
 
         Raises:
@@ -78,7 +82,7 @@ class FeatureSet:
         for window, rows in self._windows(columns):
             fill(window, self.names, out[rows])
             scale[rows] = volatility(window, self.volatility_window)
-        out[_rows_across_gaps(bars, self.lookback, step_ms)] = np.nan
+        out[_rows_across_gaps(bars, self.lookback, step_ms, clock)] = np.nan
         return out, scale
 
     def volatility(self, bars: Bars) -> Array:
@@ -146,11 +150,14 @@ def feature_set(
     return FeatureSet(name, names, kinds, found.lookback, found.volatility_window)
 
 
-def _rows_across_gaps(bars: Bars, lookback: int, step_ms: int | None) -> NDArray[np.bool_]:
+def _rows_across_gaps(
+    bars: Bars, lookback: int, step_ms: int | None, clock: Clock | None
+) -> NDArray[np.bool_]:
     total = len(bars["close"])
     across = np.zeros(total, dtype=bool)
     if step_ms is None or "timestamp" not in bars or total < 2:
         return across
-    for jump in np.flatnonzero(np.diff(bars["timestamp"]) != step_ms) + 1:
+    times = bars["timestamp"] if clock is None else clock.trading_ms(bars["timestamp"])
+    for jump in np.flatnonzero(np.diff(times) != step_ms) + 1:
         across[jump : jump + lookback] = True
     return across

@@ -69,7 +69,7 @@ def learn(
         FeatureMismatch: the markets lack a needed column.
         ConfigError: a setting names something that is not registered, the device is missing, `threads` is below 1, or
             `warm_start` has other settings or was trained on the rows that select.
-        ScorenetError: there is no market, or the markets have several bar sizes.
+        ScorenetError: there is no market, or the markets have several bar sizes or calendars.
     """
     # A missing device is refused before minutes of work, not after.
     cores = threads_of_training(threads, pick_device(device))
@@ -200,6 +200,7 @@ def _describe(
     return {
         "symbols": [market.symbol for market in markets],
         "bar_ms": markets[0].step_ms,
+        **({} if markets[0].calendar is None else {"calendar": markets[0].calendar}),
         "refit": False,
         "training_span": rows.span(split.train),
         "calibration_span": rows.span(split.validation),

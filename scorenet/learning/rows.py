@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.printable import one_line
+from ..calendars import Clock, clock_of
 from ..config import ModelConfig
 from ..errors import ScorenetError, TooFewBars
 from ..features import OPTIONAL_INPUTS, Bars, FeatureSet, feature_set
@@ -26,14 +27,31 @@ _FEWEST = 64  # rows of a part
 
 @dataclass(frozen=True)
 class Market:
-    """Closed bars of one symbol: columns [T] with an int64 "timestamp" (UTC ms, bar open), `step_ms` apart."""
+    """Closed bars of one symbol: columns [T] with an int64 "timestamp" (UTC ms, bar open), `step_ms` apart.
+
+    `calendar` names the sessions of a market that closes ("XNYS"); its bars are `step_ms` apart in trading time.
+    """
 
     symbol: str
     bars: Bars
     step_ms: int
+    calendar: str | None = None
 
     def __repr__(self) -> str:
         return one_line(self, f"{len(self.bars['timestamp'])} bars", **vars(self))
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock of the market's sessions.
+
+        Raises:
+            ConfigError: the calendar is unknown, or exchange_calendars is not installed.
+        """
+        return clock_of(self.calendar, self.step_ms)
+
+    def trading_ms(self) -> Index:
+        """Return the trading time of the bars' opens [T], ms: bars next to each other are `step_ms` apart."""
+        return self.clock.trading_ms(self.bars["timestamp"])
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,7 @@ def common_features(markets: Sequence[Market], config: ModelConfig) -> FeatureSe
     """Return the features that all markets can give, in the set of `config`.
 
     Raises:
-        ScorenetError: there is no market, or the markets have several bar sizes.
+        ScorenetError: there is no market, or the markets have several bar sizes or calendars.
         FeatureMismatch: a row depends on the rows computed with it.
     """
     if not markets:
@@ -61,6 +79,11 @@ def common_features(markets: Sequence[Market], config: ModelConfig) -> FeatureSe
     if len({market.step_ms for market in markets}) > 1:
         raise ScorenetError(
             "expected markets of one bar size, found several; train one model for each timeframe"
+        )
+    if len({market.calendar for market in markets}) > 1:
+        named = ", ".join(f"{market.symbol} {market.calendar or 'without one'}" for market in markets)
+        raise ScorenetError(
+            f"expected markets of one calendar, found {named}; train one model for each calendar"
         )
     optional = tuple(name for name in OPTIONAL_INPUTS if all(_carries(m.bars, name) for m in markets))
     empty = () if all(_carries(m.bars, "volume") for m in markets) else ("volume",)
@@ -87,7 +110,7 @@ def pool(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[int
     """
     parts: list[Rows] = []
     for market in markets:
-        x = features.compute(market.bars, market.step_ms)
+        x = features.compute(market.bars, market.step_ms, market.clock)
         volatility = features.volatility(market.bars)
         y = np.stack([_target(market, volatility, horizon) for horizon in horizons], axis=1)
         time = np.asarray(market.bars["timestamp"], dtype=np.int64)
@@ -107,14 +130,14 @@ def pool(markets: Sequence[Market], features: FeatureSet, horizons: Sequence[int
 
 def _longest_stretch(market: Market) -> int:
     """Return the number of bars in the longest stretch without a missing one."""
-    time = np.asarray(market.bars["timestamp"], dtype=np.int64)
+    time = market.trading_ms()
     edges = np.flatnonzero(np.diff(time) != market.step_ms) + 1
     return int(np.diff(np.concatenate(([0], edges, [len(time)]))).max()) if len(time) else 0
 
 
 def _target(market: Market, volatility: Array, horizon: int) -> Array:
     y = forward_target(np.asarray(market.bars["close"], dtype=np.float64), volatility, horizon)
-    time = np.asarray(market.bars["timestamp"], dtype=np.int64)
+    time = market.trading_ms()
     # Where bars are missing in between, the return spans a longer time.
     y[:-horizon][time[horizon:] - time[:-horizon] != horizon * market.step_ms] = np.nan
     return y
@@ -128,7 +151,7 @@ def split_rows(rows: Rows, features: FeatureSet, config: ModelConfig, markets: S
         DeadMarket: a feature has one value in all training rows.
     """
     split = chronological_split(
-        rows.time,
+        markets[0].clock.trading_ms(rows.time),
         horizon=max(config.forward.all_horizons),
         embargo=features.lookback,
         step_ms=markets[0].step_ms,

@@ -81,7 +81,8 @@ class EquityCurve(EquityAnalyzer):
 class Sharpe(EquityAnalyzer):
     """Return `{"sharpe_ratio"}`: mean / standard deviation (ddof 1) of bar returns, annualised.
 
-    A year is 365 days of time: the factor is the root of the number of returns in a year, which missing bars lower. The
+    A year is 365 days of time, or a year of the market's trading calendar: the factor is the root of the number of
+    returns in a year, which missing bars lower. The
     risk-free rate is 0, deposits are no return. None if undefined: fewer than two returns, or equal gains at all bars.
     """
 

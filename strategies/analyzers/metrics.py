@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scorenet.calendars import Clock
+
 __all__ = [
     "annual_return",
     "bar_returns",
@@ -45,13 +47,18 @@ def years_between(time: ArrayLike) -> float:
     return float(stamps[-1] - stamps[0]) / _YEAR_MS if len(stamps) else 0.0
 
 
-def returns_per_year(time: ArrayLike) -> float | None:
+def returns_per_year(time: ArrayLike, clock: Clock | None = None) -> float | None:
     """Return the number of bar returns in a year, from the bar closes `time` [N] (UTC ms); None without a return.
 
-    Without missing bars this is the number of bars in 365 days. A missing bar makes the return after it span more time,
-    and there are fewer of them in a year: a year is time, not a number of bars.
+    Without missing bars this is the number of bars in 365 days, or in a year of the calendar of `clock`. A missing bar
+    makes the return after it span more time, and there are fewer of them in a year: a year is time, not a number of
+    bars. Closed hours of the calendar are no missing bars.
     """
     stamps = np.asarray(time, dtype=np.int64)
+    if clock is not None and clock.calendar is not None:
+        trading = clock.trading_ms(stamps)
+        passed = int(trading[-1] - trading[0]) if len(trading) else 0
+        return (len(stamps) - 1) * clock.bars_per_year * clock.step_ms / passed if passed > 0 else None
     span = int(stamps[-1] - stamps[0]) if len(stamps) else 0
     return (len(stamps) - 1) * _YEAR_MS / span if span > 0 else None
 

@@ -9,8 +9,10 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
+from scorenet.calendars import Clock
+
 from ..cerebro.begin import first_date
-from ..datas import to_milliseconds
+from ..datas import clock_of_strategy, to_milliseconds
 from .metrics import returns_per_year, without_cash_flows
 
 __all__ = ["EquityAnalyzer", "Recording"]
@@ -20,10 +22,11 @@ class Recording:
     """Equity at bar closes, and the deposits and withdrawals that it contains.
 
     Deposits are read from `broker.cash_flows`, a list of (UTC ms, amount) that grows when an amount is booked; a broker
-    without this list has none.
+    without this list has none. `clock` is that of the market's trading calendar.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._trading_clock = clock
         self.dates, self.equity = array("d"), array("d")
         self._flows: dict[int, float] = {}
         self._booked = 0
@@ -62,8 +65,8 @@ class Recording:
 
     @property
     def returns_per_year(self) -> float | None:
-        """Number of bar returns in a year of 365 days; None with fewer than two bars."""
-        return returns_per_year(self.times)
+        """Number of bar returns in a year of 365 days or of the market's calendar; None with fewer than two bars."""
+        return returns_per_year(self.times, self._trading_clock)
 
 
 def _idle() -> None:
@@ -95,7 +98,7 @@ class EquityAnalyzer(bt.Analyzer):
         shared = strategy.__dict__.setdefault("_equity_recordings", {})
         key = (self.p.trade_from, self.p.warmup)
         self._writes = key not in shared
-        self.recording: Recording = shared.setdefault(key, Recording())
+        self.recording: Recording = shared.setdefault(key, Recording(clock_of_strategy(strategy)))
         if not self._writes and type(self).next is EquityAnalyzer.next:
             # Nothing to do at a bar: spare Backtrader's calls, of which each takes as long as recording the bar.
             self._prenext = self._nextstart = self._next = _idle

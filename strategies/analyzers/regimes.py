@@ -67,7 +67,7 @@ def profit_by_regime(
                 "share": count / len(labels) if len(labels) else None,
                 "pnl": float(own[inside].sum()),
                 "account_pnl": float(account[inside].sum()),
-                "sharpe_ratio": sharpe_ratio(change[inside], periods_per_year(step_ms)),
+                "sharpe_ratio": sharpe_ratio(change[inside], periods_per_year(step_ms, model.clock)),
                 "mean_run": count / runs if runs else None,
                 "next": following,
             }
@@ -78,8 +78,9 @@ def profit_by_regime(
 def _known_before(model: ScoreModel, bars: Bars, step_ms: int, closes: Times) -> Times:
     """Return the regime [N] that was known at the close before each of these closes; -1 for none."""
     opens = np.asarray(bars["timestamp"], dtype=np.int64)
-    labels = model.regimes(model.features.compute(bars, step_ms), opens)
+    labels = model.regimes(model.features.compute(bars, step_ms, model.clock), opens)
     labels[: model.lookback + max(regime_warmup(model) - 1, 0)] = -1
     # The last bar of the symbol that closed before the bar in question did.
-    last = np.searchsorted(opens + step_ms, closes, side="left") - 1
+    clock = model.clock
+    last = np.searchsorted(clock.trading_ms(opens) + step_ms, clock.trading_ms(closes), side="left") - 1
     return np.where(last >= 0, labels[np.maximum(last, 0)], -1)

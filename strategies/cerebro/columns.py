@@ -16,7 +16,7 @@ from scorenet.features import OPTIONAL_INPUTS
 from ..buffers import has_column, whole
 from ..datas import bar_milliseconds, bar_name, symbol_of
 
-__all__ = ["check_bars", "check_fits"]
+__all__ = ["check_bars", "check_calendar", "check_fits"]
 
 _JOINS = {
     "funding_rate": "join_funding(frame, funding)",
@@ -45,18 +45,49 @@ def check_fits(model: ScoreModel, data: Any) -> int:
     )
     if trained is not None and int(trained) != step:
         raise FeatureMismatch(_other_size(data, step, int(trained), _spacing(first) if first else None))
+    if hasattr(data, "calendar"):  # a feed of this project; of any other the model's calendar is taken
+        check_calendar(model.calendar, data.calendar, symbol_of(data))
     if first:
         check_bars(model, data, first, step)
     return step
 
 
+def check_calendar(trained: str | None, found: str | None, symbol: str) -> None:
+    """Check that bars have the calendar that the model was trained with.
+
+    Raises:
+        FeatureMismatch: they have another one, or one of both has none; the message says how to name it.
+    """
+    if trained == found:
+        return
+    if trained is None:
+        raise FeatureMismatch(
+            f"the model was trained on a market that never closes, {symbol} has the calendar {found}; train a model "
+            "on bars with this calendar"
+        )
+    of = f"has the calendar {found}" if found else "has no calendar"
+    raise FeatureMismatch(
+        f"the model was trained on bars with the calendar {trained}, {symbol} {of}; if it is a market of {trained}, "
+        f"say so: --calendar {trained}, in Python as_bars(frame, calendar={trained!r})"
+    )
+
+
 def check_bars(model: ScoreModel, data: Any, bars: Mapping[str, NDArray[Any]], step: int) -> None:
     """Check that most of the first bars [T] are `step` ms apart, as the data says, and that the columns have values.
+
+    In a market with sessions they are so in trading time.
 
     Raises:
         FeatureMismatch: they are not, or a column has no value at all: the model would never trade.
     """
-    spacing = _spacing(bars)
+    spacing = _spacing({"timestamp": model.clock.trading_ms(bars["timestamp"])})
+    if spacing is not None and spacing != step and model.calendar is not None:
+        raise FeatureMismatch(
+            f"{symbol_of(data)}: most bars do not follow one another in the sessions of {model.calendar}, the model's "
+            "calendar; Backtrader takes times without a zone for UTC: give it a frame with "
+            "frame.index = frame.index.tz_convert('UTC').tz_localize(None), or use "
+            f"BarsData(dataname=as_bars(frame, calendar={model.calendar!r}))"
+        )
     if spacing is not None and spacing != step:
         raise FeatureMismatch(_other_size(data, step, step, spacing))
     for name in model.features.inputs:

@@ -86,6 +86,8 @@ def _of_account(costs: Sequence[Costs]) -> list[str]:
 
 def _of_market(rules: Rules, costs: Sequence[Costs], facts: Facts) -> list[str]:
     reasons = []
+    if rules.stale_after and facts.calendar and len(facts.symbols) > 1:
+        reasons.append(f"stale_after counts the trading hours of {facts.calendar}, which are not compiled")
     if rules.regimes and not facts.regime_names:
         reasons.append("the market was prepared without regimes=True")
     if rules.expire_after and None in facts.learned_until:

@@ -10,6 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scorenet.calendars import Clock, clock_of
+
 from .compiled.columns import CLOCK, COLUMNS
 
 __all__ = ["Facts", "ReplayMarket"]
@@ -33,6 +35,7 @@ class Facts:
         learned_until: last close that trained or calibrated each model, UTC ms; None where a model does not say.
         regime_names: names of each model's regimes by number; empty if the regimes were not computed.
         has_volume: whether every bar has a volume, which `slippage_model="impact"` needs.
+        calendar: trading calendar of the models' markets; None if they never close.
     """
 
     symbols: tuple[str, ...]
@@ -46,6 +49,12 @@ class Facts:
     learned_until: tuple[int | None, ...]
     regime_names: tuple[tuple[str, ...], ...]
     has_volume: bool
+    calendar: str | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock of the calendar."""
+        return clock_of(self.calendar, self.bar_ms)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class PartsOfMarket:
             gone |= ~has_bar & (bars > 0) & ~ended & silent
         active = _latest(has_bar & (bars > facts.lookback), gone)
         before = np.column_stack([np.zeros(len(active), dtype=bool), active[:, :-1]])
-        slot = np.trunc((now + HALF_SECOND) / (every * step))
+        time = now if facts.calendar is None else facts.clock.trading_ms(clock) / DAY_MS
+        slot = np.trunc((time + HALF_SECOND) / (every * step))
         due = np.diff(slot, prepend=-1.0) != 0.0
         at = np.flatnonzero((due | (active != before).any(axis=0)) & active.any(axis=0))
         volatility = market.column("annual_volatility")

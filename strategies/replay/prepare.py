@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scorenet import FeatureMismatch
 from scorenet.base.times import DAY_MS, float_days
+from scorenet.calendars import Clock
 
 from ..datas import periods_per_year
 from ..regime_indicator import regimes_of_bars
@@ -63,7 +64,8 @@ def prepare(
     values = np.empty((len(COLUMNS), len(bars), len(clock)))
     for number, (symbol, columns) in enumerate(bars.items()):
         outputs = _outputs(models, columns, bar_ms, signal, tails, regimes)
-        found = _symbol(columns, closes[symbol], clock, outputs, bar_ms)
+        missing = _missing(closes[symbol], bar_ms, models.clock)
+        found = _symbol(columns, closes[symbol], clock, outputs, missing)
         for place, name in enumerate(COLUMNS):
             values[place, number] = found[name]
     begins = max(models.since[0], -math.inf if trade_from is None else trade_from)
@@ -80,6 +82,7 @@ def prepare(
         regime_names=tuple(tuple(one.regime_map.names) for one in models.models if one.regime_map is not None)
         if regimes
         else (),
+        calendar=models.calendar,
         has_volume=all(bool(np.isfinite(columns["volume"]).all()) for columns in bars.values()),
     )
     return ReplayMarket(facts, values)
@@ -112,7 +115,9 @@ def _outputs(
     bars = {**columns, "timestamp": np.asarray(columns["timestamp"], dtype=np.int64) + bar_ms}
     read = partial(_read, bars)
     outputs = models.evaluate(read, signal, bar_ms, tails=tails)._asdict()
-    outputs["annual_volatility"] = outputs.pop("volatility") * math.sqrt(periods_per_year(bar_ms))
+    outputs["annual_volatility"] = outputs.pop("volatility") * math.sqrt(
+        periods_per_year(bar_ms, models.clock)
+    )
     closes = bars["timestamp"]
     labels = regimes_of_bars(models, read, bar_ms) if regimes else np.full(len(closes), np.nan)
     return {
@@ -126,9 +131,10 @@ def _read(bars: Bars, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     return {name: bars[name] for name in (*names, "timestamp") if name in bars}
 
 
-def _missing(closes: NDArray[np.int64], bar_ms: int) -> NDArray[np.float64]:
+def _missing(closes: NDArray[np.int64], bar_ms: int, clock: Clock) -> NDArray[np.float64]:
     """Return the number of bars missing before each bar [T], as `HeldForecasts` counts them."""
-    gaps, step = np.diff(float_days(closes)), bar_ms / DAY_MS
+    days = float_days(closes) if clock.calendar is None else clock.trading_ms(closes) / DAY_MS
+    gaps, step = np.diff(days), bar_ms / DAY_MS
     return np.concatenate(([0.0], np.where(gaps > 1.5 * step, np.rint(gaps / step) - 1.0, 0.0)))
 
 
@@ -137,7 +143,7 @@ def _symbol(
     closes: NDArray[np.int64],
     clock: NDArray[np.int64],
     outputs: Mapping[str, NDArray[Any]],
-    bar_ms: int,
+    missing: NDArray[np.float64],
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of one symbol on the common clock [U]."""
     has_bar = np.zeros(len(clock))
@@ -150,7 +156,7 @@ def _symbol(
         **{f"mark_{name}": columns.get(f"mark_{name}", columns[name]) for name in _PRICES},
         "funding": columns.get("funding_rate", empty),
         "invented": columns.get("filled", empty),
-        "missing": _missing(closes, bar_ms),
+        "missing": missing,
         **outputs,
     }
     out = {name: np.asarray(values, dtype=np.float64)[row] for name, values in by_bar.items()}

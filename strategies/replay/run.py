@@ -145,7 +145,8 @@ def _play(market: ReplayMarket, values: Any, sets: Sets, cash: float, raw: Raw, 
     """Replay some sets and write their results into the rows `piece` of `raw`."""
     facts = market.facts
     span = Span(facts.lookback, market.first, facts.bar_ms, facts.trade_from, values[BARS, :, -1].copy())
-    periods = returns_per_year(market.times) or periods_per_year(facts.bar_ms)
+    clock = facts.clock
+    periods = returns_per_year(market.times, clock) or periods_per_year(facts.bar_ms, clock)
     slots = int(values[MISSING].sum(axis=1).max()) + values.shape[2] + sets.longest_window + 1
     kernel, curves, trace = kernel_of(sets.position), len(raw.equity) > 0, raw.orders is not None
     room = _FIRST_ROWS if trace else 0

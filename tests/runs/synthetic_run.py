@@ -12,6 +12,7 @@ import pandas as pd
 from runs.folder.frames import conform, empty_frame
 from runs.folder.rundir import RunDir, manifest
 from runs.statistics import compute_metrics
+from scorenet.calendars import AlwaysOpen
 
 HOUR_MS = 3_600_000
 START = pd.Timestamp("2024-07-01 01:00", tz="UTC")
@@ -76,7 +77,7 @@ def make_run(
         "parameters": 20481,
     }
     metrics = compute_metrics(
-        **tables, bar_ms=bar_ms, benchmark_costs={"fees": 5.5}, model=figures if model else None
+        **tables, clock=AlwaysOpen(bar_ms), benchmark_costs={"fees": 5.5}, model=figures if model else None
     )
     config = {
         "signal": "forward" + text,

@@ -11,6 +11,7 @@ from runs.folder.frames import conform, empty_frame
 from runs.folder.rundir import RunDir
 from runs.metric_rows import ROWS, show
 from runs.statistics import compute_metrics, drawdown, format_table
+from scorenet.calendars import AlwaysOpen
 from tests.runs.synthetic_run import HOUR_MS, make_run
 
 KEYS = {
@@ -52,7 +53,7 @@ def tables(equity, benchmark=None, **others):
 
 
 def metrics(equity, benchmark=None, **others):
-    return compute_metrics(**tables(equity, benchmark), bar_ms=HOUR_MS, **others)
+    return compute_metrics(**tables(equity, benchmark), clock=AlwaysOpen(HOUR_MS), **others)
 
 
 def test_returns_by_hand():
@@ -98,7 +99,7 @@ def test_trades_orders_and_costs_by_hand():
         }
     )
     parts = tables([1000.0] * 11, trades=trades, orders=orders, funding=funding, decisions=decisions)
-    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    found = compute_metrics(**parts, clock=AlwaysOpen(HOUR_MS))
     assert (found["n_trades"], found["n_orders"], found["liquidations"]) == (5, 2, 1)
     assert found["win_rate"] == pytest.approx(2 / 5)
     assert found["profit_factor"] == pytest.approx(50 / 25)
@@ -134,13 +135,13 @@ def test_every_order_with_a_fill_counts_whatever_its_status():
             row("completed", -0.5, 0.0, 0.0, True),
         ]
     )
-    found = compute_metrics(**tables([1000.0] * 11, orders=orders), bar_ms=HOUR_MS)
+    found = compute_metrics(**tables([1000.0] * 11, orders=orders), clock=AlwaysOpen(HOUR_MS))
     assert (found["n_orders"], found["liquidations"]) == (4, 1)
     assert found["slippage"] == pytest.approx(2.5)
     assert found["turnover"] == pytest.approx(350 / 1000 / (10 / 8760))
     assert found["fees"] == pytest.approx(1.5)
     multiplied = orders.assign(value=[10.0, 20.0, 30.0, 0.0, 0.0, 40.0])
-    found = compute_metrics(**tables([1000.0] * 11, orders=multiplied), bar_ms=HOUR_MS)
+    found = compute_metrics(**tables([1000.0] * 11, orders=multiplied), clock=AlwaysOpen(HOUR_MS))
     assert found["turnover"] == pytest.approx(100 / 1000 / (10 / 8760))
 
 
@@ -167,7 +168,7 @@ def test_a_year_is_time_and_not_a_number_of_bars():
         }
     )
     parts = with_times(hours, equity) | {"orders": orders}
-    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    found = compute_metrics(**parts, clock=AlwaysOpen(HOUR_MS))
     r = equity[1:] / equity[:-1] - 1
     assert found["annual_return"] == pytest.approx(1.0)
     assert found["periods_per_year"] == 4380.0
@@ -181,8 +182,8 @@ def test_a_year_is_time_and_not_a_number_of_bars():
 def test_a_hole_changes_no_figure_of_a_run_that_stands_still_in_it():
     whole = np.array([100.0, 101.0, 100.0, 100.0, 100.0, 100.0, 103.0])
     kept = [0, 1, 2, 5, 6]
-    one = compute_metrics(**with_times(range(7), whole), bar_ms=HOUR_MS)
-    other = compute_metrics(**with_times(kept, whole[kept]), bar_ms=HOUR_MS)
+    one = compute_metrics(**with_times(range(7), whole), clock=AlwaysOpen(HOUR_MS))
+    other = compute_metrics(**with_times(kept, whole[kept]), clock=AlwaysOpen(HOUR_MS))
     for name in ("total_return", "annual_return", "max_drawdown", "start", "end"):
         assert other[name] == pytest.approx(one[name])
     # Mean and variance per year are the same sums over the same time; ddof moves the Sharpe ratio a little.
@@ -197,7 +198,7 @@ def test_deposits_and_withdrawals_are_no_return():
     # 10,000 grows by 10 %, 10,000 is deposited, then 10 % again, 5,000 is withdrawn, then -10 %.
     equity = [10_000.0, 11_000.0, 21_000.0, 23_100.0, 18_100.0, 16_290.0]
     parts = with_times(range(6), equity, cash_flow=[0.0, 0.0, 10_000.0, 0.0, -5_000.0, 0.0])
-    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    found = compute_metrics(**parts, clock=AlwaysOpen(HOUR_MS))
     r = np.array([0.1, 0.0, 0.1, 0.0, -0.1])
     assert found["total_return"] == pytest.approx(1.1 * 1.1 * 0.9 - 1)
     assert found["max_drawdown"] == pytest.approx(-0.1)
@@ -208,16 +209,16 @@ def test_deposits_and_withdrawals_are_no_return():
 def test_exposure_is_the_mean_size_on_either_side():
     parts = tables([1000.0] * 4)
     parts["equity"]["exposure"] = [1.0, -1.0, 0.0, 0.4]
-    assert compute_metrics(**parts, bar_ms=HOUR_MS)["exposure"] == pytest.approx(0.6)
+    assert compute_metrics(**parts, clock=AlwaysOpen(HOUR_MS))["exposure"] == pytest.approx(0.6)
 
 
 def test_times_in_any_zone_are_written_in_utc():
     parts = tables([1000.0] * 3)
     parts["equity"]["time"] = parts["equity"]["time"].dt.tz_convert("Asia/Tokyo")
-    found = compute_metrics(**parts, bar_ms=HOUR_MS)
+    found = compute_metrics(**parts, clock=AlwaysOpen(HOUR_MS))
     assert (found["start"], found["end"]) == ("2024-07-01T01:00:00Z", "2024-07-01T03:00:00Z")
     parts["equity"]["time"] = ["2024-07-01 01:00", "2024-07-01 02:00", "2024-07-01 03:00"]
-    assert compute_metrics(**parts, bar_ms=HOUR_MS)["start"] == "2024-07-01T01:00:00Z"
+    assert compute_metrics(**parts, clock=AlwaysOpen(HOUR_MS))["start"] == "2024-07-01T01:00:00Z"
 
 
 def test_buy_and_hold_is_one_order_always_invested_unless_more_is_known():
@@ -262,7 +263,7 @@ def test_symbols_are_sorted_and_each_has_its_own_share():
             "confidence": [0.2, 0.4, np.nan, 0.6, 1.0],
         }
     )
-    found = compute_metrics(**tables([1000.0] * 3, decisions=decisions), bar_ms=HOUR_MS)
+    found = compute_metrics(**tables([1000.0] * 3, decisions=decisions), clock=AlwaysOpen(HOUR_MS))
     assert list(found["in_distribution_ratio_by_symbol"].items()) == [("A", 1.0), ("B", pytest.approx(2 / 3))]
     assert found["in_distribution_ratio"] == pytest.approx(3 / 4)
     assert found["avg_confidence"] == pytest.approx(0.4)

@@ -86,7 +86,7 @@ def test_models_with_the_same_weights_do_not_share_cached_outputs(tiny_model):
 
 
 def test_sections_are_the_keys_of_the_file(tiny_model_dir):
-    assert set(SECTIONS) - {"own"} <= set(ScoreModel.load(tiny_model_dir).info) | {
+    assert set(SECTIONS) - {"own", "calendar"} <= set(ScoreModel.load(tiny_model_dir).info) | {
         "features",
         "config",
         "scaler",

@@ -28,9 +28,14 @@ class Stretch:
     bars: int
 
 
-def other_sizes(times: NDArray[np.int64], step: int) -> list[Stretch]:
-    """Return the stretches of `times` (open times [T], UTC ms) whose bars are longer than `step` ms."""
-    spacing = np.diff(times)
+def other_sizes(
+    times: NDArray[np.int64], step: int, trading: NDArray[np.int64] | None = None
+) -> list[Stretch]:
+    """Return the stretches of `times` (open times [T], UTC ms) whose bars are longer than `step` ms.
+
+    `trading` [T] is the trading time of a market with sessions, in which bars are spaced.
+    """
+    spacing = np.diff(times if trading is None else trading)
     if len(spacing) < _LEAST:
         return []
     names = {to_ms(name): name for name in TIMEFRAMES if to_ms(name) > step}

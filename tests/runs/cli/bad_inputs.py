@@ -48,6 +48,26 @@ INPUTS = {
     "corrupt file": (train("--bars", "corrupt.parquet"), 1, "cannot read corrupt.parquet"),
     "a value is missing": (train("--bars", "nan_1h.csv"), 1, "column 'close': expected a number"),
     "bars are missing": (trade("--bars", "holed_1h.parquet"), 1, "2 bar(s) of 1h missing from 2020-01-02"),
+    "unknown trading calendar": (
+        train("--bars", "few_1h.parquet", "--calendar", "XNYSE"),
+        2,
+        "unknown calendar 'XNYSE'; did you mean 'XNYS'?",
+    ),
+    "a bar on a holiday": (
+        ("data", "import", "stock_1d.csv", "--symbol", "SPY", "--timeframe", "1d", "--calendar", "XNYS"),
+        1,
+        "row 1 (2024-07-04T00:00:00Z), column 'timestamp': XNYS has no session on this day",
+    ),
+    "nothing stored of a calendar": (
+        train("--bars", "XNYS:QQQ@1d"),
+        1,
+        "scorenet data import FILE --symbol QQQ --timeframe 1d --calendar XNYS",
+    ),
+    "a calendar for a market without one": (
+        train("--bars", BARS, "--calendar", "XNYS"),
+        2,
+        "found XNYS, but this market never closes",
+    ),
     "the same twice": (train("--bars", BARS, "--bars", BARS), 2, "each symbol once"),
     "too few bars to train": (train("--bars", "few_1h.parquet"), 1, "need "),
     "too few bars to trade": (trade("--bars", "simulated:planted?bars=21"), 1, "need 22, have 21"),
@@ -238,6 +258,7 @@ def _foreign(folder):
     bar, times = "100,101,99,100,5", [START // 1000 + 3600 * k for k in range(3)]
     write("comma_1h.csv", names, [f'{t},"1,234","1,300","1,200","1,250","5,000"' for t in times])
     write("slashes_1d.csv", names, [f"0{k}/02/2024,{bar}" for k in (1, 2, 3)])
+    write("stock_1d.csv", names, [f"2024-07-0{day},{bar}" for day in (3, 4, 5)])
     write("naive_1h.csv", names, [f"2024-01-01 0{k}:00,{bar}" for k in range(3)])
     write("headless_1h.csv", "", [f"{t},{bar},1,2" for t in times])
     write("few_columns_1h.csv", "Date,Open,Close,Volume", [f"{t},100,100,5" for t in times])

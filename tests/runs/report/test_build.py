@@ -17,6 +17,7 @@ from runs.metric_rows import figure, show
 from runs.report.build import render_report, write_report
 from runs.report.verdict import verdict
 from runs.statistics import compute_metrics
+from scorenet.calendars import AlwaysOpen
 from tests.runs.synthetic_run import HOSTILE, make_run
 
 VARIANTS = {
@@ -256,7 +257,7 @@ def test_a_year_of_minutes_stays_a_small_page():
         "decisions",
         pd.DataFrame(rows | {"density_rank": rng.random(bars), "in_distribution": rng.random(bars) > 0.1}),
     )
-    metrics = compute_metrics(**tables, bar_ms=60_000)
+    metrics = compute_metrics(**tables, clock=AlwaysOpen(60_000))
     text = render_report(LoadedRun(metrics, {}, {}, **tables))
     assert 100_000 < len(text) < 5_000_000
     assert [name for name in Page(text).ids if name in PANELS] == PANELS

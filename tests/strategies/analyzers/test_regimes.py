@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from scorenet.calendars import AlwaysOpen
 from scorenet.regimes.filter import WINDOW
 from strategies.analyzers import Attribution, EquityCurve
 from strategies.analyzers.regimes import profit_by_regime
@@ -15,7 +16,7 @@ LABELS = [0, 0, 1, 1, 0, 1]  # of the last six bars
 
 
 class _Features:
-    def compute(self, bars, step):
+    def compute(self, bars, step, clock):
         return np.zeros((len(bars["timestamp"]), 1))
 
 
@@ -28,7 +29,7 @@ class _Map:
 
 
 class _Model:
-    lookback, features, regime_map = 2, _Features(), _Map()
+    lookback, features, regime_map, clock = 2, _Features(), _Map(), AlwaysOpen(HOUR)
 
     def regimes(self, x, time):
         return np.array([1] * (len(x) - 6) + LABELS)

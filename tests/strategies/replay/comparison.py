@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from feeds.bars.frame import to_arrays
+from feeds.bars.timeframes import to_ms
 from runs.engine import Result, run
 from runs.settings import Account
 from runs.statistics import compute_metrics
 from strategies import Rules, ScoreStrategy
 from strategies.replay import ReplayResult, prepare, replay
-from tests.strategies.market import HOUR
 
 __all__ = ["assert_same", "by_cerebro", "by_replay", "compare"]
 
@@ -60,7 +60,13 @@ def by_replay(
     """Return the replay of the same run, with curves and traces."""
     bars = {str(frame.attrs["symbol"]): to_arrays(frame) for frame in frames}
     market = prepare(
-        bars, model, HOUR, trade_from=since, since=since, tails=True, regimes=bool(rules.get("regimes"))
+        bars,
+        model,
+        to_ms(frames[0].attrs["timeframe"]),
+        trade_from=since,
+        since=since,
+        tails=True,
+        regimes=bool(rules.get("regimes")),
     )
     costs = [account.costs_of(symbol) for symbol in bars]
     return replay(market, [Rules(**rules)], [costs], cash=account.cash, threads=1, curves=True, trace=True)
@@ -89,7 +95,9 @@ def assert_same(real: Result, compiled: ReplayResult, number: int, account: Acco
     np.testing.assert_array_equal(times, compiled.market.times)
     np.testing.assert_allclose(compiled.equity[number], equity, rtol=1e-9, atol=1e-9 * account.cash)
     table = real.equity.assign(benchmark=account.cash)
-    expected = compute_metrics(table, real.orders, real.trades, real.decisions, real.funding, HOUR)
+    expected = compute_metrics(
+        table, real.orders, real.trades, real.decisions, real.funding, compiled.market.facts.clock
+    )
     found = compiled.metrics(number)
     for name in FIGURES:
         _assert_close(name, found[name], expected[name])

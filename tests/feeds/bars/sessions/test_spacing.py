@@ -62,5 +62,7 @@ def test_a_market_that_rests_at_weekends(weekdays, rests):
 def test_the_error_for_a_weekend_says_that_nobody_trades():
     frame = small_frame(40, step=DAY)
     frame = frame[((frame["timestamp"] - START) // DAY) % 7 < 5]
-    with pytest.raises(BarGap, match="nobody trades this market at weekends; choose gaps='keep'"):
+    with pytest.raises(
+        BarGap, match=r"at weekends: name its trading calendar, such as --calendar XNYS.*or leave the holes"
+    ):
         as_bars(frame, timeframe="1d")
