@@ -10,10 +10,28 @@ import numpy as np
 
 from scorenet.conformal.adaptive import adapted
 
-from ...decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
+from scorenet.base.times import float_days
+
+from ...decision import (
+    NO_FORECAST,
+    REDUCED,
+    TRADE,
+    WARMUP,
+    Forecast,
+    agreement,
+    asked,
+    confidence,
+    cvar,
+    filtered,
+    is_silent,
+    is_unknown,
+    kelly,
+    proportional,
+)
 from .columns import (
     ANNUAL_VOLATILITY,
     BARS,
+    CLOCK,
     CONFIDENCE,
     DENSITY_RANK,
     EXPECTED_RETURN,
@@ -31,32 +49,24 @@ from .columns import (
     STRENGTH,
     UPPER_TAIL,
 )
-from .jit import compiled, shared
+from .jit import allocating, compiled, inlined, shared
 
 __all__ = [
-    "CODE",
-    "DRIFT",
-    "EXPECTED",
-    "EXPIRED",
-    "EXPOSURE",
-    "FEW",
-    "FLAGS",
-    "OUTSIDE",
-    "RANK",
-    "WARMING",
-    "Forecasts",
+    "NOTHING",
     "ModelFacts",
+    "Wishes",
+    "asking_pass",
     "builtin_rule",
-    "new_forecasts",
+    "is_open",
+    "look_ahead",
+    "new_wishes",
     "pass_of",
 ]
 
-EXPOSURE, EXPECTED, RANK = range(3)
-CODE, FLAGS = range(2)
-"""Places in `Forecasts`."""
+NOTHING = 255
+"""Code of a close at which nothing is decided."""
 
-WARMING, EXPIRED, DRIFT, OUTSIDE, FEW = 1, 2, 4, 8, 16
-"""Bits of `Forecasts.flags`; FEW: too few bars for the model."""
+_EXPIRED, _DRIFT, _OUTSIDE, _WARMING = 1, 2, 4, 8
 
 _BLOCK = 512
 
@@ -85,30 +95,49 @@ class ModelFacts(NamedTuple):
     outside_regimes: bool
 
 
-class Forecasts(NamedTuple):
-    """The forecasts in force at each bar of one set, and working memory of the pass.
+class _Asking(NamedTuple):
+    """The fields of `Observation` that `decision.asked` reads."""
+
+    signal: float
+    density_rank: float
+    silent: bool
+    expired: bool
+    drift: bool
+    outside_regimes: bool
+
+
+class Wishes(NamedTuple):
+    """What the forecasts of one set ask for at each close, as `decision.asked` returns it, and working memory.
 
     Attributes:
-        at: EXPOSURE and EXPECTED (means over the forecast window) and RANK (adapted) [3, N, U].
-        tag: CODE (reason code) and FLAGS [2, N, U].
-        work: lines of values [4, slots].
-        place: where a bar's value is in these lines [U].
+        target, code: target and code [N, U]; NOTHING where a symbol is not decided on.
+        mean: expected return, the mean of the forecasts in force [N, U]; only with a `cost_band`.
+        until: number of the next close, from each one on, at which a target of any symbol may be traded [U].
+        work: lines of values [5, slots].
+        flags: what the second half of the pass must know of a close [U].
+        sums: sums of a block of bars.
     """
 
-    at: Any
-    tag: Any
+    target: Any
+    code: Any
+    mean: Any
+    until: Any
     work: Any
-    place: Any
+    flags: Any
+    sums: Any
 
 
-@compiled
-def new_forecasts(symbols: int, closes: int, slots: int) -> Forecasts:
-    """Return empty forecasts; `slots` is the largest number of bars of a symbol, missing ones and window included."""
-    return Forecasts(
-        np.zeros((3, symbols, closes)),
-        np.zeros((2, symbols, closes), dtype=np.uint8),
-        np.zeros((4, slots)),
+@allocating
+def new_wishes(symbols: int, closes: int, slots: int) -> Wishes:
+    """Return empty wishes; `slots` is the largest number of bars of a symbol, missing ones and window included."""
+    return Wishes(
+        np.zeros((symbols, closes)),
+        np.zeros((symbols, closes), dtype=np.uint8),
+        np.zeros((symbols, closes)),
         np.zeros(closes, dtype=np.int64),
+        np.zeros((5, slots)),
+        np.zeros(closes, dtype=np.uint8),
+        np.zeros(_BLOCK),
     )
 
 
@@ -127,11 +156,11 @@ def builtin_rule(rules: Any, seen: Any) -> float:
 def pass_of(position: Callable[[Any, Any], float]) -> Any:
     """Return the compiled first pass for a position rule.
 
-    The pass fills `fc` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
+    The pass fills `wishes` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
     number `first` on; (-1, close number) if the position rule gave no finite number.
     """
 
-    @compiled
+    @(compiled if position is builtin_rule else allocating)
     def forecast_pass(
         m: Any,
         s: int,
@@ -140,22 +169,20 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
         cost: float,
         expiry: Any,
         allowed: Any,
-        fc: Forecasts,
+        wishes: Wishes,
     ) -> tuple[int, int]:
         level, rate, window = rules.density_quantile, rules.density_adaptation, int(rules.forecast_window)
         adapts, threshold = rate > 0.0 and 0.0 < level < 1.0, rules.density_quantile
         consistency, alarm_window = int(rules.consistency_window), int(rules.drift_window)
-        line, returns, signals, rejected = fc.work[0], fc.work[1], fc.work[2], fc.work[3]
+        line, returns, signals, rejected = wishes.work[0], wishes.work[1], wishes.work[2], wishes.work[3]
+        ranks = wishes.work[4]
         decided = known = inside = ranked = 0
         refused = 0.0
         end = window
         for k in range(window):
             line[k] = returns[k] = 0.0
         for u in range(m.shape[2]):
-            if not m[HAS_BAR, s, u]:
-                continue
-            if m[BARS, s, u] <= span.lookback:
-                fc.tag[FLAGS, s, u] = FEW
+            if not m[HAS_BAR, s, u] or m[BARS, s, u] <= span.lookback:
                 continue
             rank, signal = m[DENSITY_RANK, s, u], m[SIGNAL, s, u]
             number = int(m[MODEL, s, u])  # -1, before the first, reads the last: nothing is known then
@@ -206,43 +233,99 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
                     return -1, u
                 found = filtered(rules, seen, wanted)
                 exposure, expected, code = found.exposure, found.expected_return, found.code
-            fc.at[RANK, s, u] = rank
-            fc.tag[CODE, s, u] = code
-            fc.tag[FLAGS, s, u] = WARMING * warming + EXPIRED * expired + DRIFT * drift + OUTSIDE * outside
-            fc.at[EXPOSURE, s, u] = exposure
-            fc.at[EXPECTED, s, u] = expected
-            if not warming:
-                if u >= span.first and rank == rank:
-                    known += 1
-                    inside += rank >= level
-                if window > 1:
-                    if end > window:
-                        for _ in range(min(int(m[MISSING, s, u]), window)):
-                            line[end] = returns[end] = 0.0
-                            end += 1
-                    line[end], returns[end] = exposure, expected
-                    fc.place[u] = end
+            if warming:
+                wishes.flags[u] = _WARMING
+                continue
+            if u >= span.first and rank == rank:
+                known += 1
+                inside += rank >= level
+            if window > 1 and end > window:
+                for _ in range(min(int(m[MISSING, s, u]), window)):
+                    line[end] = returns[end] = 0.0
                     end += 1
+            line[end], returns[end] = exposure, expected
+            end += 1
+            ranks[u] = rank
+            wishes.code[s, u] = code
+            wishes.flags[u] = _EXPIRED * expired + _DRIFT * drift + _OUTSIDE * outside
         if window > 1:
-            _hold(line, end, window)
+            _hold(line, end, window, wishes.sums)
             if rules.cost_band > 0.0:
-                _hold(returns, end, window)
-            for u in range(m.shape[2]):
-                if m[HAS_BAR, s, u] and not fc.tag[FLAGS, s, u] & (FEW | WARMING):
-                    fc.at[EXPOSURE, s, u] = line[fc.place[u]]
-                    fc.at[EXPECTED, s, u] = returns[fc.place[u]]
+                _hold(returns, end, window, wishes.sums)
         return known, inside
 
     return forecast_pass
 
 
 @compiled
-def _hold(line: Any, end: int, window: int) -> None:
+def asking_pass(m: Any, s: int, rules: Any, span: Any, wishes: Wishes, reasons: Any) -> None:
+    """Turn the forecasts in force of symbol `s` into what they ask for, and count the codes from `first` on."""
+    window = int(rules.forecast_window)
+    line, returns, ranks, end = wishes.work[0], wishes.work[1], wishes.work[4], window
+    for u in range(m.shape[2]):
+        code = NOTHING
+        if not m[HAS_BAR, s, u]:
+            if _is_silent(m, s, u, rules, span):
+                seen = _Asking(math.nan, math.nan, True, False, False, False)
+                _, code = asked(rules, seen, NO_FORECAST)
+        elif m[BARS, s, u] <= span.lookback or wishes.flags[u] == _WARMING:
+            code = WARMUP
+        else:
+            if window > 1 and end > window:
+                end += min(int(m[MISSING, s, u]), window)
+            flags = wishes.flags[u]
+            seen = _Asking(
+                m[SIGNAL, s, u],
+                ranks[u],
+                False,
+                flags & _EXPIRED != 0,
+                flags & _DRIFT != 0,
+                flags & _OUTSIDE != 0,
+            )
+            found = Forecast(line[end], math.nan, returns[end], int(wishes.code[s, u]))
+            wishes.target[s, u], code = asked(rules, seen, found)
+            wishes.mean[s, u] = returns[end]
+            end += 1
+        wishes.code[s, u] = code
+        if code != NOTHING and u >= span.first:
+            reasons[code] += 1
+
+
+@inlined
+def _is_silent(m: Any, s: int, u: int, rules: Any, span: Any) -> bool:
+    """Return whether a symbol without a bar at a close is silent there; an ended market is not."""
+    bars, stamp = m[BARS, s, u], m[STAMP, s, u]
+    if rules.stale_after == 0.0 or bars == 0:
+        return False
+    if bars == span.total[s] and m[CLOCK, 0, u] >= stamp + span.bar_ms:
+        return False
+    return is_silent(rules, float_days(m[CLOCK, 0, u]) - float_days(stamp), span.bar_ms / 86_400_000)
+
+
+@compiled
+def look_ahead(wishes: Wishes) -> None:
+    """Write `Wishes.until`."""
+    symbols, closes = wishes.code.shape
+    ahead = closes
+    for u in range(closes - 1, -1, -1):
+        for s in range(symbols):
+            if is_open(wishes.code[s, u]):
+                ahead = u
+        wishes.until[u] = ahead
+
+
+@inlined
+def is_open(code: int) -> bool:
+    """Return whether a code of `Wishes` is that of a target that may be traded."""
+    return code == TRADE or code == REDUCED
+
+
+@compiled
+def _hold(line: Any, end: int, window: int, sums: Any) -> None:
     """Replace each value from `window` to `end` by the mean of the last `window` values, as `HeldForecasts` adds them.
 
     The sums of a block are built side by side: each is added in the same order as a sum alone, only faster.
     """
-    sums = np.empty(_BLOCK)
     # From the end: a mean is written where no later mean reads.
     stop = end
     while stop > window:

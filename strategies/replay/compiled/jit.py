@@ -25,7 +25,7 @@ from ...account import holdings, slippage
 from ...decision import Observation
 from . import steps
 
-__all__ = ["borrowed", "compiled", "inlined", "shared", "source_hash"]
+__all__ = ["allocating", "borrowed", "compiled", "inlined", "shared", "source_hash"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -39,12 +39,13 @@ SHARED: dict[Any, tuple[str, ...]] = {
         "_pays",
         "_stepped",
         "agreement",
-        "choose",
+        "asked",
         "is_silent",
+        "settled",
         "with_order",
     ),
     _decision["forecast"]: ("filtered", "is_unknown"),
-    _decision["caps"]: ("_net_factor", "_scale", "cap_factors", "capped", "fixed_exposure", "has_caps"),
+    _decision["caps"]: ("_net_factor", "_scale", "capped", "fixed_exposure", "has_caps", "scale_to_caps"),
     _decision["portfolio"]: ("exposure_of", "watch_equity"),
     _decision["position"]: ("_kelly", "_largest", "confidence", "cvar", "kelly", "proportional"),
     adaptive: ("adapted",),
@@ -65,13 +66,22 @@ def shared(function: _F) -> _F:
 
 
 def compiled(function: _F) -> _F:
-    """Return a function that is compiled as a part of the functions that call it."""
-    return njit(error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return,return-value]
+    """Return a function that is compiled as a part of the functions that call it, and that makes no arrays.
+
+    It does not count references to arrays, for which `borrowed` has the reasons.
+    """
+    return njit(error_model="numpy", nogil=True, _nrt=False)(function)  # type: ignore[no-any-return,return-value]
 
 
 def inlined(function: _F) -> _F:
-    """Return a function that is compiled into each of its callers: for what happens at every bar."""
-    return njit(error_model="numpy", nogil=True, forceinline=True)(function)  # type: ignore[no-any-return,return-value]
+    """Return a function like `compiled`, copied into each of its callers: for what happens at every bar."""
+    options: Any = {"error_model": "numpy", "nogil": True, "forceinline": True, "_nrt": False}
+    return njit(**options)(function)  # type: ignore[no-any-return]
+
+
+def allocating(function: _F) -> _F:
+    """Return a function that is compiled as a part of the functions that call it, and that may make arrays."""
+    return njit(error_model="numpy", nogil=True, _nrt=True)(function)  # type: ignore[no-any-return,return-value]
 
 
 @intrinsic

@@ -113,9 +113,9 @@ def _refusal(m: Any, u: int, book: Book, c: Any, s: int, size: float, equity: fl
         return RUINED
     if book.at[s].over:
         return DELISTED
+    book.at[s].mark = worth_of(c, m[MARK_CLOSE, s, u])  # not kept up while nothing can change
     if not book.at[s].held:
         book.at[s].held = True
-        book.at[s].mark = worth_of(c, m[MARK_CLOSE, s, u])
         book.at[book.count[LINE]].line = s
         book.count[LINE] += 1
     held = book.at[s].size
