@@ -1,8 +1,8 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
 `choose` lets the first of these decide: warm-up, kill switch, late bar, doubtful bar, account, age of the model, stale
-data, drift, regime, density, signal, direction, size, and finally the bands and the cool-down. What no account can change
-is `asked`, the rest is `settled`: the replay computes the first once and goes through the closes with the second.
+data, drift, regime, density, signal, direction, size, and finally the bands and the cool-down. Its two parts are
+`asked`, which no account can change, and `settled`: the replay computes the first for all closes before the account.
 """
 
 from __future__ import annotations

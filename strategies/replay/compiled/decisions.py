@@ -19,14 +19,13 @@ from ...decision import (
     settled,
     watch_equity,
 )
-from .account import account_bar, account_value
+from .account import account_bar
 from .book import Book, value_of
-from .columns import BARS, CLOSE, HAS_BAR, MARK_CLOSE, RETURN_STD
 from .figures import Curve
-from .forecasts import NOTHING, Wishes
 from .jit import allocating, compiled, inlined
-from .layout import CASH, LINE, NOTICES, QUEUE, SENT
+from .layout import CASH, NOTICES, POSITIONS, QUEUE, SENT
 from .orders import send_order, take_notices
+from .wishes import NOTHING, Wishes
 
 __all__ = ["Span", "account_pass", "new_plans"]
 
@@ -81,7 +80,7 @@ def new_plans(symbols: int) -> Any:
 
 @compiled
 def account_pass(
-    m: Any,
+    bars: Any,
     span: Span,
     rules: Any,
     costs: Any,
@@ -104,8 +103,9 @@ def account_pass(
     While there is no position, no order and no target that may be traded, nothing can change: such closes are one step.
     """
     state = AccountState(-math.inf, 0.0, False, False)
-    caps, closes = has_caps(rules, len(costs)), m.shape[2]
-    u = steps = event = busy = 0
+    caps, closes = has_caps(rules, len(costs)), len(bars)
+    steps = event = busy = 0
+    u: Any = np.int64(0)  # for a literal 0, all that `u` is given to would be compiled a second time
     value = book.money[CASH]
     while u < closes:
         moves = _can_move(book)
@@ -117,34 +117,34 @@ def account_pass(
             u = wishes.until[u]
             continue
         if moves:
-            account_bar(m, u, span, book, costs, tiers)
-            value = account_value(book)
+            value = account_bar(bars, u, span, book, costs, tiers)
             if book.count[NOTICES]:
-                take_notices(m, u, book)
+                take_notices(bars, u, book)
         if not state.floor < value <= state.peak:
             state = watch_equity(rules, state, value)
         while event < part_at.shape[0] and part_at[event] <= u:
             for s in range(len(costs)):
                 book.at[s].part = part[event, s]
             event += 1
-        count = _decide(m, u, rules, costs, wishes, book, plans, state, value)
+        count = _decide(bars, u, rules, costs, wishes, book, plans, state, value)
         if caps:
-            _cap(m, u, rules, costs, book, plans, count, value)
+            _cap(bars, u, rules, costs, book, plans, count, value)
         for k in range(count):
             s, code = plans[k].symbol, plans[k].code
             if code not in KEEPS:
-                code = send_order(m, u, book, costs[s], s, plans[k].target, code, value, plans[k].exposure)
-            if code != wishes.code[s, u]:
+                code = send_order(bars, u, book, costs[s], s, plans[k].target, code, value, plans[k].exposure)
+            if code != wishes.code[u, s]:
                 if u >= span.first:
-                    reasons[wishes.code[s, u]] -= 1
+                    reasons[wishes.code[u, s]] -= 1
                     reasons[code] += 1
                 if codes.shape[1] > 0:
                     codes[s, u] = code
         if u >= span.first:
             curve.level[steps], curve.closes[steps] = value, 1
             steps += 1
-            if moves and book.count[LINE]:
-                busy += _note_exposure(m, u, costs, book, value, exposure)
+            if book.count[POSITIONS]:
+                exposure[0] += abs(_net_exposure(bars, u, costs, book, value))
+                busy += 1
         u += 1
     return steps, busy
 
@@ -152,30 +152,23 @@ def account_pass(
 @inlined
 def _can_move(book: Book) -> bool:
     """Return whether a bar can change the account: there is a position, an order, or an order just canceled."""
-    if book.count[SENT] or book.count[QUEUE] or book.count[NOTICES]:
-        return True
-    for k in range(book.count[LINE]):
-        if book.at[book.at[k].line].size != 0.0:
-            return True
-    return False
+    count = book.count
+    return count[POSITIONS] + count[SENT] + count[QUEUE] + count[NOTICES] > 0  # type: ignore[no-any-return]
 
 
 @inlined
-def _note_exposure(m: Any, u: int, costs: Any, book: Book, equity: float, exposure: Any) -> int:
-    """Add |net exposure| at a close; return whether there is a position."""
-    net, positions = 0.0, 0
+def _net_exposure(bars: Any, u: int, costs: Any, book: Book, equity: float) -> float:
+    """Return the sum of all positions at a close, as a fraction of equity; 0 without equity."""
+    net = 0.0
     for s in range(len(costs)):
         if book.at[s].size != 0.0:
-            net += value_of(costs[s], book.at[s].size, m[MARK_CLOSE, s, u])
-            positions = 1
-    if equity > 0.0:
-        exposure[0] += abs(net / equity)
-    return positions
+            net += value_of(costs[s], book.at[s].size, bars[u, s].mark_close)
+    return net / equity if equity > 0.0 else 0.0
 
 
 @inlined
 def _decide(
-    m: Any,
+    bars: Any,
     u: int,
     rules: Any,
     costs: Any,
@@ -188,16 +181,16 @@ def _decide(
     """Write the plans of all symbols that are decided on at a close, and return their number."""
     count = 0
     for s in range(len(costs)):
-        wish = int(wishes.code[s, u])
+        wish = int(wishes.code[u, s])
         if wish == NOTHING:
             continue
-        c, silent = costs[s], not m[HAS_BAR, s, u]
-        held = exposure_of(book.at[s].size, value_of(c, 1.0, m[CLOSE, s, u]), equity)
-        seen = _Seen(
+        c, silent = costs[s], not bars[u, s].has_bar
+        held = exposure_of(book.at[s].size, value_of(c, 1.0, bars[u, s].close), equity)
+        seen: Any = _Seen(
             held,
             book.at[s].part,
-            float(m[BARS, s, u] - book.at[s].last_fill),
-            m[RETURN_STD, s, u],
+            float(bars[u, s].bars - book.at[s].last_fill),
+            bars[u, s].return_std,
             c.order_cost,
             wish == WARMUP,
             silent,
@@ -208,7 +201,7 @@ def _decide(
             False,
             False,
         )
-        target, code = settled(rules, seen, wishes.target[s, u], wish, wishes.mean[s, u])
+        target, code = settled(rules, seen, wishes.target[u, s], wish, wishes.mean[u, s])
         plans[count].symbol, plans[count].target, plans[count].code = s, target, code
         plans[count].exposure, plans[count].silent = held, silent
         count += 1
@@ -216,7 +209,9 @@ def _decide(
 
 
 @compiled
-def _cap(m: Any, u: int, rules: Any, costs: Any, book: Book, plans: Any, count: int, equity: float) -> None:
+def _cap(
+    bars: Any, u: int, rules: Any, costs: Any, book: Book, plans: Any, count: int, equity: float
+) -> None:
     """Scale the targets of a close so that they keep all caps, as `SharedCapital.capped`."""
     gross = net = 0.0
     scalable = 0
@@ -234,8 +229,8 @@ def _cap(m: Any, u: int, rules: Any, costs: Any, book: Book, plans: Any, count: 
         for s in range(len(costs)):
             if planned < count and plans[planned].symbol == s:
                 planned += 1
-            elif m[BARS, s, u] > 0:
-                stays = exposure_of(book.at[s].size, value_of(costs[s], 1.0, m[CLOSE, s, u]), equity)
+            elif bars[u, s].bars > 0:
+                stays = exposure_of(book.at[s].size, value_of(costs[s], 1.0, bars[u, s].close), equity)
                 gross += abs(stays)
                 net += stays
     scale_to_caps(rules, plans.factor[:scalable], plans.wanted[:scalable], gross, net)

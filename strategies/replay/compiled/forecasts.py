@@ -6,32 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from scorenet.conformal.adaptive import adapted
 
-from scorenet.base.times import float_days
-
-from ...decision import (
-    NO_FORECAST,
-    REDUCED,
-    TRADE,
-    WARMUP,
-    Forecast,
-    agreement,
-    asked,
-    confidence,
-    cvar,
-    filtered,
-    is_silent,
-    is_unknown,
-    kelly,
-    proportional,
-)
+from ...decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
 from .columns import (
     ANNUAL_VOLATILITY,
     BARS,
-    CLOCK,
     CONFIDENCE,
     DENSITY_RANK,
     EXPECTED_RETURN,
@@ -49,26 +29,10 @@ from .columns import (
     STRENGTH,
     UPPER_TAIL,
 )
-from .jit import allocating, compiled, inlined, shared
+from .jit import allocating, compiled, shared
+from .wishes import BLOCK, DRIFT, EXPIRED, OUTSIDE, WARMING, Wishes
 
-__all__ = [
-    "NOTHING",
-    "ModelFacts",
-    "Wishes",
-    "asking_pass",
-    "builtin_rule",
-    "is_open",
-    "look_ahead",
-    "new_wishes",
-    "pass_of",
-]
-
-NOTHING = 255
-"""Code of a close at which nothing is decided."""
-
-_EXPIRED, _DRIFT, _OUTSIDE, _WARMING = 1, 2, 4, 8
-
-_BLOCK = 512
+__all__ = ["ModelFacts", "builtin_rule", "pass_of"]
 
 
 class ModelFacts(NamedTuple):
@@ -93,52 +57,6 @@ class ModelFacts(NamedTuple):
     expired: bool
     drift: bool
     outside_regimes: bool
-
-
-class _Asking(NamedTuple):
-    """The fields of `Observation` that `decision.asked` reads."""
-
-    signal: float
-    density_rank: float
-    silent: bool
-    expired: bool
-    drift: bool
-    outside_regimes: bool
-
-
-class Wishes(NamedTuple):
-    """What the forecasts of one set ask for at each close, as `decision.asked` returns it, and working memory.
-
-    Attributes:
-        target, code: target and code [N, U]; NOTHING where a symbol is not decided on.
-        mean: expected return, the mean of the forecasts in force [N, U]; only with a `cost_band`.
-        until: number of the next close, from each one on, at which a target of any symbol may be traded [U].
-        work: lines of values [5, slots].
-        flags: what the second half of the pass must know of a close [U].
-        sums: sums of a block of bars.
-    """
-
-    target: Any
-    code: Any
-    mean: Any
-    until: Any
-    work: Any
-    flags: Any
-    sums: Any
-
-
-@allocating
-def new_wishes(symbols: int, closes: int, slots: int) -> Wishes:
-    """Return empty wishes; `slots` is the largest number of bars of a symbol, missing ones and window included."""
-    return Wishes(
-        np.zeros((symbols, closes)),
-        np.zeros((symbols, closes), dtype=np.uint8),
-        np.zeros((symbols, closes)),
-        np.zeros(closes, dtype=np.int64),
-        np.zeros((5, slots)),
-        np.zeros(closes, dtype=np.uint8),
-        np.zeros(_BLOCK),
-    )
 
 
 @shared
@@ -234,7 +152,7 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
                 found = filtered(rules, seen, wanted)
                 exposure, expected, code = found.exposure, found.expected_return, found.code
             if warming:
-                wishes.flags[u] = _WARMING
+                wishes.flags[u] = WARMING
                 continue
             if u >= span.first and rank == rank:
                 known += 1
@@ -246,8 +164,8 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
             line[end], returns[end] = exposure, expected
             end += 1
             ranks[u] = rank
-            wishes.code[s, u] = code
-            wishes.flags[u] = _EXPIRED * expired + _DRIFT * drift + _OUTSIDE * outside
+            wishes.code[u, s] = code
+            wishes.flags[u] = EXPIRED * expired + DRIFT * drift + OUTSIDE * outside
         if window > 1:
             _hold(line, end, window, wishes.sums)
             if rules.cost_band > 0.0:
@@ -255,69 +173,6 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
         return known, inside
 
     return forecast_pass
-
-
-@compiled
-def asking_pass(m: Any, s: int, rules: Any, span: Any, wishes: Wishes, reasons: Any) -> None:
-    """Turn the forecasts in force of symbol `s` into what they ask for, and count the codes from `first` on."""
-    window = int(rules.forecast_window)
-    line, returns, ranks, end = wishes.work[0], wishes.work[1], wishes.work[4], window
-    for u in range(m.shape[2]):
-        code = NOTHING
-        if not m[HAS_BAR, s, u]:
-            if _is_silent(m, s, u, rules, span):
-                seen = _Asking(math.nan, math.nan, True, False, False, False)
-                _, code = asked(rules, seen, NO_FORECAST)
-        elif m[BARS, s, u] <= span.lookback or wishes.flags[u] == _WARMING:
-            code = WARMUP
-        else:
-            if window > 1 and end > window:
-                end += min(int(m[MISSING, s, u]), window)
-            flags = wishes.flags[u]
-            seen = _Asking(
-                m[SIGNAL, s, u],
-                ranks[u],
-                False,
-                flags & _EXPIRED != 0,
-                flags & _DRIFT != 0,
-                flags & _OUTSIDE != 0,
-            )
-            found = Forecast(line[end], math.nan, returns[end], int(wishes.code[s, u]))
-            wishes.target[s, u], code = asked(rules, seen, found)
-            wishes.mean[s, u] = returns[end]
-            end += 1
-        wishes.code[s, u] = code
-        if code != NOTHING and u >= span.first:
-            reasons[code] += 1
-
-
-@inlined
-def _is_silent(m: Any, s: int, u: int, rules: Any, span: Any) -> bool:
-    """Return whether a symbol without a bar at a close is silent there; an ended market is not."""
-    bars, stamp = m[BARS, s, u], m[STAMP, s, u]
-    if rules.stale_after == 0.0 or bars == 0:
-        return False
-    if bars == span.total[s] and m[CLOCK, 0, u] >= stamp + span.bar_ms:
-        return False
-    return is_silent(rules, float_days(m[CLOCK, 0, u]) - float_days(stamp), span.bar_ms / 86_400_000)
-
-
-@compiled
-def look_ahead(wishes: Wishes) -> None:
-    """Write `Wishes.until`."""
-    symbols, closes = wishes.code.shape
-    ahead = closes
-    for u in range(closes - 1, -1, -1):
-        for s in range(symbols):
-            if is_open(wishes.code[s, u]):
-                ahead = u
-        wishes.until[u] = ahead
-
-
-@inlined
-def is_open(code: int) -> bool:
-    """Return whether a code of `Wishes` is that of a target that may be traded."""
-    return code == TRADE or code == REDUCED
 
 
 @compiled
@@ -329,7 +184,7 @@ def _hold(line: Any, end: int, window: int, sums: Any) -> None:
     # From the end: a mean is written where no later mean reads.
     stop = end
     while stop > window:
-        start = max(stop - _BLOCK, window)
+        start = max(stop - BLOCK, window)
         count = stop - start
         for k in range(count):
             sums[k] = 0.0

@@ -25,7 +25,7 @@ from ...account import holdings, slippage
 from ...decision import Observation
 from . import steps
 
-__all__ = ["allocating", "borrowed", "compiled", "inlined", "shared", "source_hash"]
+__all__ = ["allocating", "borrowed", "compiled", "inlined", "outermost", "shared", "source_hash"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -65,23 +65,37 @@ def shared(function: _F) -> _F:
     return register_jitable(error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
 
 
+# Python calls none of them, so the code that converts arguments, often longer than the function, need not be compiled.
+_INNER: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
 def compiled(function: _F) -> _F:
     """Return a function that is compiled as a part of the functions that call it, and that makes no arrays.
 
     It does not count references to arrays, for which `borrowed` has the reasons.
     """
-    return njit(error_model="numpy", nogil=True, _nrt=False)(function)  # type: ignore[no-any-return,return-value]
+    return njit(**_INNER, _nrt=False)(function)  # type: ignore[no-any-return]
 
 
 def inlined(function: _F) -> _F:
     """Return a function like `compiled`, copied into each of its callers: for what happens at every bar."""
-    options: Any = {"error_model": "numpy", "nogil": True, "forceinline": True, "_nrt": False}
-    return njit(**options)(function)  # type: ignore[no-any-return]
+    return njit(**_INNER, _nrt=False, forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 def allocating(function: _F) -> _F:
     """Return a function that is compiled as a part of the functions that call it, and that may make arrays."""
-    return njit(error_model="numpy", nogil=True, _nrt=True)(function)  # type: ignore[no-any-return,return-value]
+    return njit(**_INNER, _nrt=True)(function)  # type: ignore[no-any-return]
+
+
+def outermost(function: _F, *, cache: bool) -> _F:
+    """Return the compiled function that Python calls; with `cache` numba keeps it on disk."""
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+    return njit(**options, cache=cache)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic

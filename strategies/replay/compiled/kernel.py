@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from ..numbers import RULES, RuleNumbers
 from .book import Book, new_book, reset, write_order
 from .columns import CLOCK
 from .decisions import Span, account_pass, new_plans
 from .figures import FIGURES, Curve, new_curve, write_curve, write_figures
-from .forecasts import NOTHING, Wishes, asking_pass, builtin_rule, look_ahead, new_wishes, pass_of
-from .jit import borrowed, compiled, shared, source_hash
+from .forecasts import builtin_rule, pass_of
+from .jit import borrowed, compiled, outermost, shared, source_hash
 from .layout import OPEN
+from .wishes import NOTHING, Wishes, asking_pass, look_ahead, new_wishes
 
-__all__ = ["OUT", "kernel_of"]
+__all__ = ["OUT", "forget_others", "kernel_of"]
 
 OUT = (*FIGURES, "known", "inside", "busy", "exposure_sum", "failed_at")
 """Columns of the figures of a set; `failed_at` is symbol * closes + close where a position rule failed, else -1."""
 
-_N_RULES = len(RULES)
 _KNOWN, _INSIDE, _BUSY, _EXPOSURE, _FAILED = (
     OUT.index(name) for name in ("known", "inside", "busy", "exposure_sum", "failed_at")
 )
@@ -40,10 +39,10 @@ def copy(values: Any, into: Any) -> None:
 
 @compiled
 def copy_codes(values: Any, into: Any) -> None:
-    """Copy codes of `Wishes`; NOTHING becomes -1."""
-    for s in range(values.shape[0]):
-        for u in range(values.shape[1]):
-            into[s, u] = -1 if values[s, u] == NOTHING else values[s, u]
+    """Copy codes of `Wishes` [U, N] into [N, U]; NOTHING becomes -1."""
+    for u in range(values.shape[0]):
+        for s in range(values.shape[1]):
+            into[s, u] = -1 if values[u, s] == NOTHING else values[u, s]
 
 
 forecast_pass: Any = None
@@ -52,6 +51,7 @@ forecast_pass: Any = None
 
 def kernel(
     m: Any,
+    bars: Any,
     span: Any,
     periods: float,
     slots: int,
@@ -92,13 +92,13 @@ def kernel(
     )
     curve = Curve(borrowed(own_curve.level), borrowed(own_curve.closes), borrowed(own_curve.change))
     at, money_of, count_of = borrowed(own_book.at), borrowed(own_book.money), borrowed(own_book.count)
-    m, costs_of, tiers_of, plans = borrowed(m), borrowed(costs_of), borrowed(tiers_of), borrowed(own_plans)
+    m, bars, rules_of, plans = borrowed(m), borrowed(bars), borrowed(rules_of), borrowed(own_plans)
+    costs_of, tiers_of = borrowed(costs_of), borrowed(tiers_of)
     exposure = np.zeros(1)
     exposure_of = borrowed(exposure)
     span = Span(span.lookback, span.first, span.bar_ms, span.trade_from, borrowed(span.total))
     for k in range(rules_of.shape[0]):
-        rules = RuleNumbers(*to_fixed_tuple(rules_of[k], _N_RULES))  # type: ignore[call-arg]
-        costs, tiers = costs_of[account[k]], tiers_of[account[k]]
+        rules, costs, tiers = rules_of[k], costs_of[account[k]], tiers_of[account[k]]
         known = inside = 0
         figures[k, _FAILED] = -1.0
         for s in range(symbols):
@@ -121,7 +121,7 @@ def kernel(
         reset(book, cash)
         exposure[0] = 0.0
         steps, busy = account_pass(
-            m,
+            bars,
             span,
             rules,
             costs,
@@ -159,4 +159,15 @@ def kernel_of(position: Callable[[Any, Any], float] | None) -> Any:
     name = f"kernel_{source_hash():016x}"
     own = FunctionType(kernel.__code__, {**globals(), "forecast_pass": passes}, name)
     own.__qualname__ = name
-    return njit(error_model="numpy", nogil=True, cache=position is None)(own)
+    found = outermost(own, cache=position is None)
+    if position is None:
+        forget_others(Path(found.stats.cache_path), name)
+    return found
+
+
+def forget_others(folder: Path, name: str) -> None:
+    """Remove from numba's cache the loops of older sources, which nothing will ask for again."""
+    for file in folder.glob("kernel.kernel_*.nb?"):
+        if not file.name.startswith(f"kernel.{name}-"):
+            with suppress(OSError):  # a folder that cannot be written, or another process was faster
+                file.unlink()
