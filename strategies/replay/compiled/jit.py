@@ -29,6 +29,8 @@ __all__ = ["allocating", "borrowed", "compiled", "inlined", "outermost", "shared
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_jit: Any = njit  # its types leave out some of its options
+
 _decision = {
     name: sys.modules[f"{Observation.__module__.rpartition('.')[0]}.{name}"]
     for name in ("caps", "decide", "forecast", "portfolio", "position")
@@ -79,23 +81,22 @@ def compiled(function: _F) -> _F:
 
     It does not count references to arrays, for which `borrowed` has the reasons.
     """
-    return njit(**_INNER, _nrt=False)(function)  # type: ignore[no-any-return]
+    return _jit(**_INNER, _nrt=False)(function)  # type: ignore[no-any-return]
 
 
 def inlined(function: _F) -> _F:
     """Return a function like `compiled`, copied into each of its callers: for what happens at every bar."""
-    return njit(**_INNER, _nrt=False, forceinline=True)(function)  # type: ignore[no-any-return]
+    return _jit(**_INNER, _nrt=False, forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 def allocating(function: _F) -> _F:
     """Return a function that is compiled as a part of the functions that call it, and that may make arrays."""
-    return njit(**_INNER, _nrt=True)(function)  # type: ignore[no-any-return]
+    return _jit(**_INNER, _nrt=True)(function)  # type: ignore[no-any-return]
 
 
-def outermost(function: _F, *, cache: bool) -> _F:
+def outermost(function: Callable[..., Any], *, cache: bool) -> Any:
     """Return the compiled function that Python calls; with `cache` numba keeps it on disk."""
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
-    return njit(**options, cache=cache)(function)  # type: ignore[no-any-return]
+    return _jit(error_model="numpy", nogil=True, no_cfunc_wrapper=True, cache=cache)(function)
 
 
 @intrinsic
