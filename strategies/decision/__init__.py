@@ -8,8 +8,8 @@ from .allocation import (
     needs_covariance,
     register_allocation,
 )
-from .caps import cap_factors, capped, fixed_exposure, has_caps, volatility_factor
-from .decide import agreement, choose, decide, is_silent, may_order, with_order
+from .caps import cap_factors, capped, fixed_exposure, has_caps, scale_to_caps, volatility_factor
+from .decide import agreement, asked, choose, decide, is_silent, may_order, settled, with_order
 from .facts import Conditions, Decision, Observation
 from .forecast import NO_FORECAST, Forecast, HeldForecasts, filtered, forecast_of, is_unknown
 from .portfolio import AccountState, exposure_of, watch_equity
@@ -23,7 +23,7 @@ from .position import (
     proportional,
     register_position_rule,
 )
-from .reasons import KEEPS, REASONS, TRADE
+from .reasons import KEEPS, REASONS, REDUCED, TRADE, WARMUP
 from .risk_parity import TrailingReturns, equal_risk_weights, shrunk_covariance
 from .rules import Rules
 
@@ -33,7 +33,9 @@ __all__ = [
     "NO_FORECAST",
     "POSITION_RULES",
     "REASONS",
+    "REDUCED",
     "TRADE",
+    "WARMUP",
     "AccountState",
     "ActiveSymbols",
     "Allocation",
@@ -46,6 +48,7 @@ __all__ = [
     "Rules",
     "TrailingReturns",
     "agreement",
+    "asked",
     "cap_factors",
     "capped",
     "choose",
@@ -68,6 +71,8 @@ __all__ = [
     "proportional",
     "register_allocation",
     "register_position_rule",
+    "scale_to_caps",
+    "settled",
     "shrunk_covariance",
     "volatility_factor",
     "watch_equity",

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from .reasons import DOUBTFUL, HOLD, KEEPS, KILL_SWITCH, REDUCED, STALE, TRADE, WARMUP
 from .rules import Rules
 
-__all__ = ["cap_factors", "capped", "fixed_exposure", "has_caps", "volatility_factor"]
+__all__ = ["cap_factors", "capped", "fixed_exposure", "has_caps", "scale_to_caps", "volatility_factor"]
+
+Numbers = list[float] | NDArray[np.float64]
 
 _FIXED = (WARMUP, STALE, KILL_SWITCH, DOUBTFUL)
 _ROUNDING = 1e-12  # relative: targets that were scaled to a cap must not be scaled again
@@ -52,6 +54,12 @@ def cap_factors(
     side that exceeds `max_net_exposure` is scaled to it.
     """
     factors, exposures = [1.0] * len(targets), [float(target) for target in targets]
+    scale_to_caps(rules, factors, exposures, gross, net)
+    return factors
+
+
+def scale_to_caps(rules: Rules, factors: Numbers, exposures: Numbers, gross: float, net: float) -> None:
+    """Compute `cap_factors` in place: `factors` are 1 before, `exposures` become the scaled targets."""
     limit, total = rules.max_symbol_exposure, 0.0
     for k in range(len(exposures)):
         size = abs(exposures[k])
@@ -65,7 +73,6 @@ def cap_factors(
     if rules.max_net_exposure:
         side, factor = _net_factor(rules.max_net_exposure, exposures, net)
         _scale(factors, exposures, side, factor)
-    return factors
 
 
 def volatility_factor(
@@ -105,7 +112,7 @@ def capped(
     return target, REDUCED if code == REDUCED else TRADE
 
 
-def _scale(factors: list[float], exposures: list[float], side: float, factor: float) -> None:
+def _scale(factors: Numbers, exposures: Numbers, side: float, factor: float) -> None:
     """Multiply the factors and exposures of one side (1.0 long, -1.0 short; 0.0 both) by `factor`."""
     for k in range(len(factors)):
         if side == 0.0 or exposures[k] * side > 0.0:
@@ -113,18 +120,18 @@ def _scale(factors: list[float], exposures: list[float], side: float, factor: fl
             exposures[k] *= factor
 
 
-def _net_factor(limit: float, targets: list[float], net: float) -> tuple[float, float]:
+def _net_factor(limit: float, targets: Numbers, net: float) -> tuple[float, float]:
     """Return the side (1.0 long, -1.0 short) that is too large, and its factor."""
     ours = 0.0
-    for target in targets:
-        ours += target
+    for k in range(len(targets)):
+        ours += targets[k]
     net += ours
     side = math.copysign(1.0, net)
     excess = abs(net) - limit
     if excess <= limit * _ROUNDING:
         return side, 1.0
     available = 0.0
-    for target in targets:
-        if target * side > 0.0:
-            available += abs(target)
+    for k in range(len(targets)):
+        if targets[k] * side > 0.0:
+            available += abs(targets[k])
     return side, max(1.0 - excess / available, 0.0) if available else 0.0

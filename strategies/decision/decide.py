@@ -1,7 +1,8 @@
 """Decide the target exposure of a symbol and its reason: pure functions of plain numbers.
 
-`choose` makes its checks in this order: warm-up, kill switch, late bar, doubtful bar, account, age of the model, stale
-data, drift, regime, density, signal, direction, size, and finally the bands and the cool-down.
+`choose` lets the first of these decide: warm-up, kill switch, late bar, doubtful bar, account, age of the model, stale
+data, drift, regime, density, signal, direction, size, and finally the bands and the cool-down. Its two parts are
+`asked`, which no account can change, and `settled`: the replay computes the first for all closes before the account.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from .reasons import (
 )
 from .rules import Rules
 
-__all__ = ["agreement", "choose", "decide", "is_silent", "may_order", "with_order"]
+__all__ = ["agreement", "asked", "choose", "decide", "is_silent", "may_order", "settled", "with_order"]
 
 _DUST = 1e-9  # of a step: the quotient of two decimals may fall just short of a whole number
 
@@ -57,18 +58,15 @@ def decide(rules: Rules, seen: Observation) -> Decision:
 
 def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, int]:
     """Return the target and the reason code, given what the forecasts in force ask for."""
-    if seen.warming and not seen.silent:
-        return 0.0, WARMUP
-    if seen.kill_switch:
-        return (0.0 if seen.flatten else seen.exposure), KILL_SWITCH
-    if seen.late:
-        return seen.exposure, STALE
-    if seen.doubtful:
-        return seen.exposure, DOUBTFUL
-    if seen.ruined:
-        return 0.0, RUINED
-    if seen.stopped:
-        return 0.0, DRAWDOWN_STOP
+    target, code = asked(rules, seen, forecast)
+    return settled(rules, seen, target, code, forecast.expected_return)
+
+
+def asked(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, int]:
+    """Return the target that model and forecasts ask for, whatever the account is, and its code.
+
+    The code is TRADE or REDUCED if the target may be traded; otherwise the target is 0 and the code says why.
+    """
     if seen.expired:
         return 0.0, EXPIRED
     signal, rank = seen.signal, seen.density_rank
@@ -91,6 +89,30 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
         target, code = target * ((rank - floor) / rules.novelty_scaling), REDUCED
     if rules.exposure_step:
         target = _stepped(rules, target)
+    return target, code
+
+
+def settled(
+    rules: Rules, seen: Observation, target: float, code: int, expected_return: float
+) -> tuple[float, int]:
+    """Return the target and the reason code, given what `asked` returned and the mean of the forecasts in force.
+
+    Of `seen` it reads the conditions and the account, and what a change costs and risks.
+    """
+    if seen.warming and not seen.silent:
+        return 0.0, WARMUP
+    if seen.kill_switch:
+        return (0.0 if seen.flatten else seen.exposure), KILL_SWITCH
+    if seen.late:
+        return seen.exposure, STALE
+    if seen.doubtful:
+        return seen.exposure, DOUBTFUL
+    if seen.ruined:
+        return 0.0, RUINED
+    if seen.stopped:
+        return 0.0, DRAWDOWN_STOP
+    if code not in (TRADE, REDUCED):
+        return 0.0, code
     if seen.symbols == math.inf:
         return 0.0, TRADE if seen.exposure else HOLD
     # Each symbol has its part of the capital, and the bands are fractions of that part.
@@ -98,7 +120,7 @@ def choose(rules: Rules, seen: Observation, forecast: Forecast) -> tuple[float, 
     # A kept position is returned as `seen.exposure`, which rounding can make different from `held / seen.symbols`.
     if target != 0.0 and abs(target - held) < rules.rebalance_band:
         return seen.exposure, HOLD
-    if rules.cost_band and not _pays(rules, seen, forecast.expected_return, held, target):
+    if rules.cost_band and not _pays(rules, seen, expected_return, held, target):
         return seen.exposure, HOLD
     adds = abs(target) > abs(held) or target * held < 0
     if rules.cooldown and adds and seen.bars_since_fill < rules.cooldown:

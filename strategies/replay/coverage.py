@@ -102,18 +102,17 @@ def _of_market(rules: Rules, costs: Sequence[Costs], facts: Facts) -> list[str]:
 @cache
 def _compile_error(position: Any) -> str | None:
     """Return numba's message about a position rule in one line, None if it compiles."""
-    from numba import float64, njit
+    from numba import float64, from_dtype, njit
     from numba.core.errors import NumbaError
     from numba.core.types import NamedTuple as NumbaTuple
-    from numba.core.types import NamedUniTuple, boolean
+    from numba.core.types import boolean
 
     from .compiled.forecasts import ModelFacts
-    from .numbers import RULES, RuleNumbers
+    from .numbers import RULE_ROW
 
-    rules = NamedUniTuple(float64, len(RULES), RuleNumbers)
     kinds = [boolean if kind == "bool" else float64 for kind in ModelFacts.__annotations__.values()]
     try:
-        njit((rules, NumbaTuple(kinds, ModelFacts)), error_model="numpy")(position)
+        njit((from_dtype(RULE_ROW), NumbaTuple(kinds, ModelFacts)), error_model="numpy")(position)
     except NumbaError as error:
         return " ".join(str(error).split())[:300]
     return None

@@ -1,11 +1,10 @@
-"""Rules and costs as rows of numbers, and the tuples of numbers that compiled code reads them into."""
+"""Rules and costs as rows of numbers, which compiled code reads."""
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +22,9 @@ __all__ = [
     "BUILTIN_RULES",
     "COST_ROW",
     "RULES",
+    "RULE_ROW",
     "SLIPPAGE_CODES",
     "CostNumbers",
-    "RuleNumbers",
     "cost_row",
     "expiries",
     "rule_row",
@@ -44,10 +43,10 @@ RULES = (
     "drift_limit",
     "has_regimes",
 )
-"""Names of the columns of a row of rules: `Rules` without its texts, and what follows from them."""
+"""Names of the fields of a row of rules: `Rules` without its texts, and what follows from them."""
 
-RuleNumbers: Any = namedtuple("RuleNumbers", RULES)  # type: ignore[misc]
-"""`Rules` as compiled code sees it: the same names, floats only."""
+RULE_ROW = np.dtype([(name, np.float64) for name in RULES])
+"""`Rules` as compiled code sees it: a record with the same names, floats only."""
 
 BUILTIN_RULES = ("confidence", "proportional", "kelly", "cvar")
 SLIPPAGE_CODES = {"fixed": 0, "spread": 1, "impact": 2}
@@ -88,8 +87,8 @@ COST_ROW = np.dtype([(name, np.float64) for name in CostNumbers._fields])
 """A record of `CostNumbers`: compiled code reads its fields by name."""
 
 
-def rule_row(rules: Rules, horizon: int) -> Array:
-    """Return a row of `RULES` for the model's horizon."""
+def rule_row(rules: Rules, horizon: int) -> tuple[float, ...]:
+    """Return the row of `RULES` of a set for the model's horizon."""
     rules = rules.for_horizon(horizon)
     row = {name: float(getattr(rules, name) or 0.0) for name in RULES if hasattr(rules, name)}
     builtin = rules.position_rule in BUILTIN_RULES
@@ -98,7 +97,7 @@ def rule_row(rules: Rules, horizon: int) -> Array:
     if rules.drift_alarm:
         alarm = RejectionAlarm(rules.density_quantile, int(rules.drift_window), rules.drift_alarm)
         row["drift_limit"] = float(alarm.limit)
-    return np.array([row[name] for name in RULES])
+    return tuple(row[name] for name in RULES)
 
 
 def cost_row(costs: Costs) -> tuple[float, ...]:

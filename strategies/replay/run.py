@@ -14,7 +14,7 @@ from ..account.costs import Costs
 from ..analyzers.metrics import returns_per_year
 from ..datas import periods_per_year
 from ..decision import REASONS, Rules
-from .compiled.columns import BARS, MISSING
+from .compiled.columns import BARS, MISSING, bars_of
 from .compiled.decisions import Span
 from .compiled.kernel import OUT, kernel_of
 from .compiled.layout import N_COUNTS, N_MONEY, ROW, ROWS
@@ -91,6 +91,7 @@ def replay_chunks(
         ValueError: as `replay`.
     """
     values = _read_only(market.values)
+    bars = bars_of(values)
     parts, waiting = PartsOfMarket(market), iter(sets)
     workers = threads or os.cpu_count() or 1
     before = 0
@@ -107,6 +108,7 @@ def replay_chunks(
                         _play,
                         market,
                         values,
+                        bars,
                         pack(market, parts, [found[k] for k in piece]),
                         cash,
                         raw,
@@ -141,7 +143,9 @@ def _empty(market: ReplayMarket, sets: int, curves: bool, trace: bool, room: int
     )
 
 
-def _play(market: ReplayMarket, values: Any, sets: Sets, cash: float, raw: Raw, piece: Sequence[int]) -> None:
+def _play(
+    market: ReplayMarket, values: Any, bars: Any, sets: Sets, cash: float, raw: Raw, piece: Sequence[int]
+) -> None:
     """Replay some sets and write their results into the rows `piece` of `raw`."""
     facts = market.facts
     span = Span(facts.lookback, market.first, facts.bar_ms, facts.trade_from, values[BARS, :, -1].copy())
@@ -152,7 +156,7 @@ def _play(market: ReplayMarket, values: Any, sets: Sets, cash: float, raw: Raw, 
     room = _FIRST_ROWS if trace else 0
     while True:
         own = _empty(market, len(piece), curves, trace, room)
-        kernel(values, span, float(periods), slots, float(cash), *sets.arrays, *own[:-1])
+        kernel(values, bars, span, float(periods), slots, float(cash), *sets.arrays, *own[:-1])
         most = int(own.counts[:, ROWS].max())
         if not trace or most <= room:
             break

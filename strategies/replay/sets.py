@@ -13,7 +13,7 @@ from ..account.costs import Costs
 from ..decision import Rules
 from .coverage import costs_by_symbol, not_compiled, position_of
 from .market import Facts, ReplayMarket
-from .numbers import COST_ROW, cost_row, expiries, rule_row, tiers_of
+from .numbers import COST_ROW, RULE_ROW, cost_row, expiries, rule_row, tiers_of
 from .parts import PartsOfMarket
 
 __all__ = ["Arrays", "Set", "Sets", "check", "pack"]
@@ -24,7 +24,7 @@ Set = tuple[Rules, Costs | Sequence[Costs]]
 class Arrays(NamedTuple):
     """Arrays of S sets with A different accounts, M models, R regimes.
 
-    Rules [S, columns], costs [A, N], tiers [A, N, rows, 4], account of each set [S], expiries [S, M], allowed regimes
+    Rules [S], costs [A, N], tiers [A, N, rows, 4], account of each set [S], expiries [S, M], allowed regimes
     [S, M, R]; and the parts of set k are the rows from part_begin[k] to part_begin[k + 1] of part_at and part.
     """
 
@@ -69,7 +69,7 @@ def pack(market: ReplayMarket, parts: PartsOfMarket, sets: Sequence[Set]) -> Set
         account[number] = accounts.setdefault(every, len(accounts))
     found = [parts.of(rules) for rules, _ in sets]
     tiers = max((len(one.risk_tiers) for every in accounts for one in every), default=0)
-    table = np.stack([rule_row(rules, facts.horizon) for rules, _ in sets])
+    table = np.array([rule_row(rules, facts.horizon) for rules, _ in sets], dtype=RULE_ROW)
     arrays = Arrays(
         rules=table,
         costs=np.array([[cost_row(one) for one in every] for every in accounts], dtype=COST_ROW),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .jit import compiled, inlined
+from .jit import allocating, compiled, inlined
 from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROWS, START
 
 __all__ = [
@@ -55,13 +55,13 @@ class Book(NamedTuple):
     rows: Any
 
 
-@compiled
+@allocating
 def new_book(symbols: int, rows: Any) -> Book:
     """Return an account for `symbols` markets; `rows` receives the ended orders, as far as it has room."""
     return Book(np.zeros(symbols, dtype=_SYMBOL), np.zeros(N_MONEY), np.zeros(N_COUNTS, dtype=np.int64), rows)
 
 
-@compiled
+@allocating
 def reset(book: Book, cash: float) -> None:
     """Set an account to its start: `cash`, no position, equal parts of the capital."""
     blank = np.zeros(1, dtype=_SYMBOL)

@@ -1,4 +1,4 @@
-"""The columns of a market: one array of floats [columns, N, U], so that compiled code takes a single argument.
+"""The columns of a market: one array of floats [columns, N, U], and what an account reads of them as records [U, N].
 
 A market has N symbols and U closes: all times at which any symbol has a bar close. Without a bar, a price, a time or an
 output is that of the symbol's bar before.
@@ -6,7 +6,12 @@ output is that of the symbol's bar before.
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS"]
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COLUMNS", "bars_of"]
 
 COLUMNS = (
     "clock",
@@ -82,3 +87,37 @@ schedule, -1 before the first. `regime`: number of the regime, -1 where it is no
     UPPER_TAIL,
     STRENGTH,
 ) = range(len(COLUMNS))
+
+_OF_ACCOUNT = np.dtype(
+    [
+        (name, np.float64)
+        for name in (
+            "clock",
+            "has_bar",
+            "bars",
+            "stamp",
+            "invented",
+            "open",
+            "close",
+            "volume",
+            "mark_open",
+            "mark_high",
+            "mark_low",
+            "mark_close",
+            "funding",
+            "return_std",
+        )
+    ]
+)
+
+
+def bars_of(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Return what an account reads of columns [columns, N, U] as records [U, N].
+
+    All that it reads at a close lies side by side: an account of several symbols would read dozens of columns at once,
+    more than a processor can fetch ahead.
+    """
+    bars = np.empty(values.shape[:0:-1], dtype=_OF_ACCOUNT)
+    for name in _OF_ACCOUNT.names or ():
+        bars[name] = values[COLUMNS.index(name)].T
+    return bars

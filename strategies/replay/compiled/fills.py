@@ -8,7 +8,6 @@ from typing import Any
 from ...account.holdings import only_reduces, split_trade
 from ...account.slippage import square_root_move
 from .book import Book, fee_of, value_of, worth_of, write_order
-from .columns import BARS, CLOCK, INVENTED, OPEN, STAMP, VOLUME
 from .jit import compiled
 from .layout import (
     CASH,
@@ -32,7 +31,7 @@ __all__ = ["check_sent", "fill_waiting", "refuse_for_margin", "trade"]
 
 
 @compiled
-def check_sent(m: Any, u: int, book: Book, costs: Any, tiers: Any) -> None:
+def check_sent(bars: Any, u: int, book: Book, costs: Any, tiers: Any) -> None:
     """Check the margin of the sent orders at the last close, in their order; each counts for those after it."""
     cash, count = book.money[CASH], book.count[SENT]
     for k in range(book.count[LINE]):
@@ -54,28 +53,28 @@ def check_sent(m: Any, u: int, book: Book, costs: Any, tiers: Any) -> None:
             book.at[book.count[QUEUE]].queue = s
             book.count[QUEUE] += 1
         else:
-            refuse_for_margin(m, u, book, s)
+            refuse_for_margin(bars, u, book, s)
     for k in range(book.count[LINE]):
         book.at[book.at[k].line].size = book.at[book.at[k].line].last
     book.count[SENT] = 0
 
 
 @compiled
-def fill_waiting(m: Any, u: int, span: Any, book: Book, costs: Any, tiers: Any) -> None:
+def fill_waiting(bars: Any, u: int, span: Any, book: Book, costs: Any, tiers: Any) -> None:
     """Fill the waiting orders at the open of their bars, in their order."""
     kept, count = 0, book.count[QUEUE]
     for k in range(count):
         s = book.at[k].queue
-        stamp = m[STAMP, s, u]
+        stamp = bars[u, s].stamp
         if stamp <= book.at[s].decided or stamp - span.bar_ms < book.at[s].decided:
             waits = True
-        elif m[INVENTED, s, u]:
+        elif bars[u, s].invented:
             waits = True
             if not book.at[s].waited:
                 book.at[s].waited = True
                 book.count[WAITED] += 1
         else:
-            waits = _fill_one(m, u, book, costs, tiers, s)
+            waits = _fill_one(bars, u, book, costs, tiers, s)
         if waits:
             book.at[kept].queue = s
             kept += 1
@@ -98,12 +97,12 @@ def trade(book: Book, c: Any, s: int, size: float, price: float, fee: float, sli
 
 
 @compiled
-def refuse_for_margin(m: Any, u: int, book: Book, s: int) -> None:
+def refuse_for_margin(bars: Any, u: int, book: Book, s: int) -> None:
     book.count[MARGIN] += 1
     if book.at[s].filled != 0.0:
-        book.at[s].last_fill = int(m[BARS, s, u])
+        book.at[s].last_fill = int(bars[u, s].bars)
     book.at[s].status = REFUSED_MARGIN
-    write_order(book, s, m[CLOCK, 0, u])
+    write_order(book, s, bars[u, 0].clock)
 
 
 @compiled
@@ -139,10 +138,10 @@ def _price(c: Any, opening: float, size: float, volume: float) -> float:
 
 
 @compiled
-def _fill_one(m: Any, u: int, book: Book, costs: Any, tiers: Any, s: int) -> bool:
+def _fill_one(bars: Any, u: int, book: Book, costs: Any, tiers: Any, s: int) -> bool:
     """Fill an order as far as possible; return whether it waits on."""
     c, order, held = costs[s], book.at[s].order, book.at[s].size
-    opening, volume = m[OPEN, s, u], m[VOLUME, s, u]
+    opening, volume = bars[u, s].open, bars[u, s].volume
     size = order
     if c.participation > 0.0:
         size = _share(c, volume, book.at[s].traded, order)
@@ -154,9 +153,9 @@ def _fill_one(m: Any, u: int, book: Book, costs: Any, tiers: Any, s: int) -> boo
     if c.spot and held + size < -1e-9 * abs(size):
         book.count[SHORT_ON_SPOT] += 1
         if book.at[s].filled != 0.0:
-            book.at[s].last_fill = int(m[BARS, s, u])
+            book.at[s].last_fill = int(bars[u, s].bars)
         book.at[s].status = REJECTED
-        write_order(book, s, m[CLOCK, 0, u])
+        write_order(book, s, bars[u, 0].clock)
         return False
     fee = fee_of(c, size, price)
     refused = not (only_reduces(held, size) or _can_margin(book, costs, tiers, s, size, price, fee))
@@ -166,14 +165,14 @@ def _fill_one(m: Any, u: int, book: Book, costs: Any, tiers: Any, s: int) -> boo
     if size != 0.0:
         trade(book, c, s, size, price, fee, _slipped(c, size, opening, price))
     if refused:
-        refuse_for_margin(m, u, book, s)
+        refuse_for_margin(bars, u, book, s)
         return False
     book.at[s].order = order - size
     if book.at[s].order != 0.0:
         return True
-    book.at[s].last_fill = int(m[BARS, s, u])
+    book.at[s].last_fill = int(bars[u, s].bars)
     book.at[s].status = COMPLETED
-    write_order(book, s, m[CLOCK, 0, u])
+    write_order(book, s, bars[u, 0].clock)
     return False
 
 

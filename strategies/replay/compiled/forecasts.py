@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from scorenet.conformal.adaptive import adapted
 
 from ...decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
@@ -31,34 +29,10 @@ from .columns import (
     STRENGTH,
     UPPER_TAIL,
 )
-from .jit import compiled, shared
+from .jit import allocating, compiled, shared
+from .wishes import BLOCK, DRIFT, EXPIRED, OUTSIDE, WARMING, Wishes
 
-__all__ = [
-    "CODE",
-    "DRIFT",
-    "EXPECTED",
-    "EXPIRED",
-    "EXPOSURE",
-    "FEW",
-    "FLAGS",
-    "OUTSIDE",
-    "RANK",
-    "WARMING",
-    "Forecasts",
-    "ModelFacts",
-    "builtin_rule",
-    "new_forecasts",
-    "pass_of",
-]
-
-EXPOSURE, EXPECTED, RANK = range(3)
-CODE, FLAGS = range(2)
-"""Places in `Forecasts`."""
-
-WARMING, EXPIRED, DRIFT, OUTSIDE, FEW = 1, 2, 4, 8, 16
-"""Bits of `Forecasts.flags`; FEW: too few bars for the model."""
-
-_BLOCK = 512
+__all__ = ["ModelFacts", "builtin_rule", "pass_of"]
 
 
 class ModelFacts(NamedTuple):
@@ -85,33 +59,6 @@ class ModelFacts(NamedTuple):
     outside_regimes: bool
 
 
-class Forecasts(NamedTuple):
-    """The forecasts in force at each bar of one set, and working memory of the pass.
-
-    Attributes:
-        at: EXPOSURE and EXPECTED (means over the forecast window) and RANK (adapted) [3, N, U].
-        tag: CODE (reason code) and FLAGS [2, N, U].
-        work: lines of values [4, slots].
-        place: where a bar's value is in these lines [U].
-    """
-
-    at: Any
-    tag: Any
-    work: Any
-    place: Any
-
-
-@compiled
-def new_forecasts(symbols: int, closes: int, slots: int) -> Forecasts:
-    """Return empty forecasts; `slots` is the largest number of bars of a symbol, missing ones and window included."""
-    return Forecasts(
-        np.zeros((3, symbols, closes)),
-        np.zeros((2, symbols, closes), dtype=np.uint8),
-        np.zeros((4, slots)),
-        np.zeros(closes, dtype=np.int64),
-    )
-
-
 @shared
 def builtin_rule(rules: Any, seen: Any) -> float:
     """Return the exposure by the built-in position rule of this number."""
@@ -127,11 +74,11 @@ def builtin_rule(rules: Any, seen: Any) -> float:
 def pass_of(position: Callable[[Any, Any], float]) -> Any:
     """Return the compiled first pass for a position rule.
 
-    The pass fills `fc` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
+    The pass fills `wishes` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
     number `first` on; (-1, close number) if the position rule gave no finite number.
     """
 
-    @compiled
+    @(compiled if position is builtin_rule else allocating)
     def forecast_pass(
         m: Any,
         s: int,
@@ -140,22 +87,20 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
         cost: float,
         expiry: Any,
         allowed: Any,
-        fc: Forecasts,
+        wishes: Wishes,
     ) -> tuple[int, int]:
         level, rate, window = rules.density_quantile, rules.density_adaptation, int(rules.forecast_window)
         adapts, threshold = rate > 0.0 and 0.0 < level < 1.0, rules.density_quantile
         consistency, alarm_window = int(rules.consistency_window), int(rules.drift_window)
-        line, returns, signals, rejected = fc.work[0], fc.work[1], fc.work[2], fc.work[3]
+        line, returns, signals, rejected = wishes.work[0], wishes.work[1], wishes.work[2], wishes.work[3]
+        ranks = wishes.work[4]
         decided = known = inside = ranked = 0
         refused = 0.0
         end = window
         for k in range(window):
             line[k] = returns[k] = 0.0
         for u in range(m.shape[2]):
-            if not m[HAS_BAR, s, u]:
-                continue
-            if m[BARS, s, u] <= span.lookback:
-                fc.tag[FLAGS, s, u] = FEW
+            if not m[HAS_BAR, s, u] or m[BARS, s, u] <= span.lookback:
                 continue
             rank, signal = m[DENSITY_RANK, s, u], m[SIGNAL, s, u]
             number = int(m[MODEL, s, u])  # -1, before the first, reads the last: nothing is known then
@@ -206,47 +151,40 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
                     return -1, u
                 found = filtered(rules, seen, wanted)
                 exposure, expected, code = found.exposure, found.expected_return, found.code
-            fc.at[RANK, s, u] = rank
-            fc.tag[CODE, s, u] = code
-            fc.tag[FLAGS, s, u] = WARMING * warming + EXPIRED * expired + DRIFT * drift + OUTSIDE * outside
-            fc.at[EXPOSURE, s, u] = exposure
-            fc.at[EXPECTED, s, u] = expected
-            if not warming:
-                if u >= span.first and rank == rank:
-                    known += 1
-                    inside += rank >= level
-                if window > 1:
-                    if end > window:
-                        for _ in range(min(int(m[MISSING, s, u]), window)):
-                            line[end] = returns[end] = 0.0
-                            end += 1
-                    line[end], returns[end] = exposure, expected
-                    fc.place[u] = end
+            if warming:
+                wishes.flags[u] = WARMING
+                continue
+            if u >= span.first and rank == rank:
+                known += 1
+                inside += rank >= level
+            if window > 1 and end > window:
+                for _ in range(min(int(m[MISSING, s, u]), window)):
+                    line[end] = returns[end] = 0.0
                     end += 1
+            line[end], returns[end] = exposure, expected
+            end += 1
+            ranks[u] = rank
+            wishes.code[u, s] = code
+            wishes.flags[u] = EXPIRED * expired + DRIFT * drift + OUTSIDE * outside
         if window > 1:
-            _hold(line, end, window)
+            _hold(line, end, window, wishes.sums)
             if rules.cost_band > 0.0:
-                _hold(returns, end, window)
-            for u in range(m.shape[2]):
-                if m[HAS_BAR, s, u] and not fc.tag[FLAGS, s, u] & (FEW | WARMING):
-                    fc.at[EXPOSURE, s, u] = line[fc.place[u]]
-                    fc.at[EXPECTED, s, u] = returns[fc.place[u]]
+                _hold(returns, end, window, wishes.sums)
         return known, inside
 
     return forecast_pass
 
 
 @compiled
-def _hold(line: Any, end: int, window: int) -> None:
+def _hold(line: Any, end: int, window: int, sums: Any) -> None:
     """Replace each value from `window` to `end` by the mean of the last `window` values, as `HeldForecasts` adds them.
 
     The sums of a block are built side by side: each is added in the same order as a sum alone, only faster.
     """
-    sums = np.empty(_BLOCK)
     # From the end: a mean is written where no later mean reads.
     stop = end
     while stop > window:
-        start = max(stop - _BLOCK, window)
+        start = max(stop - BLOCK, window)
         count = stop - start
         for k in range(count):
             sums[k] = 0.0

@@ -25,9 +25,11 @@ from ...account import holdings, slippage
 from ...decision import Observation
 from . import steps
 
-__all__ = ["borrowed", "compiled", "inlined", "shared", "source_hash"]
+__all__ = ["allocating", "borrowed", "compiled", "inlined", "outermost", "shared", "source_hash"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_jit: Any = njit  # its types leave out some of its options
 
 _decision = {
     name: sys.modules[f"{Observation.__module__.rpartition('.')[0]}.{name}"]
@@ -39,12 +41,13 @@ SHARED: dict[Any, tuple[str, ...]] = {
         "_pays",
         "_stepped",
         "agreement",
-        "choose",
+        "asked",
         "is_silent",
+        "settled",
         "with_order",
     ),
     _decision["forecast"]: ("filtered", "is_unknown"),
-    _decision["caps"]: ("_net_factor", "_scale", "cap_factors", "capped", "fixed_exposure", "has_caps"),
+    _decision["caps"]: ("_net_factor", "_scale", "capped", "fixed_exposure", "has_caps", "scale_to_caps"),
     _decision["portfolio"]: ("exposure_of", "watch_equity"),
     _decision["position"]: ("_kelly", "_largest", "confidence", "cvar", "kelly", "proportional"),
     adaptive: ("adapted",),
@@ -64,14 +67,36 @@ def shared(function: _F) -> _F:
     return register_jitable(error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
 
 
+# Python calls none of them, so the code that converts arguments, often longer than the function, need not be compiled.
+_INNER: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
 def compiled(function: _F) -> _F:
-    """Return a function that is compiled as a part of the functions that call it."""
-    return njit(error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return,return-value]
+    """Return a function that is compiled as a part of the functions that call it, and that makes no arrays.
+
+    It does not count references to arrays, for which `borrowed` has the reasons.
+    """
+    return _jit(**_INNER, _nrt=False)(function)  # type: ignore[no-any-return]
 
 
 def inlined(function: _F) -> _F:
-    """Return a function that is compiled into each of its callers: for what happens at every bar."""
-    return njit(error_model="numpy", nogil=True, forceinline=True)(function)  # type: ignore[no-any-return,return-value]
+    """Return a function like `compiled`, copied into each of its callers: for what happens at every bar."""
+    return _jit(**_INNER, _nrt=False, forceinline=True)(function)  # type: ignore[no-any-return]
+
+
+def allocating(function: _F) -> _F:
+    """Return a function that is compiled as a part of the functions that call it, and that may make arrays."""
+    return _jit(**_INNER, _nrt=True)(function)  # type: ignore[no-any-return]
+
+
+def outermost(function: Callable[..., Any], *, cache: bool) -> Any:
+    """Return the compiled function that Python calls; with `cache` numba keeps it on disk."""
+    return _jit(error_model="numpy", nogil=True, no_cfunc_wrapper=True, cache=cache)(function)
 
 
 @intrinsic

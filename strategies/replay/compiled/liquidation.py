@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .book import Book, initial_margin, maintenance_margin
-from .jit import compiled, inlined
+from .jit import allocating, compiled, inlined
 from .layout import CASH
 
 __all__ = ["equity_and_need", "gap", "is_margined", "slide"]
@@ -80,7 +80,7 @@ def gap(book: Book, costs: Any, tiers: Any, start: Any, end: Any) -> tuple[bool,
     return True, before / (before - equity) if before > 0.0 else 0.0, 0.0
 
 
-@compiled
+@allocating
 def slide(book: Book, costs: Any, tiers: Any, start: Any, end: Any) -> tuple[bool, float, float]:
     """Return `margin.liquidate_on_slide`: (liquidated, point of the path, fee)."""
     after = _spare(book, costs, tiers, start, end, 1.0)
@@ -104,7 +104,7 @@ def _spare(book: Book, costs: Any, tiers: Any, start: Any, end: Any, at: float) 
     return _equity(book, start, end, at) - _need(book, costs, tiers, start, end, at)
 
 
-@compiled
+@allocating
 def _kinks(book: Book, costs: Any, tiers: Any, start: Any, end: Any) -> Any:
     """Return the points of the path at which a position changes its risk tier, ascending."""
     found, count = np.empty(book.at.shape[0] * tiers.shape[1]), 0

@@ -11,6 +11,7 @@ from strategies import Costs, Rules, register_position_rule, register_slippage
 from strategies.account.slippage import SLIPPAGE
 from strategies.decision import POSITION_RULES
 from strategies.replay import ReplayMarket, not_compiled, prepare, replay, replay_chunks
+from strategies.replay.compiled.kernel import forget_others
 from tests.strategies.market import HOUR, START
 from tests.strategies.replay.comparison import compare
 from tests.strategies.replay.synthetic import StubModel, market
@@ -34,6 +35,17 @@ def test_a_set_has_the_same_figures_alone_in_chunks_and_on_threads(prepared):
     np.testing.assert_array_equal(np.concatenate(parts), together.figures["sharpe_ratio"])
     alone = replay(prepared, SETS[11:12], [Costs()], threads=1)
     assert alone.metrics(0) == together.metrics(11)
+
+
+def test_only_the_loops_of_older_sources_are_forgotten(tmp_path):
+    names = [f"kernel.kernel_{k}-77.py311{end}" for k in "ab" for end in (".nbi", ".1.nbc")]
+    for name in (*names, "other.other_b-1.py311.nbi"):
+        (tmp_path / name).touch()
+    forget_others(tmp_path, "kernel_b")
+    forget_others(tmp_path / "missing", "kernel_b")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        (*names[2:], "other.other_b-1.py311.nbi")
+    )
 
 
 def test_a_market_is_the_same_after_saving_and_pickling(prepared, tmp_path):
