@@ -115,6 +115,16 @@ def test_mark_prices_and_inverse_contracts(contract):
     assert len(real.orders) > 20
 
 
+def test_orders_at_one_close_after_closes_at_which_nothing_happened():
+    """The margin check of an order values positions at the prices of this close, not of the last one with an event."""
+    for seed in (0, 1, 4, 7):
+        rng = np.random.default_rng(seed)
+        frames = [market(rng, name, 120, jump=0.3) for name in "ABCD"]
+        rules = {**WILD, "confidence_threshold": 0.5, "density_quantile": 0.0}
+        account = Account(margin_leverage=10.0, taker=0.001, min_notional=0.0)
+        compare(frames, StubModel(seed, strong=3.0), rules, account)
+
+
 def test_the_comparison_sees_every_kind_of_event():
     """Liquidations, refusals, settlements, invented bars and partial fills do happen in the markets above."""
     seen = set()
