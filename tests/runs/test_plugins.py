@@ -16,7 +16,7 @@ from scorenet.features import FEATURE_SETS
 from scorenet.score import NETWORKS, OBJECTIVES
 from scorenet.signals import SIGNALS
 from strategies.account.slippage import SLIPPAGE
-from strategies.decision import POSITION_RULES
+from strategies.decision import ALLOCATIONS, POSITION_RULES
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin.py"
 BARS = "simulated:planted?seed=5&bars=900"
@@ -45,7 +45,7 @@ steps = 10
 
 @pytest.fixture(autouse=True)
 def _own_names():
-    registries = (FEATURE_SETS, NETWORKS, OBJECTIVES, SIGNALS, PANELS, SLIPPAGE, POSITION_RULES)
+    registries = (FEATURE_SETS, NETWORKS, OBJECTIVES, SIGNALS, PANELS, SLIPPAGE, POSITION_RULES, ALLOCATIONS)
     before = [set(registry) for registry in registries]
     yield
     for registry, names in zip(registries, before, strict=True):

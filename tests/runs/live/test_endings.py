@@ -23,7 +23,16 @@ def _no_report(monkeypatch):
     monkeypatch.setattr("runs.folder.write.write_report", lambda folder: None)
 
 
+@pytest.fixture
+def _listening():
+    """Tests may run under nohup, where a run does not listen to SIGHUP at all."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.usefixtures("_listening")
 def test_a_closed_terminal_does_not_end_a_run(tiny_model_dir, tmp_path):
     bars = frame()
     reading, writing = os.pipe()
