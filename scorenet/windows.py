@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import TooFewBars
 
-__all__ = ["Split", "chronological_split", "rolling_folds"]
+__all__ = ["Split", "chronological_split"]
 
 Index = NDArray[np.int64]
 
@@ -65,22 +64,3 @@ def chronological_split(
             raise TooFewBars(minimum, smallest, f"split into train, validation and test ({holes})")
         raise TooFewBars(need, len(times), f"split with an embargo of {embargo} bars")
     return Split(*(part[np.argsort(times[part], kind="stable")] for part in (train, validation, test)))
-
-
-def rolling_folds(
-    timestamps: NDArray[np.int64], *, train: int, test: int, embargo: int, step_ms: int
-) -> Iterator[tuple[Index, Index]]:
-    """Yield (train rows, test rows) of walk-forward folds; lengths in bars, test parts do not overlap.
-
-    There are `embargo` bars between the end of the training span and the first test bar.
-    """
-    times = np.asarray(timestamps, dtype=np.int64)
-    start = int(times.min()) + (train + embargo) * step_ms
-    while start <= int(times.max()):
-        stop = start + test * step_ms
-        last_train = start - embargo * step_ms
-        fit = np.flatnonzero((times >= last_train - train * step_ms) & (times < last_train))
-        hold = np.flatnonzero((times >= start) & (times < stop))
-        if len(fit) and len(hold):
-            yield fit, hold
-        start = stop

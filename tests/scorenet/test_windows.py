@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorenet import TooFewBars
-from scorenet.windows import chronological_split, rolling_folds
+from scorenet.windows import chronological_split
 
 HOUR = 3_600_000
 
@@ -46,13 +46,3 @@ def test_the_number_it_asks_for_is_enough():
         chronological_split(np.arange(500) * HOUR, horizon=24, embargo=200, step_ms=HOUR)
     enough = np.arange(caught.value.need + 10) * HOUR
     assert len(chronological_split(enough, horizon=24, embargo=200, step_ms=HOUR).validation) >= 16
-
-
-def test_folds_tile_the_future_behind_an_embargo():
-    times = np.arange(1_000) * HOUR
-    folds = list(rolling_folds(times, train=300, test=100, embargo=24, step_ms=HOUR))
-    tested = np.concatenate([test for _, test in folds])
-    assert np.array_equal(tested, np.arange(324, 1_000))
-    for train, test in folds:
-        assert test.min() - train.max() == 25
-        assert len(train) == 300
