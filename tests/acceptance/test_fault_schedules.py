@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+import time
 
 import pytest
 
@@ -15,13 +16,14 @@ from runs.markets import as_market
 from scorenet import learn
 from tests.conftest import TINY
 from tests.soak.exchange import SYMBOLS, Exchange
-from tests.soak.process import Tail
+from tests.soak.process import Tail, unsettled
 from tests.soak.schedule import draw, draw_account, plan
 from tests.soak.trader import trade
 from tests.soak.verify import verify
 
 SCHEDULES, FAULTS, MINUTES = 200, 20, 40
 SPEED = 20.0
+ORDERS_SETTLE = 20.0  # seconds, at most
 TWO = dict(list(SYMBOLS.items())[:2])
 
 
@@ -44,6 +46,11 @@ def play(exchange, out, rng, real):
     exchange.heal()
     for _ in range(8):
         tail.reaches(exchange.pass_minutes(1), 20.0)
+    # An order whose every answer was lost is unknown until the exchange has had time to show it, and rightly so.
+    until = time.monotonic() + ORDERS_SETTLE
+    while unsettled(out / JOURNAL) and time.monotonic() < until:
+        tail.reaches(exchange.pass_minutes(1), 20.0)
+        time.sleep(0.2)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -16,17 +16,19 @@ from collections import Counter
 from pathlib import Path
 
 from feeds import simulate
+from runs.live.journal import JOURNAL
 from runs.markets import as_market
 from scorenet import learn
 from tests.conftest import TINY
 from tests.soak.exchange import SYMBOLS, Exchange
-from tests.soak.process import Trader
+from tests.soak.process import Trader, unsettled
 from tests.soak.schedule import draw, draw_account, plan
 from tests.soak.verify import Findings, verify
 
 SPEED = 20.0  # waits of the exchange's time are this much shorter on the machine
 _PATIENCE = 0.25  # seconds of the machine for a minute to be traded; then the next one passes all the same
 _SETTLE = 30  # minutes without faults at the end
+_ORDERS_SETTLE = 20.0  # seconds, at most, for orders whose every answer was lost
 _MIB = 2**20
 
 
@@ -66,6 +68,10 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, C
         for _ in range(_SETTLE):
             trader.ensure()
             trader.follow(exchange.pass_minutes(1), 20.0)
+        until = time.monotonic() + _ORDERS_SETTLE
+        while unsettled(folder / "run" / JOURNAL) and time.monotonic() < until:
+            trader.follow(exchange.pass_minutes(1), 20.0)
+            time.sleep(0.2)
         status = trader.end()
         found = verify(folder / "run", public, private, SYMBOLS)
     if status:

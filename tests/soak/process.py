@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,11 +16,23 @@ import psutil
 from runs.live.journal import JOURNAL
 from tests.soak.trader import EXCHANGE_FAILED
 
-__all__ = ["Tail", "Trader"]
+__all__ = ["Tail", "Trader", "unsettled"]
 
 ROOT = Path(__file__).parents[2]
 _BAR = re.compile(rb'"kind":"bar","time":(\d+)')
 _LOOK_AGAIN = 0.002  # seconds
+
+
+def unsettled(journal: Path) -> set[str]:
+    """Return the ids of orders whose outcome a journal, which another process writes, does not hold yet."""
+    ids: set[str] = set()
+    for line in journal.read_bytes().split(b"\n")[:-1]:
+        record = json.loads(line)
+        if record["kind"] == "intent":
+            ids.add(record["link_id"])
+        elif record["kind"] == "outcome" and record["status"] != "unknown":
+            ids.discard(record["link_id"])
+    return ids
 
 
 class Tail:
