@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scorenet.calendars import Clock, clock_of
 
-from .compiled.columns import CLOCK, COLUMNS
+from .columns import CLOCK, COLUMNS
 
 __all__ = ["Facts", "ReplayMarket"]
 

@@ -14,12 +14,16 @@ from .compiled.layout import (
     FUNDING_PAID,
     INSURANCE,
     LIQUIDATIONS,
+    LOST,
     ORDERS,
     REFUSALS,
     SETTLEMENTS,
     SLIPPAGE,
     TRADED,
+    TRADES,
     WAITED,
+    WINS,
+    WON,
 )
 from .market import ReplayMarket
 from .result import ReplayResult
@@ -52,10 +56,15 @@ def result_of(market: ReplayMarket, raw: Raw, before: int) -> ReplayResult:
     out = dict(zip(OUT, raw.figures.T, strict=True))
     _check(market, out.pop("failed_at"), before)
     mean, years = out.pop("mean_equity"), years_between(market.times)
-    known, inside = out.pop("known"), out.pop("inside")
+    known, inside, sure, confident = (out.pop(name) for name in ("known", "inside", "sure", "confidence_sum"))
+    trades, wins = raw.counts[:, TRADES], raw.counts[:, WINS]
+    won, lost = raw.money[:, WON], raw.money[:, LOST]
     with np.errstate(divide="ignore", invalid="ignore"):
         out["turnover"] = np.where((mean > 0.0) & (years > 0.0), raw.money[:, TRADED] / mean / years, np.nan)
         out["in_distribution_ratio"] = np.where(known > 0.0, inside / known, np.nan)
+        out["avg_confidence"] = np.where(sure > 0.0, confident / sure, np.nan)
+        out["win_rate"] = np.where(trades > 0, wins / trades, np.nan)
+        out["profit_factor"] = np.where(lost > 0.0, won / lost, np.nan)
     out["exposure"] = out.pop("exposure_sum") / len(market.times)
     for name, place in (
         ("fees", FEES),
@@ -66,6 +75,7 @@ def result_of(market: ReplayMarket, raw: Raw, before: int) -> ReplayResult:
         out[name] = raw.money[:, place].copy()
     whole = {
         "n_orders": ORDERS,
+        "n_trades": TRADES,
         "liquidations": LIQUIDATIONS,
         "settlements": SETTLEMENTS,
         "orders_in_filled_bars": WAITED,

@@ -17,7 +17,7 @@ from scorenet.calendars import Clock
 from ..datas import periods_per_year
 from ..regime_indicator import regimes_of_bars
 from ..schedule import ModelSchedule, ModelSource
-from .compiled.columns import COLUMNS
+from .columns import COLUMNS
 from .market import Facts, ReplayMarket
 
 __all__ = ["prepare"]

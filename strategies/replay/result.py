@@ -24,9 +24,8 @@ class ReplayResult:
 
     Attributes:
         market: the market of the sets.
-        figures: the keys of metrics.json that need no table of trades (total_return ... bar_win_rate, n_orders,
-            turnover, exposure, fees, funding, slippage, liquidations, in_distribution_ratio), and final_equity,
-            insurance, settlements, bars_in_market (closes with a position), orders_in_filled_bars, bars_decided.
+        figures: the keys of metrics.json that describe the strategy (total_return ... in_distribution_ratio), and
+            final_equity, insurance, settlements, bars_in_market (closes with a position), orders_in_filled_bars.
         refused: number of refused orders by reason.
         reasons: number of decisions by reason code, from `Facts.since` on.
         equity: equity at the closes `market.times` [S, B]; None unless asked for.

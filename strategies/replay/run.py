@@ -14,7 +14,7 @@ from ..account.costs import Costs
 from ..analyzers.metrics import returns_per_year
 from ..datas import periods_per_year
 from ..decision import REASONS, Rules
-from .compiled.columns import BARS, MISSING, bars_of
+from .columns import BARS, MISSING, bars_of
 from .compiled.decisions import Span
 from .compiled.kernel import OUT, kernel_of
 from .compiled.layout import N_COUNTS, N_MONEY, ROW, ROWS

@@ -1,3 +1,3 @@
-"""The part of the replay that numba compiles; importing its modules imports numba, but `columns`, `layout`, `steps`."""
+"""The part of the replay that numba compiles; importing its modules imports numba, but `layout` and `steps`."""
 
 __all__: list[str] = []

@@ -64,6 +64,7 @@ def _open_bar(bars: Any, u: int, span: Any, book: Book, costs: Any, tiers: Any) 
             if bars[u, s].has_bar and costs[s].funding and bars[u, s].funding != 0.0:
                 payment = value_of(costs[s], book.at[s].size, bars[u, s].mark_open) * bars[u, s].funding
                 book.money[FUNDING_PAID] += payment
+                book.trips[s].paid += payment
                 book.money[CASH] -= payment
     if ended:
         positions = _settle_ended(bars, u, span, book, costs)

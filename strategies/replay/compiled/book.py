@@ -8,6 +8,7 @@ import numpy as np
 
 from .jit import allocating, compiled, inlined
 from .layout import CASH, N_COUNTS, N_MONEY, ORDERS, ROWS, START
+from .trips import TRIP
 
 __all__ = [
     "Book",
@@ -45,11 +46,13 @@ class Book(NamedTuple):
             capital over its part, and its order with what has been filled of it. `line` lists the symbols that have a
             holding, `queue` those whose order waits for a fill, `sent` those whose order the account has not checked
             yet; `count` has the lengths of these lists.
+        trips: the open trade of each symbol [N].
         money, count: see `layout`.
         rows: ended orders [rows, columns of `layout.ROW`].
     """
 
     at: Any
+    trips: Any
     money: Any
     count: Any
     rows: Any
@@ -58,15 +61,16 @@ class Book(NamedTuple):
 @allocating
 def new_book(symbols: int, rows: Any) -> Book:
     """Return an account for `symbols` markets; `rows` receives the ended orders, as far as it has room."""
-    return Book(np.zeros(symbols, dtype=_SYMBOL), np.zeros(N_MONEY), np.zeros(N_COUNTS, dtype=np.int64), rows)
+    at, trips = np.zeros(symbols, dtype=_SYMBOL), np.zeros(symbols, dtype=TRIP)
+    return Book(at, trips, np.zeros(N_MONEY), np.zeros(N_COUNTS, dtype=np.int64), rows)
 
 
 @allocating
 def reset(book: Book, cash: float) -> None:
     """Set an account to its start: `cash`, no position, equal parts of the capital."""
-    blank = np.zeros(1, dtype=_SYMBOL)
+    blank, no_trade = np.zeros(1, dtype=_SYMBOL), np.zeros(1, dtype=TRIP)
     for s in range(book.at.shape[0]):
-        book.at[s] = blank[0]
+        book.at[s], book.trips[s] = blank[0], no_trade[0]
         book.at[s].last_fill = _LONG_AGO
         book.at[s].part = float(book.at.shape[0])
     for k in range(N_MONEY):

@@ -26,6 +26,7 @@ from .layout import (
 )
 from .liquidation import is_margined
 from .steps import on_step, on_tick
+from .trips import match
 
 __all__ = ["check_sent", "fill_waiting", "refuse_for_margin", "trade"]
 
@@ -94,6 +95,7 @@ def trade(book: Book, c: Any, s: int, size: float, price: float, fee: float, sli
     book.at[s].paid += fee
     book.at[s].value += value
     book.at[s].slipped += slipped
+    match(book.trips[s], book.money, book.count, c, size, price, fee)
 
 
 @compiled

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from scorenet.conformal.adaptive import adapted
 
 from ...decision import NO_FORECAST, agreement, confidence, cvar, filtered, is_unknown, kelly, proportional
-from .columns import (
+from ..columns import (
     ANNUAL_VOLATILITY,
     BARS,
     CONFIDENCE,
@@ -74,8 +74,9 @@ def builtin_rule(rules: Any, seen: Any) -> float:
 def pass_of(position: Callable[[Any, Any], float]) -> Any:
     """Return the compiled first pass for a position rule.
 
-    The pass fills `wishes` for symbol `s` and returns (bars with a known state, bars in distribution) from the close
-    number `first` on; (-1, close number) if the position rule gave no finite number.
+    The pass fills `wishes` for symbol `s` and returns (bars with a known state, bars in distribution, bars with a
+    confidence, sum of the confidence) from the close number `first` on; (-1, close number, 0, 0) if the position rule
+    gave no finite number.
     """
 
     @(compiled if position is builtin_rule else allocating)
@@ -88,14 +89,14 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
         expiry: Any,
         allowed: Any,
         wishes: Wishes,
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int, int, float]:
         level, rate, window = rules.density_quantile, rules.density_adaptation, int(rules.forecast_window)
         adapts, threshold = rate > 0.0 and 0.0 < level < 1.0, rules.density_quantile
         consistency, alarm_window = int(rules.consistency_window), int(rules.drift_window)
         line, returns, signals, rejected = wishes.work[0], wishes.work[1], wishes.work[2], wishes.work[3]
         ranks = wishes.work[4]
-        decided = known = inside = ranked = 0
-        refused = 0.0
+        decided = known = inside = ranked = sure = 0
+        refused = confident = 0.0
         end = window
         for k in range(window):
             line[k] = returns[k] = 0.0
@@ -148,7 +149,7 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
             if not is_unknown(seen):
                 wanted = float(position(rules, seen))
                 if not math.isfinite(wanted):
-                    return -1, u
+                    return -1, u, 0, 0.0
                 found = filtered(rules, seen, wanted)
                 exposure, expected, code = found.exposure, found.expected_return, found.code
             if warming:
@@ -157,6 +158,9 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
             if u >= span.first and rank == rank:
                 known += 1
                 inside += rank >= level
+            if u >= span.first and math.isfinite(seen.confidence):
+                sure += 1
+                confident += seen.confidence
             if window > 1 and end > window:
                 for _ in range(min(int(m[MISSING, s, u]), window)):
                     line[end] = returns[end] = 0.0
@@ -170,7 +174,7 @@ def pass_of(position: Callable[[Any, Any], float]) -> Any:
             _hold(line, end, window, wishes.sums)
             if rules.cost_band > 0.0:
                 _hold(returns, end, window, wishes.sums)
-        return known, inside
+        return known, inside, sure, confident
 
     return forecast_pass
 

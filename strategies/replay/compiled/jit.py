@@ -125,7 +125,8 @@ for _module, _names in SHARED.items():
 def source_hash() -> int:
     """Return a hash of all sources that the compiled code is made of, 63 bits."""
     here, decision = Path(__file__).parent, Path(str(_decision["decide"].__file__)).parent
-    files = {Path(str(module.__file__)) for module in SHARED} | {here.parent / "numbers.py"}
+    files = {Path(str(module.__file__)) for module in SHARED}
+    files |= {here.parent / name for name in ("columns.py", "numbers.py")}
     digest = hashlib.sha256()
     for file in sorted(files | set(decision.glob("*.py")) | set(here.glob("*.py"))):
         digest.update(file.read_bytes())

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..columns import CLOCK
 from .book import Book, new_book, reset, write_order
-from .columns import CLOCK
 from .decisions import Span, account_pass, new_plans
 from .figures import FIGURES, Curve, new_curve, write_curve, write_figures
 from .forecasts import builtin_rule, pass_of
@@ -22,11 +22,11 @@ from .wishes import NOTHING, Wishes, asking_pass, look_ahead, new_wishes
 
 __all__ = ["OUT", "forget_others", "kernel_of"]
 
-OUT = (*FIGURES, "known", "inside", "busy", "exposure_sum", "failed_at")
+OUT = (*FIGURES, "known", "inside", "sure", "confidence_sum", "busy", "exposure_sum", "failed_at")
 """Columns of the figures of a set; `failed_at` is symbol * closes + close where a position rule failed, else -1."""
 
-_KNOWN, _INSIDE, _BUSY, _EXPOSURE, _FAILED = (
-    OUT.index(name) for name in ("known", "inside", "busy", "exposure_sum", "failed_at")
+_KNOWN, _INSIDE, _SURE, _CONFIDENCE, _BUSY, _EXPOSURE, _FAILED = (
+    OUT.index(name) for name in OUT[len(FIGURES) :]
 )
 
 
@@ -91,7 +91,8 @@ def kernel(
         borrowed(own.sums),
     )
     curve = Curve(borrowed(own_curve.level), borrowed(own_curve.closes), borrowed(own_curve.change))
-    at, money_of, count_of = borrowed(own_book.at), borrowed(own_book.money), borrowed(own_book.count)
+    at, trips_of = borrowed(own_book.at), borrowed(own_book.trips)
+    money_of, count_of = borrowed(own_book.money), borrowed(own_book.count)
     m, bars, rules_of, plans = borrowed(m), borrowed(bars), borrowed(rules_of), borrowed(own_plans)
     costs_of, tiers_of = borrowed(costs_of), borrowed(tiers_of)
     exposure = np.zeros(1)
@@ -99,10 +100,11 @@ def kernel(
     span = Span(span.lookback, span.first, span.bar_ms, span.trade_from, borrowed(span.total))
     for k in range(rules_of.shape[0]):
         rules, costs, tiers = rules_of[k], costs_of[account[k]], tiers_of[account[k]]
-        known = inside = 0
+        known = inside = sure = 0
+        confident = 0.0
         figures[k, _FAILED] = -1.0
         for s in range(symbols):
-            found, within = forecast_pass(
+            found, within, counted, summed = forecast_pass(
                 m, s, rules, span, costs[s].order_cost, borrowed(expiry[k]), borrowed(allowed[k]), wishes
             )
             if found < 0:
@@ -111,13 +113,15 @@ def kernel(
             asking_pass(m, s, rules, span, wishes, borrowed(reasons[k]))
             known += found
             inside += within
+            sure += counted
+            confident += summed
         if figures[k, _FAILED] >= 0.0:
             continue
         look_ahead(wishes)
         if codes.shape[2]:
             copy_codes(wishes.code, codes[k])
         begin, end = part_begin[k], part_begin[k + 1]
-        book = Book(at, money_of, count_of, borrowed(rows[k]))
+        book = Book(at, trips_of, money_of, count_of, borrowed(rows[k]))
         reset(book, cash)
         exposure[0] = 0.0
         steps, busy = account_pass(
@@ -142,6 +146,7 @@ def kernel(
                 write_order(book, s, m[CLOCK, 0, closes - 1])
         write_figures(curve, steps, periods, figures[k])
         figures[k, _KNOWN], figures[k, _INSIDE] = known, inside
+        figures[k, _SURE], figures[k, _CONFIDENCE] = sure, confident
         figures[k, _BUSY], figures[k, _EXPOSURE] = busy, exposure[0]
         copy(book.money, money[k])
         copy(book.count, counts[k])

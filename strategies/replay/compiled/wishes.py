@@ -10,7 +10,7 @@ import numpy as np
 from scorenet.base.times import float_days
 
 from ...decision import NO_FORECAST, REDUCED, TRADE, WARMUP, Forecast, asked, is_silent
-from .columns import BARS, CLOCK, HAS_BAR, MISSING, SIGNAL, STAMP
+from ..columns import BARS, CLOCK, HAS_BAR, MISSING, SIGNAL, STAMP
 from .jit import allocating, compiled, inlined
 
 __all__ = [

@@ -27,6 +27,9 @@ FIGURES = (
     "max_drawdown",
     "calmar_ratio",
     "bar_win_rate",
+    "win_rate",
+    "profit_factor",
+    "n_trades",
     "n_orders",
     "turnover",
     "exposure",
@@ -35,6 +38,7 @@ FIGURES = (
     "slippage",
     "liquidations",
     "in_distribution_ratio",
+    "avg_confidence",
 )
 
 
