@@ -131,12 +131,14 @@ class PrivateClient:
     def _repeat(self, what: str, request: Callable[[], _Result]) -> _Result:
         self._admit()
         attempts = Attempts(self._retry, self._limiter, FAILURE_RULES, what)
+        always_answered = True
         while True:
             self._limiter.check()
             try:
                 return request()
             except (ClientError, Malformed) as error:
                 evidence = evidence_of(error)
+                always_answered = always_answered and isinstance(error, Malformed)
                 if evidence.code in FORBIDDEN:
                     raise ExchangeRejected(
                         f"bybit rejected the API key (retCode {evidence.code}): {FORBIDDEN[evidence.code]}"
@@ -147,7 +149,8 @@ class PrivateClient:
                     self._banned = self._timeouts.monotonic()
                     raise
                 except ExchangeUnavailable as failed:
-                    if isinstance(error, Malformed):
+                    # One that is not valid at the end of an outage does not mean that answers stay invalid.
+                    if always_answered:
                         raise UnreadableAnswer(
                             f"bybit: the answer about {what} is not valid: {error}"
                         ) from failed

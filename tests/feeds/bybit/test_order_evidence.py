@@ -9,13 +9,14 @@ from feeds.bybit.market import Bybit
 from feeds.bybit.orders import MarketOrder, OrderClient, OrderRejected, OrderTimeouts, OrderUnknown
 from feeds.errors import ExchangeUnavailable
 from feeds.exchange.access import Access, Credentials
-from feeds.exchange.order_types import Interrupted, OrdersForbidden
+from feeds.exchange.order_types import Interrupted, OrdersForbidden, UnreadableAnswer
 from feeds.exchange.rate_limit import RateLimiter
 from feeds.exchange.retry import Retry
 from tests.bybit import Afterwards, Deposit, LoopbackBybit, Mutate, Respond, RetCode
 from tests.bybit.fixtures import NOW
 
 CREATE = "/v5/order/create"
+WALLET = "/v5/account/wallet-balance"
 REFUSED = json.dumps({"retCode": 110007, "retMsg": "ab not enough", "result": {}, "time": NOW}).encode()
 
 
@@ -191,3 +192,17 @@ def test_a_key_follows_no_redirection(exchange, client):
     with pytest.raises(ExchangeUnavailable):
         client.equity()
     assert not exchange.requests("/v5/account/info")
+
+
+def test_one_unreadable_answer_in_an_outage_is_no_answer_that_stays_unreadable(exchange, client):
+    """The first is waited for, as any outage; the second halts trading."""
+    without_rows = Mutate(lambda result: {})
+    exchange.inject(Respond(502), on=WALLET, times=5)
+    exchange.inject(without_rows, on=WALLET)
+    with pytest.raises(ExchangeUnavailable) as outage:
+        client.equity()
+    assert not isinstance(outage.value, UnreadableAnswer)
+    exchange.inject(without_rows, on=WALLET, times=6)
+    with pytest.raises(UnreadableAnswer, match="expected a list of rows"):
+        client.equity()
+    assert client.equity() == Deposit().balance
