@@ -78,8 +78,8 @@ def trade(
     deposit = Deposit()
     access = Access(base_url=private, timeout=1.0, credentials=Credentials(deposit.key, deposit.secret))
     timeouts = OrderTimeouts(window=1.0, margin=0.2, lag=LAG, pause=0.05, fill=2.0, create=10.0)
-    # Faults drawn one after the other can follow each other on one endpoint: with the usual 6 attempts an answer that stays
-    # unreadable halts trading, as it should.
+    # Several faults may be drawn for one endpoint in a row. With the usual 6 attempts that is an answer that stays
+    # unreadable, which halts trading, as it should.
     retry = Retry(attempts=24, base=0.02, cap=0.2, budget=5.0)
     with OrderClient(access, retry=retry, timeouts=timeouts) as client:
 
