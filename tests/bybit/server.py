@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -278,9 +279,10 @@ class LoopbackBybit:
     async def _trickle(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(body))})
         await response.prepare(request)
-        for position in range(len(body)):
-            await response.write(body[position : position + 1])
-            await asyncio.sleep(seconds)
+        with suppress(ConnectionResetError):  # a client that does not wait for the end, as it should
+            for position in range(len(body)):
+                await response.write(body[position : position + 1])
+                await asyncio.sleep(seconds)
         return response
 
     async def _cut(self, request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
