@@ -9,7 +9,7 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ class ModelCache:
             with file_lock(path.with_suffix(".lock"), _PATIENCE):
                 found = _read(path)
                 if found is None:
-                    self._train(values, path.name).save(path)
+                    trained = self._train(values)
+                    replace(trained, info={**trained.info, _NAME: path.name}).save(path)
                 return found or ScoreModel.load(path)
         except LockHeld as error:
             raise ConfigError(
@@ -115,8 +116,8 @@ class ModelCache:
                 "--data-dir"
             ) from error
 
-    def _train(self, values: Mapping[str, Any], name: str) -> ScoreModel:
-        info: dict[str, Any] = {"data": list(self.data), "versions": versions(), _NAME: name}
+    def _train(self, values: Mapping[str, Any]) -> ScoreModel:
+        info: dict[str, Any] = {"data": list(self.data), "versions": versions()}
         info["timeframe"] = self.data[0]["timeframe"]
         if loaded_plugins():
             info["plugins"] = loaded_plugins()

@@ -20,7 +20,7 @@ from strategies import ScoreStrategy
 
 from ..backtest import check_signal
 from ..engine import run
-from ..folder.errors import NotARunDir
+from ..folder.errors import NotARunDir, UnwritableRun
 from ..folder.rundir import RunDir
 from ..folder.write import RunInputs, write_run
 from ..markets import as_market, load_markets
@@ -55,6 +55,7 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     lookback, horizon = _lookback(frames, settings), settings.model.forward.horizon
     folds = fold_dates(frames, request, lookback, horizon)
     print(_announcement(folds, request, settings), file=sys.stderr)
+    _make(folder)  # better now than after hours of training
     models = _models(folds, frames, request, settings)
     check_signal(models.models[0], settings.params["signal"])
     choices = _choices(folds, frames, request, settings, models)
@@ -62,7 +63,6 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     result = run(
         frames, settings.account, ScoreStrategy, stitched(folds, choices, frames, settings), since=start
     )
-    folder.mkdir(parents=True, exist_ok=True)
     out = RunDir(folder)
     days = clock_of_frame(frames[0]).days_per_year
     table = fold_table(folds, choices, models.seconds, result.equity, result.orders, request.objective, days)
@@ -222,3 +222,12 @@ def _check_out(request: WalkRequest) -> Path:
     if folder.is_dir() and any(folder.iterdir()) and not request.resume:
         raise NotARunDir(f"{request.out} is not empty; go on with --resume, or choose another --out")
     return folder
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableRun(
+            f"cannot write {folder}: {error.strerror or error}; choose another --out"
+        ) from error

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from runs.engine import run
-from runs.folder.rundir import NotARunDir, RunDir
+from runs.folder.rundir import NotARunDir, RunDir, UnwritableRun
 from runs.markets import LoadOptions, load_markets
 from runs.settings import Account
 from runs.study import model_cache
@@ -223,6 +223,14 @@ def test_settings_that_cannot_differ_between_folds_are_refused(tmp_path, options
     with pytest.raises(ConfigError, match=message):
         walkforward(request(tmp_path, validation=8, **{"grid": GRID, **options}))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_first_training(tmp_path, learned):
+    before = len(learned)
+    (tmp_path / "file").touch()
+    with pytest.raises(UnwritableRun, match="choose another --out"):
+        walkforward(replace(request(tmp_path), out=str(tmp_path / "file" / "out")))
+    assert len(learned) == before
 
 
 def test_combinatorial_paths_cover_all_bars_and_learn_from_none_of_theirs(learned, tmp_path):
