@@ -11,9 +11,9 @@ from typing import Any
 import click
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feeds.bars.caps import TooLarge, check_footer
+from feeds.bars.caps import TooLarge
+from feeds.bars.parquet import check_parquet
 from scorenet.base.error_line import error_line
 from scorenet.base.files import (
     atomic_path,
@@ -165,7 +165,7 @@ class RunDir:
         """
         path = self._require(f"{name}.parquet")
         try:
-            check_footer(pq.read_metadata(path))
+            check_parquet(path)
             frame = pd.read_parquet(path)
             return conform(name, frame) if name in SCHEMAS else frame
         except (OSError, ValueError, TypeError, RecursionError, TooLarge, pa.ArrowException) as error:
