@@ -22,7 +22,10 @@ from .dates import FoldDates
 from .models import FoldFailed
 from .request import WalkRequest, WalkSettings
 
-__all__ = ["Choice", "choose"]
+__all__ = ["FOLDS", "Choice", "choose"]
+
+FOLDS = "folds"
+"""The folder in RUN_DIR with the study of each fold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ def choose(
     """
     assert settings.space is not None  # noqa: S101 - the request is checked
     setup, objectives = _setup(fold, frames, settings, model, cache), Objectives((request.objective,))
-    folder = Path(request.out) / "folds" / f"{fold.number:03d}"
+    folder = Path(request.out) / FOLDS / f"{fold.number:03d}"
     study = Study(
         settings.space,
         evaluator_of(

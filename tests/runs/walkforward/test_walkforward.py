@@ -225,6 +225,31 @@ def test_settings_that_cannot_differ_between_folds_are_refused(tmp_path, options
     assert not (tmp_path / "out").exists()
 
 
+def test_a_second_process_does_not_write_into_the_folder_of_the_first(tmp_path, learned, monkeypatch):
+    class Reached(Exception):
+        pass
+
+    def intrude(*given, **options):
+        with pytest.raises(UnwritableRun, match="another process runs a walk-forward"):
+            walkforward(request(tmp_path, pairs=(*SET, "rebalance_band=0.3"), resume=True))
+        raise Reached
+
+    monkeypatch.setattr("runs.walkforward.command.run", intrude)
+    with pytest.raises(Reached):
+        walkforward(request(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("journal.jsonl", ""), ("notes.txt", ""), ("config.toml", 'command = "backtest"\n')]
+)
+def test_resume_writes_over_nothing_that_is_not_its_own(tmp_path, learned, name, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(NotARunDir, match="choose another --out"):
+        walkforward(request(tmp_path, resume=True))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
 def test_a_folder_that_cannot_be_written_is_said_before_the_first_training(tmp_path, learned):
     before = len(learned)
     (tmp_path / "file").touch()
