@@ -14,6 +14,7 @@ from scorenet import ConfigError, ScoreModel
 
 from ..markets import cut, describe
 from ..optimize.plan import evaluator_of, sampler_of
+from ..plugins import plugin_identity
 from ..study import Objectives, Plan, Study, TrialSetup, known_settings
 from ..study.journal import FILE, Row
 from ..study.model_cache import ModelCache
@@ -145,4 +146,5 @@ def _identity(
         "model": setup.model.fingerprint,
         "validation": list(fold.validation or ()),
         "bars": {str(frame.attrs["symbol"]): describe(frame, "")["sha256"] for frame in setup.frames},
+        **plugin_identity(),
     }

@@ -225,6 +225,13 @@ def test_settings_that_cannot_differ_between_folds_are_refused(tmp_path, options
     assert not (tmp_path / "out").exists()
 
 
+def test_a_walk_forward_is_not_resumed_with_another_version_of_a_plug_in(searched, learned, monkeypatch):
+    folder, _ = searched
+    monkeypatch.setattr("runs.walkforward.choice.plugin_identity", lambda: {"plugins": ["abc123"]})
+    with pytest.raises(ConfigError, match="has plugins = None, this command has"):
+        walkforward(searching(folder, resume=True))
+
+
 def test_a_second_process_does_not_write_into_the_folder_of_the_first(tmp_path, learned, monkeypatch):
     class Reached(Exception):
         pass
