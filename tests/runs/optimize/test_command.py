@@ -159,7 +159,8 @@ def test_a_search_is_not_resumed_with_another_version_of_a_plug_in(work, monkeyp
     monkeypatch.setattr("runs.plugins._loaded", {Path("rules.py"): "abc123"})
     result = search(folder, "run", *GRID, "--evaluator", "cerebro", "--resume")
     assert result.exit_code == 2
-    assert "has plugins = None, this command has ['abc123']" in result.stderr
+    assert "has plugins = " in result.stderr
+    assert "this command has ['abc123']" in result.stderr
     assert (folder / "run" / "trials.journal").read_bytes() == before
 
 
