@@ -254,16 +254,19 @@ def _check_resumed(folder: Path, shown: str) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Make the folder, better now than after hours of training, and let no other walk-forward write into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableRun(
+            f"cannot write {folder}: {error.strerror or error}; choose another --out"
+        ) from error
     with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(try_lock(folder))
         except LockHeld as error:
             raise UnwritableRun(
                 f"another process runs a walk-forward in {folder}; wait for its end, or choose another --out"
             ) from error
-        except OSError as error:
-            raise UnwritableRun(
-                f"cannot write {folder}: {error.strerror or error}; choose another --out"
-            ) from error
+        except OSError:
+            pass  # a file system without locks, or Windows, which opens no folders
         yield
