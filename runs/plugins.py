@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scorenet.errors import ConfigError
 
-__all__ = ["PluginError", "load_plugin", "loaded_plugins", "plugin_module"]
+__all__ = ["PluginError", "load_plugin", "loaded_plugins", "plugin_identity", "plugin_module"]
 
 _loaded: dict[Path, str] = {}
 
@@ -58,6 +58,12 @@ def plugin_module(path: str | Path) -> str:
 def loaded_plugins() -> list[dict[str, str]]:
     """Return the path and the sha256 of every plugin file that this process has run."""
     return [{"path": str(path), "sha256": digest} for path, digest in _loaded.items()]
+
+
+def plugin_identity() -> dict[str, list[str]]:
+    """Return {"plugins": the sha256 of each plugin file}, {} without any: a rule's name is not its code."""
+    found = sorted(plugin["sha256"] for plugin in loaded_plugins())
+    return {"plugins": found} if found else {}
 
 
 def _line_of(error: Exception, file: Path) -> int | None:

@@ -12,6 +12,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from .base.error_line import error_line
-from .base.files import FileTooLarge, read_regular, replace_folder, staging_folder, write_bytes
+from .base.files import (
+    FileTooLarge,
+    read_regular,
+    replace_folder,
+    restore_folder,
+    staging_folder,
+    write_bytes,
+)
 from .bindings import check_bindings
 from .config import ModelConfig
 from .conformal.calibration import Calibration
@@ -105,6 +113,8 @@ def load_model(path: Path) -> ModelParts:
         raise CheckpointError(
             f"{path}: pickled checkpoints can run code and are refused; expected a model folder"
         )
+    with suppress(OSError):  # the folder above it may be read-only
+        restore_folder(path)
     meta = _read_bytes(path / _META)
     _parse_meta(meta, str(path))  # errors in the metadata are reported before a missing weights file
     return parse_model(meta, _read_bytes(path / _WEIGHTS), str(path))

@@ -194,9 +194,11 @@ class RegimeConfig:
     sigma: float = 0.0
 
     def __post_init__(self) -> None:
-        known = {"volatility", "trend"}
+        known = ("volatility", "trend")
         _require(
-            bool(self.uses) and set(self.uses) <= known and len(set(self.uses)) == len(self.uses),
+            bool(self.uses)
+            and all(use in known for use in self.uses)
+            and len(set(self.uses)) == len(self.uses),
             f"regimes.uses: expected one or both of volatility and trend, found {list(self.uses)}",
         )
         _require(0 <= self.sigma < 100, f"regimes.sigma: expected 0 or a positive level, found {self.sigma}")

@@ -11,6 +11,7 @@ from ..errors import StoreError
 __all__ = [
     "MAX_ROWS_VARIABLE",
     "TooLarge",
+    "check_cells",
     "check_columns",
     "check_first_line",
     "check_footer",
@@ -23,6 +24,7 @@ MAX_ROWS_VARIABLE = "SCORENET_MAX_ROWS"
 
 _MAX_ROWS = 20_000_000  # 38 years of minutes
 _MAX_COLUMNS = 200  # a bar has 8
+_USUAL_COLUMNS = 20  # of a file with the most rows
 _BYTES_A_CELL, _FEW_CELLS = 64, 1 << 20
 _MAX_HEADER = 64 << 10
 
@@ -40,10 +42,23 @@ def check_footer(footer: Any) -> None:
     check_columns(footer.num_columns)
     check_rows(footer.num_rows)
     unpacked = sum(footer.row_group(index).total_byte_size for index in range(footer.num_row_groups))
-    if unpacked > _BYTES_A_CELL * max(footer.num_rows * footer.num_columns, _FEW_CELLS):
+    check_cells(footer.num_rows, footer.num_columns, unpacked)
+
+
+def check_cells(rows: int, columns: int, unpacked: int = 0) -> None:
+    """Check how many cells a table has, and how many bytes it or one of its columns unpacks to.
+
+    Raises:
+        TooLarge: it is more than bars can have.
+    """
+    most = _USUAL_COLUMNS * most_rows()
+    if rows * columns > most:
         raise TooLarge(
-            f"{footer.num_rows:,} rows unpack to {unpacked:,} bytes, which bars never do; replace it"
+            f"expected at most {most:,} cells, found {rows:,} rows of {columns} columns; leave out columns, or set "
+            f"{MAX_ROWS_VARIABLE} to read more"
         )
+    if unpacked > _BYTES_A_CELL * max(rows * columns, _FEW_CELLS):
+        raise TooLarge(f"{rows:,} rows unpack to {unpacked:,} bytes, which bars never do; replace it")
 
 
 def check_first_line(line: bytes) -> None:

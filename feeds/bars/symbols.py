@@ -1,5 +1,6 @@
 """The rows of one symbol in a table of several."""
 
+import logging
 import re
 
 import pandas as pd
@@ -12,13 +13,14 @@ __all__ = ["SYMBOL_COLUMNS", "one_symbol"]
 
 SYMBOL_COLUMNS = ("symbol", "ticker", "pair", "instrument")
 _SHOWN = 5
+_log = logging.getLogger("feeds")
 
 
 def one_symbol(frame: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """Return the rows of `symbol` in a table that names several symbols in one of `SYMBOL_COLUMNS`.
 
     "BTC/USDT:USDT" also chooses the rows of "BTCUSDT" and "BTC-USDT". A table of one symbol, or without such a column,
-    is returned as it is.
+    is returned as it is, with a warning if it names another symbol.
 
     Raises:
         BadBars: there are several symbols, and `symbol` is None or none of them.
@@ -28,6 +30,8 @@ def one_symbol(frame: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
         return frame
     names = [str(name) for name in frame[column].dropna().unique()]
     if len(names) < 2:
+        if symbol and names and _plain(names[0]) != _plain(symbol):
+            _log.warning("column %r names %s; its bars are taken for %s, as asked", column, names[0], symbol)
         return frame
     chosen = [name for name in names if name == symbol]
     if symbol is not None and not chosen:

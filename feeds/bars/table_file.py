@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from scorenet.base.error_line import error_line
 
 from ..errors import BadBars, BadSource, MissingData, StoreError
-from .caps import TooLarge, check_footer
+from .caps import TooLarge
 from .cells import COLUMNS
 from .foreign.columns import Chosen
 from .foreign.feather import read_feather
 from .foreign.hints import Hints
 from .foreign.reading import Reading, explained, from_frame, from_text
 from .foreign.table import read_table
+from .parquet import check_parquet
 
 __all__ = ["EXTENSIONS", "read_bar_table", "read_series_table"]
 
@@ -104,8 +105,9 @@ def _check(path: Path) -> None:
 def _parquet(path: Path) -> pd.DataFrame:
     # Arrow's thread pools do not survive a fork, and a forked process may then abort at exit. A script that reads bars
     # and then optimises does fork. Reading from memory without threads starts no thread pool.
-    check_footer(pq.read_metadata(path))
-    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+    content = path.read_bytes()
+    check_parquet(content)
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     table = file.read(use_threads=False)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
     frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))

@@ -40,6 +40,7 @@ Columns = Mapping[str, NDArray[Any]]
 _FORMAT = 1
 _MAGIC = b"PAR1"
 _MAX_ROWS = 366 * 24 * 60  # a year of minutes
+_PHYSICAL = ("INT64", "DOUBLE")
 _METADATA = b"scorenet"
 _LABEL = re.compile(r"(19[7-9]\d|2\d{3})(?:-(0[1-9]|1[0-2]))?")
 
@@ -132,6 +133,10 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
             raise CorruptChunk(
                 f"{file.metadata.num_rows:,} rows, {file.metadata.num_columns:,} columns: more than a chunk can have"
             )
+        parts = map(file.metadata.schema.column, range(file.metadata.num_columns))
+        if any(part.max_repetition_level or part.physical_type not in _PHYSICAL for part in parts):
+            # A text of a megabyte in a dictionary page would be there once a row.
+            raise CorruptChunk("columns that are no numbers")
         table = file.read(use_threads=False)
         found = table.column_names  # inside `try`, because decoding a damaged name raises an error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:

@@ -29,6 +29,7 @@ from .options import (
     THREADS,
     UNTIL,
     WARM_START,
+    FiniteRange,
     over_bars,
     print_result,
     print_run,
@@ -72,7 +73,7 @@ main.add_command(status)
 @click.option("--mark", is_flag=True, help="Also download mark prices, as bars of the same size.")
 @click.option(
     "--requests-per-second",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Rate limit of all downloads together; default: well below the exchange's own limit.",
 )
 @DATA_DIR

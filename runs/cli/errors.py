@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import sys
@@ -21,6 +22,8 @@ from scorenet.base.terminal.colour import coloured
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "HintingGroup", "guarded", "show_warnings_safely"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class HintingGroup(click.Group):
@@ -51,6 +54,13 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             if debug:
                 raise
             _leave(str(error), USAGE if isinstance(error, _usage()) else FAILED)
+        except OSError as error:
+            # A name that is too long, a full disk, a folder that may not be read: of files, not of the program.
+            of_a_file = error.filename is not None or error.errno in _OF_DISKS
+            if debug or not of_a_file:
+                raise
+            where = "" if error.filename is None else f"{error.filename}: "
+            _leave(f"{where}{error.strerror}", FAILED)
         except (MemoryError, RuntimeError) as error:
             if debug or not is_out_of_memory(error):
                 raise

@@ -18,6 +18,7 @@ from .options import (
     PLUGIN,
     SET,
     SIGNAL,
+    FiniteRange,
     print_result,
     print_run,
     strategy_settings,
@@ -38,11 +39,13 @@ __all__ = ["live"]
 @CONFIG
 @SET
 @PLUGIN
-@click.option("--cash", type=float, metavar="AMOUNT", help="Initial equity, the same as --set cash=AMOUNT.")
+@click.option(
+    "--cash", type=FiniteRange(), metavar="AMOUNT", help="Initial equity, the same as --set cash=AMOUNT."
+)
 @click.option("--max-bars", type=click.IntRange(min=0), metavar="N", help="Stop after N live bars.")
 @click.option(
     "--max-loss",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     default=0.0,
     metavar="FRACTION",
     help="Halt permanently when this fraction of the initial equity is lost, on paper or in the real account; "
@@ -68,7 +71,7 @@ __all__ = ["live"]
 )
 @click.option(
     "--max-order",
-    type=float,
+    type=FiniteRange(),
     default=500.0,
     show_default=True,
     metavar="USDT",
@@ -76,7 +79,7 @@ __all__ = ["live"]
 )
 @click.option(
     "--max-position",
-    type=float,
+    type=FiniteRange(),
     default=1000.0,
     show_default=True,
     metavar="USDT",
@@ -109,7 +112,7 @@ __all__ = ["live"]
 )
 @click.option(
     "--notify-after",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=5.0,
     show_default=True,
     metavar="MINUTES",
@@ -118,7 +121,7 @@ __all__ = ["live"]
 @click.option("--out", metavar="RUN_DIR", help="Folder of the run; default: out/live-SYMBOL-SIZE.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="FACTOR",

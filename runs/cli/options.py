@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,12 +35,25 @@ __all__ = [
     "SINCE",
     "THREADS",
     "UNTIL",
+    "FiniteRange",
     "over_bars",
     "print_result",
     "print_run",
     "strategy_settings",
     "wants_progress",
 ]
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. "nan" is in no range, but compares as if it were; "inf" is no amount."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """Return the number; click shows the error for any other text."""
+        number = float(super().convert(value, param, context))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, context)
+        return number
+
 
 SET = click.option(
     "--set",

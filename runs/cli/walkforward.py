@@ -9,7 +9,7 @@ import click
 
 from scorenet.base.printable import printable
 
-from .options import SIGNAL, over_bars, print_result
+from .options import SIGNAL, FiniteRange, over_bars, print_result
 from .search_options import search_options
 
 if TYPE_CHECKING:
@@ -21,13 +21,19 @@ __all__ = ["walkforward"]
 @click.command()
 @over_bars
 @SIGNAL
-@click.option("--train", type=float, required=True, metavar="DAYS", help="Length of each training part.")
 @click.option(
-    "--test", type=float, required=True, metavar="DAYS", help="Length of each test part: a refit after each."
+    "--train", type=FiniteRange(), required=True, metavar="DAYS", help="Length of each training part."
+)
+@click.option(
+    "--test",
+    type=FiniteRange(),
+    required=True,
+    metavar="DAYS",
+    help="Length of each test part: a refit after each.",
 )
 @click.option(
     "--validation",
-    type=float,
+    type=FiniteRange(),
     default=0.0,
     metavar="DAYS",
     help="Length of the part between the two on which settings are chosen; needs --grid or --trials.",

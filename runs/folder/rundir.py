@@ -11,9 +11,9 @@ from typing import Any
 import click
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feeds.bars.caps import TooLarge, check_footer
+from feeds.bars.caps import TooLarge
+from feeds.bars.parquet import check_parquet
 from scorenet.base.error_line import error_line
 from scorenet.base.files import (
     atomic_path,
@@ -33,6 +33,7 @@ from .jsonfile import dump_json, parse_json
 from .manifest import manifest
 
 __all__ = [
+    "KNOWN_FILES",
     "CorruptRun",
     "NotARunDir",
     "RunDir",
@@ -43,7 +44,7 @@ __all__ = [
     "manifest",
 ]
 
-_KNOWN = frozenset(
+KNOWN_FILES = frozenset(
     {
         "metrics.json",
         "manifest.json",
@@ -56,6 +57,7 @@ _KNOWN = frozenset(
     }
     | {f"{name}.parquet" for name in SCHEMAS}
 )
+"""The names of all files that a run may have written."""
 
 _MOST_BYTES = 256 << 20  # of a JSON or TOML file
 
@@ -165,7 +167,7 @@ class RunDir:
         """
         path = self._require(f"{name}.parquet")
         try:
-            check_footer(pq.read_metadata(path))
+            check_parquet(path)
             frame = pd.read_parquet(path)
             return conform(name, frame) if name in SCHEMAS else frame
         except (OSError, ValueError, TypeError, RecursionError, TooLarge, pa.ArrowException) as error:
@@ -261,7 +263,7 @@ def _check_replaceable(final: Path) -> None:
     names = {entry.name for entry in final.iterdir()}
     if names and not {"manifest.json", "metrics.json"} <= names:
         raise NotARunDir(f"{final} exists and is not a run folder; choose another --out or empty it")
-    foreign = sorted(names - _KNOWN)
+    foreign = sorted(names - KNOWN_FILES)
     if foreign:
         listed = ", ".join(foreign[:3])
         raise NotARunDir(f"{final} also holds {listed}, which no run wrote; move it or choose another --out")

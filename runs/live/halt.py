@@ -16,7 +16,7 @@ from typing import Any
 
 from feeds.live.endings import FATAL as FATAL_FOR_FEEDS
 from feeds.live.endings import PROGRAM_ERROR
-from scorenet import ScorenetError
+from scorenet import ConfigError, ScorenetError
 
 from ..folder.rundir import RunDirError
 
@@ -89,6 +89,9 @@ class KillSwitch:
     The limit is `cash` times 1 - `max_loss`; 0 means no limit. `flatten` also closes positions. The switch cannot
     be turned off, and restarts keep it on. With `stop`, a stop request ends waits too.
 
+    Raises:
+        ConfigError: `max_loss` is no fraction.
+
     Attributes:
         reason: why the switch is on, empty while it is off.
     """
@@ -102,6 +105,8 @@ class KillSwitch:
         flatten: bool = False,
         stop: StopRequest | None = None,
     ) -> None:
+        if not 0.0 <= max_loss < 1.0:  # with NaN no comparison would ever halt
+            raise ConfigError(f"--max-loss: expected a fraction from 0 to below 1, found {max_loss}")
         self.reason = ""
         self._stop = stop
         self.flatten = flatten

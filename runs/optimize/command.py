@@ -71,8 +71,7 @@ def optimize(request: Request) -> dict[str, Any]:
 
 def _remove_empty(study: Study, folder: Path) -> None:
     """Remove the journal of a study without a trial, and the folder if that was all: there is nothing to resume."""
-    study.journal.close()
-    (folder / FILE).unlink(missing_ok=True)
+    study.journal.discard()
     with suppress(OSError):  # the folder has other files, or is gone
         folder.rmdir()
 

@@ -18,6 +18,7 @@ from strategies.analyzers.regimes import regime_warmup
 from ..backtest import check_frames, check_params, check_signal, trading_start
 from ..executors import Executor
 from ..markets import cut, describe, load_markets
+from ..plugins import plugin_identity
 from ..search import GridSampler, OptunaSampler, RandomSampler, Sampler, SearchSpace
 from ..settings import Account, run_settings
 from ..study import (
@@ -104,6 +105,7 @@ class Prepared:
             "bars": {str(f.attrs["symbol"]): describe(f, "")["sha256"] for f in setup.frames},
             "start": setup.start,
             "held_out": self.spans.held_out,
+            **plugin_identity(),
         }
 
 

@@ -15,6 +15,7 @@ __all__ = ["DEFAULT_SPACE", "Request", "SearchOptions"]
 
 SAMPLERS = ("grid", "random", "optuna")
 EVALUATORS = ("auto", "replay", "cerebro")
+_LAST_SEED = 2**32 - 1  # Optuna takes no larger one
 
 DEFAULT_SPACE = (
     "confidence_threshold=0..0.8",
@@ -69,11 +70,15 @@ class SearchOptions:
         return executor_of(self.executor, self.workers, self.ray_address)
 
     def check_names(self) -> None:
-        """Check the sampler and the evaluator.
+        """Check the sampler, the evaluator and what they take, before hours of training and not after them.
 
         Raises:
-            ConfigError: a name is unknown; the message suggests the nearest.
+            ConfigError: a name is unknown, and the message suggests the nearest; or a number is impossible.
         """
+        if self.trials is not None and self.trials < 1:
+            raise ConfigError(f"--trials: expected at least 1, found {self.trials}")
+        if not 0 <= self.seed <= _LAST_SEED:
+            raise ConfigError(f"--seed: expected a number from 0 to {_LAST_SEED:,}, found {self.seed}")
         for name, value, known in (
             ("sampler", self.sampler_name, SAMPLERS),
             ("evaluator", self.evaluator, EVALUATORS),

@@ -34,6 +34,8 @@ def check_stated(found: Mapping[str, Any], path: object) -> dict[str, Any]:
     for key in _TEXTS:
         if not isinstance(found.get(key, ""), str):
             raise ConfigError(f"{path}: {key}: expected a text, found {found[key]!r}")
+        if "\0" in found.get(key, ""):
+            raise ConfigError(f"{path}: {key}: expected a text without NUL characters, found {found[key]!r}")
     bars = found.get("bars", [])
     if not isinstance(bars, list) or not all(isinstance(source, str) for source in bars):
         raise ConfigError(f"{path}: bars: expected a list of sources, found {bars!r}")

@@ -6,32 +6,28 @@ place of each line stays in memory.
 
 from __future__ import annotations
 
-import base64
 import os
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from scorenet.base.locks import LockHeld, lock_handle
 from scorenet.base.sealed import BrokenLine, record_of, seal, sealed_lines
 
-from ..folder.errors import CorruptJournal, UnwritableRun
+from ..folder.errors import CorruptJournal, RunDirError, UnwritableRun
 from ..folder.jsonfile import plain
-from .outcome import Outcome, Settings, finite_or_none
+from .outcome import Outcome, Row, Settings, check_row, finite_or_none, packed, returns_of
 
-__all__ = ["FILE", "Journal", "Row"]
+__all__ = ["FILE", "Journal", "Row", "exists", "returns_of"]
 
 FILE = "trials.journal"
 
 _SCALARS = frozenset({bool, int, float, str, type(None)})  # finite ones: settings are checked
-
-Row = dict[str, Any]
-"""A line of the journal: number, params, metrics, status, reason, early, returns."""
+_MOST_OPEN = 1_000_000  # trials that may have begun and have no line yet
+_BEGIN = b'{"study":'
 
 
 class _Places:
@@ -61,16 +57,16 @@ class _Places:
 
 
 class Journal:
-    """The journal of one study; one process writes it, and its file is open only between the first `add` and `close`.
+    """The journal of one study. One process writes it: the file is open and locked from `hold` or `add` to `close`.
 
     Attributes:
         path: its file.
-        header: what the first line says about the study.
+        header: what the first line says about the study; empty if a kill came before that line was complete.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path, self.header = path, dict(header)
-        self._out: BinaryIO | None = None
+        self._handle: int | None = None
         self._end = self._crc = 0
         self._places = _Places()
 
@@ -82,20 +78,18 @@ class Journal:
             UnwritableRun: the file exists or cannot be written.
         """
         journal = cls(path, plain(header))
-        try:
+        with journal._writing("choose another --out"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("xb").close()
-        except OSError as error:
-            raise UnwritableRun(
-                f"cannot write {path}: {error.strerror or error}; choose another --out"
-            ) from error
-        journal._append(journal.header)
-        journal.close()
+        try:
+            journal.hold()
+        finally:
+            journal.close()
         return journal
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
-        """Return a journal to go on with; a last line that a kill has cut is removed at the next `add`.
+        """Return a journal to go on with; a last line that a kill has cut is removed by `hold`.
 
         Raises:
             CorruptJournal: a line is damaged, or there is no header.
@@ -104,6 +98,47 @@ class Journal:
         journal = cls(path, header)
         journal._end, journal._crc, journal._places = end, crc, places
         return journal
+
+    def hold(self) -> None:
+        """Open and lock the file until `close`, so that no other process can write it; do nothing if it is open.
+
+        Raises:
+            UnwritableRun: another process has it, or has written to it since it was read here.
+            CorruptJournal: the file was deleted or replaced.
+        """
+        if self._handle is not None:
+            return
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        with self._writing():
+            self._handle = os.open(self.path, flags)
+            try:
+                self._take(self._handle)
+            except BaseException:
+                self.close()
+                raise
+
+    def _take(self, handle: int) -> None:
+        lock_handle(handle, self.path)
+        self._check_place(handle)
+        os.lseek(handle, self._end, os.SEEK_SET)
+        # Only what a kill has cut may follow: a complete line is a trial of another process.
+        while piece := os.read(handle, 1 << 20):
+            if b"\n" in piece:
+                raise UnwritableRun(
+                    f"another process has gone on with the study in {self.path.parent} since this one has read it; "
+                    "start this command again"
+                )
+        os.ftruncate(handle, self._end)
+        os.lseek(handle, self._end, os.SEEK_SET)
+        if not self._end:
+            self._append(self.header)
+
+    def discard(self) -> None:
+        """Remove the file of a study that has no trial, unless another process has it or has written to it."""
+        with suppress(RunDirError, OSError):
+            self.hold()
+            self.path.unlink()
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -132,76 +167,87 @@ class Journal:
             "status": outcome.status,
             "reason": outcome.reason,
             "early": list(map(float, outcome.early)),
-            "returns": _packed(outcome.returns) if len(outcome.returns) else None,
+            "returns": packed(outcome.returns) if len(outcome.returns) else None,
         }
+        self.hold()
         start = self._end
         self._append(row)
         self._places.set(number, start, self._end)
         return row
 
     def row(self, number: int) -> Row:
-        """Return the line of a trial."""
-        with self.path.open("rb") as lines:
+        """Return the line of a trial.
+
+        Raises:
+            CorruptJournal: the file was damaged, deleted or replaced since it was read.
+        """
+        with self._reading() as lines:
             return self._read(number, lines)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the lines in order of their trials' numbers, one at a time."""
-        with self.path.open("rb") as lines:
+        """Yield the lines in order of their trials' numbers, one at a time; raises as `row`."""
+        with self._reading() as lines:
             for number in self._places.numbers():
                 yield self._read(number, lines)
+
+    def _reading(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise CorruptJournal.of(self.path, error) from error
 
     def _read(self, number: int, lines: BinaryIO) -> Row:
         start, end = self._places.get(number) or (0, 0)
         lines.seek(start)
         line = lines.read(end - start)
         # The running checksum was verified when the journal was opened, or the line was written by this process.
-        found = record_of(line[: line.rindex(b',"crc":"')] + b"}")
+        found = record_of(line[: max(line.rfind(b',"crc":"'), 0)] + b"}")
         if found is None or found.get("number") != number:
             raise CorruptJournal(f"{self.path}: the line of trial {number} is damaged; choose another --out")
         return found
 
     def close(self) -> None:
         """Close the file; the next `add` opens it again."""
-        if self._out is not None:
-            self._out.close()
-            self._out = None
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line, crc = seal(record, self._crc)
+        handle = self._handle
+        assert handle is not None  # noqa: S101 - both callers hold the file
+        self._check_place(handle)
+        (line, crc), done = seal(record, self._crc), 0
+        with self._writing():
+            try:
+                while done < len(line):
+                    done += os.write(handle, line[done:])
+            except OSError:
+                with suppress(OSError):  # the part of the line that a full disk has taken
+                    os.ftruncate(handle, self._end)
+                    os.lseek(handle, self._end, os.SEEK_SET)
+                raise
+        self._crc, self._end = crc, self._end + len(line)
+
+    def _check_place(self, handle: int) -> None:
         try:
-            out = self._out = self._out or self._opened()
-            out.write(line)
-            out.flush()
+            there = os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise CorruptJournal(
+                f"{self.path} was deleted or replaced while it is written; choose another --out"
+            )
+
+    @contextmanager
+    def _writing(self, advice: str = "free the disk") -> Iterator[None]:
+        try:
+            yield
         except LockHeld as error:
             raise UnwritableRun(
                 f"another process is running the study in {self.path.parent}; wait for its end, or choose another --out"
             ) from error
         except OSError as error:
-            raise UnwritableRun(
-                f"cannot write {self.path}: {error.strerror or error}; free the disk"
-            ) from error
-        self._crc, self._end = crc, self._end + len(line)
-
-    def _opened(self) -> BinaryIO:
-        out = self.path.open("r+b")
-        try:
-            lock_handle(out.fileno(), self.path)
-            out.truncate(self._end)
-            out.seek(self._end)
-        except OSError:
-            out.close()
-            raise
-        return out
-
-
-def returns_of(row: Row) -> NDArray[np.float32] | None:
-    """Return the daily returns [D] of a line, None if it has none."""
-    text = row.get("returns")
-    return None if text is None else np.frombuffer(base64.b64decode(text), dtype="<f4")
-
-
-def _packed(returns: NDArray[np.float64]) -> str:
-    return base64.b64encode(returns.astype("<f4").tobytes()).decode("ascii")
+            raise UnwritableRun(f"cannot write {self.path}: {error.strerror or error}; {advice}") from error
 
 
 def _scan(path: Path) -> tuple[dict[str, Any], _Places, int, int]:
@@ -210,20 +256,43 @@ def _scan(path: Path) -> tuple[dict[str, Any], _Places, int, int]:
     places = _Places()
     end = crc = 0
     try:
-        for stop, crc, text in sealed_lines(path):  # noqa: B007 - the last ones are returned
+        for line, (stop, crc, text) in enumerate(sealed_lines(path), 1):  # noqa: B007 - the last ones are returned
             record = record_of(text)
             if record is None:
-                raise BrokenLine(f"expected a record, found {text[:40]!r}")
+                raise BrokenLine(f"line {line}: expected a record, found {text[:40]!r}")
             if header is None:
                 header = record
             else:
-                places.set(int(record["number"]), end, stop)
+                places.set(_number(record, line, places), end, stop)
             end = stop
-    except (BrokenLine, KeyError, TypeError, OSError) as error:
+        if header is None and _is_unbegun(path):
+            return {}, places, 0, 0
+    except (BrokenLine, OSError) as error:
         raise CorruptJournal.of(path, error) from error
-    if header is None or "study" not in header:
+    if header is None or not isinstance(header.get("study"), dict):
         raise CorruptJournal.of(path, ValueError("its first line does not describe a study"))
     return header, places, end, crc
+
+
+def _number(row: Row, line: int, places: _Places) -> int:
+    """Return the number of a line's trial, after a check that it is one of a study."""
+    problem = check_row(row)
+    if problem:
+        raise BrokenLine(f"line {line}: {problem}")
+    number = int(row["number"])
+    if places.get(number) is not None:
+        raise BrokenLine(f"line {line}: expected each trial once, found trial {number} again")
+    if number > places.count + _MOST_OPEN:
+        raise BrokenLine(f"line {line}: number: expected the number of a trial, found {number}")
+    return number
+
+
+def _is_unbegun(path: Path) -> bool:
+    """Return whether a kill, a full disk or a power failure came before the first line was complete."""
+    with path.open("rb") as lines:
+        begin = lines.readline(1 << 20)
+    known = begin.startswith(_BEGIN) or _BEGIN.startswith(begin) or not begin.strip(b"\0")
+    return known and not begin.endswith(b"\n")
 
 
 def exists(folder: Path) -> bool:

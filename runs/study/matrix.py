@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .journal import Journal, Row, returns_of
-from .outcome import PRUNED
+from .journal import Journal
+from .outcome import PRUNED, Row, returns_of
 
 __all__ = ["MOST_AT_ONCE", "compared", "lot", "parts_of"]
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import shutil
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import scorenet
 from feeds.bars.times import parse_time
-from scorenet import ConfigError, Market, ModelConfig, ScoreModel, learn
+from scorenet import CheckpointError, ConfigError, Market, ModelConfig, ScoreModel, learn
+from scorenet.base.error_line import error_line
 from scorenet.base.locks import LockHeld, file_lock
 from scorenet.base.times import iso
 
@@ -27,7 +30,9 @@ __all__ = ["ModelCache", "training_data"]
 
 _KEPT = 4  # models in memory of a process
 _PATIENCE = 4 * 3600.0  # seconds that another process may train the same model
+_NAME = "cached_as"  # the note of a model that says in which folder it was stored
 _loaded: OrderedDict[Path, ScoreModel] = OrderedDict()
+_log = logging.getLogger("runs")
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class ModelCache:
     threads: int | None = None
 
     def has(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the model with these settings is there already."""
+        """Return whether there is a folder of the model with these settings; `get` checks what is in it."""
         return (self.path(values) / "model.json").is_file()
 
     def path(self, values: Mapping[str, Any]) -> Path:
@@ -76,6 +81,8 @@ class ModelCache:
     def get(self, values: Mapping[str, Any]) -> ScoreModel:
         """Return the model with these settings; it is trained and stored if no process has done so.
 
+        A folder that is damaged, or holds a model of other settings, is replaced with a warning.
+
         Raises:
             ConfigError: a value is impossible.
             ScorenetError: the bars cannot be used for training, or the folder cannot be written.
@@ -89,18 +96,25 @@ class ModelCache:
         return _loaded[path]
 
     def _stored(self, path: Path, values: Mapping[str, Any]) -> ScoreModel:
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             # Another worker may be training the same model: wait for it, do not do its work again.
             with file_lock(path.with_suffix(".lock"), _PATIENCE):
-                if not self.has(values):
-                    self._train(values).save(path)
+                found = _read(path)
+                if found is None:
+                    trained = self._train(values)
+                    replace(trained, info={**trained.info, _NAME: path.name}).save(path)
+                return found or ScoreModel.load(path)
         except LockHeld as error:
             raise ConfigError(
                 f"process {error.owner} has been training {path.name} for {_PATIENCE / 3600:.0f} hours; stop it, or "
                 "choose another --data-dir"
             ) from error
-        return ScoreModel.load(path)
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot keep models in {self.folder}: {error.strerror or error}; free the disk, or choose another "
+                "--data-dir"
+            ) from error
 
     def _train(self, values: Mapping[str, Any]) -> ScoreModel:
         info: dict[str, Any] = {"data": list(self.data), "versions": versions()}
@@ -116,6 +130,25 @@ class ModelCache:
             warm_start=self.warm_start,
             progress=False,
         )
+
+
+def _read(path: Path) -> ScoreModel | None:
+    """Return the model of a folder; None if there is none, after removing what is there."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        model = ScoreModel.load(path)
+        problem = "" if model.info.get(_NAME) == path.name else "it holds a model of other settings or bars"
+    except CheckpointError as error:
+        problem = error_line(error)
+    if not problem:
+        return model
+    _log.warning("%s cannot be used and is trained again: %s", path, problem)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return None
 
 
 def training_data(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -17,13 +20,21 @@ __all__ = [
     "PRUNED",
     "Evaluator",
     "Outcome",
+    "Row",
     "Settings",
+    "check_row",
     "daily_returns",
     "failure",
+    "finite_or_none",
+    "packed",
+    "returns_of",
 ]
 
 Settings: TypeAlias = Mapping[str, Any]
 """The values of one trial by the bare names of the settings; all others keep the study's own values."""
+
+Row = dict[str, Any]
+"""A trial that has ended, as a line of the journal: number, params, metrics, status, reason, early, returns."""
 
 COMPLETE, FAILED, PRUNED = "complete", "failed", "pruned"
 
@@ -90,6 +101,62 @@ class Evaluator(Protocol):
 def failure(reason: str) -> Outcome:
     """Return the outcome of a trial that failed."""
     return Outcome(status=FAILED, reason=reason)
+
+
+def packed(returns: NDArray[np.float64]) -> str:
+    """Return daily returns [D] as a row holds them: float32, in base64."""
+    return base64.b64encode(returns.astype("<f4").tobytes()).decode("ascii")
+
+
+def returns_of(row: Row) -> NDArray[np.float32] | None:
+    """Return the daily returns [D] of a row, None if it has none."""
+    text = row.get("returns")
+    return None if text is None else np.frombuffer(base64.b64decode(text), dtype="<f4")
+
+
+def check_row(row: Mapping[str, Any]) -> str:
+    """Return what is wrong with a row that was read from a journal, "" if it is one that a study has written."""
+    for name, expected, holds in _ROW:
+        if not holds(row.get(name)):
+            return f"{name}: expected {expected}, found {repr(row.get(name))[:40]}"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _are_figures(value: Any) -> bool:
+    return isinstance(value, dict) and all(item is None or _is_number(item) for item in value.values())
+
+
+def _are_returns(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        content = base64.b64decode(value, validate=True) if isinstance(value, str) else b"?"
+    except (binascii.Error, ValueError):
+        return False
+    return len(content) % 4 == 0
+
+
+_ROW: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    (
+        "number",
+        "the number of a trial",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    ),
+    ("params", "a table of settings", lambda value: isinstance(value, dict)),
+    ("metrics", "a table of numbers", _are_figures),
+    ("status", f"{COMPLETE}, {FAILED} or {PRUNED}", lambda value: value in (COMPLETE, FAILED, PRUNED)),
+    ("reason", "a text", lambda value: isinstance(value, str)),
+    (
+        "early",
+        "a list of numbers",
+        lambda value: isinstance(value, list) and all(map(_is_number, value)),
+    ),
+    ("returns", "daily returns", _are_returns),
+)
 
 
 def daily_returns(time: ArrayLike, equity: ArrayLike) -> NDArray[np.float64]:

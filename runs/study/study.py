@@ -121,8 +121,14 @@ class Study:
             ExecutorError, RunDirError: no worker can be started; the disk is full.
         """
         limit = self._limit(n_trials)
+        if len(self.journal) > limit:
+            raise ConfigError(
+                f"trials: expected at least the {len(self.journal):,} of the study in {self.journal.path.parent}, "
+                f"found {limit:,}"
+            )
         with ExitStack() as stack:
             stack.callback(self.journal.close)
+            self.journal.hold()
             stack.callback(self.executor.close)
             self.executor.start(self.evaluator)
             for row in self._rows(limit):
@@ -234,6 +240,8 @@ def _journal(path: Path, identity: dict[str, Any], resume: bool) -> Journal:
     if not resume:
         return Journal.create(path, header)
     journal = Journal.reopen(path)
+    if not journal.header:
+        journal.header = header
     found = journal.header["study"]
     for name in dict.fromkeys((*found, *header["study"])):
         was, now = found.get(name), header["study"].get(name)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..selection import Assessment, SelectionError, assess, assess_parts, verdict
-from .journal import Journal, returns_of
+from .journal import Journal
 from .matrix import MOST_AT_ONCE, compared, lot, parts_of
-from .outcome import PRUNED
+from .outcome import PRUNED, returns_of
 
 __all__ = ["Worth", "judge"]
 

@@ -14,6 +14,7 @@ from scorenet import ConfigError, ScoreModel
 
 from ..markets import cut, describe
 from ..optimize.plan import evaluator_of, sampler_of
+from ..plugins import plugin_identity
 from ..study import Objectives, Plan, Study, TrialSetup, known_settings
 from ..study.journal import FILE, Row
 from ..study.model_cache import ModelCache
@@ -22,7 +23,10 @@ from .dates import FoldDates
 from .models import FoldFailed
 from .request import WalkRequest, WalkSettings
 
-__all__ = ["Choice", "choose"]
+__all__ = ["FOLDS", "Choice", "choose"]
+
+FOLDS = "folds"
+"""The folder in RUN_DIR with the study of each fold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,7 @@ def choose(
     """
     assert settings.space is not None  # noqa: S101 - the request is checked
     setup, objectives = _setup(fold, frames, settings, model, cache), Objectives((request.objective,))
-    folder = Path(request.out) / "folds" / f"{fold.number:03d}"
+    folder = Path(request.out) / FOLDS / f"{fold.number:03d}"
     study = Study(
         settings.space,
         evaluator_of(
@@ -142,4 +146,5 @@ def _identity(
         "model": setup.model.fingerprint,
         "validation": list(fold.validation or ()),
         "bars": {str(frame.attrs["symbol"]): describe(frame, "")["sha256"] for frame in setup.frames},
+        **plugin_identity(),
     }

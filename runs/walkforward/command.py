@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from feeds.bars.frame import clock_of_frame
 from feeds.bars.timeframes import to_ms
 from scorenet import ScoreModel
+from scorenet.base.locks import LockHeld, try_lock
 from scorenet.base.terminal.progress import progress_bar
 from scorenet.base.times import DAY_MS, iso
 from scorenet.learning.rows import common_features
@@ -20,12 +22,12 @@ from strategies import ScoreStrategy
 
 from ..backtest import check_signal
 from ..engine import run
-from ..folder.errors import NotARunDir
-from ..folder.rundir import RunDir
+from ..folder.errors import NotARunDir, UnwritableRun
+from ..folder.rundir import KNOWN_FILES, RunDir
 from ..folder.write import RunInputs, write_run
 from ..markets import as_market, load_markets
 from ..study import known_settings
-from .choice import Choice, choose
+from .choice import FOLDS, Choice, choose
 from .combinatorial import combinatorial
 from .dates import FoldDates, fold_dates
 from .models import FoldModels, caches_of
@@ -55,6 +57,18 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     lookback, horizon = _lookback(frames, settings), settings.model.forward.horizon
     folds = fold_dates(frames, request, lookback, horizon)
     print(_announcement(folds, request, settings), file=sys.stderr)
+    with _alone(folder):
+        return _walked(folder, folds, frames, request, settings)
+
+
+def _walked(
+    folder: Path,
+    folds: Sequence[FoldDates],
+    frames: Sequence[pd.DataFrame],
+    request: WalkRequest,
+    settings: WalkSettings,
+) -> dict[str, Any]:
+    lookback, horizon = _lookback(frames, settings), settings.model.forward.horizon
     models = _models(folds, frames, request, settings)
     check_signal(models.models[0], settings.params["signal"])
     choices = _choices(folds, frames, request, settings, models)
@@ -62,7 +76,6 @@ def walkforward(request: WalkRequest) -> dict[str, Any]:
     result = run(
         frames, settings.account, ScoreStrategy, stitched(folds, choices, frames, settings), since=start
     )
-    folder.mkdir(parents=True, exist_ok=True)
     out = RunDir(folder)
     days = clock_of_frame(frames[0]).days_per_year
     table = fold_table(folds, choices, models.seconds, result.equity, result.orders, request.objective, days)
@@ -221,4 +234,39 @@ def _check_out(request: WalkRequest) -> Path:
         raise NotARunDir(f"{request.out} is a file; choose another --out")
     if folder.is_dir() and any(folder.iterdir()) and not request.resume:
         raise NotARunDir(f"{request.out} is not empty; go on with --resume, or choose another --out")
+    if folder.is_dir():
+        _check_resumed(folder, request.out)
     return folder
+
+
+def _check_resumed(folder: Path, shown: str) -> None:
+    """Refuse to write over anything that a walk-forward has not written."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    foreign = sorted(names - KNOWN_FILES - {MODEL, FOLDS})
+    if foreign:
+        raise NotARunDir(
+            f"{shown} holds {', '.join(foreign[:3])}, which no walk-forward wrote; choose another --out"
+        )
+    if "config.toml" in names and (command := RunDir(folder).read_config().get("command")) != "walkforward":
+        raise NotARunDir(f"{shown} is the run of another command ({command!r}); choose another --out")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder, better now than after hours of training, and let no other walk-forward write into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableRun(
+            f"cannot write {folder}: {error.strerror or error}; choose another --out"
+        ) from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(try_lock(folder))
+        except LockHeld as error:
+            raise UnwritableRun(
+                f"another process runs a walk-forward in {folder}; wait for its end, or choose another --out"
+            ) from error
+        except OSError:
+            pass  # a file system without locks, or Windows, which opens no folders
+        yield

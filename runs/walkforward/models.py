@@ -107,7 +107,7 @@ class FoldModels:
                 seconds, caches = _chain(folds, caches, bar)
             else:
                 seconds = _side_by_side(folds, caches, executor, bar)
-        models = tuple(ScoreModel.load(cache.path({})) for cache in caches)
+        models = tuple(cache.get({}) for cache in caches)
         return cls(models, tuple(cache.path({}) for cache in caches), tuple(seconds), caches)
 
 

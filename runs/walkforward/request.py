@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from scorenet import ConfigError, ModelConfig
 from ..backtest import check_params, strategy_defaults
 from ..optimize.request import DEFAULT_SPACE, SearchOptions
 from ..search import KnownSettings, SearchSpace
+from ..selection import SelectionError, combinatorial_paths
 from ..settings import Account, parse_pair, read_toml
 from ..study import Objectives
 
@@ -71,12 +73,17 @@ class WalkRequest(SearchOptions):
         return self._parse_groups()
 
     def _parse_groups(self) -> tuple[int, int]:
-        words = str(self.combinatorial).split(",")
-        if len(words) != 2 or not all(word.strip().isdigit() for word in words):
+        found = re.fullmatch(r"\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*", str(self.combinatorial))
+        if found is None:
             raise ConfigError(
                 f"--combinatorial: expected GROUPS,TEST_GROUPS such as 6,2, found {self.combinatorial!r}"
             )
-        return int(words[0]), int(words[1])
+        groups, tested = int(found[1]), int(found[2])
+        try:
+            combinatorial_paths(groups, tested)
+        except SelectionError as error:
+            raise ConfigError(f"--combinatorial: {error}") from error
+        return groups, tested
 
     @property
     def searches(self) -> bool:

@@ -13,8 +13,8 @@ from ..folder.contents import milliseconds
 from ..selection import SelectionError, assess
 from ..statistics import growth
 from ..study import daily_returns
-from ..study.journal import Row, returns_of
 from ..study.matrix import MOST_AT_ONCE, lot
+from ..study.outcome import Row, returns_of
 from .choice import Choice
 
 __all__ = ["worth_of"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MetricsServer", "PortTaken", "Snapshot"]
 
 _PREFIX = "scorenet_live_"
+_SILENT_SECONDS = 10.0
 
 
 class PortTaken(ScorenetError):
@@ -70,12 +72,26 @@ class MetricsServer:
             raise PortTaken(
                 f"cannot serve metrics on {host}:{port}: {reason}; choose another --metrics-port or --metrics-host"
             ) from error
+        self._server.RequestHandlerClass = _bounded(self._server.RequestHandlerClass)
         self.port: int = self._server.server_port
 
     def close(self) -> None:
         """Stop serving; a request under way is left to its thread."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def _bounded(handler: Any) -> Any:
+    """Return a handler whose connections end if they say nothing: each has a thread and a file of the run's."""
+
+    class Bounded(handler):  # type: ignore[misc]
+        timeout = _SILENT_SECONDS
+
+        def handle(self) -> None:
+            with suppress(OSError):
+                super().handle()
+
+    return Bounded
 
 
 class _Collector:

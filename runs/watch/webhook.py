@@ -9,10 +9,13 @@ import http.client
 import ipaddress
 import json
 import re
+import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -24,6 +27,7 @@ __all__ = ["Target", "Webhook", "hidden", "target_of"]
 
 _PRIVATE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 _CAPACITY = 100
+_LEAST_SECONDS = 0.1  # for the answer, after a connection that took nearly all the time
 _PAUSES = (2.0, 10.0)  # seconds before the second and the third attempt
 
 
@@ -142,19 +146,28 @@ class Webhook:
 
     def _attempt(self, body: bytes) -> tuple[str, bool]:
         """Return what went wrong, "" if nothing did, and whether another attempt may help."""
-        connection = self._connection()
+        connection, began = self._connection(), time.monotonic()
+        # A socket's own timeout begins anew with every byte that arrives.
+        deadline: threading.Timer | None = None
+        late = threading.Event()
         try:
             connection.connect()
+            left = max(began + self._timeout - time.monotonic(), _LEAST_SECONDS)
+            deadline = threading.Timer(left, _cut, (connection.sock, late))
+            deadline.daemon = True
+            deadline.start()
             if not self._target.tls and not _is_private(connection.sock.getpeername()[0]):
                 return "its name leads out of the private network, where only https:// is accepted", False
             headers = {"Content-Type": "application/json", "User-Agent": "scorenet", "Connection": "close"}
             connection.request("POST", self._target.path, body, headers)
             status = connection.getresponse().status
         except http.client.HTTPException as error:
-            return f"its answer is not HTTP ({type(error).__name__})", True
+            return "timed out" if late.is_set() else f"its answer is not HTTP ({type(error).__name__})", True
         except (OSError, ValueError) as error:
-            return error_line(error), True
+            return "timed out" if late.is_set() else error_line(error), True
         finally:
+            if deadline is not None:
+                deadline.cancel()
             connection.close()
         if 200 <= status < 300:
             return "", False
@@ -169,6 +182,14 @@ class Webhook:
                 target.host, target.port, timeout=self._timeout, context=context
             )
         return http.client.HTTPConnection(target.host, target.port, timeout=self._timeout)
+
+
+def _cut(channel: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with suppress(OSError):
+        socket.socket.shutdown(
+            channel, socket.SHUT_RDWR
+        )  # of TLS too: its own method is not for another thread
 
 
 def _may_be_private(host: str) -> bool:

@@ -124,7 +124,7 @@ def staging_folder(final: Path) -> Iterator[Path]:
         OSError: the folder cannot be made.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in final.parent.glob(f".{glob.escape(final.name)}.*{_PARTIAL}"):
+    for leftover in _partials(final):
         with suppress(OSError), try_lock(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
     with ExitStack() as stack:
@@ -172,9 +172,9 @@ def replace_folder(staging: Path, final: Path) -> None:
         OSError: a folder cannot be renamed.
     """
     previous = _previous(final)
-    shutil.rmtree(previous, ignore_errors=True)
     replaced = final.exists()
     if replaced:
+        shutil.rmtree(previous, ignore_errors=True)
         final.rename(previous)
     try:
         staging.rename(final)
@@ -187,9 +187,29 @@ def replace_folder(staging: Path, final: Path) -> None:
 
 
 def restore_folder(final: Path) -> None:
-    """Restore a folder that a killed process had moved aside in `replace_folder`."""
-    if final.name and not final.exists() and _previous(final).is_dir():
+    """Restore a folder that a killed process had moved aside in `replace_folder`.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if not final.name or final.exists() or not _previous(final).is_dir():
+        return
+    if not any(map(_is_held, _partials(final))):  # a writer that lives is about to rename its own
         _previous(final).rename(final)
+
+
+def _partials(final: Path) -> Iterator[Path]:
+    return final.parent.glob(f".{glob.escape(final.name)}.*{_PARTIAL}")
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with try_lock(folder):
+            return False
+    except LockHeld:
+        return True
+    except OSError:
+        return False
 
 
 def _previous(final: Path) -> Path:

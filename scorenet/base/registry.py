@@ -47,13 +47,13 @@ class Registry(Generic[_Entry]):
 
     def __getitem__(self, name: str) -> _Entry:
         """Return the entry of a name; for an unknown name raise the registry's error, with a suggestion."""
-        if name not in self._entries:
+        if name not in self:
             hint = did_you_mean(str(name), self._entries)
             raise self._error(f"{self.kind}: expected one of {', '.join(self)}; found {name!r}{hint}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

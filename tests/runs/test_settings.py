@@ -122,6 +122,15 @@ def test_a_hostile_value_of_set_is_explained(value):
         assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize("name", ["signal", "position_rule", "allocation"])
+def test_a_list_of_lists_is_the_name_of_nothing(name):
+    _, params = resolve(None, f"{name}=[[1]]")
+    with pytest.raises(ConfigError, match=r"found .*\[1\]"):
+        check_params(params)
+    with pytest.raises(ConfigError, match=r"regimes\.uses: expected one or both"):
+        model_config(None, ["regimes.uses=[[1]]"])
+
+
 def run_settings_of(path, pairs):
     return resolve(path, *pairs)
 

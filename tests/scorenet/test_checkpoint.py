@@ -49,6 +49,14 @@ def test_saving_replaces_a_model_and_leaves_nothing_else(tiny_model, folder):
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 
+def test_a_model_that_a_kill_has_left_between_two_names_is_found_again(tiny_model, folder):
+    folder.rename(
+        folder.with_name(".model.previous")
+    )  # what `replace_folder` does before the new one takes the name
+    assert ScoreModel.load(folder).fingerprint == tiny_model.fingerprint
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
 def test_saving_refuses_a_folder_of_something_else(tiny_model, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(CheckpointError, match="not a model folder"):

@@ -15,7 +15,8 @@ __all__ = ["decimal_mark", "is_number", "to_numbers"]
 
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d[\d.,  '’]*")
-_SPACES = str.maketrans("", "", "  '’")
+_SPACED = re.compile(r"[+-]?\d{1,3}(?:[ '’]\d{3})+(?:[.,]\d*)?")  # 1 234.5, but not two cells such as 10 11
+_SPACES = str.maketrans("", "", " '’")
 _WORDS = {"nan", "inf", "-inf", "+inf", "infinity"}
 
 Cells = NDArray[np.object_]
@@ -93,7 +94,7 @@ def _number(cell: object, mark: str) -> object:
     text = _bare(cell)
     if text.lower() in _WORDS:
         return float(text)
-    text = text.translate(_SPACES) if _GROUPED.fullmatch(text) else text
+    text = text.translate(_SPACES) if _SPACED.fullmatch(text) else text
     other = "," if mark == "." else "."
     whole, point, decimals = text.partition(mark)
     if other in whole:

@@ -52,6 +52,8 @@ def read_table(path: Path, numbered: bool = False) -> pd.DataFrame:
     check_columns(len(rows[0]))
     names = _headerless(rows[0], numbered) if _is_data(rows[0]) else None
     dropped = _ticker_lines(rows, path) if names is None else []
+    if names is None:
+        _check_once(rows[0])
     frame = pd.read_csv(
         content,
         dtype=str,
@@ -103,6 +105,15 @@ def _headerless(cells: list[str], numbered: bool) -> list[str]:
             reason="headerless",
         )
     return list(names)
+
+
+def _check_once(header: list[str]) -> None:
+    """Raise an error for a name that comes twice, of which pandas would rename the second."""
+    doubled = next((name for name in header if name.strip() and header.count(name) > 1), None)
+    if doubled is not None:
+        raise BadBars(
+            f"expected each column once, found {doubled!r} twice", column=doubled, reason="duplicate_column"
+        )
 
 
 def _ticker_lines(rows: list[list[str]], path: Path) -> list[int]:

@@ -10,8 +10,9 @@ import pytest
 from feeds.errors import ExchangeRejected, StoreError
 from feeds.live import endings
 from runs.folder.rundir import RunDirError
-from runs.live.halt import FATAL, PROGRAM_ERROR, StopRequest, saying_why
+from runs.live.halt import FATAL, PROGRAM_ERROR, KillSwitch, StopRequest, saying_why
 from runs.live.status import LiveStatus
+from scorenet import ConfigError
 from tests.runs.live.live_market import open_at
 from tests.runs.live.test_session import HOUR, START, frame, go, orders, records
 
@@ -115,3 +116,9 @@ def test_a_run_that_ends_by_a_fault_says_which(error, why):
 
 def test_no_failure_of_the_exchange_is_fatal():
     assert not any(issubclass(ExchangeRejected, kind) for kind in FATAL)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), -0.1, 1.0, float("inf")])
+def test_a_largest_loss_that_is_no_fraction_is_refused(tmp_path, loss):
+    with pytest.raises(ConfigError, match="--max-loss: expected a fraction"):
+        KillSwitch(tmp_path, cash=1000.0, max_loss=loss)

@@ -153,6 +153,17 @@ def test_a_search_is_resumed_to_the_same_table(work):
     pd.testing.assert_frame_equal(one, again)
 
 
+def test_a_search_is_not_resumed_with_another_version_of_a_plug_in(work, monkeypatch):
+    folder, _ = work
+    before = (folder / "run" / "trials.journal").read_bytes()
+    monkeypatch.setattr("runs.plugins._loaded", {Path("rules.py"): "abc123"})
+    result = search(folder, "run", *GRID, "--evaluator", "cerebro", "--resume")
+    assert result.exit_code == 2
+    assert "has plugins = " in result.stderr
+    assert "this command has ['abc123']" in result.stderr
+    assert (folder / "run" / "trials.journal").read_bytes() == before
+
+
 def test_a_users_strategy_needs_no_model_and_its_failures_are_rows(work):
     folder, _ = work
     words = (

@@ -97,6 +97,12 @@ def test_impossible_lengths_are_refused(frame, options, message):
         ({"validation": 5, "space": ("cooldown=1..5,int",)}, "--space needs --trials"),
         ({"validation": 5, "trials": 5, "sampler": "opttuna"}, "did you mean 'optuna'"),
         ({"validation": 5, "trials": 5, "objective": "sharp_ratio"}, "did you mean 'sharpe_ratio'"),
+        ({"validation": 5, "trials": 0}, "--trials: expected at least 1, found 0"),
+        ({"validation": 5, "trials": 5, "seed": -1}, "--seed: expected a number from 0 to"),
+        ({"validation": 5, "trials": 5, "seed": 2**32}, "--seed: expected a number from 0 to"),
+        ({"combinatorial": "6,0"}, "--combinatorial: test_groups: expected from 1 to groups"),
+        ({"combinatorial": "900,450"}, "--combinatorial: 450 of 900 groups are"),
+        ({"combinatorial": "²,²"}, "--combinatorial: expected GROUPS,TEST_GROUPS"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, message):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from runs.engine import run
-from runs.folder.rundir import NotARunDir, RunDir
+from runs.folder.rundir import NotARunDir, RunDir, UnwritableRun
 from runs.markets import LoadOptions, load_markets
 from runs.settings import Account
 from runs.study import model_cache
@@ -223,6 +223,46 @@ def test_settings_that_cannot_differ_between_folds_are_refused(tmp_path, options
     with pytest.raises(ConfigError, match=message):
         walkforward(request(tmp_path, validation=8, **{"grid": GRID, **options}))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_walk_forward_is_not_resumed_with_another_version_of_a_plug_in(searched, learned, monkeypatch):
+    folder, _ = searched
+    monkeypatch.setattr("runs.walkforward.choice.plugin_identity", lambda: {"plugins": ["abc123"]})
+    with pytest.raises(ConfigError, match=r"has plugins = .*, this command has \['abc123'\]"):
+        walkforward(searching(folder, resume=True))
+
+
+def test_a_second_process_does_not_write_into_the_folder_of_the_first(tmp_path, learned, monkeypatch):
+    class Reached(Exception):
+        pass
+
+    def intrude(*given, **options):
+        with pytest.raises(UnwritableRun, match="another process runs a walk-forward"):
+            walkforward(request(tmp_path, pairs=(*SET, "rebalance_band=0.3"), resume=True))
+        raise Reached
+
+    monkeypatch.setattr("runs.walkforward.command.run", intrude)
+    with pytest.raises(Reached):
+        walkforward(request(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("journal.jsonl", ""), ("notes.txt", ""), ("config.toml", 'command = "backtest"\n')]
+)
+def test_resume_writes_over_nothing_that_is_not_its_own(tmp_path, learned, name, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(NotARunDir, match="choose another --out"):
+        walkforward(request(tmp_path, resume=True))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_first_training(tmp_path, learned):
+    before = len(learned)
+    (tmp_path / "file").touch()
+    with pytest.raises(UnwritableRun, match="choose another --out"):
+        walkforward(replace(request(tmp_path), out=str(tmp_path / "file" / "out")))
+    assert len(learned) == before
 
 
 def test_combinatorial_paths_cover_all_bars_and_learn_from_none_of_theirs(learned, tmp_path):

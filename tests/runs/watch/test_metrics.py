@@ -84,6 +84,19 @@ def test_names_are_those_of_the_documentation_and_the_alert_rules(served):
     assert set(re.findall(r"scorenet_live_\w+", rules)) <= served_names
 
 
+def test_a_connection_that_says_nothing_is_closed(monkeypatch, capfd):
+    monkeypatch.setattr("runs.watch.metrics._SILENT_SECONDS", 0.1)
+    server = MetricsServer("127.0.0.1", 0, lambda: FOUND)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as silent:
+            assert silent.recv(1) == b""
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5.0) as answer:
+            assert answer.status == 200
+    finally:
+        server.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_port_that_is_taken_is_an_error_of_one_line():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

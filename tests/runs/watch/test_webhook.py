@@ -1,7 +1,9 @@
 """Webhooks: each alert arrives once and in order; a webhook that fails costs nothing but its alerts."""
 
 import socket
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -65,6 +67,35 @@ def test_nobody_listening_is_a_failure_like_others():
     webhook.close()
     assert webhook.failed == 1
     assert "refused" in said[0]
+
+
+@pytest.mark.parametrize(("begin", "failed"), [(b"", 1), (b"HTTP/1.1 200 OK\r\nX: ", 0)])
+def test_an_answer_that_comes_byte_by_byte_does_not_make_an_attempt_longer(begin, failed):
+    ended = threading.Event()
+
+    def answer(listener):
+        with suppress(OSError):
+            for _ in range(3):
+                channel, _ = listener.accept()
+                threading.Thread(target=drip, args=(channel,), daemon=True).start()
+
+    def drip(channel):
+        with channel, suppress(OSError):
+            channel.sendall(begin)
+            while not ended.wait(0.02):
+                channel.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+        thread.start()
+        said = []
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        webhook = Webhook(target_of(url), said.append, timeout=0.2, pauses=(0.0, 0.0))
+        webhook.post({"event": 1})
+        webhook.close(5.0)
+        assert (webhook.failed, webhook.sent) == (failed, 1 - failed)
+        assert len(said) == failed
+        ended.set()
 
 
 def test_a_hanging_webhook_holds_up_neither_posts_nor_the_end_and_the_newest_alerts_are_kept():

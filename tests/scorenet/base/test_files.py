@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from scorenet.base import memory
-from scorenet.base.files import FileTooLarge, make_private, read_regular, staging_folder, write_text
+from scorenet.base.files import (
+    FileTooLarge,
+    make_private,
+    read_regular,
+    replace_folder,
+    restore_folder,
+    staging_folder,
+    write_text,
+)
 from scorenet.base.locks import LockHeld, try_lock
 from scorenet.base.memory import is_out_of_memory, machine_memory
 from scorenet.base.printable import printable
@@ -135,3 +143,19 @@ def test_errors_of_memory_are_known():
     assert is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
     assert not is_out_of_memory(RuntimeError("size mismatch"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_a_folder_between_two_names_is_restored_unless_its_writer_lives(tmp_path):
+    final, previous = tmp_path / "out", tmp_path / ".out.previous"
+    previous.mkdir()
+    (previous / "a").write_text("old")
+    with staging_folder(final) as staging:
+        restore_folder(final)  # the writer is about to rename its own: it must find the name free
+        assert not final.exists()
+        (staging / "a").write_text("new")
+        replace_folder(staging, final)
+    assert (final / "a").read_text() == "new"
+    final.rename(previous)
+    restore_folder(final)
+    assert (final / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -24,6 +24,15 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_a_hint():
         rules["kely"]
 
 
+@pytest.mark.parametrize("name", [["fixed"], {"fixed": 1}, 3, None])
+def test_what_is_no_text_is_an_unknown_name(name):
+    rules: Registry[int] = Registry("rule", LookupError)
+    rules.register("fixed")(1)
+    assert name not in rules
+    with pytest.raises(LookupError, match="expected one of fixed; found"):
+        rules[name]
+
+
 def test_a_name_is_taken_once_but_the_same_entry_may_come_again():
     rules: Registry[object] = Registry("rule")
     entry = object()
