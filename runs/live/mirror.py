@@ -19,6 +19,7 @@ from feeds.exchange.order_types import (
     UnreadableAnswer,
 )
 from feeds.instruments import Instrument
+from scorenet.base.times import wall_ms
 
 from .halt import KillSwitch
 from .journal import Journal
@@ -94,7 +95,7 @@ class Mirror:
         positions = {symbol: str(size) for symbol, size in self._desk.expected.items()}
         self._journal.append(
             "reconciled",
-            at=_wall_ms(),
+            at=wall_ms(),
             place=self._options.place,
             venue=self._options.venue,
             equity=str(equity),
@@ -246,7 +247,3 @@ class Mirror:
 def _listed(positions: Mapping[str, Decimal]) -> str:
     pairs: Iterable[str] = (f"{symbol} {size:+f}" for symbol, size in positions.items())
     return ", ".join(pairs)
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

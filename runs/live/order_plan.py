@@ -1,15 +1,18 @@
-"""Compute the order from the current to the target position: lot step, minima, caps; and its link id."""
+"""Compute the order from the current to the target position: lot step, minima, caps; and its link id and record."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from typing import Any
 
+from feeds.exchange.order_types import MarketOrder
 from feeds.instruments import Instrument
 from scorenet import ConfigError
 
-__all__ = ["PREFIX", "Caps", "Plan", "Skip", "link_id", "plan_order"]
+__all__ = ["PREFIX", "Caps", "OpenOrder", "Plan", "Skip", "link_id", "plan_order", "recorded_order"]
 
 PREFIX = "sn"
 """Prefix of all client order ids."""
@@ -43,6 +46,20 @@ class Skip:
     """Why no order is sent: "reached", "capped", "below_quantity" or "below_notional"."""
 
     reason: str
+
+
+@dataclass
+class OpenOrder:
+    """An order whose outcome is not certain.
+
+    sent: monotonic seconds. taken: the exchange has confirmed it. refused: the exchange's answer was an error; it is
+    looked up all the same, because such an answer may be wrong.
+    """
+
+    order: MarketOrder
+    sent: float
+    taken: bool = False
+    refused: bool = False
 
 
 def plan_order(
@@ -80,3 +97,14 @@ def plan_order(
 def link_id(run: str, close: int, symbol: str, part: int) -> str:
     """Return the client order id: a function of run, bar close (UTC ms), symbol and number of the order at the bar."""
     return f"{PREFIX}{run}-{close // 1000:x}-{zlib.crc32(symbol.encode()):08x}-{part}"
+
+
+def recorded_order(record: Mapping[str, Any], instrument: Instrument) -> MarketOrder:
+    """Return the order in a journal's record of kind "intent"."""
+    return MarketOrder(
+        instrument=instrument,
+        side=record["side"],
+        quantity=Decimal(record["quantity"]),
+        link_id=record["link_id"],
+        reduce_only=record["reduce_only"],
+    )

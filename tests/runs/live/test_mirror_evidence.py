@@ -1,6 +1,8 @@
 """Real orders when the exchange shows things late or wrongly: nothing is doubled, and nothing invented is believed."""
 
 import json
+import os
+import signal
 from decimal import Decimal
 
 import pytest
@@ -187,3 +189,49 @@ def test_the_account_is_read_and_recorded_at_the_start(tiny_model_dir, exchange,
         "other_orders": {"ETHUSDT": 1},
     }
     assert exchange.account.leverage[BTC] == 3
+
+
+def test_an_order_that_stays_open_is_not_sent_again(tiny_model_dir, exchange, tmp_path):
+    """The market takes two minutes to fill it: one position, not one for each bar."""
+    moments, bars = Moments(), frame(80)
+    exchange.account.queues = True
+    begun = []
+
+    def before(opened):
+        moments.now += 60.0
+        if exchange.account.orders:
+            begun.append(opened)
+        if len(begun) == 3:
+            assert len(exchange.account.orders) == 1
+            exchange.account.work()
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before, moments=moments)
+    assert len(begun) > 3
+    assert len(exchange.account.orders) > 1
+    assert exchange.account.size(BTC) == filled(tmp_path)
+    assert not records(tmp_path, "halt")
+
+
+@pytest.mark.parametrize("when", ["reconciling", "stopping"])
+def test_a_halt_that_is_asked_for_outside_the_event_loop_is_not_forgotten(
+    tiny_model_dir, exchange, tmp_path, monkeypatch, when
+):
+    def halt(*_):
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    moments = Moments()
+    go(tiny_model_dir, exchange, tmp_path, frame(70), moments=moments)
+    assert exchange.account.size(BTC)
+    if when == "reconciling":
+        moments.sleep = halt
+        exchange.inject(Respond(500), on=WALLET)
+        go(tiny_model_dir, exchange, tmp_path, frame(72), moments=moments, kill_flatten=True)
+        assert not exchange.account.size(BTC)
+    else:
+        monkeypatch.setattr("runs.folder.write.write_report", halt)
+        go(tiny_model_dir, exchange, tmp_path, frame(72), moments=moments)
+    sent = len(exchange.account.orders)
+    go(tiny_model_dir, exchange, tmp_path, frame(76))
+    assert [record["reason"] for record in records(tmp_path, "halt")] == ["SIGUSR1"]
+    assert len(exchange.account.orders) == sent
