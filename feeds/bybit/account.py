@@ -5,7 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import ExchangeRejected
-from ..exchange.order_types import AccountFacts, Execution, HeldPosition, MarketOrder, OrderState, PlacedOrder
+from ..exchange.order_types import (
+    AccountFacts,
+    Execution,
+    HeldPosition,
+    MarketOrder,
+    OrderState,
+    PlacedOrder,
+    UnreadableAnswer,
+)
 from ..instruments import Instrument
 from . import answers
 from .order_wire import market_of
@@ -56,7 +64,10 @@ class AccountReader(PrivateClient):
         )
 
     def facts(self) -> AccountFacts:
-        """Return margin mode, positions and open orders of the whole account; None for what it may not read."""
+        """Return margin mode, positions and open orders of the whole account; None for what cannot be read.
+
+        No order depends on them, so an answer of another form, as with a new margin mode, is only "unknown".
+        """
         every = {"category": "linear", "settleCoin": "USDT"}
         return AccountFacts(
             margin_mode=_if_told(lambda: self._read("the account", "account_info", {}, answers.margin_mode)),
@@ -90,5 +101,5 @@ class AccountReader(PrivateClient):
 def _if_told(read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except ExchangeRejected:
+    except (ExchangeRejected, UnreadableAnswer):
         return None

@@ -264,10 +264,8 @@ class OrderDesk:
         filled = state.filled if order.side == "buy" else -state.filled
         self.expected[symbol] += filled
         self._last[symbol] = self._monotonic()
-        price = None if state.price is None else str(state.price)
-        self._record_outcome(
-            order, state.status, filled, price=price, fee=str(state.fee), order_id=state.order_id
-        )
+        price, fee = (None if value is None else str(value) for value in (state.price, state.fee))
+        self._record_outcome(order, state.status, filled, price=price, fee=fee, order_id=state.order_id)
         return state.filled == order.quantity
 
     def _record_outcome(self, order: MarketOrder, status: str, filled: Decimal, **more: Any) -> None:

@@ -155,3 +155,11 @@ def test_the_command_refuses_states_and_records_the_place(tiny_model_dir, tmp_pa
         assert done.exit_code == 2
         assert "by its journal it holds no position" in done.stderr
         assert run(exchange.url, "--paper").exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["\u201cabc\u201d", "ab\nc", "a b", "\u0430bc", ""])
+def test_a_key_that_no_request_can_send_is_refused_without_being_shown(text):
+    for pair in ((text, "secret"), ("key", text)):
+        with pytest.raises(BadSource, match="copy it again") as raised:
+            Credentials(*pair)
+        assert not text or text not in str(raised.value)
