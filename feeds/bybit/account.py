@@ -17,6 +17,7 @@ from ..exchange.order_types import (
 from ..instruments import Instrument
 from . import answers
 from .order_wire import market_of
+from .parse import parse_rules
 from .private_client import PrivateClient
 
 __all__ = ["AccountReader"]
@@ -24,6 +25,15 @@ __all__ = ["AccountReader"]
 
 class AccountReader(PrivateClient):
     """Read the state of an account; nothing here changes it."""
+
+    def rules(self, instrument: Instrument) -> Instrument:
+        """Return an instrument with the trading rules that it has now, where the orders go."""
+
+        def request() -> Instrument:
+            answer = self._client.public_get_v5_market_instruments_info(market_of(instrument))
+            return parse_rules(answer["result"], instrument)
+
+        return self._repeat(f"the rules of {instrument.symbol}", request)
 
     def equity(self) -> Decimal:
         """Return the account's equity in USDT, including unrealised profit and loss."""

@@ -160,6 +160,9 @@ class Orders(Protocol):
     def facts(self) -> AccountFacts:
         """Return the facts about the whole account."""
 
+    def rules(self, instrument: Instrument) -> Instrument:
+        """Return an instrument with the trading rules that it has now."""
+
     def equity(self) -> Decimal:
         """Return the account's equity in USDT, including unrealised profit and loss."""
 

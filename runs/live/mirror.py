@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
 from feeds import ExchangeError
-from feeds.errors import ExchangeBanned
+from feeds.errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
 from feeds.exchange.order_types import (
     Interrupted,
     NothingToReduce,
@@ -24,7 +24,7 @@ from scorenet.base.times import wall_ms
 from .halt import KillSwitch
 from .journal import Journal
 from .order_desk import OrderDesk
-from .order_plan import Caps, Plan, Skip, link_id, plan_order
+from .order_plan import Caps, Plan, Skip, describe_rules, link_id, plan_order
 from .reconcile import MirrorOptions, NotReconciled, Reconciler
 from .status import LiveStatus
 
@@ -151,11 +151,12 @@ class Mirror:
         self._status.real(self._desk.expected, self._desk.waiting())
 
     def _follow_symbol(self, symbol: str, wanted: Decimal, price: Decimal) -> None:
-        instrument = self._instruments[symbol]
         self._desk.settle(symbol)
         self._reconciler.check_position(symbol)
         if self._kill.on:
             return
+        self._renew_rules(symbol)
+        instrument = self._instruments[symbol]
         for _ in range(2):
             plan = plan_order(wanted, self._desk.expected[symbol], price, instrument, self._options.caps)
             if isinstance(plan, Skip):
@@ -165,6 +166,17 @@ class Mirror:
             closed = plan.reduce_only and plan.size == -self._desk.expected[symbol]
             if not self._desk.send(symbol, plan) or not closed or self._desk.expected[symbol]:
                 return
+
+    def _renew_rules(self, symbol: str) -> None:
+        """Read the trading rules again after a refusal: the exchange may have changed its lots, minima or maxima."""
+        if symbol not in self._desk.refused:
+            return
+        with suppress(ExchangeUnavailable, ExchangeRejected):
+            before, found = self._instruments[symbol], self._client.rules(self._instruments[symbol])
+            self._desk.refused.discard(symbol)
+            self._instruments[symbol] = found
+            if (text := describe_rules(found)) != describe_rules(before):
+                self._status.say(f"real orders, {symbol}: the exchange has new trading rules: {text}")
 
     # End ------------------------------------------------------------------------------------------------------
 
@@ -214,6 +226,7 @@ class Mirror:
             self._desk.settle(symbol)
         except OrderUnknown:
             settled = False
+        self._renew_rules(symbol)
         for _ in range(10):
             held, expected = self._reconciler.held(symbol), self._desk.expected[symbol]
             if held != expected:

@@ -43,6 +43,7 @@ class OrderDesk:
     Attributes:
         expected: positions by the journal, in signed base units by symbol.
         close: close time (UTC ms) of the bar that orders are sent for.
+        refused: symbols of which the exchange has refused the last order.
         adopted_until: by symbol, the time (UTC ms) up to which an adopted position contains all executions.
     """
 
@@ -63,6 +64,7 @@ class OrderDesk:
         self._parts: dict[tuple[str, int], int] = {}
         self._open: dict[str, OpenOrder] = {}
         self._gone: dict[str, dict[str, MarketOrder]] = {symbol: {} for symbol in self._instruments}
+        self.refused: set[str] = set()
         self._last = dict.fromkeys(self._instruments, -math.inf)
         self.adopted_until = dict.fromkeys(self._instruments, 0)
 
@@ -197,6 +199,7 @@ class OrderDesk:
         except OrderRejected as error:
             final = isinstance(error, OrdersForbidden | NothingToReduce)
             entry.refused = error.code is not None and not final
+            self.refused.add(symbol)
             self._dismiss(entry, "refused", reason=str(error), code=error.code)
             if final:
                 raise

@@ -1,5 +1,7 @@
 """Real orders when the exchange shows things late or wrongly: nothing is doubled, and nothing invented is believed."""
 
+import dataclasses
+import io
 import json
 import os
 import signal
@@ -235,3 +237,23 @@ def test_a_halt_that_is_asked_for_outside_the_event_loop_is_not_forgotten(
     go(tiny_model_dir, exchange, tmp_path, frame(76))
     assert [record["reason"] for record in records(tmp_path, "halt")] == ["SIGUSR1"]
     assert len(exchange.account.orders) == sent
+
+
+def test_after_a_change_of_the_lot_size_positions_are_followed_and_closed(tiny_model_dir, exchange, tmp_path):
+    moments, bars, said = Moments(), frame(90), io.StringIO()
+
+    def before(opened):
+        moments.now += 80.0
+        if opened == open_at(bars, 66):
+            assert exchange.account.size(BTC) % Decimal("0.01")
+            exchange.listings[0] = dataclasses.replace(exchange.listings[0], lot="0.01", min_qty="0.01")
+        elif opened == open_at(bars, 86):
+            (tmp_path / KILL_FILE).touch()
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before, moments=moments, said=said, kill_flatten=True)
+    refused = [r for r in records(tmp_path, "outcome") if r["status"] == "refused"]
+    assert len(refused) == 1, "the order of the old rules, and none after it"
+    assert "the exchange has new trading rules: lots of 0.01, at least 0.01" in said.getvalue()
+    assert abs(exchange.account.size(BTC)) < Decimal("0.01")
+    assert exchange.account.size(BTC) == filled(tmp_path)

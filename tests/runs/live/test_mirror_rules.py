@@ -36,6 +36,9 @@ class FakeClient:
     def now(self):
         return 0
 
+    def rules(self, instrument):
+        return instrument
+
     def facts(self):
         return AccountFacts(margin_mode="cross", positions={}, orders={})
 
