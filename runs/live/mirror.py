@@ -130,7 +130,7 @@ class Mirror:
 
     @contextmanager
     def _reporting_errors(self, what: str) -> Iterator[None]:
-        """Show an exchange's error once until its text changes. The next bar tries again."""
+        """Show and record an exchange's error once until its text changes. The next bar tries again."""
         text = ""
         try:
             yield
@@ -145,7 +145,10 @@ class Mirror:
             text = str(error)
         if text != self._errors.get(what, ""):
             self._errors[what] = text
-            self._status.say(f"real orders, {what}: {text or 'works again'}")
+            said = f"real orders, {what}: {text or 'works again'}"
+            self._status.say(said)
+            # Nobody may read the terminal any more.
+            self._journal.append("notice", at=wall_ms(), symbol=what, what="real_orders", text=said)
 
     def _show(self) -> None:
         self._status.real(self._desk.expected, self._desk.waiting())

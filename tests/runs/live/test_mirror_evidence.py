@@ -257,3 +257,23 @@ def test_after_a_change_of_the_lot_size_positions_are_followed_and_closed(tiny_m
     assert "the exchange has new trading rules: lots of 0.01, at least 0.01" in said.getvalue()
     assert abs(exchange.account.size(BTC)) < Decimal("0.01")
     assert exchange.account.size(BTC) == filled(tmp_path)
+
+
+def test_a_key_that_expires_during_a_run_is_in_the_journal_and_a_new_one_goes_on(
+    tiny_model_dir, exchange, tmp_path
+):
+    bars = frame(80)
+
+    def before(opened):
+        if opened == open_at(bars, 66):
+            exchange.inject(RetCode(33004), on=POSITIONS, times=9999)
+        elif opened == open_at(bars, 74):
+            exchange.heal()
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before)
+    expired, again = [r["text"] for r in records(tmp_path, "notice") if r["what"] == "real_orders"]
+    assert expired.endswith("bybit rejected the API key (retCode 33004): the key has expired")
+    assert again.endswith("works again")
+    assert not records(tmp_path, "halt")
+    assert exchange.account.size(BTC) == filled(tmp_path)

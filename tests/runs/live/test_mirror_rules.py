@@ -303,6 +303,9 @@ def test_trouble_is_said_once_and_when_it_is_over(make):
         "they are",
         f"real orders, {BTC}: works again",
     ]
+    assert [record["text"] for record in desk.journal.records("notice")] == [
+        line for line in desk.said if "real orders" in line
+    ]
     assert desk.client.held == {BTC: Decimal(1)}
 
 
