@@ -5,10 +5,19 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import ExchangeRejected
-from ..exchange.order_types import AccountFacts, Execution, HeldPosition, MarketOrder, OrderState, PlacedOrder
+from ..exchange.order_types import (
+    AccountFacts,
+    Execution,
+    HeldPosition,
+    MarketOrder,
+    OrderState,
+    PlacedOrder,
+    UnreadableAnswer,
+)
 from ..instruments import Instrument
 from . import answers
 from .order_wire import market_of
+from .parse import parse_rules
 from .private_client import PrivateClient
 
 __all__ = ["AccountReader"]
@@ -16,6 +25,15 @@ __all__ = ["AccountReader"]
 
 class AccountReader(PrivateClient):
     """Read the state of an account; nothing here changes it."""
+
+    def rules(self, instrument: Instrument) -> Instrument:
+        """Return an instrument with the trading rules that it has now, where the orders go."""
+
+        def request() -> Instrument:
+            answer = self._client.public_get_v5_market_instruments_info(market_of(instrument))
+            return parse_rules(answer["result"], instrument)
+
+        return self._repeat(f"the rules of {instrument.symbol}", request)
 
     def equity(self) -> Decimal:
         """Return the account's equity in USDT, including unrealised profit and loss."""
@@ -56,7 +74,10 @@ class AccountReader(PrivateClient):
         )
 
     def facts(self) -> AccountFacts:
-        """Return margin mode, positions and open orders of the whole account; None for what it may not read."""
+        """Return margin mode, positions and open orders of the whole account; None for what cannot be read.
+
+        No order depends on them, so an answer of another form, as with a new margin mode, is only "unknown".
+        """
         every = {"category": "linear", "settleCoin": "USDT"}
         return AccountFacts(
             margin_mode=_if_told(lambda: self._read("the account", "account_info", {}, answers.margin_mode)),
@@ -90,5 +111,5 @@ class AccountReader(PrivateClient):
 def _if_told(read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except ExchangeRejected:
+    except (ExchangeRejected, UnreadableAnswer):
         return None

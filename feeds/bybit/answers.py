@@ -230,9 +230,12 @@ def order_of(result: Row, order: MarketOrder) -> OrderState | None:
     )
 
 
-def _fee(row: Row) -> Decimal:
-    if row.get("cumExecFee") in (None, "") and isinstance(row.get("cumFeeDetail"), dict):
-        return _number(row["cumFeeDetail"], "USDT", 0)
+def _fee(row: Row) -> Decimal | None:
+    """Return the fee of an order in USDT, None if it was paid in another coin."""
+    coins = row.get("cumFeeDetail")
+    if isinstance(coins, dict) and coins:
+        paid = {coin: _number(coins, coin, 0) for coin in coins}
+        return paid["USDT"] if list(paid) == ["USDT"] else None
     return _number(row, "cumExecFee", 0)
 
 
@@ -264,6 +267,10 @@ def open_counts(rows: list[Row]) -> dict[str, int]:
     return counts
 
 
+def _in_usdt(row: Row) -> bool:
+    return row.get("feeCurrency") in (None, "", "USDT")
+
+
 def executions(rows: list[Row], instrument: Instrument, link_id: str) -> list[Execution]:
     """Return the fills of an instrument, newest first; with a `link_id`, those of one order."""
     found = []
@@ -283,7 +290,7 @@ def executions(rows: list[Row], instrument: Instrument, link_id: str) -> list[Ex
             size=sign * _positive(row, "execQty"),
             price=_positive(row, "execPrice"),
             # A fill of another order may have earned a rebate.
-            fee=_number(row, "execFee", 0 if link_id else -math.inf),
+            fee=_number(row, "execFee", 0 if link_id else -math.inf) if _in_usdt(row) else None,
             time=int(stamp),
         )
         found.append(fill)

@@ -263,12 +263,13 @@ def _filled(order: MarketOrder, fills: list[Execution]) -> OrderState | None:
     size = sum((fill.size for fill in fills), Decimal(0))
     if size != (order.quantity if order.side == "buy" else -order.quantity):
         return None
+    fees = [fill.fee for fill in fills if fill.fee is not None]
     return OrderState(
         link_id=order.link_id,
         order_id=fills[0].order_id,
         status="Filled",
         filled=order.quantity,
         price=sum((fill.price * abs(fill.size) for fill in fills), Decimal(0)) / order.quantity,
-        fee=sum((fill.fee for fill in fills), Decimal(0)),
+        fee=sum(fees, Decimal(0)) if len(fees) == len(fills) else None,
         final=True,
     )

@@ -15,6 +15,7 @@ __all__ = [
     "parse_klines",
     "parse_open_interest",
     "parse_risk_tiers",
+    "parse_rules",
     "unite",
 ]
 
@@ -121,3 +122,17 @@ def parse_risk_tiers(result: Mapping[str, Any], market: str) -> TierRows:
     if not found:
         raise Malformed("expected risk tiers, found none")
     return tuple(sorted(found))
+
+
+def parse_rules(result: Mapping[str, Any], instrument: Instrument) -> Instrument:
+    """Return an instrument with its present trading rules, from the answer about this instrument.
+
+    Raises:
+        Malformed: the answer is about something else, or has no lot step.
+    """
+    rows = result.get("list")
+    row = rows[0] if isinstance(rows, list) and len(rows) == 1 and isinstance(rows[0], dict) else {}
+    found = parse_instrument(row, instrument.category) if row.get("symbol") == instrument.id else None
+    if found is None or not found.lot_step:
+        raise Malformed(f"expected the trading rules of {instrument.id}, found {str(rows)[:80]!r}")
+    return found

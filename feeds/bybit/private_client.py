@@ -53,7 +53,7 @@ class PrivateClient:
         self._client.options["recvWindow"] = int(self._timeouts.window * 1000)
         self._stop: Callable[[], bool] = lambda: False
         self._synced = False
-        self._server, self._server_at = 0, 0.0
+        self._server = 0
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +70,13 @@ class PrivateClient:
         self._stop = stop
 
     def now(self) -> int:
-        """Return the exchange's time in UTC ms, as last read and continued by the monotonic clock."""
+        """Request and return the exchange's time in UTC ms.
+
+        No clock of this machine continues an earlier answer: one jumps, the other stands still while it is suspended.
+        """
+        self._synced = False
         self._repeat("the time", self._sync_clock)
-        return self._server + int((self._timeouts.monotonic() - self._server_at) * 1000)
+        return self._server
 
     def _pause(self, seconds: float) -> None:
         if not wait(seconds, self._stop, self._timeouts.sleep):
@@ -81,7 +85,6 @@ class PrivateClient:
     def _sync_clock(self) -> None:
         if not self._synced:
             self._server = server_ms(self._client.public_get_v5_market_time())
-            self._server_at = self._timeouts.monotonic()
             self._client.options["timeDifference"] = self._client.milliseconds() - self._server
             self._synced = True
 

@@ -12,10 +12,23 @@ __all__ = ["Access", "Credentials", "host_of", "is_loopback"]
 
 @dataclass(frozen=True)
 class Credentials:
-    """An API key; `repr` does not show its secret."""
+    """An API key; `repr` does not show its secret.
+
+    Raises:
+        BadSource: one of them has a character that no key has; a request would fail with an error that shows it.
+    """
 
     key: str
     secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for what, text in (("key", self.key), ("secret", self.secret)):
+            if not re.fullmatch(r"[\x21-\x7e]+", text):
+                place = next((n for n, char in enumerate(text, 1) if not "!" <= char <= "~"), 0)
+                raise BadSource(
+                    f"expected an API {what} of ASCII letters, digits and signs, found another character at place "
+                    f"{place} of {len(text)}; copy it again, without quotation marks, spaces or line breaks"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,9 @@ class _Strict(_Mixed):  # type: ignore[misc]
             if code >= 400:
                 # ccxt has no class for this status, and its asynchronous client would return an empty response.
                 raise ccxt.ExchangeError(f"HTTP {code} {reason}: {str(body)[:80]!r}")
+            if evidence.code:
+                # ccxt takes some errors for successes, so that their response has no result.
+                raise ccxt.ExchangeError(f"error {evidence.code}: {str(body)[:80]!r}")
         except ccxt.BaseError as error:
             error.evidence = evidence
             raise

@@ -84,7 +84,8 @@ class MarketOrder:
 class OrderState:
     """The state of an order: `filled` base units at the average `price`, with `fee` in quote currency.
 
-    `status` is the exchange's own name for the state; a `final` state cannot change any more.
+    `fee` is None if it was paid in another currency. `status` is the exchange's own name for the state; a `final`
+    state cannot change any more.
     """
 
     link_id: str
@@ -92,7 +93,7 @@ class OrderState:
     status: str
     filled: Decimal
     price: Decimal | None
-    fee: Decimal
+    fee: Decimal | None
     final: bool
 
 
@@ -117,13 +118,16 @@ class HeldPosition:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """A fill: signed base units of `size` at `price` (quote), with `fee` in quote currency, at `time` (UTC ms)."""
+    """A fill: signed base units of `size` at `price` (quote), at `time` (UTC ms).
+
+    `fee` is in quote currency, None if it was paid in another one.
+    """
 
     link_id: str
     order_id: str
     size: Decimal
     price: Decimal
-    fee: Decimal
+    fee: Decimal | None
     time: int
 
 
@@ -155,6 +159,9 @@ class Orders(Protocol):
 
     def facts(self) -> AccountFacts:
         """Return the facts about the whole account."""
+
+    def rules(self, instrument: Instrument) -> Instrument:
+        """Return an instrument with the trading rules that it has now."""
 
     def equity(self) -> Decimal:
         """Return the account's equity in USDT, including unrealised profit and loss."""

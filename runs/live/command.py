@@ -184,6 +184,11 @@ def _linear(market: ExchangeMarket, symbols: Sequence[str]) -> dict[str, Instrum
             raise ConfigError(
                 f"--real-orders trades linear perpetuals, found {found.symbol} ({found.category})"
             )
+        if not found.lot_step:
+            raise ConfigError(
+                f"--real-orders needs the lot step of {found.symbol}, the exchange states none; every order would be "
+                "refused, also one that closes a position"
+            )
     return instruments
 
 

@@ -17,8 +17,10 @@ from typing import Any
 from feeds.live.endings import FATAL as FATAL_FOR_FEEDS
 from feeds.live.endings import PROGRAM_ERROR
 from scorenet import ConfigError, ScorenetError
+from scorenet.base.times import wall_ms
 
 from ..folder.rundir import RunDirError
+from .journal import Journal
 
 __all__ = ["FATAL", "KILL_FILE", "KillSwitch", "StopRequest", "saying_why"]
 
@@ -130,6 +132,28 @@ class KillSwitch:
         """Turn on as a journal recorded it. A later session can still ask for `flatten`."""
         self.reason, self.flatten = str(record["reason"]), self.flatten or bool(record["flatten"])
         self._reported = True
+
+    @contextmanager
+    def remembered(self, journal: Journal, say: Callable[[str], None]) -> Iterator[None]:
+        """Inside the block, listen, with the state that the journal has; at its end, record what nobody has polled.
+
+        So a halt is never forgotten, also if it is asked for while the run ends or fails.
+        """
+        for record in journal.records("halt"):
+            self.restore(record)
+        try:
+            with self.listening():
+                yield
+        finally:
+            if self.poll():
+                # The error that ends the run is the one to report.
+                with contextlib.suppress(RunDirError):
+                    self.record(journal, say)
+
+    def record(self, journal: Journal, say: Callable[[str], None]) -> None:
+        """Write to the journal that the switch is on."""
+        journal.append("halt", at=wall_ms(), reason=self.reason, flatten=self.flatten)
+        say(f"halted: {self.reason}; no more trades in this run folder")
 
     def trip(self, reason: str) -> None:
         """Turn on, unless it is on already. The next `poll` reports it."""

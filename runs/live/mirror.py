@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
 from feeds import ExchangeError
-from feeds.errors import ExchangeBanned
+from feeds.errors import ExchangeBanned, ExchangeRejected, ExchangeUnavailable
 from feeds.exchange.order_types import (
     Interrupted,
     NothingToReduce,
@@ -19,11 +19,12 @@ from feeds.exchange.order_types import (
     UnreadableAnswer,
 )
 from feeds.instruments import Instrument
+from scorenet.base.times import wall_ms
 
 from .halt import KillSwitch
 from .journal import Journal
 from .order_desk import OrderDesk
-from .order_plan import Caps, Plan, Skip, link_id, plan_order
+from .order_plan import Caps, Plan, Skip, describe_rules, link_id, plan_order
 from .reconcile import MirrorOptions, NotReconciled, Reconciler
 from .status import LiveStatus
 
@@ -94,7 +95,7 @@ class Mirror:
         positions = {symbol: str(size) for symbol, size in self._desk.expected.items()}
         self._journal.append(
             "reconciled",
-            at=_wall_ms(),
+            at=wall_ms(),
             place=self._options.place,
             venue=self._options.venue,
             equity=str(equity),
@@ -129,7 +130,7 @@ class Mirror:
 
     @contextmanager
     def _reporting_errors(self, what: str) -> Iterator[None]:
-        """Show an exchange's error once until its text changes. The next bar tries again."""
+        """Show and record an exchange's error once until its text changes. The next bar tries again."""
         text = ""
         try:
             yield
@@ -144,17 +145,21 @@ class Mirror:
             text = str(error)
         if text != self._errors.get(what, ""):
             self._errors[what] = text
-            self._status.say(f"real orders, {what}: {text or 'works again'}")
+            said = f"real orders, {what}: {text or 'works again'}"
+            self._status.say(said)
+            # Nobody may read the terminal any more.
+            self._journal.append("notice", at=wall_ms(), symbol=what, what="real_orders", text=said)
 
     def _show(self) -> None:
         self._status.real(self._desk.expected, self._desk.waiting())
 
     def _follow_symbol(self, symbol: str, wanted: Decimal, price: Decimal) -> None:
-        instrument = self._instruments[symbol]
         self._desk.settle(symbol)
         self._reconciler.check_position(symbol)
         if self._kill.on:
             return
+        self._renew_rules(symbol)
+        instrument = self._instruments[symbol]
         for _ in range(2):
             plan = plan_order(wanted, self._desk.expected[symbol], price, instrument, self._options.caps)
             if isinstance(plan, Skip):
@@ -164,6 +169,17 @@ class Mirror:
             closed = plan.reduce_only and plan.size == -self._desk.expected[symbol]
             if not self._desk.send(symbol, plan) or not closed or self._desk.expected[symbol]:
                 return
+
+    def _renew_rules(self, symbol: str) -> None:
+        """Read the trading rules again after a refusal: the exchange may have changed its lots, minima or maxima."""
+        if symbol not in self._desk.refused:
+            return
+        with suppress(ExchangeUnavailable, ExchangeRejected):
+            before, found = self._instruments[symbol], self._client.rules(self._instruments[symbol])
+            self._desk.refused.discard(symbol)
+            self._instruments[symbol] = found
+            if (text := describe_rules(found)) != describe_rules(before):
+                self._status.say(f"real orders, {symbol}: the exchange has new trading rules: {text}")
 
     # End ------------------------------------------------------------------------------------------------------
 
@@ -213,6 +229,7 @@ class Mirror:
             self._desk.settle(symbol)
         except OrderUnknown:
             settled = False
+        self._renew_rules(symbol)
         for _ in range(10):
             held, expected = self._reconciler.held(symbol), self._desk.expected[symbol]
             if held != expected:
@@ -246,7 +263,3 @@ class Mirror:
 def _listed(positions: Mapping[str, Decimal]) -> str:
     pairs: Iterable[str] = (f"{symbol} {size:+f}" for symbol, size in positions.items())
     return ", ".join(pairs)
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -25,9 +24,10 @@ from feeds.exchange.order_types import (
     UnreadableAnswer,
 )
 from feeds.instruments import Instrument
+from scorenet.base.times import wall_ms
 
 from .journal import Journal
-from .order_plan import Plan, link_id
+from .order_plan import OpenOrder, Plan, link_id, recorded_order
 from .status import LiveStatus
 
 __all__ = ["OrderDesk"]
@@ -37,26 +37,13 @@ _LOOK_BACK = 5
 _LONGEST_CREATE = 120.0  # seconds that all requests for one order take
 
 
-@dataclass
-class _Open:
-    """An order whose outcome is not certain.
-
-    sent: monotonic seconds. taken: the exchange has confirmed it. refused: the exchange's answer was an error; it is
-    looked up all the same, because such an answer may be wrong.
-    """
-
-    order: MarketOrder
-    sent: float
-    taken: bool = False
-    refused: bool = False
-
-
 class OrderDesk:
     """Send orders, resolve their outcomes, and keep the positions that follow from them.
 
     Attributes:
         expected: positions by the journal, in signed base units by symbol.
         close: close time (UTC ms) of the bar that orders are sent for.
+        refused: symbols of which the exchange has refused the last order.
         adopted_until: by symbol, the time (UTC ms) up to which an adopted position contains all executions.
     """
 
@@ -75,13 +62,16 @@ class OrderDesk:
         self.close = int(header["trade_from"])
         self.expected = dict.fromkeys(self._instruments, _ZERO)
         self._parts: dict[tuple[str, int], int] = {}
-        self._open: dict[str, _Open] = {}
-        self._gone: dict[str, list[MarketOrder]] = {symbol: [] for symbol in self._instruments}
+        self._open: dict[str, OpenOrder] = {}
+        self._gone: dict[str, dict[str, MarketOrder]] = {symbol: {} for symbol in self._instruments}
+        self.refused: set[str] = set()
         self._last = dict.fromkeys(self._instruments, -math.inf)
         self.adopted_until = dict.fromkeys(self._instruments, 0)
 
     def restore(self) -> None:
-        """Restore positions and open orders from the journal."""
+        """Restore positions and open orders from the journal, and forget all others."""
+        self.expected = dict.fromkeys(self._instruments, _ZERO)
+        self._open.clear()
         records = list(self._journal.records("intent", "outcome", "adopted"))
         now = self._client.now() if records else 0
         for record in records:
@@ -98,22 +88,20 @@ class OrderDesk:
             # A journal of an earlier version has no exchange time, so the order may have been sent just now.
             age = max(now - int(record.get("sent", now)), 0) / 1000.0
             self._last[symbol] = self._monotonic() - age
-            order = MarketOrder(
-                instrument=self._instruments[symbol],
-                side=record["side"],
-                quantity=Decimal(record["quantity"]),
-                link_id=record["link_id"],
-                reduce_only=record["reduce_only"],
-            )
+            order = recorded_order(record, self._instruments[symbol])
             self._forget_refused(symbol)
             # The last of several requests for it may be much younger than the record.
-            self._open[order.link_id] = _Open(order, self._monotonic())
+            self._open[order.link_id] = OpenOrder(order, self._monotonic())
         else:
             self._restore_outcome(record)
 
     def _restore_outcome(self, record: Mapping[str, Any]) -> None:
         symbol, link = record["symbol"], record["link_id"]
         self.expected[symbol] += Decimal(record["filled"])
+        if link in self._gone[symbol]:
+            # A later lookup has found an order that had counted as refused or absent.
+            order = self._gone[symbol].pop(link)
+            self._open.setdefault(link, OpenOrder(order, self._monotonic()))
         if link not in self._open:
             return
         entry = self._open[link]
@@ -124,7 +112,13 @@ class OrderDesk:
         if record["status"] != "unknown" and not entry.refused:
             del self._open[link]
         if record["status"] in ("refused", "absent"):
-            self._gone[symbol].append(entry.order)
+            self._note_gone(entry.order)
+
+    def _note_gone(self, order: MarketOrder) -> None:
+        gone = self._gone[order.instrument.symbol]
+        gone[order.link_id] = order
+        if len(gone) > _LOOK_BACK:
+            del gone[next(iter(gone))]
 
     def _forget_refused(self, symbol: str) -> None:
         """Before an order is sent, all earlier ones were settled."""
@@ -149,20 +143,23 @@ class OrderDesk:
         """Find out the outcome of every open order of a symbol.
 
         Raises:
-            OrderUnknown: it is not certain yet.
+            OrderUnknown: it is not certain yet, or the order can still be filled.
             UnreadableAnswer: the exchange's answers about an order stay invalid.
         """
         for entry in [e for e in self._open.values() if e.order.instrument.symbol == symbol]:
             self._settle(entry)
 
     def explain(self, symbol: str) -> bool:
-        """Look up the last orders that counted as refused or absent; return whether one of them exists after all."""
+        """Look up the last orders that counted as refused or absent; return whether one of them exists after all.
+
+        Raises:
+            OrderUnknown: one exists and can still be filled.
+        """
         found = False
-        for order in list(self._gone[symbol][-_LOOK_BACK:]):
+        for order in list(self._gone[symbol].values()):
             state = self._client.settle(order, -math.inf)
             if state is not None:
-                self._gone[symbol].remove(order)
-                self._apply(order, state)
+                self._apply_final(order, state)
                 found = True
         return found
 
@@ -185,7 +182,7 @@ class OrderDesk:
         sent = self._client.now()
         self._journal.append(
             "intent",
-            at=_wall_ms(),
+            at=wall_ms(),
             sent=sent,
             close=self.close,
             part=part,
@@ -196,12 +193,13 @@ class OrderDesk:
             link_id=order.link_id,
         )
         self._last[symbol] = self._monotonic()
-        entry = self._open[order.link_id] = _Open(order, self._last[symbol])
+        entry = self._open[order.link_id] = OpenOrder(order, self._last[symbol])
         try:
             state = self._client.create(order)
         except OrderRejected as error:
             final = isinstance(error, OrdersForbidden | NothingToReduce)
             entry.refused = error.code is not None and not final
+            self.refused.add(symbol)
             self._dismiss(entry, "refused", reason=str(error), code=error.code)
             if final:
                 raise
@@ -218,7 +216,7 @@ class OrderDesk:
             entry.sent = self._last[symbol] = self._monotonic()
         return self._apply(order, state)
 
-    def _settle(self, entry: _Open) -> None:
+    def _settle(self, entry: OpenOrder) -> None:
         try:
             state = self._client.settle(entry.order, entry.sent, entry.taken)
         except OrderUnknown as error:
@@ -231,29 +229,37 @@ class OrderDesk:
             _raise_unreadable(error)
             raise
         if state is not None:
-            self._apply(entry.order, state)
+            self._apply_final(entry.order, state)
         elif entry.refused:
             del self._open[entry.order.link_id]
         else:
             self._dismiss(entry, "absent")
 
-    def _note_unknown(self, entry: _Open, error: OrderUnknown) -> None:
+    def _note_unknown(self, entry: OpenOrder, error: OrderUnknown) -> None:
         entry.taken, entry.refused = entry.taken or error.taken, False
         self._record_outcome(entry.order, "unknown", _ZERO, reason=str(error), taken=entry.taken)
         _raise_unreadable(error)
 
-    def _dismiss(self, entry: _Open, status: str, **more: Any) -> None:
+    def _dismiss(self, entry: OpenOrder, status: str, **more: Any) -> None:
         """Record that an order does not exist; a refused one stays open until a lookup has agreed."""
-        self._gone[entry.order.instrument.symbol].append(entry.order)
+        self._note_gone(entry.order)
         if not entry.refused:
             del self._open[entry.order.link_id]
         self._record_outcome(entry.order, status, _ZERO, **more)
 
+    def _apply_final(self, order: MarketOrder, state: OrderState) -> None:
+        self._apply(order, state)
+        if not state.final:
+            raise OrderUnknown(f"{order.link_id} is still {state.status} and can be filled", True)
+
     def _apply(self, order: MarketOrder, state: OrderState) -> bool:
         symbol = order.instrument.symbol
+        self._gone[symbol].pop(order.link_id, None)
         if not state.final:
             before = self._open.get(order.link_id)
-            self._open[order.link_id] = _Open(order, before.sent if before else self._monotonic(), taken=True)
+            self._open[order.link_id] = OpenOrder(
+                order, before.sent if before else self._monotonic(), taken=True
+            )
             if before is None or not before.taken:
                 self._record_outcome(order, "unknown", _ZERO, reason=f"still {state.status}", taken=True)
             return False
@@ -261,16 +267,14 @@ class OrderDesk:
         filled = state.filled if order.side == "buy" else -state.filled
         self.expected[symbol] += filled
         self._last[symbol] = self._monotonic()
-        price = None if state.price is None else str(state.price)
-        self._record_outcome(
-            order, state.status, filled, price=price, fee=str(state.fee), order_id=state.order_id
-        )
+        price, fee = (None if value is None else str(value) for value in (state.price, state.fee))
+        self._record_outcome(order, state.status, filled, price=price, fee=fee, order_id=state.order_id)
         return state.filled == order.quantity
 
     def _record_outcome(self, order: MarketOrder, status: str, filled: Decimal, **more: Any) -> None:
         self._journal.append(
             "outcome",
-            at=_wall_ms(),
+            at=wall_ms(),
             symbol=order.instrument.symbol,
             link_id=order.link_id,
             status=status,
@@ -287,14 +291,10 @@ class OrderDesk:
 
         It contains all executions up to `until` (UTC ms).
         """
-        self._journal.append("adopted", at=_wall_ms(), symbol=symbol, size=str(held), executions_until=until)
+        self._journal.append("adopted", at=wall_ms(), symbol=symbol, size=str(held), executions_until=until)
         self.expected[symbol], self.adopted_until[symbol] = held, until
 
 
 def _raise_unreadable(error: OrderUnknown) -> None:
     if isinstance(error.__cause__, UnreadableAnswer):
         raise error.__cause__
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Any
 
 from feeds.exchange.order_types import AccountFacts, HeldPosition, Interrupted, Orders, OrderUnknown
 from feeds.instruments import Instrument
+from scorenet.base.times import wall_ms
 from scorenet.base.waits import wait
 
 from ..folder.rundir import RunDirError
@@ -87,7 +87,7 @@ class Reconciler:
         """Write what the exchange tells about the account to the journal, and show it."""
         held = {symbol: self._client.position(self._instruments[symbol]) for symbol in symbols}
         record = _account_record(self._client.facts(), held, self._instruments)
-        self._journal.append("account", at=_wall_ms(), **record)
+        self._journal.append("account", at=wall_ms(), **record)
         self._status.say(f"real account: {_describe_account(record)}")
         if warning := _too_little_leverage(held, self._options.caps, equity):
             self._status.say(f"real account: {warning}")
@@ -101,21 +101,28 @@ class Reconciler:
         self._cancel_foreign(symbol)
         try:
             self._desk.settle(symbol)
+            held = self._held_in_time(symbol)
+            if held == self._desk.expected[symbol]:
+                return
+            if self._desk.explain(symbol) and held == self._desk.expected[symbol]:
+                return
         except OrderUnknown as error:
             # The position cannot be judged yet; each bar tries again, and sends nothing before.
             self._status.say(f"real orders, {symbol}: {error}; no order is sent before its outcome is known")
             return
-        held, expected = self.held(symbol), self._desk.expected[symbol]
-        if held != expected and self._desk.age(symbol) < self._options.lag:
-            self._status.say(
-                f"real orders, {symbol}: the exchange shows {held}, the journal expects {expected}; an order was sent "
-                f"{self._desk.age(symbol):.0f} s ago, waiting until the exchange shows it"
-            )
-            self._wait_for_position(symbol)
-            held = self.held(symbol)
-        if held == expected or (self._desk.explain(symbol) and held == self._desk.expected[symbol]):
-            return
         self._adopt(symbol, held)
+
+    def _held_in_time(self, symbol: str) -> Decimal:
+        """Return the position on the exchange, after the exchange has had time to show the last order."""
+        held, expected, age = self.held(symbol), self._desk.expected[symbol], self._desk.age(symbol)
+        if held == expected or age >= self._options.lag:
+            return held
+        self._status.say(
+            f"real orders, {symbol}: the exchange shows {held}, the journal expects {expected}; an order was sent "
+            f"{age:.0f} s ago, waiting until the exchange shows it"
+        )
+        self._wait_for_position(symbol)
+        return self.held(symbol)
 
     def _wait_for_position(self, symbol: str) -> None:
         while self._desk.age(symbol) < self._options.lag and self.held(symbol) != self._desk.expected[symbol]:
@@ -248,7 +255,3 @@ def _unexplained(client: Orders, desk: OrderDesk, instrument: Instrument, held: 
     if change == held - expected:
         return "", newest
     return f"the executions of others add up to {change:+f}, not to {held - expected:+f}", until
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from feeds.bars.timeframes import to_ms
+from feeds.exchange.order_types import Interrupted
 from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
+from scorenet.base.times import wall_ms
 from strategies import Conditions, LiveScoreStrategy
 from strategies.analyzers.regimes import regime_warmup
 
@@ -114,6 +115,11 @@ def live(
     folder = Path(request.out).resolve()
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(folder, private=real_orders is not None))
+        stop = StopRequest()
+        kill = KillSwitch(
+            folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten, stop=stop
+        )
+        stack.enter_context(kill.remembered(journal, status.say))
         stack.enter_context(request.observer.over(journal))
         settings = settings_of(model, symbols, timeframe, market.columns(), account, params)
         header = read_or_write_header(
@@ -122,23 +128,16 @@ def live(
             lookback=model.lookback + (regime_warmup(model) if params.get("regimes") else 0),
             since=request.since,
             now=market.now(),
-            at=_wall_ms(),
+            at=wall_ms(),
             command=request.command,
         )
         mode = "paper" if real_orders is None else "real orders"
         if real_orders is None:
             check_paper(journal, request.paper, status.say)
         journal.append(
-            "session", at=_wall_ms(), mode=mode, place=request.place, versions=versions(), torn=journal.torn
+            "session", at=wall_ms(), mode=mode, place=request.place, versions=versions(), torn=journal.torn
         )
-        stop = StopRequest()
-        kill = KillSwitch(
-            folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten, stop=stop
-        )
-        for record in journal.records("halt"):
-            kill.restore(record)
         stack.enter_context(stop.listening())
-        stack.enter_context(kill.listening())
         stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
         announce(status, request.out, journal, header, kill, mode)
@@ -146,13 +145,9 @@ def live(
             status.say(note)
         run = _LiveRun(journal, header, market, status, kill, stop, request.observer)
         if real_orders is not None:
-            run._halt_if(
-                kill.poll()
-            )  # a reason to halt that is older than this session must not end its waits
-            run.real_orders = real_orders(journal, kill, status)
-            run.real_orders.prepare(symbols)
+            run.reconcile(real_orders(journal, kill, status), symbols)
         strategy = run.play(account, {**params, "model": model}, request)
-        journal.append("stop", at=_wall_ms(), signal=stop.signal, bars=run.recorder.added)
+        journal.append("stop", at=wall_ms(), signal=stop.signal, bars=run.recorder.added)
         if run.real_orders is not None:
             run.real_orders.report_positions()
         setup = Setup(model=model, model_dir=model_dir, account=account, params=params)
@@ -180,6 +175,18 @@ class _LiveRun:
         self.step_ms = to_ms(header["settings"]["timeframe"])
         self.replay: Replay
         self.datas: list[ReplayedData] = []
+
+    def reconcile(self, real_orders: RealOrders, symbols: Sequence[str]) -> None:
+        """Reconcile the real account, before the first bar. A reason to halt must not end the waits of that twice."""
+        self._halt_if(self.kill.poll())
+        try:
+            real_orders.prepare(symbols)
+        except Interrupted:
+            if self.stop.signal is not None:
+                raise
+            self._halt_if(self.kill.poll())
+            real_orders.prepare(symbols)
+        self.real_orders = real_orders
 
     def play(self, account: Account, params: Mapping[str, Any], request: LiveRequest) -> Any:
         """Run Cerebro to its end and return the strategy."""
@@ -233,12 +240,12 @@ class _LiveRun:
         self._halt_if(self.kill.poll(record["equity"]))
 
     def _on_status(self, symbol: str, state: str, reason: str) -> None:
-        self.journal.append("status", at=_wall_ms(), symbol=symbol, state=state, reason=reason)
+        self.journal.append("status", at=wall_ms(), symbol=symbol, state=state, reason=reason)
         self.status.state(symbol, state, reason)
 
     def _on_report(self, symbol: str, text: str, facts: Mapping[str, Any]) -> None:
         # The feed has logged it as a warning, so it is on the terminal already.
-        self.journal.append("notice", at=_wall_ms(), symbol=symbol, text=text, **facts)
+        self.journal.append("notice", at=wall_ms(), symbol=symbol, text=text, **facts)
 
     def _each_round(self) -> bool:
         self._halt_if(self.kill.poll())
@@ -253,7 +260,7 @@ class _LiveRun:
             text = (
                 f"SIGHUP: the terminal is gone; the run goes on, and SIGTERM to process {os.getpid()} ends it"
             )
-            self.journal.append("notice", at=_wall_ms(), what="hangup", text=text)
+            self.journal.append("notice", at=wall_ms(), what="hangup", text=text)
             self.status.say(text)
         age = None if last is None else self._age(last["time"])
         self.status.refresh(age)
@@ -277,15 +284,10 @@ class _LiveRun:
     def _halt_if(self, switched: bool) -> None:
         if not switched:
             return
-        self.journal.append("halt", at=_wall_ms(), reason=self.kill.reason, flatten=self.kill.flatten)
-        self.status.say(f"halted: {self.kill.reason}; no more trades in this run folder")
+        self.kill.record(self.journal, self.status.say)
         if self.real_orders is not None:
             self.real_orders.halt(self.kill.flatten)
 
     def _age(self, close: int) -> float | None:
         clocks = [now for data in self.datas if (now := data.exchange_now()) is not None]
         return (max(clocks) - close) / 1000.0 if clocks else None
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 
-__all__ = ["DAY_MS", "EPOCH_DAY", "float_days", "iso", "utc_now", "whole_ms"]
+__all__ = ["DAY_MS", "EPOCH_DAY", "float_days", "iso", "utc_now", "wall_ms", "whole_ms"]
 
 DAY_MS = 86_400_000
 
@@ -23,6 +24,11 @@ def iso(ms: int) -> str:
 def utc_now() -> str:
     """Return the current time as ISO text, UTC, in whole seconds."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def wall_ms() -> int:
+    """Return the time of this machine's clock, UTC ms: a label, because that clock may jump."""
+    return time.time_ns() // 1_000_000
 
 
 def float_days(ms: Any) -> Any:

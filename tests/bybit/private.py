@@ -61,6 +61,7 @@ class Account:
 
     `fill_share` is the part of each order that the market takes, the rest is cancelled. `hidden_lookups` is how many
     lookups by link id find nothing although the order exists, `killed` makes the exchange cancel each order unfilled.
+    With `queues`, a market order stays open and unfilled until `work` is called.
     Orders, executions and positions are shown `lag` seconds of `clock` after they have changed.
     """
 
@@ -68,6 +69,7 @@ class Account:
     fill_share: Decimal = Decimal(1)
     hidden_lookups: int = 0
     killed: bool = False
+    queues: bool = False
     hedged: bool = False
     margin_mode: str = "REGULAR_MARGIN"
     lag: float = 0.0
@@ -80,6 +82,7 @@ class Account:
         self.executions: list[dict[str, Any]] = []
         self.leverage: dict[str, Decimal] = {}
         self.largest: dict[str, Decimal] = {}
+        self._queue: list[Callable[[], None]] = []
         self._placed: dict[str, float] = {}
         self._moves: list[tuple[float, str, Holding]] = []
 
@@ -99,6 +102,12 @@ class Account:
         late = (b for at, name, b in self._moves if name == symbol and at > self.clock() - self.lag)
         actual = self.positions.get(symbol, Holding())
         return next(late, actual) if self.lag else actual
+
+    def work(self) -> None:
+        """Fill the orders that wait, unless they were cancelled, and let the next ones pass."""
+        self.queues, waiting, self._queue = False, self._queue, []
+        for fill in waiting:
+            fill()
 
     def order(self, link_id: str) -> dict[str, Any] | None:
         """Return the order of a link id."""
@@ -205,10 +214,18 @@ def create(exchange: Exchange, query: Query) -> dict[str, Any]:
         bool(query.get("reduceOnly")),
         exchange.now(),
     )
-    before = dataclasses.replace(account.positions.get(listing.symbol, Holding()))
     account.orders.append(order)
-    _fill(account, order, listing, signed, price)
-    account.note(order["orderId"], listing.symbol, before)
+
+    def fill() -> None:
+        before = dataclasses.replace(account.positions.get(listing.symbol, Holding()))
+        if order["orderStatus"] == "New":
+            _fill(account, order, listing, signed, price)
+        account.note(order["orderId"], listing.symbol, before)
+
+    if account.queues:
+        account._queue.append(fill)
+    else:
+        fill()
     return {"orderId": order["orderId"], "orderLinkId": link_id}
 
 

@@ -206,3 +206,49 @@ def test_one_unreadable_answer_in_an_outage_is_no_answer_that_stays_unreadable(e
     with pytest.raises(UnreadableAnswer, match="expected a list of rows"):
         client.equity()
     assert client.equity() == Deposit().balance
+
+
+@pytest.mark.parametrize("path", [CREATE, "/v5/order/realtime"])
+def test_an_error_that_the_library_takes_for_a_success_is_one(exchange, client, order, path):
+    exchange.inject(Respond(200, b'{"retCode": 30084, "retMsg": "not modified"}'), on=path)
+    assert client.create(order).filled == Decimal("0.5")
+    assert len(exchange.account.orders) == 1
+
+
+def test_the_exchange_s_time_is_right_after_this_machine_was_suspended(exchange, client, moments):
+    """Meanwhile its monotonic clock stands still; with an old time an order would look an hour older than it is."""
+    assert client.now() == NOW
+    exchange.clock += 3_600_000
+    assert client.now() == NOW + 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("paid", "fee"),
+    [
+        ({"cumExecFee": "0.1", "cumFeeDetail": {"USDT": "0.2"}}, Decimal("0.2")),
+        ({"cumExecFee": "0.1", "cumFeeDetail": {"MNT": "0.1"}}, None),
+        ({"cumExecFee": "", "cumFeeDetail": {"MNT": "0.1", "USDT": "0.1"}}, None),
+    ],
+)
+def test_a_fee_in_another_coin_is_no_fee_in_usdt_and_no_reason_to_halt(exchange, client, order, paid, fee):
+    exchange.inject(
+        Mutate(lambda result: result | {"list": [row | paid for row in result["list"]]}),
+        on="/v5/order/realtime",
+        times=9,
+    )
+    done = client.create(order)
+    assert (done.filled, done.fee) == (Decimal("0.5"), fee)
+
+
+def test_what_decides_no_order_may_have_another_form(exchange, client, order):
+    exchange.account.rest("ETHUSDT", "theirs")
+    exchange.inject(
+        Mutate(
+            lambda result: result | {"list": [row | {"orderStatus": "Suspended"} for row in result["list"]]}
+        ),
+        on="/v5/order/realtime",
+        times=9,
+    )
+    exchange.account.margin_mode = "SMART_MARGIN"
+    facts = client.facts()
+    assert (facts.margin_mode, facts.positions, facts.orders) == (None, {}, None)

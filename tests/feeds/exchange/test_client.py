@@ -57,6 +57,8 @@ def test_every_client_reaches_the_base_url_and_counts(kind, bybit):
          Evidence(200), Failure.TRANSIENT),
         (RetCode(10016), Evidence(200, 10016), Failure.TRANSIENT),
         (RetCode(110007), Evidence(200, 110007), Failure.FATAL),
+        # ccxt takes this code for a success, and the response has no result.
+        (Respond(200, b'{"retCode": 30084, "result": null}'), Evidence(200, 30084), Failure.TRANSIENT),
         (RetCode(10009), Evidence(200, 10009), Failure.BANNED),
         (Respond(524, b"<html>"), Evidence(524), Failure.TRANSIENT),
         (Respond(403, b"access too frequent"), Evidence(403), Failure.BANNED),

@@ -74,7 +74,8 @@ def test_every_order_is_within_all_filters_and_caps(wanted, held, price, instrum
         assert plan.size * held < 0
         assert size <= abs(held)
     else:
-        assert after * held >= 0
+        least = max(Decimal(repr(instrument.min_quantity)), step)
+        assert after * held >= 0 or abs(held) < least, "what cannot be closed alone is part of the next order"
         assert size * price >= Decimal(repr(instrument.min_notional))
         assert size * price <= order * Decimal("1.0000001")
         assert abs(after) * price <= position * Decimal("1.0000001")
@@ -114,6 +115,21 @@ def btc(**more):
 def test_orders_by_hand(wanted, held, expected):
     caps = Caps(order=Decimal(500), position=Decimal(1000))
     assert plan_order(Decimal(wanted), Decimal(held), Decimal(100), btc(), caps) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "expected"),
+    [
+        ("-1", "0.004", Plan(Decimal("-1.00"), False)),
+        ("1", "0.004", Plan(Decimal("0.99"), False)),
+        ("0", "0.004", Skip("reached")),
+        ("-1", "0.014", Plan(Decimal("-0.01"), True)),
+    ],
+)
+def test_a_position_below_the_smallest_order_is_part_of_the_next(wanted, held, expected):
+    """The exchange has raised the lot from 0.001 to 0.01: without this, 0.004 could never become a short position."""
+    rules, caps = btc(lot_step=0.01, min_quantity=0.01), Caps(order=Decimal(500), position=Decimal(1000))
+    assert plan_order(Decimal(wanted), Decimal(held), Decimal(100), rules, caps) == expected
 
 
 def test_names_of_orders_are_the_same_again_and_fit_the_exchange():

@@ -1,6 +1,10 @@
 """Real orders when the exchange shows things late or wrongly: nothing is doubled, and nothing invented is believed."""
 
+import dataclasses
+import io
 import json
+import os
+import signal
 from decimal import Decimal
 
 import pytest
@@ -187,3 +191,89 @@ def test_the_account_is_read_and_recorded_at_the_start(tiny_model_dir, exchange,
         "other_orders": {"ETHUSDT": 1},
     }
     assert exchange.account.leverage[BTC] == 3
+
+
+def test_an_order_that_stays_open_is_not_sent_again(tiny_model_dir, exchange, tmp_path):
+    """The market takes two minutes to fill it: one position, not one for each bar."""
+    moments, bars = Moments(), frame(80)
+    exchange.account.queues = True
+    begun = []
+
+    def before(opened):
+        moments.now += 60.0
+        if exchange.account.orders:
+            begun.append(opened)
+        if len(begun) == 3:
+            assert len(exchange.account.orders) == 1
+            exchange.account.work()
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before, moments=moments)
+    assert len(begun) > 3
+    assert len(exchange.account.orders) > 1
+    assert exchange.account.size(BTC) == filled(tmp_path)
+    assert not records(tmp_path, "halt")
+
+
+@pytest.mark.parametrize("when", ["reconciling", "stopping"])
+def test_a_halt_that_is_asked_for_outside_the_event_loop_is_not_forgotten(
+    tiny_model_dir, exchange, tmp_path, monkeypatch, when
+):
+    def halt(*_):
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    moments = Moments()
+    go(tiny_model_dir, exchange, tmp_path, frame(70), moments=moments)
+    assert exchange.account.size(BTC)
+    if when == "reconciling":
+        moments.sleep = halt
+        exchange.inject(Respond(500), on=WALLET)
+        go(tiny_model_dir, exchange, tmp_path, frame(72), moments=moments, kill_flatten=True)
+        assert not exchange.account.size(BTC)
+    else:
+        monkeypatch.setattr("runs.folder.write.write_report", halt)
+        go(tiny_model_dir, exchange, tmp_path, frame(72), moments=moments)
+    sent = len(exchange.account.orders)
+    go(tiny_model_dir, exchange, tmp_path, frame(76))
+    assert [record["reason"] for record in records(tmp_path, "halt")] == ["SIGUSR1"]
+    assert len(exchange.account.orders) == sent
+
+
+def test_after_a_change_of_the_lot_size_positions_are_followed_and_closed(tiny_model_dir, exchange, tmp_path):
+    moments, bars, said = Moments(), frame(90), io.StringIO()
+
+    def before(opened):
+        moments.now += 80.0
+        if opened == open_at(bars, 66):
+            assert exchange.account.size(BTC) % Decimal("0.01")
+            exchange.listings[0] = dataclasses.replace(exchange.listings[0], lot="0.01", min_qty="0.01")
+        elif opened == open_at(bars, 86):
+            (tmp_path / KILL_FILE).touch()
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before, moments=moments, said=said, kill_flatten=True)
+    refused = [r for r in records(tmp_path, "outcome") if r["status"] == "refused"]
+    assert len(refused) == 1, "the order of the old rules, and none after it"
+    assert "the exchange has new trading rules: lots of 0.01, at least 0.01" in said.getvalue()
+    assert abs(exchange.account.size(BTC)) < Decimal("0.01")
+    assert exchange.account.size(BTC) == filled(tmp_path)
+
+
+def test_a_key_that_expires_during_a_run_is_in_the_journal_and_a_new_one_goes_on(
+    tiny_model_dir, exchange, tmp_path
+):
+    bars = frame(80)
+
+    def before(opened):
+        if opened == open_at(bars, 66):
+            exchange.inject(RetCode(33004), on=POSITIONS, times=9999)
+        elif opened == open_at(bars, 74):
+            exchange.heal()
+        return 0
+
+    go(tiny_model_dir, exchange, tmp_path, bars, before)
+    expired, again = [r["text"] for r in records(tmp_path, "notice") if r["what"] == "real_orders"]
+    assert expired.endswith("bybit rejected the API key (retCode 33004): the key has expired")
+    assert again.endswith("works again")
+    assert not records(tmp_path, "halt")
+    assert exchange.account.size(BTC) == filled(tmp_path)

@@ -1,6 +1,7 @@
 """The mirror of the paper account, with a client that fails on request."""
 
 import io
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -34,6 +35,9 @@ class FakeClient:
 
     def now(self):
         return 0
+
+    def rules(self, instrument):
+        return instrument
 
     def facts(self):
         return AccountFacts(margin_mode="cross", positions={}, orders={})
@@ -122,6 +126,16 @@ class Desk:
         self.text.truncate(0)
         self.client.cancelled.clear()
 
+    def again(self, **options):
+        """Return the mirror of another session."""
+
+        def sleep(seconds):
+            self.now += seconds
+
+        options = MirrorOptions(caps=WIDE, **options)
+        rest = (self.journal, self.kill, LiveStatus(self.text, refreshing=False))
+        return Mirror(self.client, {BTC: rules(BTC)}, options, *rest, sleep=sleep, monotonic=lambda: self.now)
+
     def follow(self, time, **wanted):
         names = {"btc": BTC, "eth": ETH}
         self.mirror.follow(
@@ -189,6 +203,55 @@ def test_the_journal_is_right_after_an_order_that_was_refused_and_taken(make):
     assert sum(Decimal(record["filled"]) for record in desk.journal.records("outcome")) == 1
 
 
+def test_an_order_that_was_refused_and_taken_counts_once(make):
+    """An order whose answer refuses it buys 0.4, then 1.5 are bought by hand: the run's own position stays 0.4."""
+    desk = make()
+    desk.client.refuses = 110007
+    desk.follow(60_000, btc=0.4)
+    for bar, desk.now in ((120_000, 30.0), (180_000, 70.0)):
+        desk.follow(bar, btc=0.4)
+    desk.client.held[BTC] += Decimal("1.5")
+    desk.now = 300.0
+    desk.follow(240_000, btc=0.4)
+    assert desk.kill.reason == f"the position in {BTC} is 1.9, expected 0.4"
+    desk.kill.poll()
+    again = desk.again()
+    with pytest.raises(NotReconciled, match=r"is 1\.9, the journal expects 0\.4;"):
+        again.prepare([BTC])
+    outcomes = [(r["status"], r["filled"]) for r in desk.journal.records("outcome")]
+    assert outcomes == [("refused", "0"), ("Filled", "0.4")]
+
+
+def test_an_order_that_stays_open_is_waited_for(make):
+    """The exchange has it, unfilled, for five minutes: no other is sent, however right the position looks."""
+    desk, create = make(), FakeClient.create
+    states = [
+        {"status": "New", "filled": Decimal(0)},
+        {"status": "PartiallyFilled", "filled": Decimal("0.3")},
+    ]
+
+    def opened(order):
+        state = create(desk.client, order)
+        desk.client.held[BTC] = Decimal(0)
+        desk.client.taken[order.link_id] = replace(state, final=False, price=None, **states[0])
+        return desk.client.taken[order.link_id]
+
+    desk.client.create = opened
+    for bar in range(1, 6):
+        desk.now += 61.0
+        desk.follow(bar * 60_000, btc=1.0)
+        (link,) = (order.link_id for order in desk.client.sent)
+        desk.client.taken[link] = replace(desk.client.taken[link], **states[bar > 3])
+        desk.client.held[BTC] = desk.client.taken[link].filled
+    assert not desk.kill.on, "the part that is filled is no unexpected position"
+    desk.mirror.halt(False)
+    assert desk.client.cancelled == [BTC]
+    desk.client.taken[link] = replace(desk.client.taken[link], status="Cancelled", final=True)
+    desk.now += 5.0
+    desk.mirror.retry_halt()
+    assert desk.mirror._desk.expected == {BTC: Decimal("0.3")}
+
+
 def test_a_key_that_may_not_trade_halts_and_is_said_once(make):
     desk = make()
     desk.client.fails["create", BTC] = [OrdersForbidden("no permission", 10005) for _ in range(9)]
@@ -219,16 +282,8 @@ def test_an_answer_that_stays_unreadable_halts_and_closes_nothing(make, method):
 def test_a_run_does_not_move_to_another_place(make):
     desk = make(venue="testnet")
     desk.mirror.prepare([BTC])
-    elsewhere = Mirror(
-        desk.client,
-        {BTC: rules(BTC)},
-        MirrorOptions(caps=WIDE, venue="mainnet", place="the mainnet"),
-        desk.journal,
-        desk.kill,
-        LiveStatus(desk.text, refreshing=False),
-    )
     with pytest.raises(NotReconciled, match="now they would go to the mainnet"):
-        elsewhere.prepare([BTC])
+        desk.again(venue="mainnet", place="the mainnet").prepare([BTC])
 
 
 def test_trouble_with_one_symbol_does_not_keep_another_from_following(make):
@@ -247,6 +302,9 @@ def test_trouble_is_said_once_and_when_it_is_over(make):
         f"real orders, {BTC}: the exchange refuses this address; nothing is sent for 15 minutes, positions stay as "
         "they are",
         f"real orders, {BTC}: works again",
+    ]
+    assert [record["text"] for record in desk.journal.records("notice")] == [
+        line for line in desk.said if "real orders" in line
     ]
     assert desk.client.held == {BTC: Decimal(1)}
 

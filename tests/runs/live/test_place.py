@@ -9,12 +9,15 @@ from feeds.errors import BadSource
 from feeds.exchange.access import Access, Credentials, host_of, is_loopback
 from feeds.exchange.protocol import Venue
 from feeds.exchange.registry import find_exchange
+from feeds.instruments import Instrument
 from runs.cli import main
+from runs.live.command import _linear
 from runs.live.journal import open_journal
 from runs.live.place import check_paper, place_of
 from scorenet import ConfigError
 from tests.bybit import Deposit, LoopbackBybit
 from tests.bybit.fixtures import NOW
+from tests.runs.live.real_runs import SYMBOL
 
 BYBIT = find_exchange("bybit")
 KEY = Credentials("k", "s")
@@ -155,3 +158,20 @@ def test_the_command_refuses_states_and_records_the_place(tiny_model_dir, tmp_pa
         assert done.exit_code == 2
         assert "by its journal it holds no position" in done.stderr
         assert run(exchange.url, "--paper").exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["\u201cabc\u201d", "ab\nc", "a b", "\u0430bc", ""])
+def test_a_key_that_no_request_can_send_is_refused_without_being_shown(text):
+    for pair in ((text, "secret"), ("key", text)):
+        with pytest.raises(BadSource, match="copy it again") as raised:
+            Credentials(*pair)
+        assert not text or text not in str(raised.value)
+
+
+def test_a_market_without_a_lot_step_takes_no_real_orders():
+    class Rules:
+        def instrument(self, symbol):
+            return Instrument(SYMBOL, "BTCUSDT", "linear", 0.1, 0.0, 0.001, 5.0, 480, None, True)
+
+    with pytest.raises(ConfigError, match=f"needs the lot step of {SYMBOL}"):
+        _linear(Rules(), ["BTCUSDT"])
