@@ -31,7 +31,8 @@ START = END - 20 * HOUR
 KLINE = "/v5/market/kline"
 BTC = Instrument("BTC/USDT:USDT", "BTCUSDT", "linear", 0.1, 0.001, 0.001, 5.0, 480, None, True)
 ROW = {
-    "symbol": "BTCUSDT", "contractType": "LinearPerpetual", "baseCoin": "BTC", "quoteCoin": "USDT", "settleCoin": "USDT",
+    "symbol": "BTCUSDT", "contractType": "LinearPerpetual", "baseCoin": "BTC", "quoteCoin": "USDT",
+    "settleCoin": "USDT",
     "fundingInterval": 480, "status": "Trading", "launchTime": "1", "priceFilter": {"tickSize": "0.1"},
     "lotSizeFilter": {"qtyStep": "0.001", "minOrderQty": "0.001", "maxMktOrderQty": "100"},
 }  # fmt: skip
