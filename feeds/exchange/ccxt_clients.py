@@ -233,9 +233,9 @@ def rest_path(url: str) -> str:
     return re.sub(r"\?.*|^\w+://[^/]*", "", url)
 
 
-def _unreadable(method: str, url: str, error: BaseException) -> ClientError:
+def _unreadable(method: str, url: str, error: BaseException) -> Exception:
     """Return an error that is retried like any other broken answer."""
-    failed: ClientError = ccxt.NetworkError(f"{method} {url}: the answer cannot be read: {error_line(error)}")
+    failed: Exception = ccxt.NetworkError(f"{method} {url}: the answer cannot be read: {error_line(error)}")
     failed.__cause__ = error
     return failed
 

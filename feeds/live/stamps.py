@@ -63,3 +63,7 @@ class Stamps:
             await self._announcer.report(
                 "doubt", f"{reason}: no trades until bars agree again", reason=reason
             )
+
+    async def contradict_delivered(self, reason: str) -> None:
+        """Note that a delivered bar has changed."""
+        await self.contradict(reason, delivered=True)

@@ -4,7 +4,7 @@ import pytest
 
 from feeds.live.events import Status
 from tests.bybit import HOUR, MINUTE, Listing, Respond, market
-from tests.bybit.faults import CONFLICTING
+from tests.bybit.faults import CONFLICTING, WRONG_VOLUME
 from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
 
 FIRST = 1_719_748_800_000  # 2024-06-30T12:00Z
@@ -153,6 +153,30 @@ def test_another_version_of_a_bar_right_after_its_delivery_waits_for_the_history
     assert revised.facts["start"] == differs.start
     assert stored_bars(seen)[differs.start] == true_bar(differs.start)
     assert [bar.start for bar in seen.bars if bar.doubtful] == STARTS[5:10]
+
+
+def test_pushed_bars_that_are_not_those_of_the_history_are_noticed_corrected_and_not_traded_on():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(WRONG_VOLUME, on="ws:closed", times=10)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS[: len(seen.bars)]
+    assert [bar.start for bar in wrong(seen)] == STARTS[:1], "the first is the evidence against the next"
+    [revised] = seen.reports("revised")
+    assert revised.facts["start"] == STARTS[0]
+    assert stored_bars(seen) == {bar.start: true_bar(bar.start) for bar in seen.bars}
+    marks = [bar.doubtful for bar in seen.bars]
+    assert marks[:12] == [False] + [True] * 11
+    assert not any(marks[16:]), "trading goes on when bars agree again"
+
+
+def test_a_history_that_fails_delays_no_pushed_bar():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(Respond(503), times=10)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS
+    assert max(seen.at(start) - start - MINUTE for start in STARTS) < 200
+    assert seen.statuses == ["LIVE"]
+    assert len(exchange.requests()) == BARS - 3, "three bars in the first answer, then one request a bar"
 
 
 # --- values that come after their bar
