@@ -132,6 +132,28 @@ def test_a_candle_confirmed_8_s_early_with_the_stamp_of_its_end_is_never_traded(
     assert max(seen.at(bar.start) - bar.start - MINUTE for bar in seen.bars) < 15_000
 
 
+@pytest.mark.parametrize("minutes", [-15, 15])
+def test_one_answer_with_another_time_delays_no_bar(minutes):
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    true = exchange._envelope
+    wrong_at = FIRST + 5 * MINUTE
+
+    def envelope(path, *rest):
+        answer = true(path, *rest)
+        if path.endswith("/time") and exchange.now() > wrong_at and not told:
+            told.append(path)
+            answer["time"] += minutes * MINUTE
+        return answer
+
+    told, exchange._envelope = [], envelope
+    seen = follow(loop, exchange, 30 * 60.0, first=FIRST, pushes=False)
+    assert told
+    assert [bar.start for bar in seen.bars][:29] == [FIRST + k * MINUTE for k in range(29)]
+    assert wrong(seen) == []
+    assert max(seen.at(bar.start) - bar.start - MINUTE for bar in seen.bars) < 10_000
+    assert len(seen.reports("doubt")) == 1
+
+
 def test_a_slow_network_and_a_drifting_timer_are_no_evidence():
     loop, exchange = virtual_exchange(FIRST + 5_000)
     true_now = exchange.time.now
@@ -241,6 +263,19 @@ def test_an_open_interest_that_comes_after_its_bar_is_stored_and_said():
     assert {int(t) for k, _, _, rows in seen.stored if k == "open_interest" for t in rows["timestamp"]} >= {
         STARTS[0], STARTS[5], STARTS[10]
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("dead", ["funding/history", "open-interest"])
+def test_an_endpoint_that_fails_takes_away_no_value_of_another(dead):
+    options, listing = hourly()
+    loop, exchange = virtual_exchange(FIRST + 55 * MINUTE, **options)
+    exchange.inject(Respond(503), on=f"/v5/market/{dead}", times=10_000)
+    seen = follow(loop, exchange, 600.0, first=FIRST + 55 * MINUTE, funding=True, open_interest=True)
+    [(stamp, rate)] = market.funding(listing, FIRST + HOUR, FIRST + HOUR + 1)
+    [bar] = [bar for bar in seen.bars if bar.start == stamp]
+    [(_, interest)] = market.open_interest(listing, stamp, stamp, 5 * MINUTE)
+    funding_is_dead = dead == "funding/history"
+    assert (bar.funding_rate, bar.open_interest) == ((0.0, interest) if funding_is_dead else (rate, 0.0))
 
 
 # --- what does not end a feed
