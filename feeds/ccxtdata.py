@@ -24,6 +24,7 @@ from .exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from .instruments import Instrument
 from .live.charged import Charged
 from .live.events import Bar, Failed, LiveSettings, Notice, Report, Status
+from .live.evidence.holes import known_bars
 from .live.group import LiveGroup
 from .live.queue import NEWS, LiveQueue
 from .live.source import LiveSource, LiveThread
@@ -134,6 +135,8 @@ class CCXTData(BarsData):
         self.stop()
         instrument, start, end = self._resolve()
         bars = self._history(instrument, start, end)
+        if not self.p.historical:  # what a download lacks may still come: the live feed waits for it
+            bars = bars.iloc[: known_bars(bars["timestamp"], (start, end), instrument.launch, self._step)]
         self._set_bars(bars)
         super().start()
         self._group: LiveGroup | None = None
@@ -238,16 +241,13 @@ class CCXTData(BarsData):
         if group.leader is self:
             group.wait(self.p.qcheck)
             self._pass_notices(queue)
-        with NEWS:
-            head = self.head_ms()
-        if head is None or head > group.released:
+        # Not `head_ms`: a notice may have arrived before that bar.
+        bar = queue.pop_bar(group.released - self._step)
+        if bar is None:
             return None
-        bar = queue.pop()
-        if not isinstance(bar, Bar):
-            raise RuntimeError(f"expected a bar, found {bar}")
         self._fill(bar)
         self.doubtful = bar.doubtful
-        self._passed(head)
+        self._passed(bar.start + self._step)
         return True
 
     def _pass_notices(self, queue: LiveQueue) -> None:
@@ -269,8 +269,8 @@ class CCXTData(BarsData):
         self.notifs.append((status, facts, {}))
 
     def _fill(self, bar: Bar) -> None:
-        close, extras = float_days(bar.start + self._step), (bar.funding_rate, bar.open_interest)
-        for name, value in zip(_BAR_LINES, (close, *bar.values, bar.open_interest, *extras), strict=True):
+        row = (float_days(bar.start + self._step), *bar.values, bar.open_interest)
+        for name, value in zip(_BAR_LINES, (*row, bar.funding_rate, bar.open_interest), strict=True):
             getattr(self.lines, name)[0] = value
 
     def _passed(self, close: int) -> None:

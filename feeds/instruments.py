@@ -27,7 +27,7 @@ class Instrument:
         tick: price step, quote currency.
         lot_step, min_quantity: step and minimum of an order's size, base units (inverse: contracts of one US dollar).
         min_notional: smallest order value, quote currency.
-        funding_minutes: present interval between settlements, None for spot.
+        funding_minutes: present interval between settlements; None for spot, or if the exchange does not tell it.
         launch: announced start of trading, UTC ms; bars may be older. None if unknown.
         active: False before trading starts.
         max_quantity: largest size of a market order, in the units of `lot_step`.

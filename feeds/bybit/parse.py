@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..exchange.failures import Malformed
-from ..exchange.fields import name_of, part_of, rule_of, time_of
+from ..exchange.fields import count_of, name_of, part_of, rule_of, time_of
 from ..exchange.rows import Table, TierRows, check_bars, check_market, read_columns, reject_rows, unite
 from ..instruments import Instrument
 
@@ -80,7 +80,6 @@ def parse_instrument(row: Mapping[str, Any], category: str) -> Instrument | None
     market, base, quote = (name_of(row, field) for field in ("symbol", "baseCoin", "quoteCoin"))
     pair = f"{base}/{quote}"
     price, lot = part_of(row, "priceFilter"), part_of(row, "lotSizeFilter")
-    minutes = str(row.get("fundingInterval"))
     return Instrument(
         symbol=pair if category == "spot" else f"{pair}:{name_of(row, 'settleCoin')}",
         id=market,
@@ -89,7 +88,7 @@ def parse_instrument(row: Mapping[str, Any], category: str) -> Instrument | None
         lot_step=rule_of(lot, "qtyStep", "basePrecision"),
         min_quantity=rule_of(lot, "minOrderQty"),
         min_notional=rule_of(lot, "minNotionalValue", "minOrderAmt"),
-        funding_minutes=int(minutes) if minutes.isascii() and minutes.isdigit() else None,
+        funding_minutes=count_of(row, "fundingInterval"),
         launch=time_of(row, "launchTime"),
         active=row.get("status") == "Trading",
         max_quantity=rule_of(lot, "maxMktOrderQty", "maxMarketOrderQty", "maxOrderQty"),

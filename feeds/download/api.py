@@ -21,6 +21,7 @@ from ..exchange.protocol import Exchange, check_timeframe, require
 from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from ..exchange.rows import TierRows
 from ..instruments import Instrument
+from ..store.damage import Damaged
 from ..store.history import History, stored_name
 from ..store.keys import series_folders
 from ..store.rules import write_instrument
@@ -111,7 +112,8 @@ def ensure(
     columns if any are stored, and missing ones are downloaded. Bars missing from the exchange's history stay missing.
 
     Raises:
-        MissingData: there are no such bars, or some are not stored and `offline` forbids a download.
+        MissingData: there are no such bars, some are not stored and `offline` forbids a download, or a stored file is
+            damaged and cannot be replaced.
         BadSource: a time or the exchange is invalid.
         BadSymbol: the exchange lists no such market.
         BadTimeframe: the bar size is unknown.
@@ -141,19 +143,28 @@ def ensure(
     if offline:
         start = history.clip_warmup(start, first)
         history.refuse_missing(start, end)
-    elif until_ms is None or history.missing(start, end):
+    stop = None if until_ms is None and not offline else end
+
+    async def download() -> Instrument:
         kinds = _kinds(mark=history.uses_mark(), funding=funding, open_interest=open_interest)
+        async with AsyncMarket(found, base_url=base_url) as client:
+            instruments = await _resolve(client, [name], Path(data_dir))
+            await _download_series(
+                client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress
+            )
+            return instruments[0]
 
-        async def download() -> Instrument:
-            async with AsyncMarket(found, base_url=base_url) as client:
-                instruments = await _resolve(client, [name], Path(data_dir))
-                await _download_series(
-                    client, instruments, kinds, timeframe, start, until_ms, Path(data_dir), progress
-                )
-                return instruments[0]
-
+    if not offline and (until_ms is None or history.missing(start, end)):
         history = replace(history, symbol=run(download()).symbol)
-    return history.frame(start, None if until_ms is None and not offline else end)
+    try:
+        return history.frame(start, stop)
+    except Damaged as error:
+        if offline:
+            raise
+        # Only reading finds a changed value. The file is moved aside by now, so its rows are missing.
+        _log.warning("%s; downloading them again", error)
+    history = replace(history, symbol=run(download()).symbol)
+    return history.frame(start, stop)
 
 
 def risk_tiers(symbol: str, *, exchange: str = DEFAULT_EXCHANGE, base_url: str | None = None) -> TierRows:

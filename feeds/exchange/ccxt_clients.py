@@ -20,6 +20,8 @@ import ccxt
 import ccxt.async_support
 import ccxt.pro
 
+from scorenet.base.error_line import error_line
+
 from .access import Access
 from .failures import Evidence
 from .protocol import CcxtRules
@@ -48,6 +50,8 @@ ALL_REQUESTS: Counter[str] = Counter()
 
 # Extra time for a synchronous request, so that the client's own timeout error comes first.
 _SLACK_SECONDS = 0.5
+# What ccxt and its HTTP libraries let through: a header with a charset that is none, a redirection to no address.
+_UNREADABLE = (ValueError, LookupError, OSError)
 _Mixed: Any = ccxt.Exchange if TYPE_CHECKING else object
 
 
@@ -145,6 +149,8 @@ class SyncClient(_Strict):
         def work(context: Context, ask: Callable[..., Any]) -> None:
             try:
                 answer.set_result(context.run(ask, url, method, headers, body))
+            except _UNREADABLE as error:
+                answer.set_exception(_unreadable(method, url, error))
             except BaseException as error:
                 answer.set_exception(error)
 
@@ -177,6 +183,12 @@ class _AsyncStrict(_Strict):
         super().open(*arguments)
         # aiohttp would repeat a request after a lost keep-alive connection, without our rate limit and counters.
         self.session._retry_connection = False
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        try:
+            return await super().fetch(url, method, headers, body)
+        except _UNREADABLE as error:
+            raise _unreadable(method, url, error) from error
 
     async def throttle(self, cost: int | None = None) -> None:
         await asyncio.sleep(self.limiter.admit(cost or 1))
@@ -222,6 +234,13 @@ def evidence_of(error: BaseException) -> Evidence:
 def rest_path(url: str) -> str:
     """Return the path of a URL."""
     return re.sub(r"\?.*|^\w+://[^/]*", "", url)
+
+
+def _unreadable(method: str, url: str, error: BaseException) -> Exception:
+    """Return an error that is retried like any other broken answer."""
+    failed: Exception = ccxt.NetworkError(f"{method} {url}: the answer cannot be read: {error_line(error)}")
+    failed.__cause__ = error
+    return failed
 
 
 def _config(rules: CcxtRules, access: Access) -> dict[str, Any]:

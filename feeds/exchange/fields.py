@@ -6,7 +6,7 @@ from typing import Any
 
 from .failures import Malformed
 
-__all__ = ["name_of", "part_of", "rule_of", "time_of"]
+__all__ = ["count_of", "name_of", "part_of", "rule_of", "time_of"]
 
 
 def name_of(row: Mapping[str, Any], field: str) -> str:
@@ -36,14 +36,19 @@ def rule_of(rules: Mapping[str, Any], *fields: str) -> float:
     text = next((rules[field] for field in fields if rules.get(field)), "0")
     try:
         value = float(text)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Malformed(f"expected a number as {fields[0]!r}, found {str(text)[:40]!r}") from error
     if not (math.isfinite(value) and value >= 0):
         raise Malformed(f"expected {fields[0]!r} to be a finite number >= 0, found {str(text)[:40]!r}")
     return value
 
 
-def time_of(row: Mapping[str, Any], field: str) -> int | None:
-    """Return a time in UTC ms, None if the field is missing or 0."""
+def count_of(row: Mapping[str, Any], field: str) -> int | None:
+    """Return a whole number above 0, None if the field is missing, 0 or no such number."""
     text = str(row.get(field))
     return int(text) or None if text.isascii() and text.isdigit() and len(text) <= 15 else None
+
+
+def time_of(row: Mapping[str, Any], field: str) -> int | None:
+    """Return a time in UTC ms, None if the field is missing or 0."""
+    return count_of(row, field)

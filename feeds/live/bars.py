@@ -23,9 +23,10 @@ from ..instruments import Instrument
 from .announcer import Announcer
 from .clock import ExchangeClock
 from .events import Bar, Connected, LiveSettings, Lost, Status, StreamEvent
-from .evidence import BarHistory, Delivered, Doubt, Holes
+from .evidence import BarHistory, Doubt, Holes
 from .evidence.history import PAGE, SETTLED_MS
 from .evidence.holes import ends_of_holes
+from .evidence.revisions import Revisions
 from .extras import Extras
 from .stamps import Stamps
 from .writer import LiveStore
@@ -62,10 +63,10 @@ class LiveBars:
         self._announcer = announcer
         self._connected = False
         self._ahead: dict[int, Candle] = {}
-        self._delivered = Delivered()
         self._holes = Holes(int(1000 * settings.hole))
         self._doubt = Doubt(self._step)
         self._stamps = Stamps(clock, self._doubt, self._announcer, self._step, settings.slack)
+        self._revisions = Revisions(clock, store, announcer, self._step, self._stamps.contradict_delivered)
         self._tries = 0
         self._due = 0
         self._prepared = 0
@@ -96,12 +97,14 @@ class LiveBars:
                 await asyncio.sleep(self._clock.seconds(pause))
 
     async def _step_once(self, events: "asyncio.Queue[StreamEvent]") -> None:
-        waits = [self._clock.seconds_until(self._due)]
         middle = self._next + self._step // 2
+        times = [self._due]
         if self._prepared < self._next:
-            waits.append(self._clock.seconds_until(middle))
+            times.append(middle)
+        if self._revisions.delivered.unread:
+            times.append(self._revisions.due)
         try:
-            async with asyncio.timeout(min(waits)):
+            async with asyncio.timeout(self._clock.seconds_until(min(times))):
                 event = await events.get()
         except TimeoutError:
             await self._on_time(middle)
@@ -112,6 +115,8 @@ class LiveBars:
         now = self._clock.now()
         if now >= self._due:
             await self._catch_up()
+        elif self._revisions.delivered.unread and now >= self._revisions.due:
+            await self._revisions.compare(self._history)
         elif now >= middle and self._prepared < self._next:
             # Funding and open interest of the bar were published at its open, so they are requested before its close.
             self._prepared = self._next
@@ -139,8 +144,8 @@ class LiveBars:
         if not await self._stamps.accepts(candle, self._rest):
             return
         if candle.closed:
-            self._delivered.compare(candle.start, candle.values)
-        await self._recheck()
+            self._revisions.delivered.compare(candle.start, candle.values)
+        await self._revisions.recheck(self._history)
         if not candle.closed or not self._next <= candle.start < self._next + _AHEAD * self._step:
             return
         other = self._ahead.setdefault(candle.start, candle)
@@ -156,14 +161,15 @@ class LiveBars:
         while (candle := self._ahead.get(self._next)) is not None:
             if self._doubt.on and not self._is_confirmed(candle.start, candle.values):
                 return
-            await self._deliver_bar(candle.start, candle.values)
+            await self._deliver_bar(candle.start, candle.values, pushed=True)
 
     async def _catch_up(self) -> None:
         """Deliver from the history all closed bars that were not delivered yet."""
         while (closed := self._closed()) > self._next:
-            before, rows = await self._history.from_next(self._next, closed, again=len(self._delivered))
+            again = len(self._revisions.delivered)
+            before, rows = await self._history.from_next(self._next, closed, again=again)
             for start, values in before:
-                await self._revise(start, values)
+                await self._revisions.revise(start, values)
             if not rows:
                 await self._wait_for_history()
                 return
@@ -258,12 +264,12 @@ class LiveBars:
             self._due = again
         return not again
 
-    async def _deliver_bar(self, start: int, values: Values) -> None:
+    async def _deliver_bar(self, start: int, values: Values, *, pushed: bool = False) -> None:
         rate, interest = await self._extras.of(self._rest, start)
         self._ahead.pop(start, None)
         self._next = start + self._step
         self._tries = 0
-        self._delivered.add(start, values)
+        self._revisions.add(start, values, pushed=pushed)
         self._store.add_bar(start, values, self._step)
         current = self._next + self._step > self._clock.now()
         await self._announcer.status(Status.LIVE if current else Status.DELAYED)
@@ -277,22 +283,3 @@ class LiveBars:
         if not self._connected:
             seconds = self._settings.poll_delay * (1.0 + random.random())
         self._due = self._next + self._step + int(1000 * seconds)
-
-    async def _recheck(self) -> None:
-        """Request delivered bars of which the websocket has sent another version, until the history decides."""
-        for start in sorted(self._delivered.suspects):
-            for found, values in await self._history.rows(start, start + self._step):
-                self._delivered.suspects.discard(found)
-                await self._revise(found, values)
-
-    async def _revise(self, start: int, values: Values) -> None:
-        """Store the history's version of a delivered bar; if it differs from the delivered one, that is evidence."""
-        before = self._delivered.revise(start, values)
-        if before is None:
-            return
-        self._store.add_bar(start, values, self._step)
-        text = f"the bar of {iso(start)} was delivered as {before} and is now {values}"
-        await self._announcer.report("revised", text, start=start, delivered=list(before), now=list(values))
-        await self._stamps.contradict(
-            f"the bar of {iso(start)} has changed after its delivery", delivered=True
-        )

@@ -6,7 +6,7 @@ newest value, or up to the publication lag before now. What is not known is requ
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import numpy as np
 
@@ -83,13 +83,19 @@ class Extras:
 
     async def prepare(self, rest: AsyncMarket, start: int) -> bool:
         """Request the missing values of the bar that opens at `start`; return whether it has all that are announced."""
+        # Each on its own: an endpoint that fails must not take away the values of the other.
+        settled = not self._funding or await self._succeeds("funding", self._ask_funding(rest, start))
+        return (
+            not self._interest or await self._succeeds("open interest", self._ask_interest(rest, start))
+        ) and settled
+
+    async def _succeeds(self, what: str, asking: Awaitable[bool]) -> bool:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                settled = not self._funding or await self._ask_funding(rest, start)
-                return (not self._interest or await self._ask_interest(rest, start)) and settled
+                return await asking
         except (ExchangeUnavailable, ExchangeRejected, TimeoutError) as error:
             reason = str(error) or f"no response within {_TIMEOUT:g} s"
-            _log.warning("%s, funding and open interest: %s", self._instrument.symbol, reason)
+            _log.warning("%s, %s: %s", self._instrument.symbol, what, reason)
             return False
 
     async def of(self, rest: AsyncMarket, start: int) -> tuple[float, float]:

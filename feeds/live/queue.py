@@ -56,6 +56,15 @@ class LiveQueue:
         item = self.pop()
         return item if isinstance(item, Notice | Report | Failed) else None
 
+    def pop_bar(self, last: int) -> Bar | None:
+        """Remove and return the first item if it is a bar that opens at `last` (UTC ms) or before."""
+        with NEWS:
+            first = self._items[0] if self._items else None
+        if not isinstance(first, Bar) or first.start > last:
+            return None
+        self.pop()
+        return first
+
     def next_bar(self) -> Bar | None:
         """Return the first bar without removing it, None if there is none; the caller holds NEWS."""
         return next((item for item in self._items if isinstance(item, Bar)), None)

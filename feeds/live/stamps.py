@@ -26,14 +26,18 @@ class Stamps:
         self._synchronise_at = 0.0
 
     async def synchronise(self, rest: AsyncMarket) -> None:
-        """Set the clock by the exchange's time."""
-        sent = self._clock.timer()
-        stamp = await rest.server_time()
-        moved = self._bounds.excess(stamp, sent)
-        self._clock.set(stamp)
+        """Set the clock by the exchange's time; an answer that does not fit is asked for again."""
+        moved = await self._set_clock(rest)
         self._synchronise_at = asyncio.get_running_loop().time() + _RESYNC
         if moved:
             await self.contradict(f"the exchange's time moved by {moved:+.1f} s against this machine's timer")
+            await self._set_clock(rest)
+
+    async def _set_clock(self, rest: AsyncMarket) -> float:
+        sent = self._clock.timer()
+        stamp = await rest.server_time()
+        self._clock.set(stamp)
+        return self._bounds.excess(stamp, sent)
 
     async def synchronise_if_due(self, rest: AsyncMarket) -> bool:
         """Synchronise every ten minutes; return whether it was done now."""
@@ -63,3 +67,7 @@ class Stamps:
             await self._announcer.report(
                 "doubt", f"{reason}: no trades until bars agree again", reason=reason
             )
+
+    async def contradict_delivered(self, reason: str) -> None:
+        """Note that a delivered bar has changed."""
+        await self.contradict(reason, delivered=True)

@@ -16,8 +16,10 @@ from ..bars.settlements import funding_holes, settlement_times
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource, MissingData
+from .chunks import Columns
+from .damage import check_whole
 from .keys import SeriesKey, open_interest_timeframe, series_folders, stored_kind
-from .series_store import read_series, series_info
+from .series_store import SeriesInfo, read_series, series_info
 
 __all__ = ["History", "stored_name"]
 
@@ -60,10 +62,14 @@ class History:
         Raises:
             BadSource: the range is empty.
             MissingData: an end is missing and no bars are stored.
+            Damaged: an end is missing, and a file that may hold it is damaged.
         """
         step = to_ms(self.timeframe)
         if since is None or until is None:
             info = series_info(self.data_dir, self._key("bars"))
+            self._check_whole(
+                "bars", info, 0 if since is None else since, _FOREVER if until is None else until
+            )
             if info.first is None or info.last is None:
                 raise MissingData(
                     f"no {self.timeframe} bars of {self.symbol} are stored in {self.data_dir}; "
@@ -139,7 +145,7 @@ class History:
             info = series_info(self.data_dir, self._key(kind))
             # Ranges of settlements begin a millisecond after a bar; the message uses whole seconds.
             low, high = holes[0][0] // 1000 * 1000, holes[-1][1]
-            what = f"{self.timeframe} bars" if kind == "bars" else kind.replace("_", " ")
+            what = self._named(kind)
             stored = (
                 "nothing"
                 if info.first is None or info.last is None
@@ -155,9 +161,10 @@ class History:
 
         Raises:
             MissingData: there is no such bar.
+            Damaged: a damaged file has lost some of the rows; it has been moved aside.
         """
         stop = _FOREVER if end is None else end
-        columns = read_series(self.data_dir, self._key("bars"), start, stop).columns
+        columns = self._read("bars", start, stop)
         if not len(columns["timestamp"]):
             until = "now" if end is None else iso(end)
             raise MissingData(
@@ -171,23 +178,43 @@ class History:
             source=f"{self.exchange}:{self.symbol}@{self.timeframe}",
         )
         joins = {"funding": join_funding, "open_interest": join_open_interest, "mark": join_mark}
+        stop = int(columns["timestamp"][-1]) + to_ms(self.timeframe)
         for kind in self._kinds():
             if kind == "bars" or not self._kept(kind):
                 continue
-            # One more day at the start: the open interest of the first bar was published before it.
-            rows = read_series(self.data_dir, self._key(kind), start - _DAY_MS, stop).columns
+            rows = self._read(kind, start, stop)
             bars = joins[kind](bars, pd.DataFrame(dict(rows)))
             if kind == "mark":
                 check_mark(bars, f"the stored mark prices of {self.symbol}")
         return bars
+
+    def _read(self, kind: str, start: int, end: int) -> Columns:
+        """Return the stored rows that bars in [start, end) need; a file that is damaged is an error."""
+        # One more day at the start: the open interest of the first bar was published before it.
+        low = start if kind == "bars" else start - _DAY_MS
+        rows = read_series(self.data_dir, self._key(kind), low, end).columns
+        self._check_whole(kind, series_info(self.data_dir, self._key(kind)), *self._needed(kind, start, end))
+        return rows
+
+    def _check_whole(self, kind: str, info: SeriesInfo, start: int, end: int) -> None:
+        what = f"{self._named(kind)} of {self.symbol}"
+        check_whole(
+            info, start, end, what, lambda low, high: f"get them again with: {self._command(low, high)}"
+        )
+
+    def _named(self, kind: str) -> str:
+        return f"{self.timeframe} bars" if kind == "bars" else kind.replace("_", " ")
 
     def uses_mark(self) -> bool:
         """Return whether mark prices are wanted and any are stored."""
         return self.mark and ":" in self.symbol and self._kept("mark")
 
     def _kept(self, kind: str) -> bool:
-        """Return whether the series is used: bars always, the others if any of their rows are stored."""
-        return kind == "bars" or bool(series_info(self.data_dir, self._key(kind)).covered)
+        """Return whether the series is used: bars always, the others if any of their rows are or were stored."""
+        if kind == "bars":
+            return True
+        info = series_info(self.data_dir, self._key(kind))
+        return bool(info.covered or info.damaged)
 
     def _kinds(self) -> list[str]:
         perpetual = ":" in self.symbol

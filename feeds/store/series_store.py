@@ -53,7 +53,10 @@ _FOREVER = 1 << 62
 
 @dataclass(frozen=True)
 class SeriesInfo:
-    """A stored series: times in UTC ms, None without rows; `covered` holds half-open ranges."""
+    """A stored series: times in UTC ms, None without rows; `covered` holds half-open ranges.
+
+    `damaged`: the periods whose file cannot be used, or was moved aside and has not been replaced.
+    """
 
     key: SeriesKey
     rows: int
@@ -61,6 +64,7 @@ class SeriesInfo:
     last: int | None
     covered: list[Range]
     path: Path
+    damaged: tuple[Period, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,11 +198,12 @@ def series_info(data_dir: str | Path, key: SeriesKey) -> SeriesInfo:
     """
     folder = series_path(data_dir, key)
     headers = []
+    damaged = [parse_period(path.name.partition(".")[0]) for path in _corrupt(folder)]
     for period in _stored_periods(folder, 0, _FOREVER):
         try:
             headers.append(chunk_header(_chunk_path(folder, period), _identity(key, period)))
         except CorruptChunk:
-            continue  # `check` reports it; the rest of the series is usable
+            damaged.append(period)  # the rest of the series is usable
     times = [header[edge] for header in headers for edge in ("first", "last") if header["rows"]]
     return SeriesInfo(
         key,
@@ -207,6 +212,7 @@ def series_info(data_dir: str | Path, key: SeriesKey) -> SeriesInfo:
         last=max(times, default=None),
         covered=merge([*_empty_ranges(folder), *((a, b) for h in headers for a, b in h["covered"])]),
         path=folder,
+        damaged=tuple(period for period in damaged if period is not None),
     )
 
 
@@ -274,7 +280,7 @@ def _empty_ranges(folder: Path) -> list[Range]:
         return []
     except OSError as error:
         raise StoreError(f"cannot read {folder / _NOTE}: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return []
 
 

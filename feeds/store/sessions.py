@@ -7,8 +7,9 @@ import pandas as pd
 
 from ..bars.frame import as_bars
 from ..errors import BadSource, MissingData
+from .damage import check_whole
 from .keys import SeriesKey
-from .series_store import read_series
+from .series_store import read_series, series_info
 
 __all__ = ["CALENDAR", "calendar_folder", "calendar_of", "sessions_frame"]
 
@@ -40,16 +41,18 @@ def sessions_frame(data_dir: str | Path, calendar: str, symbol: str, timeframe: 
     """Return all stored bars of a symbol on a calendar as a canonical frame; gaps stay.
 
     Raises:
-        MissingData: none are stored; the message has the command that imports them.
+        MissingData: none are stored, or a file is damaged; the message has the command that imports them.
         BadSource, ConfigError: the calendar is none of an exchange, or exchange_calendars is not installed.
     """
     key = SeriesKey(calendar_folder(calendar), symbol, timeframe)
     columns = read_series(data_dir, key, 0, _FOREVER).columns
+    importing = f"scorenet data import FILE --symbol {symbol} --timeframe {timeframe} --calendar {calendar}"
+    what = f"{timeframe} bars of {symbol} on {calendar}"
+    check_whole(
+        series_info(data_dir, key), 0, _FOREVER, what, lambda low, high: f"import them again: {importing}"
+    )
     if not len(columns["timestamp"]):
-        raise MissingData(
-            f"no {timeframe} bars of {symbol} on {calendar} are stored in {data_dir}; import them: "
-            f"scorenet data import FILE --symbol {symbol} --timeframe {timeframe} --calendar {calendar}"
-        )
+        raise MissingData(f"no {what} are stored in {data_dir}; import them: {importing}")
     return as_bars(
         pd.DataFrame(dict(columns)),
         symbol=symbol,

@@ -22,6 +22,7 @@ from feeds.live.replay import ReplayedData
 __all__ = ["ClockKeeper", "ExchangeMarket", "ReplayedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # between two requests: a bad quartz drifts 0.1 s in this time
+_PLAUSIBLE_MS = 1_000  # difference between two clocks that needs no second answer
 
 
 class ClockKeeper:
@@ -69,7 +70,12 @@ class ClockKeeper:
         while not stopping.wait(pause):
             pause = self._pause
             try:
-                self.set_time(self._ask())
+                stamp = self._ask()
+                if abs(stamp - self.clock.now()) > _PLAUSIBLE_MS * self.clock.speed:
+                    stamp = (
+                        self._ask()
+                    )  # one wrong answer would let late bars count as timely until the next one
+                self.set_time(stamp)
             except ExchangeBanned:
                 pause = self._ban
             except FeedError:

@@ -20,6 +20,7 @@ __all__ = [
     "POISON",
     "UNKNOWN_TOPIC",
     "WEBSOCKET_POINTS",
+    "WRONG_VOLUME",
     "Afterwards",
     "Corrupt",
     "DieMidBody",
@@ -154,6 +155,8 @@ NEVER = Frames(lambda frame: [])
 DUPLICATE = Frames(lambda frame: [frame, frame])
 CONFLICTING = Frames(lambda frame: [_candle(frame, volume="0.5"), frame])
 """The candle is confirmed twice, with different values."""
+WRONG_VOLUME = Frames(lambda frame: [_candle(frame, volume="0.5")])
+"""The candle is confirmed once, with another volume than the history's."""
 EARLY_CONFIRM = Frames(lambda frame: [_candle(frame, confirm=True)])
 """On "ws:push": a candle that is still open says that it is closed."""
 

@@ -224,9 +224,8 @@ class LoopbackBybit:
             return await self._cut(request, b"", whole=True)
         if isinstance(fault, faults.Respond):
             self.log.append(Request(path, query, fault.status))
-            return web.Response(
-                status=fault.status, body=fault.body, headers=fault.headers, content_type=fault.content_type
-            )
+            headers = {"Content-Type": fault.content_type, **fault.headers}
+            return web.Response(status=fault.status, body=fault.body, headers=headers)
         body = json.dumps(self._envelope(path, query, fault, signed)).encode()
         if isinstance(fault, faults.Afterwards):
             fault = fault.fault

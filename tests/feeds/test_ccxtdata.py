@@ -1,12 +1,16 @@
 """CCXTData in a Cerebro: history, store, live bars, and the end of the run."""
 
 import gc
+from types import SimpleNamespace
 
 import backtrader as bt
 import pytest
 
 from feeds import CCXTData, load_bars
 from feeds.errors import BadSource, BadSymbol, BadTimeframe
+from feeds.live.events import Bar, Notice, Status
+from feeds.live.group import LiveGroup
+from feeds.live.queue import LiveQueue
 from tests.bybit import HOUR, MINUTE, LoopbackBybit, Respond, RetCode
 from tests.bybit.market import default_listings, funding
 from tests.feeds.live.live_runs import START, Watch, finished, history_rows, live_feed, live_threads, watched
@@ -61,6 +65,32 @@ def test_only_history_ends_by_itself(exchange, tmp_path):
 def test_a_since_of_now_has_no_history(exchange, tmp_path):
     run = finished(live_feed(exchange, tmp_path, since=START // MINUTE * MINUTE + MINUTE - 60_000), bars=3)
     assert run.rows[0][0][0] == START // MINUTE * MINUTE + MINUTE
+
+
+@pytest.mark.parametrize("lacking", [-3, -5], ids=["inside", "first"])
+def test_a_bar_that_the_history_lacks_at_a_restart_is_waited_for(tmp_path, lacking):
+    with LoopbackBybit(clock=START, speed=240.0, push_ms=20_000, limit=(100_000, 5.0)) as exchange:
+        now = START // MINUTE * MINUTE
+        exchange.hide_bars("BTCUSDT", [now + lacking * MINUTE], exchange.now() + 90_000)
+        [rows] = finished(live_feed(exchange, tmp_path, since=now - 5 * MINUTE), bars=8).rows
+    assert [row[0] for row in rows] == [now + k * MINUTE for k in range(-4, 4)]
+
+
+def test_a_notice_that_arrives_with_a_bar_in_the_last_moment_comes_before_it():
+    queue = LiveQueue(10)
+
+    class Meanwhile(CCXTData):
+        def _pass_notices(self, queue):
+            super()._pass_notices(queue)
+            # The network's thread runs here.
+            for item in (Notice(Status.DELAYED), Bar(MINUTE, (1.0,) * 5)):
+                queue.add_now(item)
+
+    feed = Meanwhile(dataname="BTC/USDT:USDT", timeframe="1m")
+    feed._thread, feed._group = SimpleNamespace(queue=queue), LiveGroup([object()], 1.0)
+    feed._group.passed(2 * MINUTE)
+    assert feed._load_live(queue) is None
+    assert [type(queue.pop()) for _ in range(2)] == [Notice, Bar]
 
 
 def test_the_bar_size_is_known_to_backtrader(exchange, tmp_path):

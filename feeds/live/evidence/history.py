@@ -31,19 +31,24 @@ class Delivered:
 
     Attributes:
         suspects: delivered bars (open times) of which another version was seen, until the history decides.
+        unread: those that were pushed, until the history has shown them.
     """
 
     def __init__(self) -> None:
         self.suspects: set[int] = set()
+        self.unread: set[int] = set()
         self._recent: deque[Row] = deque(maxlen=_OVERLAP)
 
     def __len__(self) -> int:
         return len(self._recent)
 
-    def add(self, start: int, values: Values) -> None:
-        """Note a delivered bar."""
+    def add(self, start: int, values: Values, *, pushed: bool) -> None:
+        """Note a delivered bar; `pushed`: the history has not shown it."""
         self._recent.append((start, values))
-        self.suspects.intersection_update(other for other, _ in self._recent)
+        if pushed:
+            self.unread.add(start)
+        for marked in (self.suspects, self.unread):
+            marked.intersection_update(other for other, _ in self._recent)
 
     def compare(self, start: int, values: Values) -> None:
         """Suspect a bar that was delivered with other values."""
@@ -51,7 +56,8 @@ class Delivered:
             self.suspects.add(start)
 
     def revise(self, start: int, values: Values) -> Values | None:
-        """Replace the values of a delivered bar; return the earlier ones if they were different, else None."""
+        """Replace the values of a delivered bar by the history's; return the earlier ones if they differ, else None."""
+        self.unread.discard(start)
         for place, (other, old) in enumerate(self._recent):
             if other == start and old != values:
                 self._recent[place] = (start, values)

@@ -8,10 +8,13 @@ corrects the store when a bar that was left out comes later.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from ...bars.ranges import Range, subtract
 from .history import Row
 
-__all__ = ["Holes", "ends_of_holes"]
+__all__ = ["Holes", "ends_of_holes", "known_bars"]
 
 _DAY_MS = 86_400_000
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 60_000, 3_600_000
@@ -75,3 +78,15 @@ def ends_of_holes(rows: Sequence[Row], first: int, step: int) -> list[int]:
     starts = [start for start, _ in rows]
     dues = [first, *(start + step for start in starts[:-1])]
     return [start for start, due in zip(starts, dues, strict=True) if start > due]
+
+
+def known_bars(opens: ArrayLike, span: Range, launch: int | None, step: int) -> int:
+    """Return how many downloaded bars come before a hole of the last day, which a live feed has to wait for.
+
+    `opens` [N] are their opens, `span` the range that was asked for, `launch` the start of trading. All are UTC ms.
+    """
+    times = np.asarray(opens, dtype=np.int64)
+    first = max(span[0], (launch or 0) // step * step)
+    dues = np.append(first, times[:-1] + step)[: len(times)]
+    holes = np.flatnonzero((times > dues) & (times > span[1] - _DAY_MS))
+    return int(holes[0]) if len(holes) else len(times)

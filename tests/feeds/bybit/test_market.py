@@ -5,11 +5,11 @@ import json
 import ccxt
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feeds.bybit.market import Bybit
-from feeds.bybit.parse import parse_klines, unite
+from feeds.bybit.parse import parse_instrument, parse_klines, unite
 from feeds.bybit.wire import FAILURE_RULES, malformed
 from feeds.errors import (
     BadSource,
@@ -30,6 +30,16 @@ END = NOW // HOUR * HOUR
 START = END - 20 * HOUR
 KLINE = "/v5/market/kline"
 BTC = Instrument("BTC/USDT:USDT", "BTCUSDT", "linear", 0.1, 0.001, 0.001, 5.0, 480, None, True)
+ROW = {
+    "symbol": "BTCUSDT", "contractType": "LinearPerpetual", "baseCoin": "BTC", "quoteCoin": "USDT",
+    "settleCoin": "USDT",
+    "fundingInterval": 480, "status": "Trading", "launchTime": "1", "priceFilter": {"tickSize": "0.1"},
+    "lotSizeFilter": {"qtyStep": "0.001", "minOrderQty": "0.001", "maxMktOrderQty": "100"},
+}  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+)
 HTML = b"<html><body>maintenance</body></html>"
 
 
@@ -386,6 +396,26 @@ def test_all_pages_of_instruments_are_read(client, bybit):
 def test_instruments_are_never_taken_from_a_broken_answer(client, bybit, path_fault):
     bybit.inject(path_fault, on="/v5/market/instruments-info", times=2)
     assert client.instrument("BTC/USDT:USDT").id == "BTCUSDT"
+
+
+@pytest.mark.parametrize("interval", [0, "0", None, "", "hourly", -480, 480.5, "9" * 5000])
+def test_an_interval_of_settlements_that_is_none_is_not_believed(interval):
+    assert parse_instrument(ROW, "linear").funding_minutes == 480
+    assert parse_instrument({**ROW, "fundingInterval": interval}, "linear").funding_minutes is None
+
+
+@settings(max_examples=30)
+@example(field="priceFilter", value=10**400, inner="tickSize")
+@given(field=st.sampled_from(["priceFilter", "lotSizeFilter", "fundingInterval", "launchTime", "status"]),
+       value=JSON, inner=st.sampled_from(["tickSize", "qtyStep", "minOrderQty", "maxMktOrderQty"]))  # fmt: skip
+def test_an_instrument_with_one_strange_field_is_refused_or_plain(field, value, inner):
+    row = {**ROW, field: {**ROW[field], inner: value} if field.endswith("Filter") else value}
+    try:
+        found = parse_instrument(row, "linear")
+    except Malformed:
+        return
+    assert found.funding_minutes is None or found.funding_minutes > 0
+    assert all(0 <= rule < float("inf") for rule in (found.tick, found.lot_step, found.max_quantity))
 
 
 def test_no_instruments_at_all_is_an_error(client, bybit):

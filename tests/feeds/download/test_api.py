@@ -5,6 +5,7 @@ import itertools
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from feeds.bybit.market import AsyncBybit
@@ -478,6 +479,55 @@ def test_a_corrupt_file_is_downloaded_again_and_only_it(bybit, tmp_path):
 
 def load(bybit, folder, symbol="BTC/USDT:USDT", since=SINCE, until=END, **options):
     return ensure(symbol, "1h", since, until, data_dir=folder, base_url=bybit.url, progress=False, **options)
+
+
+def changed_value(content):
+    at = len(content) // 5
+    return content[:at] + bytes([content[at] ^ 0x40]) + content[at + 1 :]
+
+
+def cut_short(content):
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        ("1h", changed_value),
+        ("funding", changed_value),
+        ("funding", cut_short),
+        ("open_interest_1h", cut_short),
+    ],
+)
+def test_what_a_damaged_file_has_lost_is_downloaded_again_or_an_error_and_never_left_out(
+    bybit, tmp_path, kind, damage
+):
+    since = END - 300 * HOUR
+    get(bybit, tmp_path, since=since, funding=True, open_interest=True, mark=True)
+    whole = load(bybit, tmp_path, since=since, mark=True)
+    victim = tmp_path / "bybit" / "BTC_USDT-USDT" / kind / "2024.parquet"
+    victim.write_bytes(damage(victim.read_bytes()))
+    for _ in range(2):  # the first reading moves the file aside
+        with pytest.raises(MissingData, match="get them"):
+            load(bybit, tmp_path, since=since, mark=True, offline=True)
+    pd.testing.assert_frame_equal(load(bybit, tmp_path, since=since, mark=True), whole)
+    victim.write_bytes(damage(victim.read_bytes()))
+    pd.testing.assert_frame_equal(load(bybit, tmp_path, since=since, mark=True), whole)
+    pd.testing.assert_frame_equal(load(bybit, tmp_path, since=since, mark=True, offline=True), whole)
+
+
+def test_a_range_taken_from_the_store_is_not_shorter_because_a_file_is_damaged(bybit, tmp_path):
+    [report] = get(bybit, tmp_path, since=LAUNCH + 300 * DAY)
+    victim = report.path / "2024.parquet"
+    victim.write_bytes(cut_short(victim.read_bytes()))
+    for name in ("2024.parquet", "2024.parquet.corrupt"):
+        with pytest.raises(MissingData, match=f"{name} is damaged; get them again with: scorenet fetch"):
+            load(bybit, tmp_path, since=None, until=None, offline=True)
+        stored(tmp_path)  # moves the file aside
+    victim.with_name("2024.parquet.corrupt").unlink()
+    assert len(
+        load(bybit, tmp_path, since=None, until=None, offline=True, funding=False, open_interest=False)
+    )
 
 
 def test_ensure_downloads_what_is_missing_and_joins_it(bybit, tmp_path):

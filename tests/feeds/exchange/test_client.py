@@ -77,6 +77,26 @@ def test_an_error_has_the_facts_of_its_response(kind, bybit, fault, evidence, fa
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/html; charset=undefined"},  # a codec of Python's that always fails
+        {"Content-Type": "application/json; charset=hex"},
+        {"Content-Type": "application/json; charset=idna"},
+        {"Location": "http://[bad"},
+        {"Location": "http://a..com/"},
+        {"Location": f"http://{'a' * 300}.com/"},
+    ],
+    ids=lambda headers: next(iter(headers.values()))[:40],
+)
+def test_a_header_without_sense_is_a_broken_answer_like_any_other(kind, bybit, headers):
+    bybit.inject(Respond(302 if "Location" in headers else 502, b"<html>", headers), times=9)
+    with pytest.raises(ClientError) as raised:
+        klines(make_client(kind, CCXT_RULES, Access(base_url=bybit.url)))
+    assert classify(raised.value, evidence_of(raised.value), FAILURE_RULES) is Failure.TRANSIENT
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
 def test_every_request_keeps_the_rate_limit(kind, bybit):
     limiter = RateLimiter(None)
     limiter.close("closed")

@@ -4,7 +4,7 @@ import pytest
 
 from feeds.live.events import Status
 from tests.bybit import HOUR, MINUTE, Listing, Respond, market
-from tests.bybit.faults import CONFLICTING
+from tests.bybit.faults import CONFLICTING, WRONG_VOLUME
 from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
 
 FIRST = 1_719_748_800_000  # 2024-06-30T12:00Z
@@ -132,6 +132,28 @@ def test_a_candle_confirmed_8_s_early_with_the_stamp_of_its_end_is_never_traded(
     assert max(seen.at(bar.start) - bar.start - MINUTE for bar in seen.bars) < 15_000
 
 
+@pytest.mark.parametrize("minutes", [-15, 15])
+def test_one_answer_with_another_time_delays_no_bar(minutes):
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    true = exchange._envelope
+    wrong_at = FIRST + 5 * MINUTE
+
+    def envelope(path, *rest):
+        answer = true(path, *rest)
+        if path.endswith("/time") and exchange.now() > wrong_at and not told:
+            told.append(path)
+            answer["time"] += minutes * MINUTE
+        return answer
+
+    told, exchange._envelope = [], envelope
+    seen = follow(loop, exchange, 30 * 60.0, first=FIRST, pushes=False)
+    assert told
+    assert [bar.start for bar in seen.bars][:29] == [FIRST + k * MINUTE for k in range(29)]
+    assert wrong(seen) == []
+    assert max(seen.at(bar.start) - bar.start - MINUTE for bar in seen.bars) < 10_000
+    assert len(seen.reports("doubt")) == 1
+
+
 def test_a_slow_network_and_a_drifting_timer_are_no_evidence():
     loop, exchange = virtual_exchange(FIRST + 5_000)
     true_now = exchange.time.now
@@ -153,6 +175,30 @@ def test_another_version_of_a_bar_right_after_its_delivery_waits_for_the_history
     assert revised.facts["start"] == differs.start
     assert stored_bars(seen)[differs.start] == true_bar(differs.start)
     assert [bar.start for bar in seen.bars if bar.doubtful] == STARTS[5:10]
+
+
+def test_pushed_bars_that_are_not_those_of_the_history_are_noticed_corrected_and_not_traded_on():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(WRONG_VOLUME, on="ws:closed", times=10)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS[: len(seen.bars)]
+    assert [bar.start for bar in wrong(seen)] == STARTS[:1], "the first is the evidence against the next"
+    [revised] = seen.reports("revised")
+    assert revised.facts["start"] == STARTS[0]
+    assert stored_bars(seen) == {bar.start: true_bar(bar.start) for bar in seen.bars}
+    marks = [bar.doubtful for bar in seen.bars]
+    assert marks[:12] == [False] + [True] * 11
+    assert not any(marks[16:]), "trading goes on when bars agree again"
+
+
+def test_a_history_that_fails_delays_no_pushed_bar():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(Respond(503), times=10)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in seen.bars] == STARTS
+    assert max(seen.at(start) - start - MINUTE for start in STARTS) < 200
+    assert seen.statuses == ["LIVE"]
+    assert len(exchange.requests()) == BARS - 3, "three bars in the first answer, then one request a bar"
 
 
 # --- values that come after their bar
@@ -217,6 +263,19 @@ def test_an_open_interest_that_comes_after_its_bar_is_stored_and_said():
     assert {int(t) for k, _, _, rows in seen.stored if k == "open_interest" for t in rows["timestamp"]} >= {
         STARTS[0], STARTS[5], STARTS[10]
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("dead", ["funding/history", "open-interest"])
+def test_an_endpoint_that_fails_takes_away_no_value_of_another(dead):
+    options, listing = hourly()
+    loop, exchange = virtual_exchange(FIRST + 55 * MINUTE, **options)
+    exchange.inject(Respond(503), on=f"/v5/market/{dead}", times=10_000)
+    seen = follow(loop, exchange, 600.0, first=FIRST + 55 * MINUTE, funding=True, open_interest=True)
+    [(stamp, rate)] = market.funding(listing, FIRST + HOUR, FIRST + HOUR + 1)
+    [bar] = [bar for bar in seen.bars if bar.start == stamp]
+    [(_, interest)] = market.open_interest(listing, stamp, stamp, 5 * MINUTE)
+    funding_is_dead = dead == "funding/history"
+    assert (bar.funding_rate, bar.open_interest) == ((0.0, interest) if funding_is_dead else (rate, 0.0))
 
 
 # --- what does not end a feed

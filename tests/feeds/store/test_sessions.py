@@ -23,6 +23,19 @@ def test_stored_bars_know_their_calendar(tmp_path):
     assert later["timestamp"].iloc[:3].tolist() == [utc(f"2024-07-0{day}") for day in (2, 3, 5)]
 
 
+def test_a_damaged_file_is_an_error_and_no_shorter_history(tmp_path):
+    bars = on_sessions(never_closed(300, timeframe="1d"), "2023-06-01")
+    bars.attrs = {"symbol": "SPY", "timeframe": "1d", "source": "", "calendar": "XNYS"}
+    store_bars(bars, data_dir=tmp_path)
+    [victim] = tmp_path.rglob("2023.parquet")
+    victim.write_bytes(victim.read_bytes()[:-9])
+    for name in ("2023.parquet.corrupt", "2023.parquet.corrupt"):
+        with pytest.raises(MissingData, match=f"{name} is damaged; import them again: scorenet data import"):
+            load_bars("XNYS:SPY@1d", data_dir=tmp_path)
+    store_bars(bars, data_dir=tmp_path)
+    assert len(load_bars("XNYS:SPY@1d", data_dir=tmp_path)) == len(bars)
+
+
 @pytest.mark.parametrize(
     ("source", "calendar", "error", "words"),
     [

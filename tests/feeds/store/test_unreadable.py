@@ -127,7 +127,13 @@ def test_a_note_with_a_right_checksum_and_no_ranges_is_forgotten(tmp_path, empty
     put(tmp_path, YEAR_2024, 3)
     digest = hashlib.sha256(json.dumps(empty).encode()).hexdigest()
     note = series_path(tmp_path, KEY) / "series.json"
-    for text in (json.dumps({"empty": empty, "sha256": digest}), json.dumps({"empty": empty}), "[]", ""):
+    for text in (
+        json.dumps({"empty": empty, "sha256": digest}),
+        json.dumps({"empty": empty}),
+        "[]",
+        "",
+        "[" * 100_000,
+    ):
         note.write_text(text)
         assert read_series(tmp_path, KEY, *ALL).covered == [(YEAR_2024, YEAR_2024 + 3 * HOUR)]
 

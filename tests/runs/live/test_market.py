@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from feeds.errors import ExchangeBanned, ExchangeUnavailable
 from runs.live.market import ClockKeeper
 
@@ -22,7 +24,7 @@ class Exchange:
 
 
 def test_a_clock_that_drifted_or_slept_is_set_again_either_way():
-    exchange = Exchange(5_000_000, ExchangeUnavailable("no answer"), 1_000_000, 1_000_000)
+    exchange = Exchange(5_000_000, ExchangeUnavailable("no answer"), 1_000_000, 1_000_000, 1_000_000)
     keeper = ClockKeeper(exchange, seconds=0.01)
     keeper.set_time(3_000_000)
     before = keeper.clock
@@ -32,6 +34,25 @@ def test_a_clock_that_drifted_or_slept_is_set_again_either_way():
     keeper.stop()
     assert keeper.clock is not before
     assert 1_000_000 <= keeper.clock.now() < 1_060_000
+
+
+@pytest.mark.parametrize("wrong", [2_100_000, 3_900_000])
+def test_one_answer_with_another_time_is_not_believed(wrong):
+    set_to = []
+
+    class Watched(ClockKeeper):
+        def set_time(self, stamp):
+            set_to.append(stamp)
+            super().set_time(stamp)
+
+    exchange = Exchange(wrong, 3_000_000, 3_000_000)
+    keeper = Watched(exchange, seconds=0.01)
+    keeper.set_time(3_000_000)
+    keeper.start()
+    assert exchange.done.wait(10)
+    keeper.stop()
+    assert len(set_to) >= 2
+    assert set(set_to) == {3_000_000}
 
 
 def test_a_ban_is_waited_for():

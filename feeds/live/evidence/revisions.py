@@ -1,0 +1,87 @@
+"""Compare delivered bars with the history, which decides: values that differ are stored, reported, and evidence.
+
+A bar that a push has confirmed is delivered at once, before the history can be asked. So the history is read once
+afterwards: a push whose values are wrong must not stay unnoticed, and stored, for ever.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from ...bars.times import iso
+from ...errors import ExchangeRejected, ExchangeUnavailable
+from ...exchange.candles import Values
+from ..announcer import Announcer
+from ..clock import ExchangeClock
+from ..writer import LiveStore
+from .history import BarHistory, Delivered
+
+__all__ = ["Revisions"]
+
+# Time from a bar's close to its comparison with the history, and between two attempts (ms of the exchange's clock). No
+# attempt begins this close to the close of a bar: a history that answers slowly must not delay the bar.
+_COMPARE_MS = 20_000
+
+
+class Revisions:
+    """The delivered bars of one series; `step` is its bar size in ms.
+
+    `contradict` is called with the reason when a delivered bar has changed.
+
+    Attributes:
+        delivered: the last delivered bars.
+        due: time of the next comparison (UTC ms), while a delivered bar has not been seen in the history.
+    """
+
+    def __init__(
+        self,
+        clock: ExchangeClock,
+        store: LiveStore,
+        announcer: Announcer,
+        step: int,
+        contradict: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self.delivered = Delivered()
+        self.due = 0
+        self._clock, self._store, self._announcer, self._step = clock, store, announcer, step
+        self._contradict = contradict
+
+    def add(self, start: int, values: Values, *, pushed: bool) -> None:
+        """Note a delivered bar; `pushed`: the history has not shown it."""
+        self.delivered.add(start, values, pushed=pushed)
+        if pushed:
+            self.due = start + self._step + min(_COMPARE_MS, self._step // 2)
+
+    async def compare(self, history: BarHistory) -> None:
+        """Read the pushed bars in the history; if that fails or lacks one, it is tried again."""
+        self._put_off()
+        starts = self.delivered.unread
+        try:
+            rows = await history.rows(min(starts), max(starts) + self._step)
+        except (ExchangeUnavailable, ExchangeRejected) as error:
+            self._announcer.warn(f"delivered bars could not be compared with the history: {error}")
+            return
+        for start, values in rows:
+            await self.revise(start, values)
+
+    def _put_off(self) -> None:
+        pause = min(_COMPARE_MS, self._step // 2)
+        due = self._clock.now() + pause
+        opened, passed = due - due % self._step, due % self._step
+        late = passed > self._step - pause
+        self.due = max(due, opened + pause) if not late else opened + self._step + pause
+
+    async def recheck(self, history: BarHistory) -> None:
+        """Read delivered bars of which a push has sent another version, until the history decides."""
+        for start in sorted(self.delivered.suspects):
+            for found, values in await history.rows(start, start + self._step):
+                self.delivered.suspects.discard(found)
+                await self.revise(found, values)
+
+    async def revise(self, start: int, values: Values) -> None:
+        """Store the history's version of a delivered bar; if it differs from the delivered one, that is evidence."""
+        before = self.delivered.revise(start, values)
+        if before is None:
+            return
+        self._store.add_bar(start, values, self._step)
+        text = f"the bar of {iso(start)} was delivered as {before} and is now {values}"
+        await self._announcer.report("revised", text, start=start, delivered=list(before), now=list(values))
+        await self._contradict(f"the bar of {iso(start)} has changed after its delivery")
