@@ -14,6 +14,7 @@ __all__ = [
     "CONFLICTING",
     "DUPLICATE",
     "EARLY_CONFIRM",
+    "LATE_TRADE",
     "NAN_FRAME",
     "NEVER",
     "NULL_DATA",
@@ -157,6 +158,8 @@ CONFLICTING = Frames(lambda frame: [_candle(frame, volume="0.5"), frame])
 """The candle is confirmed twice, with different values."""
 WRONG_VOLUME = Frames(lambda frame: [_candle(frame, volume="0.5")])
 """The candle is confirmed once, with another volume than the history's."""
+LATE_TRADE = Frames(lambda frame: [_candle(frame, volume=f"{0.998 * float(frame['data'][0]['volume']):.3f}")])
+"""The candle is confirmed once, without the last trade that the history counts."""
 EARLY_CONFIRM = Frames(lambda frame: [_candle(frame, confirm=True)])
 """On "ws:push": a candle that is still open says that it is closed."""
 

@@ -55,3 +55,4 @@ class Exchange:
         self.private.heal()
         account = self.private.account
         account.lag, account.hidden_lookups, account.killed, account.fill_share = 0.0, 0, False, Decimal(1)
+        account.work()

@@ -91,6 +91,8 @@ _WEBSOCKET: tuple[tuple[str, _Make], ...] = (
     ("ws:closed", lambda rng: faults.NEVER),
     ("ws:closed", lambda rng: faults.DUPLICATE),
     ("ws:closed", lambda rng: faults.CONFLICTING),
+    ("ws:closed", lambda rng: faults.WRONG_VOLUME),
+    ("ws:closed", lambda rng: faults.LATE_TRADE),
     ("ws:connect", lambda rng: faults.Respond(rng.choice((500, 503)))),
     ("ws:connect", lambda rng: faults.Reset()),
     ("ws:subscribe", lambda rng: faults.RetCode(10001)),
@@ -126,4 +128,7 @@ def draw_account(rng: random.Random, private: LoopbackBybit) -> str:
     account.hidden_lookups = rng.choice((0, 0, 2))
     account.fill_share = type(account.fill_share)(rng.choice(("1", "1", "0.6")))
     account.killed = rng.random() < 0.05
-    return f"lag {account.lag}, hidden {account.hidden_lookups}, share {account.fill_share}, killed {account.killed}"
+    account.work()  # orders that wait are filled now
+    account.queues = rng.random() < 0.15
+    how = ("lag", "hidden_lookups", "fill_share", "killed", "queues")
+    return ", ".join(f"{name} {getattr(account, name)}" for name in how)

@@ -19,6 +19,8 @@ __all__ = ["Revisions"]
 # Time from a bar's close to its comparison with the history, and between two attempts (ms of the exchange's clock). No
 # attempt begins this close to the close of a bar: a history that answers slowly must not delay the bar.
 _COMPARE_MS = 20_000
+# A trade that is counted late changes the volume by less, at the same prices: the bar was closed, and trading goes on.
+_VOLUME_SHARE = 0.01
 
 
 class Revisions:
@@ -77,11 +79,19 @@ class Revisions:
                 await self.revise(found, values)
 
     async def revise(self, start: int, values: Values) -> None:
-        """Store the history's version of a delivered bar; if it differs from the delivered one, that is evidence."""
+        """Store the history's version of a delivered bar; if it differs from the delivered one, report it.
+
+        It is evidence against the exchange's stamps unless only the volume differs, by less than 1 %.
+        """
         before = self.delivered.revise(start, values)
         if before is None:
             return
         self._store.add_bar(start, values, self._step)
         text = f"the bar of {iso(start)} was delivered as {before} and is now {values}"
         await self._announcer.report("revised", text, start=start, delivered=list(before), now=list(values))
-        await self._contradict(f"the bar of {iso(start)} has changed after its delivery")
+        if not _is_late_trade(before, values):
+            await self._contradict(f"the bar of {iso(start)} has changed after its delivery")
+
+
+def _is_late_trade(before: Values, now: Values) -> bool:
+    return before[:4] == now[:4] and abs(now[4] - before[4]) < _VOLUME_SHARE * max(now[4], before[4])

@@ -4,7 +4,7 @@ import pytest
 
 from feeds.live.events import Status
 from tests.bybit import HOUR, MINUTE, Listing, Respond, market
-from tests.bybit.faults import CONFLICTING, WRONG_VOLUME
+from tests.bybit.faults import CONFLICTING, LATE_TRADE, WRONG_VOLUME
 from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
 
 FIRST = 1_719_748_800_000  # 2024-06-30T12:00Z
@@ -189,6 +189,16 @@ def test_pushed_bars_that_are_not_those_of_the_history_are_noticed_corrected_and
     marks = [bar.doubtful for bar in seen.bars]
     assert marks[:12] == [False] + [True] * 11
     assert not any(marks[16:]), "trading goes on when bars agree again"
+
+
+def test_a_trade_that_is_counted_late_is_corrected_and_stops_no_trading():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(LATE_TRADE, on="ws:closed", times=3)
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST)
+    assert [bar.start for bar in wrong(seen)] == STARTS[:3]
+    assert [report.facts["start"] for report in seen.reports("revised")] == STARTS[:3]
+    assert stored_bars(seen) == {bar.start: true_bar(bar.start) for bar in seen.bars}
+    assert not any(bar.doubtful for bar in seen.bars)
 
 
 def test_a_history_that_fails_delays_no_pushed_bar():
