@@ -26,6 +26,7 @@ from .access import Access
 from .failures import Evidence
 from .protocol import CcxtRules
 from .rate_limit import RateLimiter
+from .sessions import SeverableSession
 
 __all__ = [
     "ALL_REQUESTS",
@@ -135,9 +136,10 @@ class SyncClient(_Strict):
 
     def __init__(self, rules: CcxtRules, access: Access, limiter: RateLimiter) -> None:
         super().__init__(rules, access, limiter)
-        self._use_session()
+        self._renew_session()
 
-    def _use_session(self) -> None:
+    def _renew_session(self) -> None:
+        self.session = SeverableSession()
         # A redirection would take the key and a signed request to a host that nobody has named.
         if self.apiKey:
             self.session.max_redirects = 0
@@ -162,8 +164,9 @@ class SyncClient(_Strict):
         except FutureTimeout:
             if answer.done():
                 raise
-            self.session = type(self.session)()  # the old session is still in use by the thread
-            self._use_session()
+            late = self.session
+            self._renew_session()
+            late.sever()  # so that the thread ends
             raise ccxt.RequestTimeout(
                 f"{method} {url}: no complete response within {self.timeout / 1000:g} s"
             ) from None

@@ -1,6 +1,8 @@
 """The three strict ccxt clients: their URLs, timeouts and the facts attached to their errors."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 
@@ -16,7 +18,7 @@ from feeds.exchange.ccxt_clients import (
 )
 from feeds.exchange.failures import Evidence, Failure, classify
 from feeds.exchange.rate_limit import RateLimiter
-from tests.bybit import Corrupt, DieMidBody, Reset, Respond, RetCode
+from tests.bybit import Corrupt, DieMidBody, Reset, Respond, RetCode, Trickle
 
 CLIENTS = [SyncClient, AsyncClient, ProClient]
 TIME, KLINE = "/v5/market/time", "/v5/market/kline"
@@ -146,3 +148,20 @@ def test_public_requests_carry_no_key(bybit):
         SyncClient, CCXT_RULES, Access(base_url=bybit.url, credentials=Credentials("key", "hush"))
     )
     assert "key" not in str(client.sign("v5/market/kline", ["public"], "GET", {}))
+
+
+def test_a_response_that_does_not_end_keeps_no_thread(bybit, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nor is a proxy used afterwards
+    client = make_client(SyncClient, CCXT_RULES, Access(base_url=bybit.url, timeout=0.2))
+    bybit.inject(Trickle(0.15), on=TIME)  # the whole of it takes 15 s
+    with pytest.raises(ClientError):
+        ask(client, "public_get_v5_market_time")
+    until = time.monotonic() + 5.0
+    while _requests_under_way() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _requests_under_way()
+    assert ask(client, "public_get_v5_market_time")["retCode"] in (0, "0")
+
+
+def _requests_under_way():
+    return [thread for thread in threading.enumerate() if thread.name == "exchange request"]
