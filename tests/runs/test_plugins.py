@@ -46,12 +46,14 @@ steps = 10
 @pytest.fixture(autouse=True)
 def _own_names():
     registries = (FEATURE_SETS, NETWORKS, OBJECTIVES, SIGNALS, PANELS, SLIPPAGE, POSITION_RULES, ALLOCATIONS)
-    before = [set(registry) for registry in registries]
+    before, loaded = [set(registry) for registry in registries], dict(plugins._loaded)
+    plugins._loaded.clear()
     yield
     for registry, names in zip(registries, before, strict=True):
         for name in set(registry) - names:
             registry.remove(name)
     plugins._loaded.clear()
+    plugins._loaded.update(loaded)
 
 
 def scorenet(*words):
