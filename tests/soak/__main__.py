@@ -113,7 +113,7 @@ def main() -> None:
     """Parse the command line and run a soak."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--days", type=float, default=7.0, help="simulated days in all (default: 7)")
-    parser.add_argument("--traders", type=int, default=2, help="traders side by side (default: 2)")
+    parser.add_argument("--traders", type=int, default=4, help="traders side by side (default: 4)")
     parser.add_argument(
         "--kills", type=float, default=6, help="number of kill -9 a simulated week (default: 6)"
     )
