@@ -18,12 +18,14 @@ from .bars.times import iso, parse_time
 from .btdata import BarsData, empty_bars
 from .download.api import ensure
 from .errors import BadSource, MissingData
+from .exchange.candles import Values
 from .exchange.market import Market
 from .exchange.protocol import check_timeframe, require
 from .exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from .instruments import Instrument
 from .live.charged import Charged
 from .live.events import Bar, Failed, LiveSettings, Notice, Report, Status
+from .live.evidence.history import last_bars
 from .live.evidence.holes import known_bars
 from .live.group import LiveGroup
 from .live.queue import NEWS, LiveQueue
@@ -36,6 +38,7 @@ _STATUS = {
     Status.LIVE: bt.feed.DataBase.LIVE,
     Status.DISCONNECTED: bt.feed.DataBase.DISCONNECTED,
 }
+_LIVE_SETTINGS = ("websocket", "grace", "poll_delay", "stale")
 _BAR_LINES = ("datetime", *COLUMNS[1:], "openinterest", "funding_rate", "open_interest")
 
 
@@ -99,7 +102,9 @@ class CCXTData(BarsData):
         ("progress", True),
     )
 
-    earlier_rates: Mapping[int, float] = MappingProxyType({})  # of bars before `since`, by their open, UTC ms
+    # Of bars before `since`, by their open (UTC ms): rates, and values that the history may not have confirmed.
+    earlier_rates: Mapping[int, float] = MappingProxyType({})
+    earlier_bars: Mapping[int, Values] = MappingProxyType({})
 
     def _begin(self) -> None:
         self._size = self.p.timeframe
@@ -211,14 +216,13 @@ class CCXTData(BarsData):
             timeframe=self._size,
             first=first,
             charged=Charged.before(first, self._step, {**self.earlier_rates, **rates}),
+            delivered={**self.earlier_bars, **last_bars(bars)},
             data_dir=Path(self.p.data_dir),
             base_url=self.p.base_url,
             funding=self.p.funding,
             open_interest=self.p.open_interest,
             speed=self.p.speed,
-            settings=LiveSettings(
-                **{name: getattr(self.p, name) for name in ("websocket", "grace", "poll_delay", "stale")}
-            ),
+            settings=LiveSettings(**{name: getattr(self.p, name) for name in _LIVE_SETTINGS}),
             exchange=self.p.exchange,
         )
         self._thread = LiveThread(source, self.p.queue)

@@ -11,6 +11,7 @@ Two things may delay a bar for a limited time: a missing bar before it, and cont
 
 import asyncio
 import random
+from collections.abc import Mapping
 
 from scorenet.base.backoff import backoff_seconds
 
@@ -70,6 +71,11 @@ class LiveBars:
         self._tries = 0
         self._due = 0
         self._prepared = 0
+
+    def remember(self, delivered: Mapping[int, Values]) -> None:
+        """Compare bars that an earlier session has delivered, by their open (UTC ms), with the history."""
+        for start, values in sorted(delivered.items()):
+            self._revisions.add(start, values, pushed=True)
 
     async def run(self, rest: AsyncMarket, events: "asyncio.Queue[StreamEvent]") -> None:
         """Deliver bars without end; after any failed request it waits and goes on.

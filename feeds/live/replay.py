@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from scorenet.base.times import float_days, whole_ms
 
+from ..exchange.candles import Values
+
 __all__ = ["Replay", "ReplayedData", "Row", "Step"]
 
 
@@ -145,13 +147,24 @@ class ReplayedData:
     symbol: str
     step_ms: int
     earlier_rates: Mapping[int, float]
+    earlier_bars: Mapping[int, Values]
     _asked_again = False
 
     def follow(
-        self, replay: Replay, symbol: str, step_ms: int, rates: Mapping[int, float] = MappingProxyType({})
+        self,
+        replay: Replay,
+        symbol: str,
+        step_ms: int,
+        rates: Mapping[int, float] = MappingProxyType({}),
+        unread: Mapping[int, Values] = MappingProxyType({}),
     ) -> None:
-        """Follow `replay`; call it before the run. `rates` maps the opens of recorded bars to their funding rates."""
-        self.replay, self.symbol, self.step_ms, self.earlier_rates = replay, symbol, step_ms, rates
+        """Follow `replay`; call it before the run.
+
+        Of recorded bars by their open (UTC ms): `rates` are their funding rates, `unread` the values of those that may
+        not have been compared with the history.
+        """
+        self.replay, self.symbol, self.step_ms = replay, symbol, step_ms
+        self.earlier_rates, self.earlier_bars = rates, unread
         replay.join(self)
 
     def exchange_now(self) -> int | None:

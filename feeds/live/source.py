@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from scorenet.base.backoff import backoff_seconds
 
 from ..errors import ExchangeBanned, ExchangeError
 from ..exchange.access import Access
+from ..exchange.candles import Values
 from ..exchange.market import AsyncMarket
 from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from ..exchange.retry import Retry
@@ -37,6 +39,7 @@ _EVENTS = 1024
 class LiveSource:
     """The series to follow: bars that open from `first` (UTC ms) on; `charged`: what the bars before them charged.
 
+    `delivered` are bars before `first` that have not been compared with the history, by their open (UTC ms).
     `speed` is the speed of the exchange's clock relative to the machine's: 1, except for a loopback exchange.
     """
 
@@ -51,6 +54,7 @@ class LiveSource:
     speed: float = 1.0
     settings: LiveSettings = field(default_factory=LiveSettings)
     exchange: str = DEFAULT_EXCHANGE
+    delivered: Mapping[int, Values] = field(default_factory=dict)
 
 
 class LiveThread:
@@ -115,6 +119,7 @@ async def _follow(source: LiveSource, queue: LiveQueue) -> None:
     bars = LiveBars(
         source.instrument, source.timeframe, source.first, clock, source.settings, extras, store, announcer
     )
+    bars.remember(source.delivered)
     failures = 0
     try:
         while True:

@@ -11,6 +11,8 @@ from typing import Any
 
 from feeds.bars.timeframes import from_ms, to_ms
 from feeds.bars.times import iso, parse_time
+from feeds.exchange.candles import Values
+from feeds.live.evidence.history import MOST_UNREAD
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
 from scorenet.base.times import DAY_MS
 
@@ -145,10 +147,12 @@ class Delivered:
     Attributes:
         following: open time (UTC ms) of the first bar that its feed must deliver.
         rates: funding rates of the recorded bars, by their open (UTC ms).
+        unread: values of the last bars, by their open (UTC ms), of which no correction is recorded.
     """
 
     following: int
     rates: dict[int, float] = field(default_factory=dict)
+    unread: dict[int, Values] = field(default_factory=dict)
 
 
 def delivered(journal: Journal, header: Mapping[str, Any]) -> dict[str, Delivered]:
@@ -159,6 +163,12 @@ def delivered(journal: Journal, header: Mapping[str, Any]) -> dict[str, Delivere
         for symbol, row in recorded.rows.items():
             found[symbol].following = row.close_time
             found[symbol].rates[row.close_time - step] = row.funding_rate
+            found[symbol].unread[row.close_time - step] = row[1:6]
+            if len(found[symbol].unread) > MOST_UNREAD:
+                del found[symbol].unread[next(iter(found[symbol].unread))]
+    for record in journal.records("notice"):
+        if record.get("what") == "revised" and record["symbol"] in found:
+            found[record["symbol"]].unread.pop(int(record["start"]), None)
     return found
 
 

@@ -201,7 +201,7 @@ class _LiveRun:
         pairs = []
         for symbol, bars in delivered(self.journal, self.header).items():
             data = self.market.data(symbol, timeframe, bars.following)
-            data.follow(self.replay, symbol, self.step_ms, bars.rates)
+            data.follow(self.replay, symbol, self.step_ms, bars.rates, bars.unread)
             self.datas.append(data)
             pairs.append((data, symbol))
         start = int(self.header["trade_from"])

@@ -2,12 +2,15 @@
 
 from collections import deque
 
+import pandas as pd
+
+from ...bars.cells import COLUMNS
 from ...bars.timeframes import to_ms
 from ...exchange.candles import Values
 from ...exchange.market import AsyncMarket
 from ...instruments import Instrument
 
-__all__ = ["PAGE", "SETTLED_MS", "BarHistory", "Delivered", "Row"]
+__all__ = ["MOST_UNREAD", "PAGE", "SETTLED_MS", "BarHistory", "Delivered", "Row", "last_bars"]
 
 Row = tuple[int, Values]
 """A closed bar: its open time (UTC ms) and its values."""
@@ -22,6 +25,9 @@ little after it read the data.
 PAGE = 900
 """Largest number of bars in one request."""
 
+MOST_UNREAD = PAGE
+"""Largest number of delivered bars that wait to be compared with the history: an outage of it can last long."""
+
 # Number of delivered bars that every request checks again.
 _OVERLAP = 3
 
@@ -30,13 +36,14 @@ class Delivered:
     """The last delivered bars, to notice values that the exchange changes afterwards.
 
     Attributes:
-        suspects: delivered bars (open times) of which another version was seen, until the history decides.
-        unread: those that were pushed, until the history has shown them.
+        unread: bars by their open (UTC ms) that were pushed, or of which another version was seen, until the history
+            has shown them.
+        suspects: those of them of which another version was seen.
     """
 
     def __init__(self) -> None:
         self.suspects: set[int] = set()
-        self.unread: set[int] = set()
+        self.unread: dict[int, Values] = {}
         self._recent: deque[Row] = deque(maxlen=_OVERLAP)
 
     def __len__(self) -> int:
@@ -46,23 +53,36 @@ class Delivered:
         """Note a delivered bar; `pushed`: the history has not shown it."""
         self._recent.append((start, values))
         if pushed:
-            self.unread.add(start)
-        for marked in (self.suspects, self.unread):
-            marked.intersection_update(other for other, _ in self._recent)
+            self._wait_for(start, values)
+
+    def _wait_for(self, start: int, values: Values) -> None:
+        self.unread[start] = values
+        if len(self.unread) > MOST_UNREAD:
+            oldest = min(self.unread)
+            del self.unread[oldest]
+            self.suspects.discard(oldest)
 
     def compare(self, start: int, values: Values) -> None:
         """Suspect a bar that was delivered with other values."""
-        if dict(self._recent).get(start, values) != values:
+        before = {**dict(self._recent), **self.unread}.get(start, values)
+        if before != values:
             self.suspects.add(start)
+            self._wait_for(start, before)
 
     def revise(self, start: int, values: Values) -> Values | None:
         """Replace the values of a delivered bar by the history's; return the earlier ones if they differ, else None."""
-        self.unread.discard(start)
+        before = self.unread.pop(start, None)
+        self.suspects.discard(start)
         for place, (other, old) in enumerate(self._recent):
-            if other == start and old != values:
-                self._recent[place] = (start, values)
-                return old
-        return None
+            if other == start:
+                before, self._recent[place] = old, (start, values)
+        return before if before != values else None
+
+
+def last_bars(bars: pd.DataFrame) -> dict[int, Values]:
+    """Return the last bars of a stored frame by their open (UTC ms): an earlier session may have stored wrong ones."""
+    rows = bars[list(COLUMNS)].tail(_OVERLAP).itertuples(index=False, name=None)
+    return {int(row[0]): row[1:] for row in rows}
 
 
 class BarHistory:

@@ -12,7 +12,7 @@ from ...exchange.candles import Values
 from ..announcer import Announcer
 from ..clock import ExchangeClock
 from ..writer import LiveStore
-from .history import BarHistory, Delivered
+from .history import PAGE, BarHistory, Delivered
 
 __all__ = ["Revisions"]
 
@@ -57,7 +57,8 @@ class Revisions:
         self._put_off()
         starts = self.delivered.unread
         try:
-            rows = await history.rows(min(starts), max(starts) + self._step)
+            first = min(starts)
+            rows = await history.rows(first, min(max(starts), first + PAGE * self._step) + self._step)
         except (ExchangeUnavailable, ExchangeRejected) as error:
             self._announcer.warn(f"delivered bars could not be compared with the history: {error}")
             return
@@ -75,7 +76,6 @@ class Revisions:
         """Read delivered bars of which a push has sent another version, until the history decides."""
         for start in sorted(self.delivered.suspects):
             for found, values in await history.rows(start, start + self._step):
-                self.delivered.suspects.discard(found)
                 await self.revise(found, values)
 
     async def revise(self, start: int, values: Values) -> None:

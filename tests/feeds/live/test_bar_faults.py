@@ -7,6 +7,7 @@ from tests.bybit import HOUR, MINUTE, Listing, Respond, market
 from tests.bybit.faults import CONFLICTING, LATE_TRADE, WRONG_VOLUME
 from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
 
+KLINE = "/v5/market/kline"
 FIRST = 1_719_748_800_000  # 2024-06-30T12:00Z
 BARS = 20
 STARTS = [FIRST + k * MINUTE for k in range(BARS)]
@@ -189,6 +190,27 @@ def test_pushed_bars_that_are_not_those_of_the_history_are_noticed_corrected_and
     marks = [bar.doubtful for bar in seen.bars]
     assert marks[:12] == [False] + [True] * 11
     assert not any(marks[16:]), "trading goes on when bars agree again"
+
+
+def test_a_wrong_pushed_bar_is_noticed_after_an_outage_of_the_history_however_long():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    exchange.inject(WRONG_VOLUME, on="ws:closed", times=2)
+    outage = {30.0: lambda: exchange.inject(Respond(503), on=KLINE, times=10_000), 700.0: exchange.heal}
+    seen = follow(loop, exchange, BARS * 60.0, first=FIRST, plan=outage)
+    assert [bar.start for bar in wrong(seen)] == STARTS[:2]
+    assert [report.facts["start"] for report in seen.reports("revised")] == STARTS[:2]
+    assert stored_bars(seen) == {bar.start: true_bar(bar.start) for bar in seen.bars}
+
+
+def test_bars_that_an_earlier_session_delivered_are_compared_after_a_restart():
+    loop, exchange = virtual_exchange(FIRST + 5_000)
+    earlier = {start: true_bar(start) for start in range(FIRST - 40 * MINUTE, FIRST, MINUTE)}
+    bad = FIRST - 30 * MINUTE
+    earlier[bad] = (*earlier[bad][:4], 0.5)
+    seen = follow(loop, exchange, 300.0, first=FIRST, delivered=earlier)
+    assert [report.facts["start"] for report in seen.reports("revised")] == [bad]
+    assert stored_bars(seen)[bad] == true_bar(bad)
+    assert len(exchange.requests(KLINE)) < 15, "not one request for each of the forty"
 
 
 def test_a_trade_that_is_counted_late_is_corrected_and_stops_no_trading():

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from feeds.bybit.exchange import EXCHANGE
 from feeds.bybit.stream import BybitStream
+from feeds.exchange.candles import Values
 from feeds.exchange.ccxt_clients import ClientError
 from feeds.exchange.failures import Evidence
 from feeds.exchange.market import AsyncMarket
@@ -171,6 +174,7 @@ def follow(
     funding: bool = False,
     open_interest: bool = False,
     charged: Charged | None = None,
+    delivered: Mapping[int, Values] = MappingProxyType({}),
     latency: float = 0.05,
     **settings: Any,
 ) -> Seen:
@@ -198,6 +202,7 @@ def follow(
         live = LiveBars(
             BTC, "1m", first, clock, LiveSettings(websocket=pushes, **settings), extras, seen, announcer
         )
+        live.remember(delivered)
         rest = AsyncMarket(EXCHANGE, requests_per_second=None, retry=Retry(attempts=2, base=0.3, cap=2.0))
         await rest.close()
         rest._client = Client(exchange, latency)

@@ -37,9 +37,11 @@ def test_the_journal_tells_the_next_bar_of_each_symbol_and_the_rates_that_were_c
             {"BTC": [120_000, *row, 0.0, 0.0]},
         ):
             journal.append("bar", late=False, bars=bars)
+        journal.append("notice", what="revised", symbol="BTC", start=0)
         found = delivered(journal, header)
+    values = tuple(row)
     assert found == {
-        "BTC": Delivered(120_000, {0: 0.0001, 60_000: 0.0}),
-        "ETH": Delivered(60_000, {0: 0.0}),
+        "BTC": Delivered(120_000, {0: 0.0001, 60_000: 0.0}, {60_000: values}),
+        "ETH": Delivered(60_000, {0: 0.0}, {0: values}),
         "SOL": Delivered(0, {}),
     }
