@@ -48,8 +48,9 @@ class Revisions:
 
     def add(self, start: int, values: Values, *, pushed: bool) -> None:
         """Note a delivered bar; `pushed`: the history has not shown it."""
+        waiting = bool(self.delivered.unread)
         self.delivered.add(start, values, pushed=pushed)
-        if pushed:
+        if pushed and not waiting:  # bars that come quickly must not put off the comparison of those before
             self.due = start + self._step + min(_COMPARE_MS, self._step // 2)
 
     async def compare(self, history: BarHistory) -> None:
