@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import weakref
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from scorenet.base.waits import cut_off
 
 __all__ = ["SeverableSession"]
 
@@ -27,8 +28,7 @@ class SeverableSession(requests.Session):
     def sever(self) -> None:
         """End all connections; whoever waits for a response gets an error."""
         for found in list(self._sockets):
-            with contextlib.suppress(OSError):  # it has ended by itself
-                found.shutdown(socket.SHUT_RDWR)
+            cut_off(found)
 
 
 class _Adapter(HTTPAdapter):

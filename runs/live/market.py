@@ -72,9 +72,8 @@ class ClockKeeper:
             try:
                 stamp = self._ask()
                 if abs(stamp - self.clock.now()) > _PLAUSIBLE_MS * self.clock.speed:
-                    stamp = (
-                        self._ask()
-                    )  # one wrong answer would let late bars count as timely until the next one
+                    # One wrong answer would let late bars count as timely until the next one.
+                    stamp = self._ask()
                 self.set_time(stamp)
             except ExchangeBanned:
                 pause = self._ban

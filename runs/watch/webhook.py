@@ -15,12 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from scorenet.base.error_line import error_line
+from scorenet.base.waits import cut_off
 from scorenet.errors import ConfigError
 
 __all__ = ["Target", "Webhook", "hidden", "target_of"]
@@ -186,10 +186,7 @@ class Webhook:
 
 def _cut(channel: socket.socket, late: threading.Event) -> None:
     late.set()
-    with suppress(OSError):
-        socket.socket.shutdown(
-            channel, socket.SHUT_RDWR
-        )  # of TLS too: its own method is not for another thread
+    cut_off(channel)
 
 
 def _may_be_private(host: str) -> bool:

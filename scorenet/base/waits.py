@@ -1,12 +1,14 @@
-"""Wait in short slices, so that a request to stop is heard during every wait."""
+"""Waits that end: in short slices, to hear a request to stop, and at a socket that is cut off."""
 
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-__all__ = ["wait"]
+__all__ = ["cut_off", "wait"]
 
 _SLICE_SECONDS = 0.1
 
@@ -19,3 +21,10 @@ def wait(seconds: float, stop: Callable[[], bool], sleep: Callable[[float], None
             return False
         sleep(seconds / slices)
     return not stop()
+
+
+def cut_off(channel: socket.socket) -> None:
+    """End a connection, so that the thread that waits for its bytes gets an error; an ended one is left alone."""
+    with suppress(OSError):
+        # Of TLS too: its own method is not for another thread than the one that reads.
+        socket.socket.shutdown(channel, socket.SHUT_RDWR)

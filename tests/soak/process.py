@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from runs.live.journal import JOURNAL
+from runs.watch.status import read_status
 from tests.soak.trader import EXCHANGE_FAILED
 
 __all__ = ["Tail", "Trader", "unsettled"]
@@ -25,14 +25,7 @@ _LOOK_AGAIN = 0.002  # seconds
 
 def unsettled(journal: Path) -> set[str]:
     """Return the ids of orders whose outcome a journal, which another process writes, does not hold yet."""
-    ids: set[str] = set()
-    for line in journal.read_bytes().split(b"\n")[:-1]:
-        record = json.loads(line)
-        if record["kind"] == "intent":
-            ids.add(record["link_id"])
-        elif record["kind"] == "outcome" and record["status"] != "unknown":
-            ids.discard(record["link_id"])
-    return ids
+    return set(read_status(journal.parent).facts.ledger.unknown)
 
 
 class Tail:
