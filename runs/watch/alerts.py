@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scorenet.base.printable import printable
+from scorenet.base.times import wall_ms
 
 from .facts import Facts
 
@@ -134,7 +135,7 @@ class Alerts:
                 "event": event,
                 "run": facts.run,
                 "folder": self._folder,
-                "time": time.time_ns() // 1_000_000,
+                "time": wall_ms(),
                 "mode": facts.mode,
                 "symbol": symbol,
                 "reason": reason,

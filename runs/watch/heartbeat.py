@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scorenet.base.files import read_regular
+from scorenet.base.times import wall_ms
 
 from . import fields
 from .process import Process, boot, monotonic_ms
@@ -50,14 +50,14 @@ class Heartbeat:
     @classmethod
     def now(cls, process: Process, **more: Any) -> Heartbeat:
         """Return a heartbeat with the current times."""
-        at = time.time_ns() // 1_000_000
+        at = wall_ms()
         return cls(process=process, at=at, monotonic=monotonic_ms(), boot=boot(), **more)
 
     def seconds_ago(self) -> float:
         """Return its age in seconds: by the monotonic clock since the same boot, otherwise by the wall clock."""
         if self.boot and self.boot == boot():
             return max(monotonic_ms() - self.monotonic, 0) / 1000.0
-        return max(time.time_ns() // 1_000_000 - self.at, 0) / 1000.0
+        return max(wall_ms() - self.at, 0) / 1000.0
 
 
 def write_heartbeat(folder: Path, beat: Heartbeat) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scorenet.base.printable import printable
 from scorenet.base.sealed import BrokenLine, record_of, sealed_lines, unfinished
+from scorenet.base.times import wall_ms
 
 from ..folder.errors import CorruptJournal, NotARunDir, RunDirError, RunDirMissing
 from .facts import Facts, Feed
@@ -65,7 +65,7 @@ class RunStatus:
             return None
         if self.beat is not None and self.beat.age is not None and not self._is_over():
             return self.beat.age + self.beat.seconds_ago()
-        return max(time.time_ns() // 1_000_000 - self.facts.last_bar, 0) / 1000.0
+        return max(wall_ms() - self.facts.last_bar, 0) / 1000.0
 
     def _is_over(self) -> bool:
         return self.state in ("ended", "failed", "killed")
