@@ -35,8 +35,7 @@ _MIB = 2**20
 def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, Counter[str]]:
     """Trade under faults for the simulated days; then heal everything, settle and compare."""
     rng, counts = random.Random(options.seed), Counter[str]()
-    frame = simulate("planted", seed=5, bars=3_000, timeframe="1m")
-    model = learn([as_market(frame)], TINY, progress=False).save(folder / "model")
+    model = Path(options.model) if options.model else _train(folder / "model")
     minutes = int(options.days * 1440)
     weeks = options.days / 7
     faults = options.faults * weeks
@@ -79,6 +78,11 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, C
     return found, trader, counts
 
 
+def _train(path: Path) -> Path:
+    frame = simulate("planted", seed=5, bars=3_000, timeframe="1m")
+    return Path(learn([as_market(frame)], TINY, progress=False).save(path))
+
+
 def _command(exchange: Exchange, folder: Path, model: Path) -> list[str]:
     words = {
         "model": model,
@@ -112,7 +116,7 @@ def show(found: Findings, trader: Trader, counts: Counter[str], seconds: float) 
 def main() -> None:
     """Parse the command line and run a soak."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--days", type=float, default=7.0, help="simulated days in all (default: 7)")
+    parser.add_argument("--days", type=float, default=30.0, help="simulated days in all (default: 30)")
     parser.add_argument("--traders", type=int, default=4, help="traders side by side (default: 4)")
     parser.add_argument(
         "--kills", type=float, default=6, help="number of kill -9 a simulated week (default: 6)"
@@ -122,6 +126,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder for the run; a temporary one without it")
+    parser.add_argument("--model", help="model to trade with; a tiny one is trained without it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.keep or temporary)
@@ -138,6 +143,8 @@ def _one(options: argparse.Namespace, folder: Path) -> int:
 def _side_by_side(options: argparse.Namespace, folder: Path) -> int:
     """Run one process a trader, print the figures of each as it ends, and return 1 if any broke a promise."""
     running = []
+    folder.mkdir(parents=True, exist_ok=True)
+    model = options.model or _train(folder / "model")
     for number in range(options.traders):
         words = {
             "traders": 1,
@@ -146,6 +153,7 @@ def _side_by_side(options: argparse.Namespace, folder: Path) -> int:
             "faults": options.faults,
             "seed": options.seed + number,
             "keep": folder / f"trader_{number}",
+            "model": model,
         }
         flags = [str(word) for name, value in words.items() for word in (f"--{name}", value)]
         command = [sys.executable, "-m", "tests.soak", *flags]
