@@ -69,7 +69,8 @@ def from_text(
             return frame.rename(columns={own: name for name, own in chosen.names.items()}), Reading(taken={})
         times, words = to_utc(cells["timestamp"], chosen.names["timestamp"], hints)
         numbers = [name for name in cells if name not in ("timestamp", "filled", *SYMBOL_COLUMNS)]
-        mark = decimal_mark(((chosen.names[name], cells[name]) for name in numbers), hints.decimal)
+        named = [(chosen.names[name], cells[name]) for name in numbers]
+        mark = decimal_mark(named, hints.decimal, frame.attrs.get("separator", ","))
     except BadBars as error:
         raise explained(error, chosen, path, symbol) from error
     values: dict[str, Any] = {"timestamp": times}

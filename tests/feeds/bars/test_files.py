@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from feeds.bars import caps
 from feeds.bars.caps import MAX_ROWS_VARIABLE
 from feeds.bars.files import read_bars, write_bars
 from feeds.bars.frame import as_bars, data_hash
-from feeds.errors import BadBars, BadSource, BarGap, FeedError, MissingData, StoreError
+from feeds.errors import BadBars, BadSource, BadTimeframe, BarGap, FeedError, MissingData, StoreError
 from feeds.store.keys import SeriesKey, series_columns
 from feeds.store.series_store import write_series
 from tests.feeds.bars.frames import HOUR, START, small_frame, valid_frames
@@ -330,3 +331,16 @@ def test_notes_nested_without_end_are_a_damaged_file(tmp_path):
     pq.write_table(table, path)
     with pytest.raises(StoreError, match="damaged or not a bar file"):
         read_bars(path)
+
+
+@pytest.mark.parametrize("notes", [{"timeframe": ["1h"], "symbol": 1, "calendar": {}}, {"timeframe": 5}])
+def test_notes_of_another_kind_than_text_are_none(tmp_path, notes):
+    frame = small_frame()
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pq.write_table(
+        table.replace_schema_metadata({"PANDAS_ATTRS": json.dumps(notes)}), tmp_path / "x_1h.parquet"
+    )
+    assert read_bars(tmp_path / "x_1h.parquet").attrs["timeframe"] == "1h"
+    frame.attrs["timeframe"] = ["1h"]
+    with pytest.raises(BadTimeframe, match="a timeframe is a text"):
+        as_bars(frame)
