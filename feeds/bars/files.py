@@ -28,7 +28,7 @@ from .frame import (
 )
 from .joins import check_mark, settlements_of
 from .sessions.closed import without_open_bar
-from .settlements import check_funding
+from .settlements import check_funding, warn_of_percent
 from .symbols import one_symbol
 from .table_file import EXTENSIONS, read_bar_table, read_series_table
 from .timeframes import TIMEFRAMES
@@ -152,6 +152,7 @@ def read_with_siblings(
             calendar=calendar or _note(frame, "calendar"),
         )
         bars, siblings = _join_siblings(without_open_bar(bars, path), path, stem)
+        warn_of_percent(bars, siblings.funding or path)
         if not reading.is_plain:
             bars.attrs["read_as"] = reading.said()
         return with_gaps(bars, gaps), siblings

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -344,3 +345,19 @@ def test_notes_of_another_kind_than_text_are_none(tmp_path, notes):
     frame.attrs["timeframe"] = ["1h"]
     with pytest.raises(BadTimeframe, match="a timeframe is a text"):
         as_bars(frame)
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.01, True), (-0.0123, True), (0.0001, False), (0.0015, False)])
+@pytest.mark.parametrize("beside", [False, True])
+def test_funding_rates_in_percent_are_said(tmp_path, caplog, rate, said, beside):
+    bars, due = small_frame(60), START + 8 * HOUR * np.arange(8)
+    if beside:
+        funding = pd.DataFrame({"timestamp": due, "funding_rate": rate})
+        funding.to_parquet(tmp_path / "x_funding.parquet")
+    else:
+        bars["funding_rate"] = np.where(bars["timestamp"].isin(due), rate, 0.0)
+    bars.to_parquet(tmp_path / "x_1h.parquet")
+    with caplog.at_level(logging.WARNING):
+        read_bars(tmp_path / "x_1h.parquet")
+    assert ("a rate is a fraction (0.01 % is 0.0001): are these percent?" in caplog.text) == said
+    assert ("x_funding.parquet: half" in caplog.text) == (said and beside)

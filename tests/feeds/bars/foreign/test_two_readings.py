@@ -132,3 +132,34 @@ def test_text_of_another_encoding_is_said(tmp_path):
     path.write_bytes(f"{HEADER}\n1704067200000,1\u00a0000,1,1,1,1\n".encode("latin-1"))
     with pytest.raises(StoreError, match=r"its text is not UTF-8 \(byte 0xa0\); save it as UTF-8"):
         read_bars(path)
+
+
+METATRADER = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>"
+
+
+def metatrader(path, volumes):
+    rows = [
+        f"2024.01.02\t{k:02}:00:00\t1.1\t1.2\t1.0\t1.15\t{100 + k}\t{v}\t1" for k, v in enumerate(volumes)
+    ]
+    path.write_text("\n".join([METATRADER, *rows]) + "\n")
+    return path
+
+
+def test_a_date_and_a_time_of_day_are_one_time_of_a_zone(tmp_path):
+    path = metatrader(tmp_path / "EURUSD_1h.csv", [7, 0, 9])
+    with pytest.raises(BadBars, match=r"column '<DATE> <TIME>': 2024.01.02 00:00:00 has no time zone"):
+        read_bars(path)
+    table = read_bars(path, hints=Hints(timezone="Europe/Helsinki"))  # two hours east of UTC in winter
+    assert table["timestamp"].tolist() == [1_704_146_400_000 + k * 3_600_000 for k in range(3)]
+    assert table["volume"].tolist() == [7.0, 0.0, 9.0]
+    assert "timestamp from '<DATE> <TIME>'" in table.attrs["read_as"]
+
+
+def test_a_volume_of_nothing_beside_counted_ticks_is_asked_about(tmp_path):
+    path = metatrader(tmp_path / "EURUSD_1h.csv", [0, 0, 0])
+    with pytest.raises(
+        BadBars, match=r"'<VOL>' is 0 in every row, and '<TICKVOL>' can be.*\n.*volume=<TICKVOL>"
+    ):
+        read_bars(path, hints=Hints(timezone="UTC"))
+    asked = Hints(timezone="UTC", columns={"volume": "<TICKVOL>"})
+    assert read_bars(path, hints=asked)["volume"].tolist() == [100.0, 101.0, 102.0]
