@@ -154,7 +154,8 @@ def import_bars(
     """Read a bar file of any known program, validate it and store it; return a summary of the stored rows.
 
     `calendar` is the trading calendar of a market that closes; its bars are stored under it. `read_as` says which
-    column was taken for which and how times were read; `source` names the stored bars.
+    column was taken for which and how times were read; `replaced` counts stored rows that had other values; `source`
+    names the stored bars.
 
     Raises:
         FeedError: when the file violates the contract or the store cannot be written.
@@ -162,7 +163,7 @@ def import_bars(
     from feeds.store.importing import store_bars
 
     frame = read_bars(path, symbol, timeframe, gaps, hints, calendar)  # type: ignore[arg-type]
-    store_bars(frame, data_dir=data_dir)
+    replaced = store_bars(frame, data_dir=data_dir)
     exchange = frame.attrs.get("calendar", "bybit")
     return {
         "symbol": symbol,
@@ -170,6 +171,7 @@ def import_bars(
         "rows": len(frame),
         "start": iso(int(frame["timestamp"].iloc[0])),
         "end": iso(int(frame["timestamp"].iloc[-1])),
+        "replaced": replaced,
         "read_as": frame.attrs.get("read_as", "the columns and times of the contract"),
         "source": f"{exchange}:{symbol}@{timeframe}",
         "sha256": data_hash(frame),

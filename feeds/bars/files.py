@@ -27,7 +27,8 @@ from .frame import (
     with_gaps,
 )
 from .joins import check_mark, settlements_of
-from .settlements import check_funding
+from .sessions.closed import without_open_bar
+from .settlements import check_funding, warn_of_percent
 from .symbols import one_symbol
 from .table_file import EXTENSIONS, read_bar_table, read_series_table
 from .timeframes import TIMEFRAMES
@@ -103,7 +104,8 @@ def read_bars(
     the bars. Of a file with several symbols in a column `symbol`, `symbol` chooses one. If the file `X_1h.parquet` has
     no funding_rate, open_interest or mark_open column, `X_funding.parquet`, `X_open_interest_1h.parquet` and
     `X_mark_1h.parquet` (bars of the mark price, of the same size) in the same folder are used if present; the funding
-    file must have every settlement that is due on the bars, the mark prices every bar. `calendar` is the trading
+    file must have every settlement that is due on the bars, the mark prices every bar. A last bar that has not closed
+    yet, or had not when the file was written, is left out with a warning. `calendar` is the trading
     calendar of a market that closes, as `as_bars` takes it; a parquet file of `write_bars` knows it.
 
     Raises:
@@ -149,7 +151,8 @@ def read_with_siblings(
             source=str(path),
             calendar=calendar or _note(frame, "calendar"),
         )
-        bars, siblings = _join_siblings(bars, path, stem)
+        bars, siblings = _join_siblings(without_open_bar(bars, path), path, stem)
+        warn_of_percent(bars, siblings.funding or path)
         if not reading.is_plain:
             bars.attrs["read_as"] = reading.said()
         return with_gaps(bars, gaps), siblings

@@ -1,5 +1,8 @@
 """The settlement times of a funding series, and the settlements that it lacks."""
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -8,7 +11,14 @@ from ..errors import MissingData
 from .ranges import Range, merge
 from .times import iso
 
-__all__ = ["LATE_MS", "PUBLICATION_LAG_MS", "check_funding", "funding_holes", "settlement_times"]
+__all__ = [
+    "LATE_MS",
+    "PUBLICATION_LAG_MS",
+    "check_funding",
+    "funding_holes",
+    "settlement_times",
+    "warn_of_percent",
+]
 
 LATE_MS = 5_000
 """A settlement stamped up to this long after a full hour (ms) is the settlement of that hour."""
@@ -22,6 +32,9 @@ The interval that an exchange announces for an instrument proves nothing: it may
 _HOUR_MS = 3_600_000
 _USUAL_MS = 8 * _HOUR_MS
 _NEIGHBOURS = 3
+# Bybit's base rate is 0.0001 a settlement; half of a market's settlements are not above 0.2 %, 200 % a year.
+_HIGH_RATE, _FEW_RATES = 0.002, 5
+_log = logging.getLogger("feeds")
 
 
 def settlement_times(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -85,6 +98,20 @@ def check_funding(bars: pd.DataFrame, times: NDArray[np.int64], source: str) -> 
         f"{every / _HOUR_MS:g} h: complete the file (a settlement of nothing is a row with rate 0.0), use bars within "
         "its span, or move it away to leave funding out"
     )
+
+
+def warn_of_percent(bars: pd.DataFrame, path: Path) -> None:
+    """Say that rates are too large for fractions: 0.01 % is 0.0001, and 0.01 costs a hundred times as much."""
+    rates = np.abs(bars["funding_rate"].to_numpy()) if "funding_rate" in bars else np.empty(0)
+    rates = rates[rates > 0]
+    if len(rates) >= _FEW_RATES and np.median(rates) > _HIGH_RATE:
+        _log.warning(
+            "%s: half of the funding rates are above %g, %.3g %% each; a rate is a fraction (0.01 %% is 0.0001): are "
+            "these percent?",
+            path,
+            _HIGH_RATE,
+            100 * float(np.median(rates)),
+        )
 
 
 def _interval(spacing: NDArray[np.int64], default: int = _USUAL_MS) -> int:

@@ -110,11 +110,20 @@ def _parquet(path: Path) -> pd.DataFrame:
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     table = file.read(use_threads=False)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
-    frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    notes = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    if not isinstance(notes, dict):
+        raise ValueError(f"its notes are {type(notes).__name__}, not names and values")
+    # Notes of other programs under the same names can be of any kind; those of bars are texts.
+    frame.attrs = {key: value for key, value in notes.items() if isinstance(value, str)}
     return frame
 
 
 def _damaged(path: Path, error: BaseException) -> StoreError:
+    if isinstance(error, UnicodeDecodeError) and path.suffix.lower() not in (".parquet", ".feather"):
+        byte = error.object[error.start]
+        return StoreError(
+            f"cannot read {path}: its text is not UTF-8 (byte 0x{byte:02x}); save it as UTF-8, or replace it"
+        )
     return StoreError(
         f"cannot read {path}: it is damaged or not a bar file ({error_line(error)}); replace it"
     )

@@ -42,7 +42,7 @@ def to_ms(timeframe: str) -> int:
     Raises:
         BadTimeframe: the name is unknown, or its bars do not start at multiples of their length.
     """
-    length = _LENGTHS.get(timeframe)
+    length = _LENGTHS.get(timeframe) if isinstance(timeframe, str) else None
     if length is None:
         raise BadTimeframe(_explain(timeframe))
     return length

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from scorenet.base.error_line import error_line
 
+from ..bars.caps import TooLarge
+from ..bars.parquet import check_pages
 from ..bars.ranges import Range, merge
 from ..errors import FeedError
 
@@ -137,9 +139,10 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
         if any(part.max_repetition_level or part.physical_type not in _PHYSICAL for part in parts):
             # A text of a megabyte in a dictionary page would be there once a row.
             raise CorruptChunk("columns that are no numbers")
+        check_pages(content, file.metadata)
         table = file.read(use_threads=False)
         found = table.column_names  # inside `try`, because decoding a damaged name raises an error
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError, TooLarge) as error:
         raise CorruptChunk(f"not a readable parquet file ({error_line(error, 120)})") from error
     header = _header(table.schema.metadata, identity)
     if list(names) != found or header.get("columns") != found:

@@ -41,7 +41,7 @@ def write_instrument(data_dir: str | Path, exchange: str, instrument: Instrument
     if old is not None and old.instrument == instrument:
         return False
     folder = symbol_path(data_dir, exchange, instrument.symbol)
-    content = {"as_of": as_of, "instrument": asdict(instrument)}
+    content = {"exchange": exchange, "as_of": as_of, "instrument": asdict(instrument)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -54,7 +54,7 @@ def write_instrument(data_dir: str | Path, exchange: str, instrument: Instrument
 
 
 def read_instrument(data_dir: str | Path, exchange: str, symbol: str) -> StoredInstrument | None:
-    """Return the stored rules of a symbol; None when there are none or the file is damaged.
+    """Return the stored rules of a symbol; None when there are none, or the file is damaged or of another market.
 
     Raises:
         StoreError: the file cannot be read.
@@ -70,7 +70,11 @@ def read_instrument(data_dir: str | Path, exchange: str, symbol: str) -> StoredI
         found: dict[str, Any] = json.loads(text)
         if found.pop("sha256") != _digest(found):
             return None
-        return StoredInstrument(exchange, Instrument(**found["instrument"]), int(found["as_of"]))
+        instrument = Instrument(**found["instrument"])
+        # Those of earlier versions do not name their exchange.
+        if (found.get("exchange", exchange), instrument.symbol) != (exchange, symbol):
+            return None
+        return StoredInstrument(exchange, instrument, int(found["as_of"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

@@ -118,6 +118,11 @@ class SeriesWriter:
         self._folder = folder
         self._key = key
 
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the series."""
+        return self._folder
+
     def write(self, rows: Columns, covered: Range) -> None:
         """Store the rows of the range `covered`, replacing all rows stored for it.
 
@@ -176,8 +181,9 @@ class SeriesWriter:
         Raises:
             StoreError: the note cannot be written.
         """
-        empty = [list(span) for span in merge([*_empty_ranges(self._folder), (start, end)])]
-        note = {"empty": empty, "sha256": _note_digest(empty)}
+        empty = [list(span) for span in merge([*_empty_ranges(self._folder, self._key), (start, end)])]
+        series = _note_name(self._key)
+        note = {"series": series, "empty": empty, "sha256": _note_digest([series, empty])}
         write_whole(self._folder / _NOTE, (json.dumps(note) + "\n").encode())
 
 
@@ -210,7 +216,7 @@ def series_info(data_dir: str | Path, key: SeriesKey) -> SeriesInfo:
         rows=sum(header["rows"] for header in headers),
         first=min(times, default=None),
         last=max(times, default=None),
-        covered=merge([*_empty_ranges(folder), *((a, b) for h in headers for a, b in h["covered"])]),
+        covered=merge([*_empty_ranges(folder, key), *((a, b) for h in headers for a, b in h["covered"])]),
         path=folder,
         damaged=tuple(period for period in damaged if period is not None),
     )
@@ -269,11 +275,16 @@ def _stored_periods(folder: Path, start: int, end: int) -> list[Period]:
     return sorted(touching, key=lambda period: period.start)
 
 
-def _empty_ranges(folder: Path) -> list[Range]:
-    """Return the ranges recorded as empty; a damaged record is ignored, because it only saves requests."""
+def _empty_ranges(folder: Path, key: SeriesKey) -> list[Range]:
+    """Return the ranges recorded as empty.
+
+    A damaged record, or that of another series, is ignored, because it only saves requests.
+    """
     try:
         note = json.loads((folder / _NOTE).read_text("utf-8"))
-        if note["sha256"] != _note_digest(note["empty"]):
+        # Those of earlier versions do not name their series.
+        signed = [note["series"], note["empty"]] if "series" in note else note["empty"]
+        if note["sha256"] != _note_digest(signed) or note.get("series", _note_name(key)) != _note_name(key):
             return []
         return merge((int(start), int(end)) for start, end in note["empty"])
     except FileNotFoundError:
@@ -284,8 +295,12 @@ def _empty_ranges(folder: Path) -> list[Range]:
         return []
 
 
-def _note_digest(empty: list[list[int]]) -> str:
-    return hashlib.sha256(json.dumps(empty).encode()).hexdigest()
+def _note_name(key: SeriesKey) -> str:
+    return f"{key.exchange} {key.symbol} {key.kind}"
+
+
+def _note_digest(signed: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(signed).encode()).hexdigest()
 
 
 def _bytes(path: Path) -> bytes:
@@ -324,7 +339,7 @@ def _slice(folder: Path, key: SeriesKey, chunks: Sequence[Chunk | None], start: 
         empty = np.empty(0, dtype=np.int64 if name == "timestamp" else np.float64)
         columns[name] = np.concatenate([empty, *(chunk.columns[name] for chunk in whole)])
     a, b = np.searchsorted(columns["timestamp"], [start, end])
-    covered = [*_empty_ranges(folder), *(span for chunk in whole for span in chunk.covered)]
+    covered = [*_empty_ranges(folder, key), *(span for chunk in whole for span in chunk.covered)]
     return Chunk({name: values[a:b] for name, values in columns.items()}, clip(covered, start, end))
 
 

@@ -49,6 +49,7 @@ def test_what_is_imported_is_read_back_bit_for_bit(frame, work, name):
         "rows": 100,
         "start": "2020-01-01T00:00:00Z",
         "end": "2020-01-05T03:00:00Z",
+        "replaced": 0,
         "read_as": "the columns and times of the contract",
         "source": STORED,
         "sha256": data_hash(frame),

@@ -12,7 +12,7 @@ from ...errors import BadBars
 from ..cells import COLUMNS, OPTIONAL_COLUMNS
 from ..symbols import SYMBOL_COLUMNS
 
-__all__ = ["Chosen", "choose_columns"]
+__all__ = ["Chosen", "choose_columns", "plain_name"]
 
 _TIMES = ("timestamp", "unix", "unix_timestamp", "epoch", "open_time", "opentime", "ts")
 _DATES = ("datetime", "date_time", "gmt_time", "date", "time", "start")
@@ -66,7 +66,7 @@ def choose_columns(found: Sequence[str], told: Mapping[str, str], symbol: str | 
             )
     plain: dict[str, list[str]] = {}
     for own in found:
-        plain.setdefault(_plain(own), []).append(own)
+        plain.setdefault(plain_name(own), []).append(own)
     names = dict(told)
     problem, fix = None, ""
     for name, aliases in (("timestamp", (*_TIMES, *_DATES)), *_ALIASES.items()):
@@ -99,8 +99,8 @@ def choose_columns(found: Sequence[str], told: Mapping[str, str], symbol: str | 
     return Chosen(names={n: names[n] for n in order if n in names}, problem=problem, fix=fix)
 
 
-def _plain(name: str) -> str:
-    """Return a name as written everywhere else: `1. Open` -> open, `<CLOSE>` -> close, `Close/Last` -> close_last."""
+def plain_name(name: str) -> str:
+    """Return a column's name in one spelling: `1. Open` -> open, `<CLOSE>` -> close, `Close/Last` -> close_last."""
     text = re.sub(r"^\d+\.\s*", "", name.strip())
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text)
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
@@ -131,7 +131,7 @@ def _volumes(found: Sequence[str]) -> dict[str, str]:
     """Return columns such as `Volume BTC` and `Volume_(Currency)` with the coin that they name."""
     named = {}
     for own in found:
-        text = _plain(own)
+        text = plain_name(own)
         if text in _QUOTE or not text.startswith("volume_") or _NOT_VOLUME.fullmatch(text):
             continue
         named[own] = text.removeprefix("volume_").upper()
@@ -151,7 +151,7 @@ def _volume(found: Sequence[str], symbol: str | None) -> tuple[str | None, str |
     coins = [own for own, coin in named.items() if coin not in _QUOTES]
     if len(coins) == 1 and (not base or len(named) > 1):
         return coins[0], None
-    others = [own for own in found if _plain(own) in _QUOTE]
+    others = [own for own in found if plain_name(own) in _QUOTE]
     if named or others:
         shown = " and ".join(repr(own) for own in [*named, *others][:4])
         return None, f"volume is counted in the coin that is traded; {shown} may be counted in another"
@@ -159,5 +159,5 @@ def _volume(found: Sequence[str], symbol: str | None) -> tuple[str | None, str |
 
 
 def _candidate(found: Sequence[str]) -> str:
-    named = [*_volumes(found), *(own for own in found if _plain(own) in _QUOTE)]
+    named = [*_volumes(found), *(own for own in found if plain_name(own) in _QUOTE)]
     return named[0] if named else "NAME"

@@ -58,7 +58,11 @@ def to_utc(cells: Cells, column: str, hints: Hints) -> tuple[NDArray[np.int64], 
         if _ROUNDED.fullmatch(text):
             what = f"{text} is rounded, as spreadsheets do; export the file again with whole numbers"
             raise _bad(row, column, what, "unit")
-    if all(_NUMBER.fullmatch(text) for text in texts) and not all(len(text) == 8 for text in texts):
+    numbers = [bool(_NUMBER.fullmatch(text)) for text in texts]
+    if numbers[0] and not all(numbers):  # a second header, a sum below the last row
+        row = numbers.index(False)
+        raise _bad(row, column, f"{texts[row]!r} is not written as the times before it", "unit")
+    if all(numbers) and not all(len(text) == 8 for text in texts):
         whole = [text.partition(".")[0] for text in texts]
         long = next((row for row, text in enumerate(whole) if len(text) > 19), None)
         if long is not None:
@@ -195,9 +199,20 @@ def _localised(stamps: list[dt.datetime], column: str, zone: str) -> NDArray[np.
     try:
         index = pd.DatetimeIndex(stamps).tz_localize(ZoneInfo(zone)).tz_convert("UTC")
     except ValueError as error:
-        text = str(error).split(",")[0]
-        raise _bad(None, column, f"a time does not exist once in {zone}: {text}", "naive") from error
+        raise _bad(None, column, _changed_clocks(stamps, zone), "clock_change") from error
     return index.as_unit("ms").asi8.astype(np.int64)
+
+
+def _changed_clocks(stamps: list[dt.datetime], zone: str) -> str:
+    """Return which time a zone has twice or never."""
+    for stamp in stamps:
+        offsets = {stamp.replace(tzinfo=ZoneInfo(zone), fold=fold).utcoffset() for fold in (0, 1)}
+        if len(offsets) > 1:
+            break
+    return (
+        f"a time does not exist once in {zone}: {stamp:%Y-%m-%d %H:%M} is there twice or never, because clocks were "
+        "changed; write times with their offset, or as 2024-07-01T08:00Z"
+    )
 
 
 def _midnight(stamp: dt.datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,12 @@ _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d[\d.,  '’]*")
 _SPACED = re.compile(r"[+-]?\d{1,3}(?:[ '’]\d{3})+(?:[.,]\d*)?")  # 1 234.5, but not two cells such as 10 11
 _SPACES = str.maketrans("", "", " '’")
+# Spreadsheets of many countries separate thousands by a space that no line breaks at; all spaces are read as one kind.
+_ANY_SPACE = str.maketrans(
+    dict.fromkeys(map(chr, (0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)), " ")
+)
+_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+_PROVEN_POINT = re.compile(r"[+-]?(?:\d{4,}(?:\.\d*)?|\d*\.\d{0,2}|\d*\.\d{4,}|0+\.\d+)(?:[eE][+-]?\d+)?")
 _WORDS = {"nan", "inf", "-inf", "+inf", "infinity"}
 
 Cells = NDArray[np.object_]
@@ -28,11 +34,12 @@ def is_number(cell: str) -> bool:
     return bool(_PLAIN.fullmatch(text) or _GROUPED.fullmatch(text)) or text.lower() in _WORDS
 
 
-def decimal_mark(columns: Iterable[tuple[str, Cells]], told: str | None) -> str:
+def decimal_mark(columns: Sequence[tuple[str, Cells]], told: str | None, separator: str = ",") -> str:
     """Return what separates decimals in all columns, "." or ",".
 
-    A comma can separate thousands or decimals: cells such as 1,234.5 or 0,5 say which, 1,234 alone does not. `told` is
-    the answer of a person ("point", "comma").
+    A comma can separate thousands or decimals: cells such as 1,234.5 or 0,5 say which, 1,234 alone does not. Where
+    cells are separated by `;`, as in countries of the decimal comma, a point can be either as well. `told` is the
+    answer of a person ("point", "comma").
 
     Raises:
         BadBars: the cells contradict each other, or leave it open.
@@ -57,6 +64,8 @@ def decimal_mark(columns: Iterable[tuple[str, Cells]], told: str | None) -> str:
             point,
             f"{point[2]!r} has a decimal point, and {comma[2]!r} (row {comma[1]}, column {comma[0]!r}) a decimal comma",
         )
+    if not (point or comma or open_) and separator == ";":
+        open_ = _thousand(columns)
     if open_ and not point and not comma:
         raise _refused(open_, f"{open_[2]!r} can be a thousand and more, or a number with three decimals")
     return "," if comma else "."
@@ -68,6 +77,19 @@ def to_numbers(cells: Cells, mark: str) -> NDArray[Any]:
     if floats is not None and mark == ".":
         return floats
     return _narrow(np.array([_number(cell, mark) for cell in cells], dtype=object))
+
+
+def _thousand(columns: Sequence[tuple[str, Cells]]) -> tuple[str, int, str] | None:
+    """Return a cell such as 42.000 if every cell with a point can be thousands, and none is a plain 1234."""
+    found = None
+    for name, cells in columns:
+        for row, cell in enumerate(cells):
+            text = _bare(str(cell))
+            if _PROVEN_POINT.fullmatch(text):
+                return None
+            if found is None and _THOUSAND.fullmatch(text):
+                found = (name, row, str(cell))
+    return found
 
 
 def _floats(cells: Cells) -> NDArray[np.float64] | None:
@@ -120,8 +142,8 @@ def _says(text: str) -> str:
 
 
 def _bare(cell: str) -> str:
-    """Return a cell without spaces around it and without a sign of a currency."""
-    return cell.strip().lstrip("$€£").strip()
+    """Return a cell without spaces around it and without a sign of a currency; its spaces are plain ones."""
+    return cell.translate(_ANY_SPACE).strip().lstrip("$€£").strip()
 
 
 def _refused(where: tuple[str, int, str], what: str) -> BadBars:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ...errors import BadBars
 from ..cells import COLUMNS
 from ..symbols import SYMBOL_COLUMNS
 from ..timeframes import TIMEFRAMES
-from .columns import Chosen, choose_columns
+from .columns import Chosen, choose_columns, plain_name
 from .hints import Hints
 from .moments import local_midnight, naive_error, numbers_to_utc, to_utc
 from .numbers import decimal_mark, to_numbers
@@ -23,6 +25,8 @@ from .numbers import decimal_mark, to_numbers
 __all__ = ["Reading", "explained", "from_frame", "from_text"]
 
 _FLAGS = {"true": True, "false": False}
+_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?")
+_TICKS = ("tickvol", "tick_volume", "tick_vol")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,7 @@ def from_text(
     Raises:
         BadBars: a column is missing or has two readings; the message says which was taken for which.
     """
+    frame = _with_joined_times(frame)
     chosen = _complete(frame, symbol, hints, path)
     cells = {name: _cells(frame[own]) for name, own in chosen.names.items()}
     try:
@@ -69,16 +74,43 @@ def from_text(
             return frame.rename(columns={own: name for name, own in chosen.names.items()}), Reading(taken={})
         times, words = to_utc(cells["timestamp"], chosen.names["timestamp"], hints)
         numbers = [name for name in cells if name not in ("timestamp", "filled", *SYMBOL_COLUMNS)]
-        mark = decimal_mark(((chosen.names[name], cells[name]) for name in numbers), hints.decimal)
+        named = [(chosen.names[name], cells[name]) for name in numbers]
+        mark = decimal_mark(named, hints.decimal, frame.attrs.get("separator", ","))
     except BadBars as error:
         raise explained(error, chosen, path, symbol) from error
     values: dict[str, Any] = {"timestamp": times}
     values |= {name: to_numbers(cells[name], mark) for name in numbers}
+    _check_volume(values["volume"], frame, chosen, path, symbol)
     if "filled" in cells:
         values["filled"] = [_FLAGS.get(str(cell).lower(), cell) for cell in cells["filled"]]
     values |= {name: cells[name] for name in SYMBOL_COLUMNS if name in cells}
     table, turned = _oldest_first(pd.DataFrame(values))
     return table, Reading(taken=dict(chosen.names), times=words, reversed=turned)
+
+
+def _with_joined_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with one column more if a date and a time of day stand in two, as MetaTrader writes them."""
+    named = {plain_name(str(name)): name for name in frame.columns}
+    if len(named) < len(frame.columns) or not len(frame) or not {"date", "time"} <= named.keys():
+        return frame
+    date, time = frame[named["date"]], frame[named["time"]].str.strip()
+    if not _CLOCK.fullmatch(str(time.iloc[0])):
+        return frame
+    joined = frame.assign(**{f"{named['date']} {named['time']}": date.str.strip() + " " + time})
+    joined.attrs = dict(frame.attrs)
+    return joined
+
+
+def _check_volume(
+    volume: NDArray[Any], frame: pd.DataFrame, chosen: Chosen, path: Path, symbol: str | None
+) -> None:
+    """Raise an error for a volume of nothing where MetaTrader counts price changes in a column of its own."""
+    ticks = next((str(name) for name in frame.columns if plain_name(str(name)) in _TICKS), None)
+    if ticks is None or len(volume) < 2 or any(cell != 0 for cell in volume):
+        return
+    what = f"{chosen.names['volume']!r} is 0 in every row, and {ticks!r} can be the volume"
+    asked = Chosen(names=chosen.names, problem=what, fix=f"volume={ticks}")
+    raise explained(BadBars(what, column="volume", reason="missing_column"), asked, path, symbol)
 
 
 def from_frame(

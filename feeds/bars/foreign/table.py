@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from pathlib import Path
@@ -17,6 +18,7 @@ __all__ = ["read_table"]
 
 _SEPARATORS = ",;\t|"
 _MOST_LINE = 64 << 10
+_MORE = "beyond the header "
 
 # What programs write without a header: the columns in order. Others differ (Kraken's API adds vwap, some exchanges put
 # close before high), so files of another width are refused.
@@ -34,14 +36,15 @@ def read_table(path: Path, numbered: bool = False) -> pd.DataFrame:
     """Return the table of a text file, every cell a text, an empty one NaN.
 
     A file without a header of a known width gets its columns' names; with `numbered`, they are "1", "2", ...
+    `attrs["separator"]` is what separates the cells.
 
     Raises:
         TooLarge: there are more rows, columns or bytes than bars can have.
-        BadBars: the file has no header and its columns are not known.
+        BadBars: the file has no header and its columns are not known, or a row has more cells than the header.
         StoreError, OSError, ValueError: the file is damaged.
     """
     packed = path.name.lower().endswith((".gz", ".zip"))
-    content: Path | io.BytesIO = unpack(path) if packed else path
+    content: Path | io.BytesIO = _as_utf8(unpack(path) if packed else path)
     lines = _first_lines(content)
     skipped = 1 if len(lines) > 1 and _is_address(lines[0]) else 0
     lines = lines[skipped:]
@@ -52,23 +55,44 @@ def read_table(path: Path, numbered: bool = False) -> pd.DataFrame:
     check_columns(len(rows[0]))
     names = _headerless(rows[0], numbered) if _is_data(rows[0]) else None
     dropped = _ticker_lines(rows, path) if names is None else []
+    more: list[str] = []
     if names is None:
         _check_once(rows[0])
+        # Rows that end in a separator: pandas would take the first column for an index and move the names to the right.
+        more = [f"{_MORE}{cell}" for cell in range(max(map(len, rows)) - len(rows[0]))]
     frame = pd.read_csv(
         content,
         dtype=str,
         sep=separator,
         header=None if names else 0,
-        names=names,
+        names=names or ([*_named(rows[0]), *more] if more else None),
         index_col=False if names else None,
         skiprows=[*range(skipped), *(skipped + line for line in dropped)],
         nrows=most_rows() + 1,
         encoding="utf-8-sig",
     )
     check_rows(len(frame))
+    if more:
+        frame = _without_blank(frame, more, len(rows[0]))
+    if names == [*_HEADERLESS[7]]:
+        _check_kraken(frame)
     if dropped:
         frame = frame.rename(columns={rows[0][0]: rows[2][0]})
+    frame.attrs["separator"] = separator
     return frame
+
+
+def _as_utf8(content: Path | io.BytesIO) -> Path | io.BytesIO:
+    """Return text in UTF-16, as spreadsheets and terminals of Windows save it, as UTF-8; any other as it is."""
+    if isinstance(content, Path):
+        with content.open("rb") as handle:
+            mark = handle.read(2)
+    else:
+        mark = content.getvalue()[:2]
+    if mark not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return content
+    raw = content.read_bytes() if isinstance(content, Path) else content.getvalue()
+    return io.BytesIO(raw.decode("utf-16").encode())
 
 
 def _first_lines(content: Path | io.BytesIO) -> list[str]:
@@ -80,7 +104,38 @@ def _first_lines(content: Path | io.BytesIO) -> list[str]:
         found = [content.readline(_MOST_LINE + 1) for _ in range(4)]
         content.seek(0)
     check_first_line(found[0])
+    if any(b"\0" in line for line in found):
+        raise ValueError("its text has zero bytes, as UTF-16 has; save it as UTF-8")
     return [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in found if line.strip()]
+
+
+def _named(header: list[str]) -> list[str]:
+    """Return the names of a header as pandas gives them: a blank one gets a number."""
+    return [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(header)]
+
+
+def _without_blank(frame: pd.DataFrame, more: list[str], named: int) -> pd.DataFrame:
+    """Return the table without the cells beyond its header, which must be blank."""
+    filled = frame[more].notna().any(axis=1)
+    if filled.any():
+        row = int(filled.to_numpy().argmax())
+        raise BadBars(
+            f"row {row} has more than the {named} cells that the header names; numbers with a decimal comma need "
+            "quotation marks, or another separator than a comma",
+            row=row,
+            reason="extra_cells",
+        )
+    return frame.drop(columns=more)
+
+
+def _check_kraken(frame: pd.DataFrame) -> None:
+    """Raise an error for rows that can be of six columns, the last one with a decimal comma, as well as Kraken's."""
+    if not frame["volume"].astype(str).str.contains(".", regex=False).any():
+        raise BadBars(
+            "the file has no header, and its rows can end in a volume and a number of trades, or in one volume with a "
+            "decimal comma; if it is the first, say which column is which by its number, from 1",
+            reason="headerless",
+        )
 
 
 def _is_address(line: str) -> bool:

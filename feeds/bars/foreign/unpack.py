@@ -18,6 +18,9 @@ _RATIO = 100  # text of bars packs to a third, to a thirtieth where nothing is t
 _FEW_BYTES = 1 << 20
 _MOST_BYTES = 4 << 30
 _PIECE = 1 << 20
+_READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+# APPNOTE.TXT 4.4.5: methods that other programs use.
+_METHODS = {6: "implode", 9: "deflate64", 93: "zstandard", 94: "mp3", 95: "xz", 98: "ppmd"}
 
 
 def inner_name(path: Path) -> str:
@@ -68,6 +71,12 @@ def _unzip(path: Path) -> io.BytesIO:
             )
         if member.flag_bits & 1:
             raise StoreError(f"{path}: {member.filename!r} in it is encrypted; unpack it first")
+        if member.compress_type not in _READ:
+            number = member.compress_type
+            named = f"{_METHODS[number]} (method {number})" if number in _METHODS else f"method {number}"
+            raise StoreError(
+                f"{path}: {member.filename!r} in it is compressed by {named}, which is not read; unpack it first"
+            )
         with archive.open(member) as stream:
             return _read(stream, path.stat().st_size)
 

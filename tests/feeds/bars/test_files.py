@@ -1,3 +1,5 @@
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from feeds.bars import caps
 from feeds.bars.caps import MAX_ROWS_VARIABLE
 from feeds.bars.files import read_bars, write_bars
 from feeds.bars.frame import as_bars, data_hash
-from feeds.errors import BadBars, BadSource, BarGap, FeedError, MissingData, StoreError
+from feeds.errors import BadBars, BadSource, BadTimeframe, BarGap, FeedError, MissingData, StoreError
 from feeds.store.keys import SeriesKey, series_columns
 from feeds.store.series_store import write_series
 from tests.feeds.bars.frames import HOUR, START, small_frame, valid_frames
@@ -330,3 +332,32 @@ def test_notes_nested_without_end_are_a_damaged_file(tmp_path):
     pq.write_table(table, path)
     with pytest.raises(StoreError, match="damaged or not a bar file"):
         read_bars(path)
+
+
+@pytest.mark.parametrize("notes", [{"timeframe": ["1h"], "symbol": 1, "calendar": {}}, {"timeframe": 5}])
+def test_notes_of_another_kind_than_text_are_none(tmp_path, notes):
+    frame = small_frame()
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pq.write_table(
+        table.replace_schema_metadata({"PANDAS_ATTRS": json.dumps(notes)}), tmp_path / "x_1h.parquet"
+    )
+    assert read_bars(tmp_path / "x_1h.parquet").attrs["timeframe"] == "1h"
+    frame.attrs["timeframe"] = ["1h"]
+    with pytest.raises(BadTimeframe, match="a timeframe is a text"):
+        as_bars(frame)
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.01, True), (-0.0123, True), (0.0001, False), (0.0015, False)])
+@pytest.mark.parametrize("beside", [False, True])
+def test_funding_rates_in_percent_are_said(tmp_path, caplog, rate, said, beside):
+    bars, due = small_frame(60), START + 8 * HOUR * np.arange(8)
+    if beside:
+        funding = pd.DataFrame({"timestamp": due, "funding_rate": rate})
+        funding.to_parquet(tmp_path / "x_funding.parquet")
+    else:
+        bars["funding_rate"] = np.where(bars["timestamp"].isin(due), rate, 0.0)
+    bars.to_parquet(tmp_path / "x_1h.parquet")
+    with caplog.at_level(logging.WARNING):
+        read_bars(tmp_path / "x_1h.parquet")
+    assert ("a rate is a fraction (0.01 % is 0.0001): are these percent?" in caplog.text) == said
+    assert ("x_funding.parquet: half" in caplog.text) == (said and beside)

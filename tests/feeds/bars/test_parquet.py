@@ -11,6 +11,7 @@ from feeds.bars.parquet import check_parquet
 from feeds.errors import StoreError
 from feeds.store.chunks import CorruptChunk, decode
 from runs.folder.rundir import CorruptRun, RunDir
+from tests.feeds.bars.parquet_lies import numbers_in_footer, with_number, with_page_size, write_plain
 
 ROWS = 20_000
 
@@ -85,3 +86,51 @@ def test_rows_and_columns_are_counted_together(tmp_path, monkeypatch):
     monkeypatch.setenv(MAX_ROWS_VARIABLE, str(ROWS))
     with pytest.raises(TooLarge, match=r"at most 400,000 cells, found 20,000 rows of 21 columns"):
         check_parquet(path)
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])
+@pytest.mark.parametrize("stated", [2**31 - 1, 300_000_000])
+def test_a_page_that_states_gigabytes_takes_no_memory(tmp_path, compression, stated):
+    path, bars = tmp_path / "bars_1h.parquet", simulate("planted", seed=1, bars=5000)
+    write_plain(path, bars, compression)
+    assert len(read_bars(path)) == 5000
+    with_page_size(path, stated)
+    with pytest.raises(StoreError, match=r"5,000 rows unpack to [\d,]+ bytes, which bars never do"):
+        read_bars(path)
+    with pytest.raises(TooLarge):
+        check_parquet(path)
+
+
+def test_a_page_of_the_store_that_states_gigabytes_is_corrupt(tmp_path):
+    path, bars = tmp_path / "2024.parquet", simulate("planted", seed=1, bars=5000)
+    write_plain(path, bars)
+    with_page_size(path, 2**31 - 1)
+    with pytest.raises(CorruptChunk, match="unpack to"):
+        decode(path.read_bytes(), {}, list(bars.columns))
+
+
+@pytest.mark.parametrize("now", [10, 5001, 2**31 - 1, 2**40, -1])
+def test_a_footer_whose_numbers_of_rows_and_values_differ_is_refused(tmp_path, now):
+    """Every place that says 5,000 is changed, one at a time: all rows come, or none."""
+    path, bars = tmp_path / "bars_1h.parquet", simulate("planted", seed=1, bars=5000)
+    write_plain(path, bars)
+    whole, taken, refused = path.read_bytes(), pa.default_memory_pool().max_memory(), 0
+    for place in range(numbers_in_footer(whole, 5000)):
+        path.write_bytes(with_number(whole, 5000, now, place))
+        try:
+            assert read_bars(path)["close"].tolist() == bars["close"].tolist()
+        except StoreError:
+            refused += 1
+    assert refused >= 2 + len(bars.columns)  # the file, its row group, and each column of it
+    assert pa.default_memory_pool().max_memory() <= max(taken, 64 << 20)
+
+
+def test_a_footer_that_states_fewer_rows_everywhere_is_refused(tmp_path):
+    path, bars = tmp_path / "bars_1h.parquet", simulate("planted", seed=1, bars=5000)
+    write_plain(path, bars)
+    content = path.read_bytes()
+    for _ in range(numbers_in_footer(content, 5000)):
+        content = with_number(content, 5000, 4999, 0)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"its pages have 5,000 values of 4,999 rows"):
+        read_bars(path)

@@ -24,7 +24,7 @@ from feeds.instruments import Instrument
 from feeds.store.chunks import Chunk, CorruptChunk, decode, encode, parse_period, periods
 from feeds.store.keys import SeriesKey, decode_symbol, encode_symbol, series_columns, series_path, symbol_path
 from feeds.store.locks import file_lock
-from feeds.store.rules import read_instrument, write_instrument
+from feeds.store.rules import list_instruments, read_instrument, write_instrument
 from feeds.store.series_store import check, list_series, read_series, series_info, write_series
 from tests.feeds.store.rows import ALL, DAY, HOUR, KEY, YEAR_2024, bars, files, put, stamps
 
@@ -374,6 +374,17 @@ def test_leftovers_of_a_killed_writer_of_rules_are_removed(tmp_path):
     assert not write_instrument(tmp_path, "bybit", btc, YEAR_2024)
     assert files(tmp_path) == ["bybit/BTC_USDT-USDT/instrument.json"]
     assert read_instrument(tmp_path, "bybit", btc.symbol).instrument == btc
+
+
+def test_rules_in_the_folder_of_another_market_are_not_its_rules(tmp_path):
+    btc = Instrument("BTC/USDT:USDT", "BTCUSDT", "linear", 0.1, 0.001, 0.001, 5.0, 480, None, True)
+    write_instrument(tmp_path, "bybit", btc, YEAR_2024)
+    for exchange, symbol in (("bybit", "ETH/USDT:USDT"), ("binance", btc.symbol)):
+        other = symbol_path(tmp_path, exchange, symbol)
+        other.mkdir(parents=True)
+        shutil.copy(symbol_path(tmp_path, "bybit", btc.symbol) / "instrument.json", other)
+        assert read_instrument(tmp_path, exchange, symbol) is None
+    assert [found.instrument.symbol for found in list_instruments(tmp_path)] == [btc.symbol]
 
 
 def test_a_second_writer_waits_and_says_for_whom(tmp_path):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 
 from feeds.errors import StoreError
 from feeds.store.chunks import CorruptChunk, decode
-from feeds.store.keys import series_path
+from feeds.store.keys import SeriesKey, series_path
 from feeds.store.series_store import check, list_series, read_series, series_info, write_series
 from tests.feeds.store.rows import ALL, DAY, ETH, HOUR, KEY, YEAR_2023, YEAR_2024, files, put, stamps
 
@@ -120,6 +121,27 @@ def test_a_changed_note_is_forgotten(tmp_path, changes):
     assert read_series(tmp_path, KEY, *ALL).covered == [(YEAR_2024, YEAR_2024 + DAY)]
     with_note(tmp_path, **changes)
     assert read_series(tmp_path, KEY, *ALL).covered == series_info(tmp_path, KEY).covered == []
+
+
+def test_a_note_in_the_folder_of_another_series_is_none(tmp_path):
+    """Swapped, it would say that a month of funding was looked for and does not exist: no request, a funding of 0."""
+    with write_series(tmp_path, KEY) as writer:
+        writer.note_empty(YEAR_2024, YEAR_2024 + DAY)
+    note = series_path(tmp_path, KEY) / "series.json"
+    for other in (ETH, SeriesKey("bybit", KEY.symbol, "funding"), SeriesKey("binance", KEY.symbol, KEY.kind)):
+        with write_series(tmp_path, other) as writer:
+            shutil.copy(note, series_path(tmp_path, other))
+            assert writer.read(*ALL).covered == series_info(tmp_path, other).covered == []
+            writer.note_empty(YEAR_2024, YEAR_2024 + HOUR)
+            assert writer.read(*ALL).covered == [(YEAR_2024, YEAR_2024 + HOUR)]
+
+
+def test_a_note_of_an_earlier_version_counts(tmp_path):
+    empty = [[YEAR_2024, YEAR_2024 + DAY]]
+    put(tmp_path, YEAR_2024 + DAY, 1)
+    text = json.dumps({"empty": empty, "sha256": hashlib.sha256(json.dumps(empty).encode()).hexdigest()})
+    (series_path(tmp_path, KEY) / "series.json").write_text(text)
+    assert read_series(tmp_path, KEY, *ALL).covered == [(YEAR_2024, YEAR_2024 + DAY + HOUR)]
 
 
 @pytest.mark.parametrize("empty", [[[1]], [["a", "b"]], [[None, 1]], 7, None])

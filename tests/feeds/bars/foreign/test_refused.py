@@ -62,8 +62,8 @@ REFUSED = {
     ),
     "a date beside a time": (
         lines([("2024.01.01", "00:00", *BARS[0])], "<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>"),
-        "can both be timestamp",
-        "--columns 'timestamp=<DATE>'",
+        "'<DATE> <TIME>': 2024.01.01 00:00 has no time zone",
+        "--timezone UTC",
     ),
     "a volume in the other coin only": (
         lines(CANDLES, "unix,open,high,low,close,Volume USDT"),
@@ -91,8 +91,7 @@ def test_what_a_file_leaves_open_is_answered_by_the_command_that_is_told(tmp_pat
     words = shlex.split(re.search(r"try `scorenet (.*)`", told[1])[1])
     assert " ".join(shlex.split(option)) in " ".join(words)
     done = CliRunner().invoke(main, [*words, "--data-dir", str(tmp_path / "data")])
-    if case != "a date beside a time":  # one half of a time is never right
-        assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output
 
 
 def test_answers_are_read_as_they_are_meant(tmp_path):
@@ -135,10 +134,25 @@ def test_times_that_are_refused(tmp_path, dates, says):
         read_bars(tmp_path / "x.csv")
 
 
-def test_a_time_that_happened_twice_is_refused(tmp_path):
-    (tmp_path / "x_1h.csv").write_text(dated("2024-11-03 01:00", "2024-11-03 02:00"))
-    with pytest.raises(BadBars, match="does not exist once in America/New_York"):
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [
+        (("2024-11-03 00:00", "2024-11-03 01:00", "2024-11-03 02:00"), "2024-11-03 01:00"),
+        (("2024-03-10 01:00", "2024-03-10 02:00"), "2024-03-10 02:00"),
+    ],
+)
+def test_a_time_that_happened_twice_or_never_is_refused(tmp_path, dates, said):
+    (tmp_path / "x_1h.csv").write_text(dated(*dates))
+    with pytest.raises(BadBars, match=f"does not exist once in America/New_York: {said} is there") as refused:
         read_bars(tmp_path / "x_1h.csv", hints=Hints(timezone="America/New_York"))
+    assert "--timezone" not in str(refused.value)  # another zone would move every bar
+
+
+@pytest.mark.parametrize("last", ["Total", "timestamp", "# end"])
+def test_a_row_that_is_no_bar_is_the_one_that_is_named(tmp_path, last):
+    (tmp_path / "x_1h.csv").write_text(dated("1704067200000", "1704070800000", last))
+    with pytest.raises(BadBars, match=f"row 2, column '.*': '{last}' is not written as the times before it"):
+        read_bars(tmp_path / "x_1h.csv")
 
 
 def test_numbers_that_contradict_each_other_are_refused(tmp_path):
@@ -204,6 +218,22 @@ def zipped(path, members, **flags):
 def test_archives_that_are_refused(tmp_path, members, says):
     with pytest.raises(StoreError, match=says):
         read_bars(zipped(tmp_path / "x_1h.zip", members))
+
+
+@pytest.mark.parametrize(
+    ("method", "named"), [(9, r"deflate64 \(method 9\)"), (93, "zstandard"), (77, "method 77")]
+)
+def test_an_archive_of_another_method_is_not_called_damaged(tmp_path, method, named):
+    path = zipped(tmp_path / "x_1h.zip", {"x.csv": TEXTS["kraken"][1]})
+    content = path.read_bytes()
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = content.index(mark) + at
+        content = content[:place] + method.to_bytes(2, "little") + content[place + 2 :]
+    path.write_bytes(content)
+    with pytest.raises(
+        StoreError, match=f"'x.csv' in it is compressed by {named}.*, which is not read; unpack it"
+    ):
+        read_bars(path)
 
 
 def test_damaged_archives_are_one_line(tmp_path):
