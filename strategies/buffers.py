@@ -51,9 +51,11 @@ def tail(data: Any, names: tuple[str, ...], n: int) -> dict[str, np.ndarray]:
 
 def whole(data: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Return each named column over all preloaded bars [T], plus "timestamp" (bar close, UTC ms)."""
+    # Without the empty bars at the end that `Cerebro(lookahead=...)` adds.
+    bars = data.buflen()
     # Copies, because Backtrader cannot extend a buffer while a numpy view of it exists.
-    columns = {name: _floats(line.array) for name, line in _lines(data, names)}
-    columns["timestamp"] = to_milliseconds(_floats(data.lines.datetime.array))
+    columns = {name: _floats(line.array[:bars]) for name, line in _lines(data, names)}
+    columns["timestamp"] = to_milliseconds(_floats(data.lines.datetime.array[:bars]))
     return columns
 
 

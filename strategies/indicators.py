@@ -15,7 +15,7 @@ from scorenet.features import INPUTS, OPTIONAL_INPUTS
 from scorenet.model import Evaluation
 
 from .buffers import has_column, store, tail, whole
-from .cerebro.columns import check_bars, check_fits
+from .cerebro.columns import check_bars, check_fits, check_values
 from .cerebro.panels import LINES, add_panels
 from .datas import bar_milliseconds, symbol_of, to_milliseconds
 from .schedule import ModelSchedule
@@ -90,7 +90,8 @@ class MarketScore(bt.Indicator):
         (self._step,) = {check_fits(model, self.data) for model in self._models.models}
         self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
         self.addminperiod(self._models.lookback + 1)
-        self._checked = hasattr(self.data, "absent")
+        # The bars of a feed of this project have been validated.
+        self._foreign, self._checked = not hasattr(self.data, "absent"), False
 
     def _plotinit(self) -> None:
         add_panels(self)
@@ -99,7 +100,7 @@ class MarketScore(bt.Indicator):
         return [symbol_of(self.data), self.p.signal]
 
     def next(self) -> None:
-        if not self._checked:
+        if self._foreign:
             self._check()
         close = int(to_milliseconds(self.data.lines.datetime[0]))
         values = self._models.evaluate_last(
@@ -110,11 +111,14 @@ class MarketScore(bt.Indicator):
 
     def _check(self) -> None:
         # Only now: before the run the bars of a data that is not preloaded are not known.
+        if not self._checked:
+            for model in self._models.models:
+                bars = tail(self.data, model.features.inputs, model.lookback + 1)
+                check_bars(model, self.data, bars, self._step)
+                check_values(self.data, bars)
+        else:
+            check_values(self.data, tail(self.data, INPUTS, 1))
         self._checked = True
-        for model in self._models.models:
-            check_bars(
-                model, self.data, tail(self.data, model.features.inputs, model.lookback + 1), self._step
-            )
 
     def once(self, start: int, end: int) -> None:
         evaluation = self._models.evaluate(

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import backtrader as bt
 
-from .cerebro.begin import begin_date, warn_of_seen_bars
+from .cerebro.begin import begin_date, warn_at_end
 from .cerebro.hooks import SymbolFacts, is_overridden, own_choice
 from .cerebro.traded import check_traded, traded_datas, user_periods
 from .datas import bar_milliseconds, symbol_of
@@ -286,8 +286,7 @@ class ScoreStrategy(bt.Strategy):
         super()._addnotification(order, quicknotify=quicknotify)
 
     def _stop(self) -> None:
-        if self.p.trade_from is None:
-            warn_of_seen_bars(self.models, self.decisions.first_decision())
+        warn_at_end(self, self._ready_needs)
         super()._stop()
 
 

@@ -61,6 +61,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             where = "" if error.filename is None else f"{error.filename}: "
             _leave(f"{where}{error.strerror}", FAILED)
+        except UnicodeEncodeError as error:
+            # Python reads a file name that is no text of its encoding as lone surrogates, which parquet cannot write.
+            if debug or error.reason != "surrogates not allowed":
+                raise
+            _leave(f"{error.object}: expected a file name in UTF-8; choose another one", FAILED)
         except (MemoryError, RuntimeError) as error:
             if debug or not is_out_of_memory(error):
                 raise

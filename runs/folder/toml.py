@@ -22,7 +22,9 @@ def loads(text: str) -> dict[str, Any]:
         ValueError: the text is not TOML, nests more than 20 levels, or holds a number that no float64 can hold.
     """
     try:
-        found = tomllib.loads(text)
+        found = tomllib.loads(
+            text.removeprefix("\ufeff")
+        )  # the mark with which Windows' editors begin a file
     except RecursionError as error:
         raise ValueError(f"more than {_DEEPEST} levels of tables and arrays") from error
     level: list[Any] = [found]

@@ -47,7 +47,8 @@ class Calibration:
     def fit(cls, log_density: Array, scores: dict[str, Array], forecast: Array | None = None) -> Self:
         """Build from held-out log-densities [N], signed scores [N] by signal, and mean / standard deviation [N]."""
         magnitude = {name: _table(np.abs(values)) for name, values in scores.items()}
-        typical = math.nan if forecast is None else round(_root_mean_square(forecast), 12)
+        # Forecasts below the rounding are none, as all zeros are: their strength is 0, not that of a typical one.
+        typical = math.nan if forecast is None else round(_root_mean_square(forecast), 12) or 1.0
         return cls(_table(log_density), magnitude, len(log_density), typical)
 
     def density_rank(self, log_density: Array) -> Array:

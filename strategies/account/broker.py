@@ -113,7 +113,7 @@ class PerpetualBroker(BarPath):
             self._fill_pending()
         if self._holdings:
             self._close_bar()
-        self._value = self._get_value()
+        self._mark()
 
     # Orders -------------------------------------------------------------------------------------------------
 

@@ -83,6 +83,8 @@ class PricedFills(PerpetualSettings):
     def _slip(self, price: float, limit: float | None) -> float:
         order = self._filling
         holding = self._holdings[order.data]
+        if not math.isfinite(price):
+            holding.refuse_price()
         opening, high, low, _, volume = holding.quote()
         size = order.executed.remsize
         if holding.participation:

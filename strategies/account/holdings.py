@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from scorenet.base.times import DAY_MS
+from scorenet.base.times import DAY_MS, iso, whole_ms
 
-from ..datas import bar_milliseconds
+from ..datas import bar_milliseconds, symbol_of
 from .margin import Leg
 from .perpetual import PerpetualCommission
 
@@ -80,6 +80,15 @@ class Holding:
         if self.replayed and data.tick_open is not None:
             return Quote(data.tick_open, data.tick_high, data.tick_low, data.tick_close, data.tick_volume)
         return Quote(data.open[0], data.high[0], data.low[0], data.close[0], data.volume[0])
+
+    def refuse_price(self) -> NoReturn:
+        """Raise the error that names the present bar and its prices, which are no numbers."""
+        opening, high, low, close, _ = self.quote()
+        raise ValueError(
+            f"{symbol_of(self.data)}: the bar that closes at {iso(whole_ms(self.data.datetime[0]))} must have finite "
+            f"prices, found open {opening:g}, high {high:g}, low {low:g}, close {close:g}; no account can be valued at "
+            "them: remove such bars before you add the data, from a pandas frame with frame.dropna()"
+        )
 
     def turn_bar(self) -> None:
         """Mark the position at the open of a new bar; without a new bar it keeps the last close."""

@@ -114,7 +114,7 @@ class PerpetualCommission(bt.CommInfoBase):
         self.p.commission, self.p.leverage = self.costs.taker, self.costs.margin_leverage
         super().__init__(*args, **kwargs)
         self.ledger = FundingLedger()
-        self._charged: dict[str, int] = {}
+        self._charged: dict[int, int] = {}  # by the data's id: two datas may have one name
         self._run: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -218,20 +218,19 @@ class PerpetualCommission(bt.CommInfoBase):
         rate = line[0] if line is not None else 0.0
         if rate == 0.0:
             return 0.0
-        symbol = symbol_of(data)
         if not math.isfinite(rate):
             raise ValueError(
-                f"{symbol}: funding_rate must be a finite number, found {rate} on the bar closing "
+                f"{symbol_of(data)}: funding_rate must be a finite number, found {rate} on the bar closing "
                 f"{bt.num2date(data.datetime[0]):%Y-%m-%d %H:%M} UTC; use 0.0 for bars without a settlement"
             )
         self.begin_run(getattr(data._env, "runningstrats", None))
-        if self._charged.get(symbol) == len(data):
+        if self._charged.get(id(data)) == len(data):
             return 0.0
-        self._charged[symbol] = len(data)
+        self._charged[id(data)] = len(data)
         marks = getattr(data.lines, "mark_open", None)
         price = data.open[0] if marks is None else marks[0]
         amount = (size * price if self.worth is None else self.value(size, price)) * rate
-        self.ledger.add(symbol, data.datetime[0], rate, size, price, amount)
+        self.ledger.add(symbol_of(data), data.datetime[0], rate, size, price, amount)
         return amount
 
     def get_credit_interest(self, data: Any, pos: Any, dt: datetime) -> float:

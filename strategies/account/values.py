@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from ..datas import to_milliseconds
@@ -29,6 +30,21 @@ class AccountValues(PricedFills):
         self._holdings: dict[Any, Holding] = {}
         self._isolated = False
         self.cash_flows: list[CashFlow] = []
+
+    def _mark(self) -> None:
+        """Value the account at the present prices.
+
+        Raises:
+            ValueError: the equity is not finite, because of a price. After a fill at it there would be none for ever.
+        """
+        self._value = self._get_value()
+        if not math.isfinite(self._value):
+            for holding in self._holdings.values():
+                if not all(map(math.isfinite, holding.quote()[:4])):
+                    holding.refuse_price()
+            raise ValueError(
+                f"the account's equity is {self._value}: cash or a mark price is no finite number"
+            )
 
     def _reserved(self) -> float:
         """Return the part of `cash` that belongs to isolated positions."""

@@ -6,16 +6,17 @@ import datetime as dt
 import logging
 import math
 import numbers
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from scorenet.base.times import float_days, iso
 
-from ..datas import HALF_SECOND, bar_milliseconds
+from ..datas import HALF_SECOND, bar_milliseconds, symbol_of, to_milliseconds
 
 if TYPE_CHECKING:
     from ..schedule import ModelSchedule
 
-__all__ = ["TradeFrom", "begin_date", "first_close", "first_date", "warn_of_seen_bars"]
+__all__ = ["TradeFrom", "begin_date", "first_close", "first_date", "is_close", "warn_at_end"]
 
 TradeFrom: TypeAlias = str | float | dt.date | None
 """A date (text, date or datetime; UTC without a zone), a bar close in UTC ms, or None for no limit."""
@@ -37,13 +38,18 @@ def first_close(moment: TradeFrom, step_ms: int) -> float:
     """
     if moment is None:
         return -math.inf
-    if isinstance(moment, numbers.Real) and not isinstance(moment, bool):
+    if is_close(moment):
         if _FIRST_SECOND <= moment < _LAST_SECOND:
             raise ValueError(
                 f"trade_from: expected UTC ms, found {moment}, which looks like seconds; multiply it by 1000"
             )
         return float(moment)
     return _instant(moment) + step_ms
+
+
+def is_close(moment: Any) -> TypeGuard[float]:
+    """Return whether `moment` is a number: a bar close in UTC ms."""
+    return isinstance(moment, numbers.Real) and not isinstance(moment, bool)
 
 
 def first_date(moment: TradeFrom, data: Any) -> float:
@@ -67,22 +73,57 @@ def begin_date(trade_from: TradeFrom, models: ModelSchedule, step_ms: int) -> fl
     return float(float_days(begins)) if math.isfinite(begins) else begins
 
 
-def warn_of_seen_bars(models: ModelSchedule, first_decision: int | None) -> None:
-    """Log once per model that a run without `trade_from` has traded bars that the model has seen.
+def warn_at_end(strategy: Any, needs: Sequence[float]) -> None:
+    """Log, once, that a run has decided on no bar, or on bars that its model has seen.
 
-    `first_decision` is the close (UTC ms) of the first decided bar, None without one.
+    `needs` is the number of bars that each traded data needs. With a bar close as `trade_from` nothing is said: it
+    comes from a command, which has said it, or from a live run.
     """
-    model = models.models[0]
-    seen = model.seen_until
-    if first_decision is None or seen is None or first_decision > seen or model.fingerprint in _warned:
+    if is_close(strategy.p.trade_from):
         return
-    _warned.add(model.fingerprint)
-    _LOG.warning(
-        "scorenet: the strategy traded from %s on, but its model has seen the bars until %s: the result is not out of "
-        "sample; pass trade_from='auto' or a later date",
-        iso(first_decision),
-        iso(seen),
-    )
+    model, first = strategy.models.models[0], strategy.decisions.first_decision()
+    seen = model.seen_until
+    if first is None:
+        text = f"the strategy traded no bar: {_why_no_bar(strategy, needs)}"
+        _say_once(f"{model.fingerprint} {text}", text)
+    elif seen is not None and first <= seen:
+        _say_once(
+            model.fingerprint,
+            f"the strategy traded from {iso(first)} on, but its model has seen the bars until {iso(seen)}: the result "
+            "is not out of sample; pass trade_from='auto' or a later date",
+        )
+
+
+def _why_no_bar(strategy: Any, needs: Sequence[float]) -> str:
+    if not len(strategy):
+        return "its datas have no bar"
+    step, moment, models = bar_milliseconds(strategy.traded[0]), strategy.p.trade_from, strategy.models
+    found = _after_seen(models, step) if moment == "auto" else first_close(moment, step)
+    begins = max(models.since[0], found)
+    last = int(to_milliseconds(strategy.lines.datetime[0]))
+    ends = f"the last of the {max(map(len, strategy.traded)):,} bars of this run closes at {iso(last)}"
+    if last >= begins:
+        few = "; ".join(
+            f"{symbol_of(data)} has {len(data)} bars, and its first decision needs {needed:.0f}"
+            for data, needed in zip(strategy.traded, needs, strict=True)
+            if len(data) < needed
+        )
+        return few or "the other datas have fewer bars than the strategy's indicators need"
+    if found < begins:
+        return f"its first model is used from {iso(int(begins))} on, and {ends}"
+    if moment == "auto":
+        return (
+            f"trade_from='auto' begins at {iso(int(begins))}, after the bars that the model has seen in training or "
+            f"measurement, and {ends}. Add later bars, or train the model on earlier ones (scorenet train --until); "
+            "trade_from=None trades also the bars that it has seen, and its result is not out of sample"
+        )
+    return f"trade_from={moment!r} begins at {iso(int(begins))}, and {ends}; add later bars, or set an earlier date"
+
+
+def _say_once(key: str, text: str) -> None:
+    if key not in _warned:
+        _warned.add(key)
+        _LOG.warning("scorenet: %s", text)
 
 
 def _after_seen(models: ModelSchedule, step_ms: int) -> float:

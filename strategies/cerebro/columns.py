@@ -1,4 +1,4 @@
-"""Columns and bar sizes that a data lacks: what is wrong, and the line of code that mends it."""
+"""Columns, values and bar sizes that a data lacks: what is wrong, and the line of code that mends it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorenet import FeatureMismatch, ScoreModel
-from scorenet.base.times import DAY_MS
-from scorenet.features import OPTIONAL_INPUTS
+from scorenet.base.times import DAY_MS, iso
+from scorenet.features import INPUTS, OPTIONAL_INPUTS
 
 from ..buffers import has_column, whole
 from ..datas import bar_milliseconds, bar_name, symbol_of
 
-__all__ = ["check_bars", "check_calendar", "check_fits"]
+__all__ = ["check_bars", "check_calendar", "check_fits", "check_values"]
 
 _JOINS = {
     "funding_rate": "join_funding(frame, funding)",
@@ -29,7 +29,8 @@ def check_fits(model: ScoreModel, data: Any) -> int:
     """Return the bar size of `data` in ms, after a check of its columns and, if it is preloaded, of its values.
 
     Raises:
-        FeatureMismatch: the model was trained on bars of another size, or needs a column that the data lacks.
+        FeatureMismatch: the model was trained on bars of another size, needs a column that the data lacks, or a bar
+            has no price or volume.
     """
     step, trained = bar_milliseconds(data), model.info.get("bar_ms")
     names = model.features.inputs
@@ -38,17 +39,15 @@ def check_fits(model: ScoreModel, data: Any) -> int:
             raise FeatureMismatch(_lacks(model, data, name))
     # The frame of a feed of this project has been validated, and so has its bar size.
     foreign = not hasattr(data, "absent") and len(data.lines.datetime.array) > model.lookback
-    first = (
-        {column: values[: model.lookback + 1] for column, values in whole(data, names).items()}
-        if foreign
-        else {}
-    )
+    bars = whole(data, names) if foreign else {}
+    first = {column: values[: model.lookback + 1] for column, values in bars.items()}
     if trained is not None and int(trained) != step:
         raise FeatureMismatch(_other_size(data, step, int(trained), _spacing(first) if first else None))
     if hasattr(data, "calendar"):  # a feed of this project; of any other the model's calendar is taken
         check_calendar(model.calendar, data.calendar, symbol_of(data))
     if first:
         check_bars(model, data, first, step)
+        check_values(data, bars)
     return step
 
 
@@ -93,6 +92,29 @@ def check_bars(model: ScoreModel, data: Any, bars: Mapping[str, NDArray[Any]], s
     for name in model.features.inputs:
         if name in bars and len(bars[name]) and not np.isfinite(bars[name]).any():
             raise FeatureMismatch(_lacks(model, data, name, len(bars[name])))
+
+
+def check_values(data: Any, bars: Mapping[str, NDArray[Any]]) -> None:
+    """Check that each of the bars [T] has prices above 0 and a volume of at least 0.
+
+    A pandas frame of several markets, or one that was reindexed, has rows without values. Backtrader fills orders at
+    them, and the account has no equity from then on.
+
+    Raises:
+        FeatureMismatch: one has not; the message has its time and the line that removes such bars.
+    """
+    for name in INPUTS:
+        values = bars[name]
+        fits = np.isfinite(values) & ((values >= 0.0) if name == "volume" else (values > 0.0))
+        if not fits.all():
+            first, count = int(np.argmin(fits)), int(np.count_nonzero(~fits))
+            bar = f"the bar that closes at {iso(int(bars['timestamp'][first]))} has {name} {values[first]:g}"
+            least = "at least 0" if name == "volume" else "a price above 0"
+            raise FeatureMismatch(
+                f"{symbol_of(data)}: {bar}, expected {least}; orders would be filled at such bars ({count:,} of "
+                f"{len(values):,}). Remove them before you add the data, from a pandas frame with "
+                f"frame.dropna(subset={list(INPUTS)})"
+            )
 
 
 def _spacing(bars: Mapping[str, NDArray[Any]]) -> int | None:

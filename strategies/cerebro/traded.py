@@ -19,9 +19,22 @@ def traded_datas(strategy: Any, wanted: Any) -> list[Any]:
     """Return the datas that `wanted` names: data objects, names or numbers, one of them or a list; None is all.
 
     Raises:
-        ValueError: one is unknown or named twice, or there is none; the message lists the datas of the Cerebro.
+        ValueError: one is unknown or named twice, or there is none; the message lists the datas of the Cerebro. Or two
+            have one name, or another strategy of the Cerebro trades one of them.
     """
-    datas = list(strategy.datas)
+    found = _wanted(list(strategy.datas), wanted)
+    names = [symbol_of(data) for data in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f"datas: two of the datas to trade are called {twice!r}, so their profit could not be told apart; give "
+            "each a name of its own: cerebro.adddata(data, name=...)"
+        )
+    _check_alone(strategy, found)
+    return found
+
+
+def _wanted(datas: list[Any], wanted: Any) -> list[Any]:
     if wanted is None:
         return datas
     items = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
@@ -31,6 +44,19 @@ def traded_datas(strategy: Any, wanted: Any) -> list[Any]:
             f"datas: expected datas to trade, each once, found {wanted!r}; Cerebro has {_listed(datas)}"
         )
     return found
+
+
+def _check_alone(strategy: Any, datas: list[Any]) -> None:
+    """A position belongs to the account: of two strategies on one data, each would trade away the other's."""
+    for other in getattr(strategy.cerebro, "runningstrats", ()):  # those that were built before this one
+        shared = [data for data in getattr(other, "traded", ()) if any(data is own for own in datas)]
+        if shared:
+            raise ValueError(
+                f"another {type(other).__name__} of this Cerebro trades {symbol_of(shared[0])} in the same account, "
+                "and each would trade away the position of the other; run each in a Cerebro of its own, or name "
+                "what each trades: "
+                f"cerebro.addstrategy({type(strategy).__name__}, model=..., datas=[...])"
+            )
 
 
 def check_traded(strategy: Any, models: ModelSchedule) -> None:

@@ -45,6 +45,15 @@ def test_a_name_that_no_file_can_have_is_one_line(words):
     assert "File name too long" in result.stderr
 
 
+def test_a_folder_whose_name_is_not_utf_8_is_one_line(tiny_model_dir, tmp_path):
+    out = tmp_path / "out\udcff"
+    result = scorenet("backtest", "--model", tiny_model_dir, "--bars", BARS, "--out", out)
+    assert (type(result.exception), result.exit_code) == (SystemExit, 1)
+    said = result.stderr.splitlines()[-1]
+    assert "out\\udcff" in said
+    assert "expected a file name in UTF-8" in said
+
+
 @pytest.mark.parametrize("key", ["model", "data_dir", "since"])
 def test_a_settings_file_with_a_nul_character_is_one_line(tmp_path, key):
     (tmp_path / "config.toml").write_text(f'{key} = "a\\u0000b"\nbars = ["{BARS}"]\n')

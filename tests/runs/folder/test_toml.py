@@ -84,3 +84,7 @@ def test_what_cannot_be_settings_is_one_line(text, message):
 
 def test_settings_are_read():
     assert loads("[a.b]\nc = [1, [2.5]]\n") == {"a": {"b": {"c": [1, [2.5]]}}}
+
+
+def test_the_mark_at_the_beginning_of_a_windows_file_is_no_setting():
+    assert loads("\ufeffcooldown = 3\r\n") == {"cooldown": 3}

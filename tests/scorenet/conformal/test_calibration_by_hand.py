@@ -51,3 +51,10 @@ def test_the_typical_sizes_are_root_mean_squares():
     assert table.typical_forecast == pytest.approx(0.05)
     assert Calibration.from_dict(table.to_dict()).typical_forecast == table.typical_forecast
     assert np.isnan(Calibration.from_dict(Calibration.fit(np.zeros(2), scores).to_dict()).typical_forecast)
+
+
+@pytest.mark.parametrize("forecast", [0.0, 1e-14])
+def test_forecasts_that_are_none_have_the_strength_zero(forecast):
+    """A net that has learned nothing forecasts rounding errors; its model was written and could not be loaded."""
+    table = Calibration.fit(np.zeros(3), {"state": np.ones(3)}, np.full(3, forecast))
+    assert table.typical_forecast == 1.0

@@ -183,3 +183,32 @@ def test_a_stop_on_traded_prices_does_not_save_from_a_mark_price_that_may_come_f
     stop = trade(-1000, price=95.0, exectype=bt.Order.Stop)
     strategy = run([data], {0: [trade(1000)], 1: [stop]})
     assert strategy.broker.liquidations == 1
+
+
+@pytest.mark.parametrize("kind", [bt.Order.Market, bt.Order.Stop])
+@pytest.mark.parametrize("missing", [11, 15, 20])
+def test_no_account_is_valued_at_a_price_that_is_none(kind, missing):
+    """Bought in bar 11, sold in bar 20 (from 0): at its fill, while it is held, and at its sale a bar has no prices."""
+
+    class Mine(bt.Strategy):
+        def next(self):
+            if len(self) == 11:
+                self.buy(size=1, exectype=kind, price=99.0)
+            if len(self) == 20:
+                self.close()
+
+    frame = frame_of([100.0] * 30)
+    frame = frame.set_index(pd.to_datetime(frame["timestamp"], unit="ms")).drop(
+        columns=["timestamp", "funding_rate"]
+    )
+    prices = ["open", "high", "low", "close"]
+    frame.loc[frame.index[missing], prices] = math.nan
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(free_broker())
+    data = bt.feeds.PandasData(dataname=frame, timeframe=bt.TimeFrame.Minutes, compression=60)
+    cerebro.adddata(data, name="BTC")
+    cerebro.addstrategy(Mine)
+    with pytest.raises(
+        ValueError, match=f"BTC: the bar that closes at {frame.index[missing]:%Y-%m-%dT%H:%M}:00Z must"
+    ):
+        cerebro.run()

@@ -205,3 +205,12 @@ def test_impossible_terms_are_refused(params, message):
 def test_a_misspelt_term_is_refused():
     with pytest.raises(TypeError):
         PerpetualCommission(taker_fee=0.001)
+
+
+@pytest.mark.parametrize("broker", [stock_broker, None])
+def test_each_of_two_datas_of_one_name_is_charged(broker):
+    """10 units of each are held over a settlement of 0.001 at 100: 1 for each, 2 together."""
+    datas = [bars([100.0] * 4, {2: 0.001}) for _ in range(2)]
+    strategy = run(datas, {0: [trade(10), trade(10, 1)]}, broker() if broker else None)
+    assert equity_of(strategy)[-1] == pytest.approx(9_998.0)
+    assert strategy.analyzers.funding.get_analysis()["amount"].tolist() == pytest.approx([1.0, 1.0])

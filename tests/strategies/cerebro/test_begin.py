@@ -109,8 +109,46 @@ def test_a_run_over_bars_that_the_model_has_seen_says_so_once(tiny_model, caplog
     played(replace(model, config=replace(model.config, seed=988)), trade_from="auto")
     played(
         replace(model, config=replace(model.config, seed=989)), trade_from=int(opens[30])
-    )  # said by the user
+    )  # a command has said it
     assert caplog.messages == []
+    played(replace(model, config=replace(model.config, seed=990)), trade_from=iso(int(opens[59])))
+    assert f"traded from {iso(int(opens[60]))} on" in caplog.text  # a date of the user's is no command
+
+
+@pytest.mark.parametrize("mode", ["runonce", "exactbars", "live"])
+def test_a_run_that_trades_no_bar_says_why_once(tiny_model, caplog, mode):
+    opens = market(bars=80)["timestamp"].to_numpy()
+    ends = f"the last of the 80 bars of this run closes at {iso(int(opens[79]) + HOUR)}"
+    model = seen_until(tiny_model, int(opens[79]))
+    model = replace(model, config=replace(model.config, seed=["runonce", "exactbars", "live"].index(mode)))
+    for _ in range(2):
+        assert not len(decided(played(model, mode, trade_from="auto")))
+    (said,) = caplog.messages
+    # The bar after the last one that was seen closes two bars after the seen one's open.
+    assert f"traded no bar: trade_from='auto' begins at {iso(int(opens[79]) + 2 * HOUR)}" in said
+    assert f"the model has seen in training or measurement, and {ends}" in said
+    assert "scorenet train --until" in said
+    caplog.clear()
+    late = iso(int(opens[79]) + HOUR)
+    played(model, mode, trade_from=late)
+    assert (
+        f"traded no bar: trade_from='{late}' begins at {iso(int(opens[79]) + 2 * HOUR)}, and {ends}"
+        in caplog.text
+    )
+    caplog.clear()
+    played([(int(opens[79]) + 9 * HOUR, model)], mode)
+    assert f"its first model is used from {iso(int(opens[79]) + 9 * HOUR)} on, and {ends}" in caplog.text
+    caplog.clear()
+    played(
+        model, mode, trade_from=int(opens[79]) + 9 * HOUR
+    )  # a live run that is stopped before its first close
+    assert caplog.messages == []
+
+
+def test_too_few_bars_for_a_decision_are_said(tiny_model, caplog):
+    few = tiny_model.lookback
+    cerebro_of([market(bars=few)], tiny_model).run()
+    assert f"traded no bar: BTC has {few} bars, and its first decision needs {few + 1}" in caplog.text
 
 
 def test_analyzers_take_the_same_date(tiny_model):

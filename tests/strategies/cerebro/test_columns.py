@@ -125,6 +125,43 @@ def test_a_column_without_a_value_is_refused_in_every_mode(tiny_model, modes):
     assert re.search(r"params = \(\('volume', 'volume'\),\)$", said)
 
 
+@pytest.mark.parametrize("modes", MODES)
+@pytest.mark.parametrize("row", [3, 30, 39])
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("open", np.nan, "open nan, expected a price above 0; "),
+        ("close", np.inf, "close inf, expected a price above 0; "),
+        ("low", 0.0, "low 0, expected a price above 0; "),
+        ("volume", np.nan, "volume nan, expected at least 0; "),
+        ("volume", -1.0, "volume -1, expected at least 0; "),
+    ],
+)
+def test_a_bar_without_a_price_is_refused_with_its_time(tiny_model, modes, row, column, value, expected):
+    """Backtrader's account fills orders at NaN, and has no equity from then on."""
+    frame = stamped()
+    frame.loc[frame.index[row], column] = value
+    with pytest.raises((FeatureMismatch, ValueError)) as caught:
+        played(hourly(frame), tiny_model, **modes)
+    said = str(caught.value)
+    assert f"BTC: the bar that closes at {frame.index[row]:%Y-%m-%dT%H:%M:%SZ} " in said
+    # Bar by bar, the account meets the price of a position before the strategy does.
+    if isinstance(caught.value, FeatureMismatch) or not modes:
+        assert f" has {expected}" in said
+        assert "frame.dropna(subset=['open', 'high', 'low', 'close', 'volume'])" in said
+    if np.isnan(value):
+        left = frame.dropna(subset=["open", "high", "low", "close", "volume"])
+        assert len(played(hourly(left), tiny_model, **modes).decisions) == 39
+
+
+def test_the_empty_bars_that_cerebro_adds_for_a_look_ahead_are_no_bars(tiny_model):
+    plain, ahead = (
+        played(hourly(stamped()), tiny_model, **modes).decisions.columns() for modes in ({}, {"lookahead": 2})
+    )
+    for name in ("time", "score", "target", "position"):
+        np.testing.assert_array_equal(plain[name], ahead[name])
+
+
 def test_an_indicator_alone_gives_the_same_answers(funding_model):
     class Mine(bt.Strategy):
         def __init__(self):

@@ -134,3 +134,24 @@ def test_optstrategy_leaves_out_a_bad_set_and_finishes_the_others(tiny_model_dir
 def test_a_bad_set_outside_an_optimisation_is_an_error(tiny_model):
     with pytest.raises(ValueError, match="density_quantile"):
         cerebro_of([market(bars=60)], tiny_model, density_quantile=1.5).run()
+
+
+def test_two_traded_datas_of_one_name_are_refused(tiny_model):
+    frames = [market(seed=seed, symbol="BTC", bars=40) for seed in (3, 4)]
+    with pytest.raises(ValueError, match="two of the datas to trade are called 'BTC'"):
+        cerebro_of(frames, tiny_model).run()
+    assert cerebro_of(frames, tiny_model, datas=[0]).run()[0].traded[0]._name == "BTC"
+
+
+def test_two_strategies_that_trade_one_data_are_refused_and_on_two_datas_are_not(tiny_model):
+    frames = [market(seed=seed, symbol=name, bars=40) for seed, name in ((3, "A"), (4, "B"))]
+    cerebro = cerebro_of(frames, tiny_model, datas="A")
+    cerebro.addstrategy(ScoreStrategy, model=tiny_model, **OPEN)
+    with pytest.raises(
+        ValueError, match="another ScoreStrategy of this Cerebro trades A in the same account"
+    ):
+        cerebro.run()
+    cerebro = cerebro_of(frames, tiny_model, datas="A")
+    cerebro.addstrategy(ScoreStrategy, model=tiny_model, datas="B", **OPEN)
+    for _ in range(2):  # a Cerebro may run again
+        assert [strategy.traded[0]._name for strategy in cerebro.run()] == ["A", "B"]
