@@ -148,7 +148,9 @@ class Mirror:
             said = f"real orders, {what}: {text or 'works again'}"
             self._status.say(said)
             # Nobody may read the terminal any more.
-            self._journal.append("notice", at=wall_ms(), symbol=what, what="real_orders", text=said)
+            self._journal.append(
+                "notice", at=wall_ms(), symbol=what, what="real_orders", text=said, problem=text
+            )
 
     def _show(self) -> None:
         self._status.real(self._desk.expected, self._desk.waiting())
@@ -203,8 +205,9 @@ class Mirror:
             with self._reporting_errors(f"halt of {symbol}"):
                 self._client.cancel_all(self._instruments[symbol])
                 try:
-                    if not self._flattens or self._flatten(symbol):
-                        self._to_halt.discard(symbol)
+                    if self._flattens and not self._flatten(symbol):
+                        raise ExchangeError("it is not certain yet that the position is closed; tried again")
+                    self._to_halt.discard(symbol)
                 except OrdersForbidden:
                     self._forbidden.add(symbol)
                     raise
