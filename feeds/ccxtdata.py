@@ -184,6 +184,10 @@ class CCXTData(BarsData):
         with Market(self._exchange, base_url=self.p.base_url) as client:
             instrument = self.unlisted or client.instrument(self.p.dataname)
             now = client.server_time()
+            if self._since is not None and self._since > now:
+                now = client.server_time()  # one answer may be old
+        if self.earlier_rates and self._since is not None:
+            now = max(now, self._since)  # the bars before prove that it is later
         end = now // self._step * self._step
         since = end - self.p.backfill * self._step if self._since is None else self._since
         if since > now:

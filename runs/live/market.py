@@ -23,6 +23,7 @@ from feeds.store.rules import find_instrument
 __all__ = ["ClockKeeper", "ExchangeMarket", "LiveMarket", "ReplayedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # between two requests: a bad quartz drifts 0.1 s in this time
+_ANSWERS = 3  # at most, after the first one, until two agree
 _PLAUSIBLE_MS = 1_000  # difference between two clocks that needs no second answer
 
 
@@ -164,10 +165,18 @@ class ExchangeMarket:
         self._instruments: dict[str, Instrument] = {}
 
     def now(self) -> int:
-        """Request and return the exchange's time, UTC ms."""
+        """Request and return the exchange's time, UTC ms; two answers in a row must agree.
+
+        With one that is old, late bars would count as timely, and recorded ones would lie in the future.
+        """
         with Market(self._exchange, base_url=self.base_url) as client:
-            now = client.server_time()
-        self.keeper.set_time(now)
+            self.keeper.set_time(client.server_time())
+            for _ in range(_ANSWERS):
+                stamp = client.server_time()
+                agrees = abs(stamp - self.keeper.clock.now()) <= _PLAUSIBLE_MS * self.speed
+                self.keeper.set_time(stamp)
+                if agrees:
+                    break
         return self.keeper.clock.now()
 
     def _ask_time(self) -> int:

@@ -143,6 +143,38 @@ def test_it_trades_stops_when_asked_and_goes_on(exchange, work, number, code):
     assert times == list(range(times[0], times[-1] + 1, HOUR))
 
 
+@pytest.mark.parametrize("answers", [1, 10_000])
+def test_an_old_answer_about_the_time_does_not_end_a_restart(exchange, work, answers):
+    out, true, old = work / "out" / "live", exchange._envelope, []
+    process = start(exchange, work, "--out", out)
+    advance(exchange, out, process, 2)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    exchange.clock += 3 * HOUR
+
+    def envelope(path, *rest):
+        answer = true(path, *rest)
+        if path.endswith("/time") and len(old) < answers:
+            old.append(path)
+            answer["time"] -= 9 * HOUR
+            answer["result"]["timeSecond"] = str(answer["time"] // 1000)
+            answer["result"]["timeNano"] = str(answer["time"] * 1_000_000)
+        return answer
+
+    exchange._envelope = envelope
+    states = len(journal(out, "status"))
+    again = start(exchange, work, "--out", out, *(("--max-bars", "3") if answers == 1 else ()))
+    if answers == 1:
+        status, _, said = finish(again)
+        assert status == 0, said
+        assert [record["late"] for record in journal(out, "bar")][-3:] == [True, True, False]
+        return
+    # While every answer is old, it goes on all the same.
+    wait_for(lambda: len(journal(out, "status")) > states and len(old) > 5, again)
+    again.send_signal(signal.SIGTERM)
+    assert finish(again)[0] == 143
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not say who listens")
 def test_a_halt_that_is_asked_for_while_the_program_loads_is_in_the_journal(exchange, work):
     out = work / "out" / "live"
