@@ -105,6 +105,8 @@ class CCXTData(BarsData):
     # Of bars before `since`, by their open (UTC ms): rates, and values that the history may not have confirmed.
     earlier_rates: Mapping[int, float] = MappingProxyType({})
     earlier_bars: Mapping[int, Values] = MappingProxyType({})
+    # The market, if the exchange no longer lists it: its history is not requested, and it is waited for as a live feed.
+    unlisted: Instrument | None = None
 
     def _begin(self) -> None:
         self._size = self.p.timeframe
@@ -180,7 +182,12 @@ class CCXTData(BarsData):
     def _resolve(self) -> tuple[Instrument, int, int]:
         """Return the instrument, and the open times of the first bar and of the bar that is still open."""
         with Market(self._exchange, base_url=self.p.base_url) as client:
-            instrument, now = client.instrument(self.p.dataname), client.server_time()
+            instrument = self.unlisted or client.instrument(self.p.dataname)
+            now = client.server_time()
+            if self._since is not None and self._since > now:
+                now = client.server_time()  # one answer may be old
+        if self.earlier_rates and self._since is not None:
+            now = max(now, self._since)  # the bars before prove that it is later
         end = now // self._step * self._step
         since = end - self.p.backfill * self._step if self._since is None else self._since
         if since > now:
@@ -190,7 +197,7 @@ class CCXTData(BarsData):
         return instrument, min(end, -(-since // self._step) * self._step), end
 
     def _history(self, instrument: Instrument, start: int, end: int) -> pd.DataFrame:
-        if start < end:
+        if start < end and self.unlisted is None:
             try:
                 return ensure(
                     instrument.symbol,

@@ -1,10 +1,12 @@
 """Reads of one Bybit account: equity, positions, orders and fills, each through the strict reader of `answers`."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from ..errors import ExchangeRejected
+from ..errors import ExchangeRejected, ExchangeUnavailable
+from ..exchange.failures import Malformed
 from ..exchange.order_types import (
     AccountFacts,
     Execution,
@@ -21,6 +23,8 @@ from .parse import parse_rules
 from .private_client import PrivateClient
 
 __all__ = ["AccountReader"]
+
+_ACCOUNT = re.compile(r"[1-9][0-9]{0,19}")
 
 
 class AccountReader(PrivateClient):
@@ -73,6 +77,13 @@ class AccountReader(PrivateClient):
             what, "execution_list", query, lambda rows: answers.executions(rows, instrument, link_id)
         )
 
+    def account_id(self) -> str | None:
+        """Return the exchange's number of the account that the key belongs to, None if it does not tell."""
+        try:
+            return self._read("the account's number", "user_query_api", {}, _account_id)
+        except (ExchangeRejected, ExchangeUnavailable):
+            return None
+
     def facts(self) -> AccountFacts:
         """Return margin mode, positions and open orders of the whole account; None for what cannot be read.
 
@@ -106,6 +117,15 @@ class AccountReader(PrivateClient):
             if found is not None:
                 return found
         return None
+
+
+def _account_id(result: answers.Row) -> str:
+    """Return the number of the account that a key belongs to; a subaccount has its own."""
+    found = result.get("userID")
+    text = str(found) if isinstance(found, int | str) and not isinstance(found, bool) else ""
+    if not _ACCOUNT.fullmatch(text):
+        raise Malformed(f"expected the number of an account as 'userID', found {str(found)[:40]!r}")
+    return text
 
 
 def _if_told(read: Callable[[], Any]) -> Any:

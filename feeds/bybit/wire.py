@@ -32,6 +32,7 @@ _CODES = {
     10027: Failure.FATAL,  # trading banned
     10028: Failure.FATAL,  # needs a unified account
     10029: Failure.FATAL,  # symbol not on the key's list
+    10032: Failure.FATAL,  # not for demo accounts
     10429: Failure.THROTTLED,  # system-level protection
     20003: Failure.THROTTLED,  # too frequent in one session
     33004: Failure.FATAL,  # key expired

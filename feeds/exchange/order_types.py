@@ -157,6 +157,9 @@ class Orders(Protocol):
     def now(self) -> int:
         """Return the exchange's time in UTC ms; the machine's wall clock has no part in it."""
 
+    def account_id(self) -> str | None:
+        """Return the exchange's number of the account that the key belongs to, None if it does not tell."""
+
     def facts(self) -> AccountFacts:
         """Return the facts about the whole account."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..errors import BadSource, ExchangeBanned
 
-__all__ = ["BAN_SECONDS", "RateLimiter"]
+__all__ = ["BAN_SECONDS", "RateLimiter", "shared_limiter"]
 
 BAN_SECONDS = 900.0
 """Pause after a ban before a continuing run sends requests again (s); Bybit demands at least 600 s."""
@@ -29,6 +29,7 @@ class RateLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._ban: str | None = None
+        self._banned_at = 0.0
         self._burst = 0 if rate is None else max(1, int(rate))
         self._seconds = 0.0 if rate is None else self._burst / rate
         # When each of the last `_burst` units of weight was admitted.
@@ -59,7 +60,11 @@ class RateLimiter:
 
     def close(self, reason: str) -> None:
         """Refuse all further requests; `reason` is the text of the errors."""
-        self._ban = reason
+        self._ban, self._banned_at = reason, self._clock()
+
+    def is_banned_within(self, seconds: float) -> bool:
+        """Return whether there is a ban that began at most `seconds` ago."""
+        return self._ban is not None and self._clock() - self._banned_at < seconds
 
     def check(self) -> None:
         """Raise an error if there is a ban; call it again after every wait, because a ban may have begun meanwhile.
@@ -69,3 +74,19 @@ class RateLimiter:
         """
         if self._ban is not None:
             raise ExchangeBanned(self._ban)
+
+
+_SHARED: dict[str, RateLimiter] = {}
+_SHARING = threading.Lock()
+
+
+def shared_limiter(place: str, rate: float | None, ban: float = BAN_SECONDS) -> RateLimiter:
+    """Return the limiter that all live feeds of this process have for one place; a new one `ban` seconds after a ban.
+
+    The exchange counts requests by address: feeds that were each below its limit could together be above it.
+    """
+    with _SHARING:
+        found = _SHARED.get(place)
+        if found is None or (found.ban is not None and not found.is_banned_within(ban)):
+            found = _SHARED[place] = RateLimiter(rate)
+        return found

@@ -33,10 +33,14 @@ _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _TRIES = 3
 _PAUSE = 1.0
 _TIMEOUT = 3.0
+# The same, of the only request at a bar's close, while an endpoint has failed since the bar before. Between two bars it
+# is asked with the longer timeout, so one that is only slow is found to work again.
+_SHORT_TIMEOUT = 1.0
 # Pause between two requests for a settlement that the instrument's interval does not announce: exchange ms, and at
 # least this many of the machine's seconds.
 _UNANNOUNCED_MS, _UNANNOUNCED_SECONDS = 20_000, 0.5
 _MOST_VALUES = 99
+_FUNDING, _INTEREST = "funding", "open interest"
 
 StoreRows = Callable[[str, Table, int, int], None]
 """Function that stores the rows of a kind ("funding", "open_interest") for [start, end), UTC ms."""
@@ -80,34 +84,55 @@ class Extras:
         self._every = open_interest_timeframe(timeframe)
         self._interests: dict[int, float] = {}
         self._interest_until = 0
+        # The endpoints whose last request has failed; and those that failed until a bar was delivered, and ever since.
+        self._failing: set[str] = set()
+        self._given_up: set[str] = set()
 
-    async def prepare(self, rest: AsyncMarket, start: int) -> bool:
-        """Request the missing values of the bar that opens at `start`; return whether it has all that are announced."""
+    async def prepare(self, rest: AsyncMarket, start: int) -> None:
+        """Request the missing values of the bar that opens at `start`, before its close."""
+        await self._ask(rest, start, dict.fromkeys((_FUNDING, _INTEREST), _TIMEOUT))
+
+    async def _ask(self, rest: AsyncMarket, start: int, timeouts: Mapping[str, float]) -> set[str]:
+        """Request the missing values of a bar; return the endpoints of which it lacks an announced value."""
+        lacking = set()
         # Each on its own: an endpoint that fails must not take away the values of the other.
-        settled = not self._funding or await self._succeeds("funding", self._ask_funding(rest, start))
-        return (
-            not self._interest or await self._succeeds("open interest", self._ask_interest(rest, start))
-        ) and settled
+        for what, wanted, ask in (
+            (_FUNDING, self._funding, self._ask_funding),
+            (_INTEREST, self._interest, self._ask_interest),
+        ):
+            if wanted and not await self._succeeds(what, ask(rest, start), timeouts[what]):
+                lacking.add(what)
+        return lacking
 
-    async def _succeeds(self, what: str, asking: Awaitable[bool]) -> bool:
+    async def _succeeds(self, what: str, asking: Awaitable[bool], timeout: float) -> bool:
         try:
-            async with asyncio.timeout(_TIMEOUT):
-                return await asking
+            async with asyncio.timeout(timeout):
+                found = await asking
         except (ExchangeUnavailable, ExchangeRejected, TimeoutError) as error:
-            reason = str(error) or f"no response within {_TIMEOUT:g} s"
+            reason = str(error) or f"no response within {timeout:g} s"
             _log.warning("%s, %s: %s", self._instrument.symbol, what, reason)
+            self._failing.add(what)
             return False
+        self._failing.discard(what)
+        self._given_up.discard(what)
+        return found
 
     async def of(self, rest: AsyncMarket, start: int) -> tuple[float, float]:
         """Return the funding rate (fraction) and open interest (base units) of the bar that opens at `start` (UTC ms).
 
-        Unknown values are 0.0.
+        Unknown values are 0.0. An endpoint that fails delays one bar; while it goes on failing, the next bars are only
+        delayed by one short request each, and what it has not told is requested again later as any late value.
         """
+        lacking: set[str] = set()
         for attempt in range(_TRIES):
-            if await self.prepare(rest, start):
+            short = self._given_up
+            timeouts = {what: _SHORT_TIMEOUT if what in short else _TIMEOUT for what in (_FUNDING, _INTEREST)}
+            lacking = await self._ask(rest, start, timeouts)
+            if lacking <= self._given_up:
                 break
             if attempt + 1 < _TRIES:
                 await asyncio.sleep(self._clock.seconds(_PAUSE))
+        self._given_up = lacking & self._failing
         self._delivered = start
         rate = sum(self._rates.pop(stamp) for stamp in sorted(self._rates) if stamp <= start)
         newest = max((stamp for stamp in self._interests if start - _DAY_MS <= stamp <= start), default=None)

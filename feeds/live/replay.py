@@ -72,6 +72,8 @@ class Replay:
         self._held: dict[str, Row] = {}
         self._doubtful: dict[str, bool] = {}
         self._left: set[str] = set()
+        self._empty: set[str] = set()
+        """The symbols that had no bar when they were asked since the last step."""
         self._deadline = 0.0
         self._leaving: dict[str, Row] = {}
 
@@ -99,7 +101,8 @@ class Replay:
         waiting = symbols - self._left - set(self._held)
         if not self._held:
             self.ended = not waiting
-        elif not waiting or self._monotonic() >= self._deadline:
+        elif not waiting or (waiting <= self._empty and self._monotonic() >= self._deadline):
+            # One that has not been asked yet may have an older bar: after an outage symbols are behind by many bars.
             self._release()
 
     def _release(self) -> None:
@@ -108,6 +111,7 @@ class Replay:
         for symbol in rows:
             del self._held[symbol]
         self._deadline = self._monotonic() + self._grace
+        self._empty.clear()
         marks = [self._doubtful.pop(symbol) for symbol in rows]
         self.step, self._leaving = Step(self._is_late(close), rows, any(marks)), dict(rows)
         if self._limit is not None and self._counts(self.step):
@@ -127,6 +131,10 @@ class Replay:
         if not self._held:
             self._deadline = self._monotonic() + self._grace
         self._held[symbol], self._doubtful[symbol] = row, doubtful
+
+    def lacks(self, symbol: str) -> None:
+        """Note that the feed of `symbol` was asked and has no bar now."""
+        self._empty.add(symbol)
 
     def leave(self, symbol: str) -> None:
         """Note that the feed of `symbol` has ended."""
@@ -190,6 +198,8 @@ class ReplayedData:
                 replay.hold(self.symbol, self._read_bar(), doubtful=getattr(self, "doubtful", False))
             elif found is False:
                 replay.leave(self.symbol)
+            else:
+                replay.lacks(self.symbol)
         row = replay.take(self.symbol)
         if row is None:
             return None

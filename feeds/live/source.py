@@ -14,6 +14,7 @@ from ..errors import ExchangeBanned, ExchangeError
 from ..exchange.access import Access
 from ..exchange.candles import Values
 from ..exchange.market import AsyncMarket
+from ..exchange.rate_limit import shared_limiter
 from ..exchange.registry import DEFAULT_EXCHANGE, find_exchange
 from ..exchange.retry import Retry
 from ..instruments import Instrument
@@ -140,8 +141,13 @@ async def _connected(source: LiveSource, clock: ExchangeClock, bars: LiveBars, s
     retry = Retry(attempts=3, base=0.3 / source.speed, cap=2.0 / source.speed)
     events: asyncio.Queue[StreamEvent] = asyncio.Queue(_EVENTS)
     exchange = find_exchange(source.exchange)
+    limiter = shared_limiter(
+        f"{source.exchange} {source.base_url or ''}",
+        exchange.capabilities.requests_per_second,
+        source.settings.ban,
+    )
     async with AsyncMarket(
-        exchange, base_url=source.base_url, timeout=source.settings.request, retry=retry
+        exchange, base_url=source.base_url, timeout=source.settings.request, retry=retry, limiter=limiter
     ) as rest:
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -11,11 +11,11 @@ from scorenet.base.files import remove_leftovers
 
 from ..bars.whole_file import write_whole
 from ..errors import StoreError
-from ..instruments import Instrument
+from ..instruments import Instrument, categories_of, find
 from .keys import symbol_folders, symbol_path
 from .locks import file_lock
 
-__all__ = ["StoredInstrument", "list_instruments", "read_instrument", "write_instrument"]
+__all__ = ["StoredInstrument", "find_instrument", "list_instruments", "read_instrument", "write_instrument"]
 
 _NAME = "instrument.json"
 _LOCK = ".lock"
@@ -77,6 +77,20 @@ def read_instrument(data_dir: str | Path, exchange: str, symbol: str) -> StoredI
         return StoredInstrument(exchange, instrument, int(found["as_of"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def find_instrument(data_dir: str | Path, exchange: str, name: str) -> Instrument | None:
+    """Return the stored rules of an exchange's market by its symbol or id, None without any.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    stored = [found.instrument for found in list_instruments(data_dir) if found.exchange == exchange]
+    for category in categories_of(name):
+        markets = {found.symbol: found for found in stored if found.category == category}
+        if (market := find(name, markets)) is not None:
+            return market
+    return None
 
 
 def list_instruments(data_dir: str | Path) -> Iterator[StoredInstrument]:

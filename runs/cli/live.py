@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from scorenet.base.waits import Heard
 
 from .errors import guarded
 from .options import (
@@ -23,6 +25,9 @@ from .options import (
     print_run,
     strategy_settings,
 )
+
+if TYPE_CHECKING:
+    from ..live.command import Done
 
 __all__ = ["live"]
 
@@ -116,7 +121,7 @@ __all__ = ["live"]
     default=5.0,
     show_default=True,
     metavar="MINUTES",
-    help="Report a feed that has been DISCONNECTED for so long.",
+    help="Report a feed that has been DISCONNECTED, or real orders that have not worked, for so long.",
 )
 @click.option("--out", metavar="RUN_DIR", help="Folder of the run; default: out/live-SYMBOL-SIZE.")
 @click.option(
@@ -146,16 +151,9 @@ def live(
 
     Ctrl-C stops the run and writes the report. A file named KILL in RUN_DIR, or SIGUSR1, halts trading permanently.
     """
-    from ..live.command import LiveOptions, start
-    from ..watch.webhook import hidden
-
-    urls = (*notify, *os.environ.get("SCORENET_NOTIFY_URL", "").split())
-    # The journal and the manifest keep the command; the URL of a webhook is a secret.
-    command = hidden(["scorenet", *sys.argv[1:]], urls)
-    if cash is not None:
-        pairs = (*pairs, f"cash={cash}")
-    account, params = strategy_settings(config, pairs, signal)
-    done = start(model_dir, account, params, LiveOptions(notify=urls, **options), command)
+    asked = Heard("SIGUSR1")
+    with asked.listening():  # before the imports, which take seconds: a halt must not end the process
+        done = _run(model_dir, config, pairs, signal, cash, notify, asked, options)
     if done.metrics is None:
         print_result(
             {"bars": done.bars}, as_json, f"no live bar was traded yet; the journal is in {done.out}"
@@ -165,3 +163,25 @@ def live(
     if done.signal is not None:
         click.echo("scorenet: stopped; the same command continues the run", err=True)
         sys.exit(128 + done.signal)
+
+
+def _run(
+    model_dir: str,
+    config: str | None,
+    pairs: tuple[str, ...],
+    signal: str | None,
+    cash: float | None,
+    notify: tuple[str, ...],
+    asked: Heard,
+    options: dict[str, Any],
+) -> Done:
+    from ..live.command import LiveOptions, start
+    from ..watch.webhook import hidden
+
+    urls = (*notify, *os.environ.get("SCORENET_NOTIFY_URL", "").split())
+    # The journal and the manifest keep the command; the URL of a webhook is a secret.
+    command = hidden(["scorenet", *sys.argv[1:]], urls)
+    if cash is not None:
+        pairs = (*pairs, f"cash={cash}")
+    account, params = strategy_settings(config, pairs, signal)
+    return start(model_dir, account, params, LiveOptions(notify=urls, **options), command, asked)

@@ -21,12 +21,13 @@ from feeds.exchange.protocol import require
 from feeds.exchange.registry import find_exchange
 from feeds.instruments import Instrument
 from scorenet import ConfigError, ScoreModel
+from scorenet.base.waits import Heard
 
 from ..backtest import check_signal
 from ..settings import Account
 from ..watch.observer import Observer
 from ..watch.webhook import target_of
-from .halt import KillSwitch
+from .halt import KillSwitch, keeping_halt
 from .journal import Journal
 from .market import ExchangeMarket
 from .mirror import Caps, Mirror, MirrorOptions
@@ -90,16 +91,22 @@ def start(
     params: Mapping[str, Any],
     options: LiveOptions,
     command: Sequence[str],
+    asked: Heard | None = None,
 ) -> Done:
-    """Run `scorenet live` until it is stopped.
+    """Run `scorenet live` until it is stopped. `asked`: SIGUSR1, if the caller listens to it already.
 
     Raises:
         ConfigError: the market takes no real orders, or the credentials are missing.
         FeedError, ScorenetError, RunDirError: as `runs.live.session.live`.
     """
     status = LiveStatus(sys.stderr, refreshing=sys.stderr.isatty(), quiet=options.quiet)
-    with _observer(options, status) as observer:
-        return _start(model_dir, account, params, options, command, status, observer)
+    asked = asked or Heard("SIGUSR1")
+    with (
+        asked.listening(),
+        _observer(options, status) as observer,
+        keeping_halt(asked, options.out, status.say),
+    ):
+        return _start(model_dir, account, params, options, command, status, observer, asked)
 
 
 def _observer(options: LiveOptions, status: LiveStatus) -> Observer:
@@ -121,6 +128,7 @@ def _start(
     command: Sequence[str],
     status: LiveStatus,
     observer: Observer,
+    asked: Heard,
 ) -> Done:
     exchange = find_exchange(options.exchange)
     require(exchange, "stream")
@@ -151,8 +159,10 @@ def _start(
         paper=options.paper,
         place=place.text,
         observer=observer,
+        asked=asked,
     )
     with ExitStack() as stack:
+        stack.enter_context(keeping_halt(asked, out, status.say))
         real_orders = None
         if access is not None:
             instruments = _linear(market, options.symbols)

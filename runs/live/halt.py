@@ -18,11 +18,12 @@ from feeds.live.endings import FATAL as FATAL_FOR_FEEDS
 from feeds.live.endings import PROGRAM_ERROR
 from scorenet import ConfigError, ScorenetError
 from scorenet.base.times import wall_ms
+from scorenet.base.waits import Heard
 
 from ..folder.rundir import RunDirError
 from .journal import Journal
 
-__all__ = ["FATAL", "KILL_FILE", "KillSwitch", "StopRequest", "saying_why"]
+__all__ = ["FATAL", "KILL_FILE", "KillSwitch", "StopRequest", "keeping_halt", "saying_why"]
 
 FATAL: Mapping[type[Exception], str] = {
     **FATAL_FOR_FEEDS,
@@ -89,7 +90,8 @@ class KillSwitch:
     """Halt trading on a file named KILL in the run folder, on SIGUSR1, or when equity falls to a limit.
 
     The limit is `cash` times 1 - `max_loss`; 0 means no limit. `flatten` also closes positions. The switch cannot
-    be turned off, and restarts keep it on. With `stop`, a stop request ends waits too.
+    be turned off, and restarts keep it on. With `stop`, a stop request ends waits too. `asked`: SIGUSR1, if the caller
+    listens to it already; it is set back once the journal has the halt.
 
     Raises:
         ConfigError: `max_loss` is no fraction.
@@ -106,6 +108,7 @@ class KillSwitch:
         max_loss: float = 0.0,
         flatten: bool = False,
         stop: StopRequest | None = None,
+        asked: Heard | None = None,
     ) -> None:
         if not 0.0 <= max_loss < 1.0:  # with NaN no comparison would ever halt
             raise ConfigError(f"--max-loss: expected a fraction from 0 to below 1, found {max_loss}")
@@ -114,7 +117,8 @@ class KillSwitch:
         self.flatten = flatten
         self._file = folder / KILL_FILE
         self._floor = cash * (1.0 - max_loss) if max_loss else float("-inf")
-        self._signalled = self._reported = False
+        self._asked = asked or Heard("SIGUSR1")
+        self._reported = False
 
     @property
     def on(self) -> bool:
@@ -126,7 +130,7 @@ class KillSwitch:
         """Whether a wait must end now: the run is asked to stop, or there is a reason to halt that is not handled."""
         if self._stop is not None and self._stop.signal is not None:
             return True
-        return not self._reported and (self.on or self._signalled or self._file.exists())
+        return not self._reported and (self.on or self._asked.yes or self._file.exists())
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Turn on as a journal recorded it. A later session can still ask for `flatten`."""
@@ -142,7 +146,7 @@ class KillSwitch:
         for record in journal.records("halt"):
             self.restore(record)
         try:
-            with self.listening():
+            with self._asked.listening():
                 yield
         finally:
             if self.poll():
@@ -153,6 +157,7 @@ class KillSwitch:
     def record(self, journal: Journal, say: Callable[[str], None]) -> None:
         """Write to the journal that the switch is on."""
         journal.append("halt", at=wall_ms(), reason=self.reason, flatten=self.flatten)
+        self._asked.yes = False
         say(f"halted: {self.reason}; no more trades in this run folder")
 
     def trip(self, reason: str) -> None:
@@ -161,7 +166,7 @@ class KillSwitch:
 
     def poll(self, equity: float | None = None) -> bool:
         """Check for a reason to halt, given the equity; return True at the first poll after the switch turned on."""
-        if self._signalled:
+        if self._asked.yes:
             self.trip("SIGUSR1")
         elif self._file.exists():
             self.trip(f"file {self._file.name}")
@@ -171,17 +176,28 @@ class KillSwitch:
         self._reported = self._reported or news
         return news
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle SIGUSR1 inside the block, on systems that have this signal."""
-        if sys.platform == "win32":
-            yield
-            return
-        before = signal.signal(signal.SIGUSR1, self._note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGUSR1, before)
 
-    def _note(self, _number: int, _frame: object) -> None:
-        self._signalled = True
+@contextmanager
+def keeping_halt(asked: Heard, out: str | None, say: Callable[[str], None]) -> Iterator[None]:
+    """Leave a file KILL in `out` for the next start, if the block ends with a SIGUSR1 that no journal has recorded.
+
+    So it is if the journal could not be opened or written. None: the folder is not known.
+    """
+    try:
+        yield
+    finally:
+        if asked.yes and out is not None:
+            _leave_kill_file(Path(out), say)
+            asked.yes = False
+        elif asked.yes:
+            say(f"SIGUSR1 is NOT recorded, the run folder is not known yet; make a file {KILL_FILE} in it")
+
+
+def _leave_kill_file(folder: Path, say: Callable[[str], None]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / KILL_FILE).touch()
+    except OSError as error:
+        say(f"SIGUSR1 is NOT recorded, {folder / KILL_FILE} cannot be written: {error.strerror or error}")
+    else:
+        say(f"SIGUSR1 came while the journal could not be written: {folder / KILL_FILE} halts the next start")

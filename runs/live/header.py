@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from feeds.bars.times import iso, parse_time
 from feeds.exchange.candles import Values
 from feeds.live.evidence.history import MOST_UNREAD
 from scorenet import ConfigError, FeatureMismatch, ScoreModel
-from scorenet.base.times import DAY_MS
+from scorenet.base.times import DAY_MS, wall_ms
 
 from ..plugins import loaded_plugins
 from ..settings import Account
@@ -27,9 +27,11 @@ __all__ = [
     "Delivered",
     "announce",
     "delivered",
+    "listed_symbols",
     "model_timeframe",
     "read_or_write_header",
     "refit_note",
+    "report_unlisted",
     "settings_of",
 ]
 
@@ -172,6 +174,32 @@ def delivered(journal: Journal, header: Mapping[str, Any]) -> dict[str, Delivere
     return found
 
 
+def listed_symbols(
+    journal: Journal, symbols: Sequence[str], unlisted: Mapping[str, Exception]
+) -> tuple[str, ...]:
+    """Return the symbols of a run that are not `unlisted`: that the exchange still lists.
+
+    Raises:
+        BadSymbol: the exchange does not list a symbol that the journal's run has not traded; as in `unlisted`.
+    """
+    known = {symbol for header in journal.records("start") for symbol in header["settings"]["symbols"]}
+    for symbol in symbols:
+        if symbol in unlisted and symbol not in known:
+            raise unlisted[symbol]
+    return tuple(symbol for symbol in symbols if symbol not in unlisted)
+
+
+def report_unlisted(
+    journal: Journal, symbols: Sequence[str], unlisted: Mapping[str, Exception], say: Callable[[str], None]
+) -> None:
+    """Say and record which symbols of a run the exchange lists no more: they are waited for, as during a run."""
+    for symbol in symbols:
+        if symbol in unlisted:
+            text = f"{symbol}: {unlisted[symbol]}; it is waited for, and its position is left as it is"
+            journal.append("notice", at=wall_ms(), symbol=symbol, what="unlisted", text=text)
+            say(text)
+
+
 def _check(journal: Journal, header: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     if header.get("format") != _FORMAT:
         raise ConfigError(
@@ -195,7 +223,7 @@ def announce(
 ) -> None:
     """Say what the run in `out` trades, from when on, and how it is stopped."""
     settings, first = header["settings"], int(header["first"])
-    passed = min(bars.following for bars in delivered(journal, header).values())
+    passed = max(bars.following for bars in delivered(journal, header).values())
     where = (
         f"continues after {iso(passed)}"
         if passed > first

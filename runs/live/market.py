@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from feeds import FeedError
 from feeds.ccxtdata import CCXTData
-from feeds.errors import ExchangeBanned
+from feeds.errors import BadSymbol, ExchangeBanned
 from feeds.exchange.market import Market
 from feeds.exchange.protocol import require
 from feeds.exchange.rate_limit import BAN_SECONDS
@@ -18,11 +18,41 @@ from feeds.exchange.retry import Retry
 from feeds.instruments import Instrument
 from feeds.live.clock import ExchangeClock
 from feeds.live.replay import ReplayedData
+from feeds.store.rules import find_instrument
 
-__all__ = ["ClockKeeper", "ExchangeMarket", "ReplayedCCXTData"]
+__all__ = ["ClockKeeper", "ExchangeMarket", "LiveMarket", "ReplayedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # between two requests: a bad quartz drifts 0.1 s in this time
+_ANSWERS = 3  # at most, after the first one, until two agree
 _PLAUSIBLE_MS = 1_000  # difference between two clocks that needs no second answer
+
+
+class LiveMarket(Protocol):
+    """A source of live bars. The first bar of a close waits `grace` seconds for the bars of other symbols."""
+
+    grace: float
+    exchange: str
+
+    @property
+    def unlisted(self) -> Mapping[str, Exception]:
+        """Return, by symbol, the exchange's answer about a market that it lists no more."""
+        ...
+
+    def now(self) -> int:
+        """Return the exchange's time in UTC ms."""
+        ...
+
+    def resolve(self, symbol: str) -> str:
+        """Return the full name of a symbol."""
+        ...
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the optional columns of its bars."""
+        ...
+
+    def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
+        """Return a data feed, not yet started, of closed bars whose open time is `since` (UTC ms) or later."""
+        ...
 
 
 class ClockKeeper:
@@ -108,6 +138,9 @@ class ExchangeMarket:
     `base_url` replaces the exchange's host. `speed` is the rate of its clock relative to the machine's (1, except
     for a loopback exchange). A bar waits at most `sync` seconds for the bars of the other symbols.
 
+    Attributes:
+        unlisted: the exchange's answer by symbol, if it no longer lists a market that the store has rules of.
+
     Raises:
         BadSource: the exchange is unknown or has no live bars.
     """
@@ -123,6 +156,7 @@ class ExchangeMarket:
     # The feeds themselves wait for each other.
     grace: float = 0.0
     keeper: ClockKeeper = field(init=False)
+    unlisted: dict[str, Exception] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._exchange = find_exchange(self.exchange)
@@ -131,10 +165,18 @@ class ExchangeMarket:
         self._instruments: dict[str, Instrument] = {}
 
     def now(self) -> int:
-        """Request and return the exchange's time, UTC ms."""
+        """Request and return the exchange's time, UTC ms; two answers in a row must agree.
+
+        With one that is old, late bars would count as timely, and recorded ones would lie in the future.
+        """
         with Market(self._exchange, base_url=self.base_url) as client:
-            now = client.server_time()
-        self.keeper.set_time(now)
+            self.keeper.set_time(client.server_time())
+            for _ in range(_ANSWERS):
+                stamp = client.server_time()
+                agrees = abs(stamp - self.keeper.clock.now()) <= _PLAUSIBLE_MS * self.speed
+                self.keeper.set_time(stamp)
+                if agrees:
+                    break
         return self.keeper.clock.now()
 
     def _ask_time(self) -> int:
@@ -148,12 +190,21 @@ class ExchangeMarket:
     def instrument(self, symbol: str) -> Instrument:
         """Return the trading rules of a symbol; they are requested once.
 
+        Those of a market that is `unlisted` are the stored ones.
+
         Raises:
-            BadSymbol: the exchange has no such symbol; the message names similar ones.
+            BadSymbol: the exchange has no such symbol, nor has the store; the message names similar ones.
         """
         if symbol not in self._instruments:
-            with Market(self._exchange, base_url=self.base_url) as client:
-                found = client.instrument(symbol)
+            try:
+                with Market(self._exchange, base_url=self.base_url) as client:
+                    found = client.instrument(symbol)
+            except BadSymbol as error:
+                stored = find_instrument(self.data_dir, self._exchange.name, symbol)
+                if stored is None:
+                    raise
+                found = stored
+                self.unlisted[found.symbol] = error
             self._instruments |= {symbol: found, found.symbol: found}
         return self._instruments[symbol]
 
@@ -179,5 +230,7 @@ class ExchangeMarket:
             progress=self.progress,
         )
         data.keeper = self.keeper
+        if symbol in self.unlisted:
+            data.unlisted = self.instrument(symbol)
         replayed: ReplayedData = data
         return replayed

@@ -80,6 +80,7 @@ class Mirror:
             ExchangeError: the exchange does not answer.
         """
         self._reconciler.check_venue()
+        self._reconciler.check_account()
         self._desk.restore()
         equity = self._client.equity()
         if equity <= 0:
@@ -105,6 +106,7 @@ class Mirror:
         self._status.say(f"real orders: equity {equity:,.2f} USDT, positions {_listed(self._desk.expected)}")
         if self._kill.on:
             self.halt(self._kill.flatten)
+        self._halt_below_floor(equity)
 
     @property
     def _max_loss(self) -> Decimal:
@@ -115,6 +117,11 @@ class Mirror:
     def follow(self, record: Mapping[str, Any]) -> None:
         """Send the orders that bring the account to the target positions of a bar's record."""
         self._desk.close = int(record["time"])
+        if self._floor is not None and not self._kill.on:
+            with self._reporting_errors(
+                "equity"
+            ):  # before the orders: one after the loss could only make it larger
+                self._halt_below_floor(self._client.equity())
         prices = {decision["symbol"]: decision["close"] for decision in record["decisions"]}
         for symbol, wanted in record["wanted"].items():
             if self._kill.on or not prices.get(symbol):
@@ -122,16 +129,16 @@ class Mirror:
             with self._reporting_errors(symbol):
                 # Float positions of the paper account are not exact multiples of a lot.
                 self._follow_symbol(symbol, Decimal(f"{wanted:.12g}"), Decimal(repr(prices[symbol])))
-        if self._floor is not None and not self._kill.on:
-            with self._reporting_errors("equity"):
-                if self._client.equity() <= self._floor:
-                    self._kill.trip(f"real equity at or below {self._floor:,.2f}")
         self._show()
+
+    def _halt_below_floor(self, equity: Decimal) -> None:
+        if self._floor is not None and equity <= self._floor:
+            self._kill.trip(f"real equity at or below {self._floor:,.2f}")
 
     @contextmanager
     def _reporting_errors(self, what: str) -> Iterator[None]:
         """Show and record an exchange's error once until its text changes. The next bar tries again."""
-        text = ""
+        text, halted = "", self._kill.on
         try:
             yield
         except Interrupted:
@@ -143,12 +150,16 @@ class Mirror:
             self._kill.trip(f"{what}: {text}")
         except ExchangeError as error:
             text = str(error)
+        if not text and self._kill.on and not halted:
+            return  # the block has found a reason to halt: nothing works again
         if text != self._errors.get(what, ""):
             self._errors[what] = text
             said = f"real orders, {what}: {text or 'works again'}"
             self._status.say(said)
             # Nobody may read the terminal any more.
-            self._journal.append("notice", at=wall_ms(), symbol=what, what="real_orders", text=said)
+            self._journal.append(
+                "notice", at=wall_ms(), symbol=what, what="real_orders", text=said, problem=text
+            )
 
     def _show(self) -> None:
         self._status.real(self._desk.expected, self._desk.waiting())
@@ -203,8 +214,9 @@ class Mirror:
             with self._reporting_errors(f"halt of {symbol}"):
                 self._client.cancel_all(self._instruments[symbol])
                 try:
-                    if not self._flattens or self._flatten(symbol):
-                        self._to_halt.discard(symbol)
+                    if self._flattens and not self._flatten(symbol):
+                        raise ExchangeError("it is not certain yet that the position is closed; tried again")
+                    self._to_halt.discard(symbol)
                 except OrdersForbidden:
                     self._forbidden.add(symbol)
                     raise

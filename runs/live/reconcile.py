@@ -72,6 +72,21 @@ class Reconciler:
         self._client, self._instruments, self._options = client, instruments, options
         self._desk, self._journal, self._kill, self._status = desk, journal, kill, status
         self._sleep = sleep
+        self._account: str | None = None
+
+    def check_account(self) -> None:
+        """Raise NotReconciled if the key belongs to another account than that of the earlier sessions.
+
+        Positions alone cannot tell: two accounts without any look the same.
+        """
+        self._account = self._client.account_id()
+        for record in self._journal.records("account"):
+            before = record.get("account_id")
+            if None not in (before, self._account) and before != self._account:
+                raise NotReconciled(
+                    f"this run's real orders went to the account {before}, now the key belongs to the account "
+                    f"{self._account}; use a key of the same account, or start a new run in another --out"
+                )
 
     def check_venue(self) -> None:
         """Raise NotReconciled if the orders of this run went to another place before."""
@@ -86,7 +101,10 @@ class Reconciler:
     def record_account(self, symbols: Sequence[str], equity: Decimal) -> None:
         """Write what the exchange tells about the account to the journal, and show it."""
         held = {symbol: self._client.position(self._instruments[symbol]) for symbol in symbols}
-        record = _account_record(self._client.facts(), held, self._instruments)
+        record = {
+            "account_id": self._account,
+            **_account_record(self._client.facts(), held, self._instruments),
+        }
         self._journal.append("account", at=wall_ms(), **record)
         self._status.say(f"real account: {_describe_account(record)}")
         if warning := _too_little_leverage(held, self._options.caps, equity):
@@ -210,6 +228,7 @@ def _describe_account(record: Mapping[str, Any]) -> str:
     """Return the recorded facts as text for the user."""
     leverage = ", ".join(f"{symbol} {value or 'unknown'}x" for symbol, value in record["leverage"].items())
     parts = [
+        record["account_id"] or "number unknown",
         f"{record['margin_mode'] or 'unknown'} margin",
         f"{record['position_mode']} mode",
         f"leverage {leverage}",

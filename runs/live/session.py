@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from feeds.bars.timeframes import to_ms
 from feeds.exchange.order_types import Interrupted
 from feeds.live.replay import Replay, ReplayedData, Step
 from scorenet import ConfigError, ScoreModel
 from scorenet.base.times import wall_ms
+from scorenet.base.waits import Heard
 from strategies import Conditions, LiveScoreStrategy
 from strategies.analyzers.regimes import regime_warmup
 
@@ -25,46 +26,26 @@ from .halt import KillSwitch, StopRequest, saying_why
 from .header import (
     announce,
     delivered,
+    listed_symbols,
     model_timeframe,
     read_or_write_header,
     refit_note,
+    report_unlisted,
     settings_of,
 )
 from .journal import Journal, open_journal
+from .market import LiveMarket
 from .place import RealOrders, check_paper
 from .publish import Setup, publish
 from .record import Recorder
 from .status import LiveStatus
 
-__all__ = ["LiveOutcome", "LiveRequest", "Market", "RealOrders", "live"]
-
-
-class Market(Protocol):
-    """A source of live bars. The first bar of a close waits `grace` seconds for the bars of other symbols."""
-
-    grace: float
-    exchange: str
-
-    def now(self) -> int:
-        """Return the exchange's time in UTC ms."""
-        ...
-
-    def resolve(self, symbol: str) -> str:
-        """Return the full name of a symbol."""
-        ...
-
-    def columns(self) -> tuple[str, ...]:
-        """Return the names of the optional columns of its bars."""
-        ...
-
-    def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
-        """Return a data feed, not yet started, of closed bars whose open time is `since` (UTC ms) or later."""
-        ...
+__all__ = ["LiveOutcome", "LiveRequest", "RealOrders", "live"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRequest:
-    """Options of a session. timeframe: None is the model's. paper: asked for. place: of real orders."""
+    """Options of a session. timeframe: None is the model's. paper: asked for. place: of real orders. asked: SIGUSR1."""
 
     symbols: tuple[str, ...]
     out: str
@@ -77,6 +58,7 @@ class LiveRequest:
     paper: bool = False
     place: str = ""
     observer: Observer = field(default_factory=Observer)
+    asked: Heard = field(default_factory=lambda: Heard("SIGUSR1"))
 
 
 @dataclass(frozen=True)
@@ -93,7 +75,7 @@ def live(
     request: LiveRequest,
     account: Account,
     params: Mapping[str, Any],
-    market: Market,
+    market: LiveMarket,
     status: LiveStatus,
     *,
     real_orders: Callable[[Journal, KillSwitch, LiveStatus], RealOrders] | None = None,
@@ -117,10 +99,16 @@ def live(
         journal = stack.enter_context(open_journal(folder, private=real_orders is not None))
         stop = StopRequest()
         kill = KillSwitch(
-            folder, cash=account.cash, max_loss=request.max_loss, flatten=request.kill_flatten, stop=stop
+            folder,
+            cash=account.cash,
+            max_loss=request.max_loss,
+            flatten=request.kill_flatten,
+            stop=stop,
+            asked=request.asked,
         )
         stack.enter_context(kill.remembered(journal, status.say))
         stack.enter_context(request.observer.over(journal))
+        listed = listed_symbols(journal, symbols, market.unlisted)
         settings = settings_of(model, symbols, timeframe, market.columns(), account, params)
         header = read_or_write_header(
             journal,
@@ -141,11 +129,12 @@ def live(
         stack.enter_context(status.showing_warnings("feeds"))
         stack.callback(status.close)
         announce(status, request.out, journal, header, kill, mode)
+        report_unlisted(journal, symbols, market.unlisted, status.say)
         if note := refit_note(model, market.now()):
             status.say(note)
         run = _LiveRun(journal, header, market, status, kill, stop, request.observer)
         if real_orders is not None:
-            run.reconcile(real_orders(journal, kill, status), symbols)
+            run.reconcile(real_orders(journal, kill, status), listed)
         strategy = run.play(account, {**params, "model": model}, request)
         journal.append("stop", at=wall_ms(), signal=stop.signal, bars=run.recorder.added)
         if run.real_orders is not None:
@@ -160,7 +149,7 @@ class _LiveRun:
         self,
         journal: Journal,
         header: Mapping[str, Any],
-        market: Market,
+        market: LiveMarket,
         status: LiveStatus,
         kill: KillSwitch,
         stop: StopRequest,

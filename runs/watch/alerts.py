@@ -9,7 +9,8 @@ from typing import Any
 from scorenet.base.printable import printable
 from scorenet.base.times import wall_ms
 
-from .facts import Facts
+from .facts import Facts, trouble_of
+from .ledger import is_refusal
 
 __all__ = ["EVENTS", "Alerts"]
 
@@ -18,8 +19,9 @@ EVENTS = {
     "end": "the session ends, by a signal, by `--max-bars`, or with an error",
     "halt": "the kill switch turns on",
     "disconnected": "a feed has been DISCONNECTED for `--notify-after` minutes",
-    "recovered": "after such an outage or a contradiction, the feed works again",
-    "order_refused": "a real order was refused or rejected; the same reason is reported once until another outcome",
+    "order_trouble": "real orders have not worked for `--notify-after` minutes, or a halt cannot be carried out",
+    "recovered": "after such an outage, trouble or a contradiction, it works again",
+    "order_refused": "a real order was refused or ended unfilled; the same reason once until another outcome",
     "order_unknown": "the outcome of a real order is not known; once an order",
     "contradiction": "the exchange's data contradict each other; the run does not trade until they agree",
     "drawdown_stop": "the drawdown stop closes a symbol's position",
@@ -28,7 +30,6 @@ EVENTS = {
 """The events, and when each occurs."""
 
 _LONGEST = 500  # characters of a text
-_REFUSED = ("refused", "Rejected")
 _NOTICES = {"doubt": "contradiction", "trust": "recovered"}
 _REASONS = ("drawdown_stop", "ruined")
 
@@ -37,7 +38,7 @@ class Alerts:
     """Turn the records of a journal into alerts, and pass each on to `post`.
 
     `facts` are those of the run; they contain a record before it is added here. A feed that is DISCONNECTED for less
-    than `patience` seconds gives no alert.
+    than `patience` seconds gives no alert, and so do real orders that do not work for less.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Alerts:
         self._patience, self._monotonic = patience, monotonic
         self._lost: dict[str, float] = {}
         self._reported: set[str] = set()
+        self._troubled: dict[str, float] = {}
+        self._complained: set[str] = set()
         self._told: dict[str, str] = {}
         self._unknown: set[str] = set()
         self._stopped: dict[str, str] = {}
@@ -65,6 +68,7 @@ class Alerts:
                 bars = f"{', '.join(self._facts.symbols)}, bars of {self._facts.timeframe}"
                 self.send("start", f"{bars}{halt}")
             case "halt":
+                self._troubled.clear()
                 self.send("halt", str(record["reason"]))
             case "status":
                 self._add_status(str(record["symbol"]), str(record["state"]))
@@ -73,6 +77,8 @@ class Alerts:
             case "notice" if record.get("what") in _NOTICES:
                 event = _NOTICES[record["what"]]
                 self.send(event, str(record.get("text", "")), str(record["symbol"]))
+            case "notice" if record.get("what") == "real_orders":
+                self._add_trouble(str(record["symbol"]), trouble_of(record))
             case "bar":
                 self._add_decisions(record)
 
@@ -83,7 +89,7 @@ class Alerts:
         self.send("end", f"failed: {error}" if error else regular)
 
     def check(self) -> None:
-        """Report the outages that last too long now."""
+        """Report the outages and the troubles with real orders that last too long now."""
         now = self._monotonic()
         for symbol, since in list(self._lost.items()):
             if symbol not in self._reported and now - since >= self._patience:
@@ -91,6 +97,25 @@ class Alerts:
                 feed = self._facts.feeds.get(symbol)
                 reason = "" if feed is None else f": {feed.reason}"
                 self.send("disconnected", f"for {(now - since) / 60:.0f} min{reason}", symbol)
+
+        for what, since in list(self._troubled.items()):
+            # Once the run is halted, a position or an order that stays is not waited for.
+            halted = self._facts.halt is not None
+            if what not in self._complained and (halted or now - since >= self._patience):
+                self._complained.add(what)
+                found = self._facts.troubles.get(what)
+                text = "" if found is None else f": {found.text}"
+                self.send("order_trouble", f"for {(now - since) / 60:.0f} min{text}", what)
+
+    def _add_trouble(self, what: str, text: str) -> None:
+        if text:
+            self._troubled.setdefault(what, self._monotonic())
+            return
+        since = self._troubled.pop(what, None)
+        if what in self._complained:
+            self._complained.discard(what)
+            age = "" if since is None else f" after {(self._monotonic() - since) / 60:.0f} min"
+            self.send("recovered", f"real orders work again{age}", what)
 
     def _add_status(self, symbol: str, state: str) -> None:
         if state == "DISCONNECTED":
@@ -104,7 +129,7 @@ class Alerts:
     def _add_outcome(self, record: Mapping[str, Any]) -> None:
         symbol, status, link = str(record["symbol"]), str(record["status"]), str(record["link_id"])
         reason = str(record.get("reason") or status)
-        if status in _REFUSED:
+        if is_refusal(record):
             if self._told.get(symbol) != reason:
                 self._told[symbol] = reason
                 self.send("order_refused", reason, symbol)

@@ -9,7 +9,7 @@ from typing import Any
 from . import fields
 from .ledger import Ledger
 
-__all__ = ["Facts", "Feed", "Halt", "Stop"]
+__all__ = ["Facts", "Feed", "Halt", "Stop", "Trouble", "trouble_of"]
 
 _WORST_FIRST = ("DISCONNECTED", "DELAYED", "STARTING")
 
@@ -40,6 +40,14 @@ class Stop:
     signal: int | None
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps real orders from being sent or looked up, since `since` (the machine's UTC ms)."""
+
+    text: str
+    since: int
+
+
 @dataclass
 class Facts:
     """Add the records of a journal in their order.
@@ -54,6 +62,7 @@ class Facts:
         last_bar: close of the last bar, UTC ms.
         equity, cash: of the paper account, quote currency; positions: base units by symbol.
         reasons: by symbol, the reason of its last decision.
+        troubles: with real orders, in the last session and not over yet, by symbol or part of the account.
         ledger: real positions and orders; had_real: whether any session reconciled a real account.
     """
 
@@ -74,6 +83,7 @@ class Facts:
     cash: float | None = None
     positions: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    troubles: dict[str, Trouble] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     had_real: bool = False
 
@@ -100,14 +110,18 @@ class Facts:
                 self.session, self.sessions = fields.whole(record, "n"), self.sessions + 1
                 self.mode, self.place = fields.text(record, "mode"), fields.text(record, "place", "")
                 self.stop, self.feeds = None, dict.fromkeys(self.symbols, Feed())
+                self.troubles.clear()
             case "stop":
                 number = fields.whole(record, "signal", 0)
                 self.stop = Stop(fields.instant(record, "at"), number or None)
             case "halt":
                 flatten = bool(record.get("flatten"))
                 self.halt = Halt(fields.instant(record, "at"), fields.text(record, "reason"), flatten)
+                self.troubles.clear()  # nothing is followed any more; what the halt itself cannot do comes after it
             case "reconciled":
                 self.had_real = True
+            case "notice" if record.get("what") == "real_orders":
+                self._add_trouble(record)
             case _:
                 self.ledger.add(record)
 
@@ -127,6 +141,14 @@ class Facts:
         if state != before.state:
             self.feeds[symbol] = Feed(state, fields.text(record, "reason", ""), fields.instant(record, "at"))
 
+    def _add_trouble(self, record: Mapping[str, Any]) -> None:
+        what, text = fields.text(record, "symbol"), trouble_of(record)
+        if not text:
+            self.troubles.pop(what, None)
+            return
+        before = self.troubles.get(what)
+        self.troubles[what] = Trouble(text, before.since if before else fields.instant(record, "at"))
+
     @property
     def feed(self) -> Feed:
         """Return the worst feed: DISCONNECTED before DELAYED before STARTING before LIVE."""
@@ -135,3 +157,10 @@ class Facts:
                 if found.state == state:
                     return found
         return next(iter(self.feeds.values()), Feed())
+
+
+def trouble_of(record: Mapping[str, Any]) -> str:
+    """Return what a notice about real orders says does not work, "" if it works again. Raises `Unfit`."""
+    text = fields.text(record, "text", "")
+    # Journals of earlier versions have the text for the terminal only.
+    return fields.text(record, "problem", "" if text.endswith(": works again") else text)

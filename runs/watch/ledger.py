@@ -9,9 +9,10 @@ from typing import Any
 
 from . import fields
 
-__all__ = ["Ledger", "UnknownOrder"]
+__all__ = ["Ledger", "Refusals", "UnknownOrder", "is_refusal"]
 
 _KINDS = ("intent", "outcome", "adopted")
+_REFUSED, _ENDED = ("refused", "Rejected"), ("Cancelled", "Deactivated")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class UnknownOrder:
     sent: int
 
 
+@dataclass(frozen=True)
+class Refusals:
+    """The last orders of a symbol, if all were refused: how many, why the last one, since when (UTC ms)."""
+
+    count: int
+    reason: str
+    since: int
+
+
 @dataclass
 class Ledger:
     """Add the records of a journal one by one.
@@ -31,10 +41,12 @@ class Ledger:
     Attributes:
         held: signed base units by symbol.
         unknown: orders whose outcome is not known, by their id.
+        refusals: by symbol, the refused orders since the last one that was not refused.
     """
 
     held: dict[str, Decimal] = field(default_factory=dict)
     unknown: dict[str, UnknownOrder] = field(default_factory=dict)
+    refusals: dict[str, Refusals] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a record; those of other kinds change nothing.
@@ -59,3 +71,20 @@ class Ledger:
             self.held[symbol] = self.held.get(symbol, Decimal(0)) + fields.decimal(record, "filled")
             if fields.text(record, "status") != "unknown":
                 self.unknown.pop(fields.text(record, "link_id"), None)
+            self._count_refusal(symbol, record)
+
+    def _count_refusal(self, symbol: str, record: Mapping[str, Any]) -> None:
+        if not is_refusal(record):
+            self.refusals.pop(symbol, None)
+            return
+        before, at = self.refusals.get(symbol), fields.instant(record, "at", 0)
+        reason = fields.text(record, "reason", "") or fields.text(record, "status")
+        self.refusals[symbol] = Refusals(
+            1 if before is None else before.count + 1, reason, at if before is None else before.since
+        )
+
+
+def is_refusal(record: Mapping[str, Any]) -> bool:
+    """Return whether an outcome says that the exchange has refused an order, or ended it without any fill."""
+    status = record.get("status")
+    return status in _REFUSED or (status in _ENDED and not fields.decimal(record, "filled"))

@@ -38,6 +38,8 @@ class Snapshot:
     positions: dict[str, float] = field(default_factory=dict)
     real_positions: dict[str, float] = field(default_factory=dict)
     unknown_orders: int = 0
+    order_troubles: int = 0
+    refused_orders: dict[str, int] = field(default_factory=dict)
     bars: int = 0
     disconnections: int = 0
     requests: dict[str, int] = field(default_factory=dict)
@@ -114,6 +116,8 @@ class _Collector:
         yield _by(gauge, "position", "Paper position in base units.", "symbol", found.positions)
         text = "Real position by the journal, in base units."
         yield _by(gauge, "real_position", text, "symbol", found.real_positions)
+        text = "Real orders refused in a row, until another outcome."
+        yield _by(gauge, "refused_orders", text, "symbol", found.refused_orders)
         yield counter(_PREFIX + "bars", "Bars in the journal.", found.bars)
         text = "How often a feed became DISCONNECTED, in all sessions."
         yield counter(_PREFIX + "disconnections", text, found.disconnections)
@@ -133,6 +137,8 @@ def _numbers(found: Snapshot) -> Iterator[tuple[str, str, float | None]]:
     yield "last_bar_timestamp_seconds", "Close of the last bar, UTC.", close
     yield "equity", "Equity of the paper account, in quote currency.", found.equity
     yield "unknown_orders", "Real orders whose outcome is not known.", float(found.unknown_orders)
+    text = "Troubles with real orders that last: symbols and parts of the account that do not work."
+    yield "order_troubles", text, float(found.order_troubles)
 
 
 def _by(kind: Any, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:

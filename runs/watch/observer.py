@@ -207,6 +207,8 @@ class Observer:
                 positions=dict(facts.positions),
                 real_positions={symbol: float(size) for symbol, size in facts.ledger.held.items()},
                 unknown_orders=len(facts.ledger.unknown),
+                order_troubles=len(facts.troubles),
+                refused_orders={symbol: found.count for symbol, found in facts.ledger.refusals.items()},
                 bars=facts.bars,
                 disconnections=facts.disconnections,
                 requests=dict(self._requests()),

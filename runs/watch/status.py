@@ -98,6 +98,8 @@ class RunStatus:
             "unknown_orders": [
                 {"link_id": link, **vars(order)} for link, order in facts.ledger.unknown.items()
             ],
+            "order_troubles": [{"what": what, **vars(trouble)} for what, trouble in facts.troubles.items()],
+            "refused_orders": {symbol: vars(found) for symbol, found in facts.ledger.refusals.items()},
             "disconnections": facts.disconnections,
             "sessions": facts.sessions,
             "pid": None if beat is None else beat.process.pid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scorenet.base.printable import printable
 from scorenet.base.times import iso
 
 from .status import RunStatus
@@ -29,6 +30,14 @@ def format_status(status: RunStatus) -> str:
     for link, order in facts.ledger.unknown.items():
         rows[f"order {link}"] = (
             f"{order.side} {order.quantity} {order.symbol}, sent {iso(order.sent)}, outcome unknown"
+        )
+    for number, (what, trouble) in enumerate(facts.troubles.items()):
+        rows[f"trouble{number + 1 if number else ''}"] = (
+            f"real orders, {what}: {printable(trouble.text)}, since {iso(trouble.since)}"
+        )
+    for symbol, refusals in facts.ledger.refusals.items():
+        rows[f"refused {symbol}"] = (
+            f"the last {refusals.count} order(s), since {iso(refusals.since)}: {printable(refusals.reason)}"
         )
     for symbol, feed in facts.feeds.items():
         if feed.state != status.state:

@@ -1,14 +1,15 @@
-"""Waits that end: in short slices, to hear a request to stop, and at a socket that is cut off."""
+"""Waits that end: in short slices, to hear a request to stop, and at a socket that is cut off; a signal is heard."""
 
 from __future__ import annotations
 
 import math
+import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-__all__ = ["cut_off", "wait"]
+__all__ = ["Heard", "cut_off", "wait"]
 
 _SLICE_SECONDS = 0.1
 
@@ -21,6 +22,33 @@ def wait(seconds: float, stop: Callable[[], bool], sleep: Callable[[float], None
             return False
         sleep(seconds / slices)
     return not stop()
+
+
+class Heard:
+    """Listen to a signal by its name, such as "SIGUSR1"; a system that does not have it hears nothing.
+
+    Attributes:
+        yes: whether the signal has come inside a `listening` block; who has handled it sets it back.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._number: int | None = getattr(signal, name, None)
+        self.yes = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear the signal inside the block, in place of its default action; blocks may be nested."""
+        if self._number is None:
+            yield
+            return
+        before = signal.signal(self._number, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(self._number, before)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self.yes = True
 
 
 def cut_off(channel: socket.socket) -> None:

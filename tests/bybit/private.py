@@ -71,6 +71,7 @@ class Account:
     killed: bool = False
     queues: bool = False
     hedged: bool = False
+    user_id: int = 24_617_703
     margin_mode: str = "REGULAR_MARGIN"
     lag: float = 0.0
     clock: Callable[[], float] = time.monotonic
@@ -400,6 +401,18 @@ def account_info(exchange: Exchange, query: Query) -> dict[str, Any]:
     return {"unifiedMarginStatus": 5, "marginMode": exchange.account.margin_mode, "updatedTime": "0"}
 
 
+def query_api(exchange: Exchange, query: Query) -> dict[str, Any]:
+    """Return what the exchange tells about the key."""
+    account = exchange.account
+    return {
+        "apiKey": account.deposit.key,
+        "readOnly": 0,
+        "uta": 1,
+        "userID": account.user_id,
+        "parentUid": "0",
+    }
+
+
 def wallet_balance(exchange: Exchange, query: Query) -> dict[str, Any]:
     """Return the account's equity."""
     if query.get("accountType") != "UNIFIED":
@@ -449,4 +462,5 @@ PRIVATE = {
     ("GET", "/v5/execution/list"): execution_list,
     ("GET", "/v5/account/wallet-balance"): wallet_balance,
     ("GET", "/v5/account/info"): account_info,
+    ("GET", "/v5/user/query-api"): query_api,
 }

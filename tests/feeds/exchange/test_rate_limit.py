@@ -1,12 +1,14 @@
 """The limiter admits no more requests than the rate allows, and none after a ban."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.bybit.wire import REQUESTS_PER_SECOND
 from feeds.errors import BadSource, ExchangeBanned
-from feeds.exchange.rate_limit import RateLimiter
+from feeds.exchange.rate_limit import RateLimiter, shared_limiter
 
 EXCHANGE = (600, 5.0)  # (requests, seconds) per address
 
@@ -62,3 +64,15 @@ def test_a_closed_limiter_admits_no_request():
 def test_a_rate_is_positive(rate):
     with pytest.raises(BadSource, match="requests per second > 0"):
         RateLimiter(rate)
+
+
+def test_feeds_of_a_place_share_a_limit_and_a_ban_until_it_is_over():
+    one, other = shared_limiter("here", 2.0, 0.2), shared_limiter("here", 2.0, 0.2)
+    assert one is other
+    assert shared_limiter("elsewhere", 2.0) is not one
+    assert [round(one.admit(), 1), round(other.admit(), 1), round(one.admit(), 1)] == [0.0, 0.0, 1.0]
+    one.close("too many requests")
+    with pytest.raises(ExchangeBanned):
+        shared_limiter("here", 2.0, 0.2).check()
+    time.sleep(0.25)
+    shared_limiter("here", 2.0, 0.2).check()

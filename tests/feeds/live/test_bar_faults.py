@@ -3,7 +3,7 @@
 import pytest
 
 from feeds.live.events import Status
-from tests.bybit import HOUR, MINUTE, Listing, Respond, market
+from tests.bybit import HOUR, MINUTE, Hang, Listing, Respond, market
 from tests.bybit.faults import CONFLICTING, LATE_TRADE, WRONG_VOLUME
 from tests.feeds.live.virtual_live import follow, inject, true_bar, virtual_exchange
 
@@ -308,6 +308,30 @@ def test_an_endpoint_that_fails_takes_away_no_value_of_another(dead):
     [(_, interest)] = market.open_interest(listing, stamp, stamp, 5 * MINUTE)
     funding_is_dead = dead == "funding/history"
     assert (bar.funding_rate, bar.open_interest) == ((0.0, interest) if funding_is_dead else (rate, 0.0))
+
+
+@pytest.mark.parametrize(("fault", "most"), [(Respond(503), 1.0), (Hang(100.0), 1.0), (Hang(2.0), 0.0)])
+def test_an_endpoint_that_fails_delays_one_bar_and_its_settlement_is_charged_later(fault, most):
+    options, listing = hourly()
+    begin = FIRST + 58 * MINUTE
+    loop, exchange = virtual_exchange(begin, **options)
+    exchange.inject(fault, on="/v5/market/funding/history", times=10_000)
+    plan = {420.0: exchange.heal}
+    seen = follow(loop, exchange, 900.0, first=begin, funding=True, plan=plan)
+    late = [(seen.at(bar.start) - bar.start - MINUTE) / 1000 for bar in seen.bars]
+    assert len(late) >= 12
+    assert max(late) < 15.0
+    # Without the fault a pushed bar comes within a second of its close.
+    assert sum(delay > 1.0 + most for delay in late) <= 1
+    [(stamp, rate)] = market.funding(listing, FIRST + HOUR, FIRST + HOUR + 1)
+    charged = {bar.start: bar.funding_rate for bar in seen.bars if bar.funding_rate}
+    assert list(charged.values()) == [rate]
+    reports = seen.reports("settlement")
+    if fault == Hang(2.0):  # slow, but it answers: as without a fault
+        assert (list(charged), reports) == ([stamp], [])
+    else:
+        assert [report.facts["time"] for report in reports] == [stamp]
+        assert begin + 420_000 - MINUTE <= min(charged) <= begin + 420_000 + MINUTE
 
 
 # --- what does not end a feed

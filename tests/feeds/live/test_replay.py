@@ -61,6 +61,7 @@ def test_a_bar_waits_for_the_other_symbols_until_the_grace_is_over():
     replay.turn()
     replay.hold("A", row(60))
     assert not replay.wants("A")
+    replay.lacks("B")
     now[0] = 9.9
     assert round_of(replay, "A", "B") == {}
     now[0] = 10.0
@@ -68,6 +69,23 @@ def test_a_bar_waits_for_the_other_symbols_until_the_grace_is_over():
     replay.hold("B", row(60))
     replay.hold("A", row(120))
     assert round_of(replay, "A", "B") == {"B": row(60)}, "the bar that came late is delivered alone, in order"
+
+
+def test_a_symbol_that_is_behind_catches_up_before_the_others_go_on():
+    """As at a restart after an outage of one connection, with histories of different starts."""
+    bars = {"A": [row(60), row(120), row(180), row(240)], "B": [row(180), row(240)]}
+    replay, steps = replay_of(Member("A"), Member("B"), grace=0.0), []
+    for _ in range(12):
+        replay.turn()
+        for symbol, rest in bars.items():
+            if replay.wants(symbol):
+                if rest:
+                    replay.hold(symbol, rest.pop(0))
+                else:
+                    replay.lacks(symbol)
+        taken = [(symbol, found.close_time) for symbol in bars if (found := replay.take(symbol))]
+        steps += [taken] if taken else []
+    assert steps == [[("A", 60)], [("A", 120)], [("A", 180), ("B", 180)], [("A", 240), ("B", 240)]]
 
 
 def test_bars_of_one_close_leave_together_once():

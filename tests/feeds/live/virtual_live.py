@@ -30,7 +30,7 @@ from feeds.live.clock import ExchangeClock
 from feeds.live.events import Bar, Connected, LiveSettings, Notice, Report
 from feeds.live.extras import Extras
 from tests.bybit import MINUTE, LoopbackBybit, Request, market
-from tests.bybit.faults import Fault, Respond
+from tests.bybit.faults import Fault, Hang, Respond
 from tests.bybit.websocket import Connection
 
 __all__ = ["BTC", "Seen", "follow", "inject", "true_bar", "virtual_exchange"]
@@ -93,6 +93,9 @@ class Client:
         async def ask(query: Any = None) -> dict[str, Any]:
             await asyncio.sleep(self._latency)
             fault = self._exchange.next_fault(path)
+            if isinstance(fault, Hang):
+                await asyncio.sleep(fault.seconds)
+                fault = None
             if isinstance(fault, Respond):
                 raise _Refused(f"HTTP {fault.status}", Evidence(status=fault.status))
             text = {name: str(value) for name, value in (query or {}).items()}

@@ -67,6 +67,7 @@ class ScriptedMarket:
         suspect: Callable[[int], bool] = lambda opened: False,
     ) -> None:
         self.grace, self.exchange = grace, "bybit"
+        self.unlisted: dict[str, Exception] = {}
         self.frames = {str(frame.attrs["symbol"]): frame for frame in frames}
         self._now, self._before, self._clock, self._suspect = now, before, clock, suspect
         self.asked: list[tuple[str, int]] = []

@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import pytest
@@ -17,13 +19,17 @@ from click.testing import CliRunner
 from feeds import simulate, write_bars
 from feeds.exchange.retry import Retry
 from runs.cli import main
+from runs.live.halt import keeping_halt
 from runs.live.journal import JOURNAL, open_journal
-from tests.bybit import HOUR, LoopbackBybit, Reset
+from scorenet import ScorenetError
+from scorenet.base.waits import Heard
+from tests.bybit import HOUR, Deposit, LoopbackBybit, Reset
 from tests.bybit.fixtures import NOW
 from tests.bybit.virtual_time import VirtualTime
 
 ROOT = Path(__file__).parents[3]
 OPEN = NOW // HOUR * HOUR
+REAL = {"BYBIT_API_KEY": Deposit().key, "BYBIT_API_SECRET": Deposit().secret}
 LOOSE = ("--set", "confidence_threshold=0.0", "--set", "rebalance_band=0.05", "--set", "density_quantile=0.0")
 
 
@@ -49,7 +55,7 @@ def words(exchange, *more, model="model", symbol="BTCUSDT"):
     return [str(word) for word in asked]
 
 
-def start(exchange, work, *more, **named):
+def start(exchange, work, *more, env=MappingProxyType({}), **named):
     program = f"""
 from pathlib import Path
 from runs.cli import main
@@ -60,7 +66,7 @@ with VirtualTime(Path({str(work / "timer")!r})).leading(1.0):
     return subprocess.Popen(
         [sys.executable, "-c", program, *words(exchange, *more, **named)],
         cwd=work,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -135,6 +141,97 @@ def test_it_trades_stops_when_asked_and_goes_on(exchange, work, number, code):
     assert json.loads(shown)["bars"] == 4
     times = [record["time"] for record in journal(out, "bar")]
     assert times == list(range(times[0], times[-1] + 1, HOUR))
+
+
+@pytest.mark.parametrize("answers", [1, 10_000])
+def test_an_old_answer_about_the_time_does_not_end_a_restart(exchange, work, answers):
+    out, true, old = work / "out" / "live", exchange._envelope, []
+    process = start(exchange, work, "--out", out)
+    advance(exchange, out, process, 2)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    exchange.clock += 3 * HOUR
+
+    def envelope(path, *rest):
+        answer = true(path, *rest)
+        if path.endswith("/time") and len(old) < answers:
+            old.append(path)
+            answer["time"] -= 9 * HOUR
+            answer["result"]["timeSecond"] = str(answer["time"] // 1000)
+            answer["result"]["timeNano"] = str(answer["time"] * 1_000_000)
+        return answer
+
+    exchange._envelope = envelope
+    states = len(journal(out, "status"))
+    again = start(exchange, work, "--out", out, *(("--max-bars", "3") if answers == 1 else ()))
+    if answers == 1:
+        status, _, said = finish(again)
+        assert status == 0, said
+        assert [record["late"] for record in journal(out, "bar")][-3:] == [True, True, False]
+        return
+    # While every answer is old, it goes on all the same.
+    wait_for(lambda: len(journal(out, "status")) > states and len(old) > 5, again)
+    again.send_signal(signal.SIGTERM)
+    assert finish(again)[0] == 143
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not say who listens")
+def test_a_halt_that_is_asked_for_while_the_program_loads_is_in_the_journal(exchange, work):
+    out = work / "out" / "live"
+    process = start(exchange, work, "--out", out, "--max-bars", "0")
+    wait_for(lambda: hears(process, signal.SIGUSR1), process)
+    assert not (out / JOURNAL).exists()
+    process.send_signal(signal.SIGUSR1)
+    status, _, said = finish(process)
+    assert status == 0, said
+    assert [record["reason"] for record in journal(out, "halt")] == ["SIGUSR1"]
+
+
+def hears(process, number):
+    """Return whether a process has a handler of a signal."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"^SigCgt:\s*(\w+)", text, re.MULTILINE)[1], 16) >> (number - 1) & 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
+def test_a_halt_that_no_journal_could_record_halts_the_next_start(exchange, work):
+    out, heard = work / "out" / "live", Heard("SIGUSR1")
+
+    def fail():
+        with heard.listening(), keeping_halt(heard, str(out), print):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            raise ScorenetError("the disk is full")
+
+    with pytest.raises(ScorenetError, match="the disk is full"):
+        fail()
+    assert run(exchange, "--out", out, "--max-bars", "0").exit_code == 0
+    assert [record["reason"] for record in journal(out, "halt")] == ["file KILL"]
+
+
+def test_a_market_that_was_delisted_while_the_run_was_down_does_not_stop_the_others(exchange, work):
+    out = work / "out" / "live-BTCUSDT-ETHUSDT-1h"
+    both = ("--symbol", "ETHUSDT", "--real-orders", "--max-order", "1e6", "--max-position", "1e6")
+    process = start(exchange, work, *both, env=REAL)
+    advance(exchange, out, process, 2)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    exchange.delist("ETHUSDT", refuse=True)
+
+    again = start(exchange, work, *both, "--max-bars", "2", "--json", env=REAL)
+    bars = len(journal(out, "bar"))
+    wait_for(lambda: any(r.get("what") == "unlisted" for r in journal(out, "notice")), again)
+    for _ in range(2):
+        exchange.clock = exchange.clock // HOUR * HOUR + HOUR + 2_000
+        bars += 1
+        wait_for(lambda bars=bars: len(journal(out, "bar")) >= bars or again.poll() is not None, again)
+    status, _, said = finish(again)
+    assert status == 0, said
+    assert "bybit lists no 'ETHUSDT'" in said
+    assert [sorted(r["bars"]) for r in journal(out, "bar")][-2:] == [["BTC/USDT:USDT"]] * 2
+
+    fresh = run(exchange, "--symbol", "ETHUSDT", "--out", "out/other")
+    assert fresh.exit_code == 2
+    assert "bybit lists no 'ETHUSDT'" in fresh.stderr
 
 
 def test_the_bars_that_it_stored_give_the_same_decisions_offline(exchange, work):

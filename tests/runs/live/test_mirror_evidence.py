@@ -18,6 +18,7 @@ from tests.runs.live.live_market import open_at
 from tests.runs.live.real_runs import CREATE, Moments, frame, go, records
 
 POSITIONS, WALLET = "/v5/position/list", "/v5/account/wallet-balance"
+QUERY_API = "/v5/user/query-api"
 CAP = Decimal(400)
 CAPS = Caps(order=CAP, position=CAP)
 BTC = "BTCUSDT"
@@ -184,6 +185,7 @@ def test_the_account_is_read_and_recorded_at_the_start(tiny_model_dir, exchange,
     go(tiny_model_dir, exchange, tmp_path, frame(62))
     (account,) = records(tmp_path, "account")
     assert {k: v for k, v in account.items() if k not in ("n", "at", "kind")} == {
+        "account_id": "24617703",
         "position_mode": "one-way",
         "margin_mode": "isolated",
         "leverage": {"BTC/USDT:USDT": "3"},
@@ -191,6 +193,29 @@ def test_the_account_is_read_and_recorded_at_the_start(tiny_model_dir, exchange,
         "other_orders": {"ETHUSDT": 1},
     }
     assert exchange.account.leverage[BTC] == 3
+
+
+def test_a_key_of_another_account_is_refused_although_neither_holds_anything(
+    tiny_model_dir, exchange, tmp_path
+):
+    exchange.account.killed = True
+    go(tiny_model_dir, exchange, tmp_path, frame(62))
+    exchange.account.user_id += 1
+    with pytest.raises(NotReconciled, match=r"went to the account 24617703, now .* the account 24617704"):
+        go(tiny_model_dir, exchange, tmp_path, frame(64), adopt=True)
+    # An exchange that does not tell, or tells nonsense, stops no restart.
+    exchange.inject(RetCode(10032, "Demo trading are not supported."), on=QUERY_API, times=99)
+    go(tiny_model_dir, exchange, tmp_path, frame(64))
+    exchange.heal()
+    exchange.inject(
+        Respond(200, b'{"retCode":0,"retMsg":"OK","result":{"userID":true},"time":1}'), on=QUERY_API, times=99
+    )
+    go(tiny_model_dir, exchange, tmp_path, frame(66))
+    assert [r["account_id"] for r in records(tmp_path, "account")] == ["24617703", None, None]
+    exchange.heal()
+    with pytest.raises(NotReconciled, match="another --out"):
+        go(tiny_model_dir, exchange, tmp_path, frame(68))
+    assert exchange.account.size(BTC) == 0
 
 
 def test_an_order_that_stays_open_is_not_sent_again(tiny_model_dir, exchange, tmp_path):

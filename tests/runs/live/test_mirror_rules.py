@@ -24,7 +24,7 @@ class FakeClient:
 
     def __init__(self):
         self.held, self.sent, self.cancelled, self.fails = {}, [], [], {}
-        self.stale, self.refuses, self.taken = [], None, {}
+        self.stale, self.refuses, self.taken, self.user = [], None, {}, None
 
     def _fail(self, method, symbol):
         if errors := self.fails.get((method, symbol)):
@@ -38,6 +38,9 @@ class FakeClient:
 
     def rules(self, instrument):
         return instrument
+
+    def account_id(self):
+        return self.user
 
     def facts(self):
         return AccountFacts(margin_mode="cross", positions={}, orders={})
@@ -291,6 +294,34 @@ def test_trouble_with_one_symbol_does_not_keep_another_from_following(make):
     desk.client.fails["position", BTC] = [ExchangeUnavailable("no answer")]
     desk.follow(60_000, btc=1.0, eth=1.0)
     assert desk.client.held == {ETH: Decimal(1)}
+
+
+def test_no_order_follows_a_real_loss_that_halts(make):
+    desk = make(loss=0.3)
+    desk.client.equity = lambda: Decimal(7_000)
+    desk.follow(60_000, btc=1.0)
+    assert desk.kill.reason == "real equity at or below 7,000.00"
+    assert desk.client.sent == []
+
+
+def test_a_real_loss_while_the_run_was_down_halts_before_the_first_bar(make):
+    desk = make()
+    desk.client.equity = lambda: Decimal(7_000)
+    desk.again(max_loss=0.3).prepare((BTC,))
+    assert desk.kill.reason == "real equity at or below 7,000.00"
+    assert desk.client.sent == []
+
+
+def test_a_position_that_halts_is_not_called_working_again(make):
+    desk = make()
+    desk.follow(60_000, btc=1.0)
+    desk.client.held[BTC] = Decimal(0)  # liquidated, or closed by hand
+    for desk.now in (30.0, 70.0):
+        desk.follow(120_000, btc=1.0)
+    assert desk.kill.on
+    (problem,) = (record["problem"] for record in desk.journal.records("notice"))
+    assert "the exchange shows 0, expected 1" in problem
+    assert not any("works again" in line for line in desk.said)
 
 
 def test_trouble_is_said_once_and_when_it_is_over(make):

@@ -148,7 +148,7 @@ def test_the_command_refuses_states_and_records_the_place(tiny_model_dir, tmp_pa
         done = run(exchange.url, "--real-orders")
         assert done.exit_code == 0, done.stderr
         assert f"real orders go to {exchange.url} (this machine)" in done.stderr
-        assert "real account: cross margin; one-way mode; leverage BTC/USDT:USDT 10x" in done.stderr
+        assert "real account: 24617703; cross margin; one-way mode; leverage BTC/USDT:USDT 10x" in done.stderr
         with open_journal(tmp_path / "run") as journal:
             (session,) = journal.records("session")
             (reconciled,) = journal.records("reconciled")

@@ -79,6 +79,58 @@ def test_a_refusal_is_reported_once_until_another_outcome(run):
     assert {event for event, _ in run.told()} == {"order_refused"}
 
 
+def test_an_order_that_ends_without_a_fill_is_reported_like_a_refusal(run):
+    run.add(outcome("Cancelled"), outcome("Cancelled"), outcome("Cancelled", filled="0.1"))
+    assert run.told() == [("order_refused", BTC)]
+
+
+def trouble(problem, what=BTC):
+    said = f"real orders, {what}: {problem or 'works again'}"
+    return {
+        "kind": "notice",
+        "at": 1,
+        "symbol": what,
+        "what": "real_orders",
+        "text": said,
+        "problem": problem,
+    }
+
+
+def test_only_trouble_with_real_orders_that_lasts_is_reported_and_its_end_too(run):
+    run.add(trouble("the key has expired"), trouble(""))
+    run.add(trouble("the key has expired"), trouble("the key has expired", "equity"))
+    run.now = 299.0
+    run.alerts.check()
+    assert run.told() == []
+    run.add(trouble("no answer"))
+    run.now = 300.0
+    run.alerts.check()
+    run.alerts.check()
+    run.add(trouble("the key has expired"))
+    run.now = 360.0
+    run.add(trouble(""), trouble("", "equity"))
+    assert run.told() == [
+        ("order_trouble", BTC),
+        ("order_trouble", "equity"),
+        ("recovered", BTC),
+        ("recovered", "equity"),
+    ]
+    assert [alert["reason"] for alert in run.posted] == [
+        "for 5 min: no answer",
+        "for 5 min: the key has expired",
+        "real orders work again after 6 min",
+        "real orders work again after 6 min",
+    ]
+
+
+def test_a_halt_that_cannot_be_carried_out_is_reported_at_once(run):
+    run.add(trouble("no answer"), {"kind": "halt", "at": 1, "reason": "file KILL", "flatten": True})
+    run.now = 1000.0
+    run.alerts.check()
+    run.add(trouble("no answer", f"halt of {BTC}"))
+    assert run.told() == [("halt", None), ("order_trouble", f"halt of {BTC}")]
+
+
 def test_an_unknown_order_is_reported_once(run):
     run.add(outcome("unknown"), outcome("unknown"), outcome("unknown", "b"), outcome("absent"))
     assert run.told() == [("order_unknown", BTC)] * 2

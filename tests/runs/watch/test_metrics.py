@@ -25,6 +25,8 @@ FOUND = Snapshot(
     positions={BTC: -0.674},
     real_positions={BTC: -0.655},
     unknown_orders=1,
+    order_troubles=2,
+    refused_orders={BTC: 3},
     bars=64,
     disconnections=2,
     requests={"/v5/market/kline": 7},
@@ -60,6 +62,8 @@ def test_every_figure_is_served(served):
     assert by_label["scorenet_live_position", BTC] == -0.674
     assert by_label["scorenet_live_real_position", BTC] == -0.655
     assert by_label["scorenet_live_requests_total", "/v5/market/kline"] == 7
+    assert values["order_troubles"] == 2
+    assert by_label["scorenet_live_refused_orders", BTC] == 3
     assert [s.labels["state"] for s in samples if s.name == "scorenet_live_state" and s.value] == ["LIVE"]
 
 

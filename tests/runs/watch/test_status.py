@@ -132,6 +132,50 @@ def test_figures_and_orders_are_the_journal_s(tmp_path):
     assert "2 in 1 session(s)" in text
 
 
+def trouble(at, text, what=BTC, **more):
+    said = f"real orders, {what}: {text or 'works again'}"
+    return {"kind": "notice", "at": at, "symbol": what, "what": "real_orders", "text": said} | more
+
+
+def test_trouble_with_real_orders_is_shown_until_it_is_over(tmp_path):
+    refused = {
+        "kind": "outcome",
+        "at": CLOSE,
+        "symbol": BTC,
+        "status": "refused",
+        "filled": "0",
+        "link_id": "a",
+    }
+    records = [
+        START,
+        session(mode="real orders"),
+        live(),
+        # As an earlier version wrote it, and as this one does.
+        trouble(CLOSE, "no answer", "ETH/USDT:USDT"),
+        trouble(CLOSE + 1000, "", "ETH/USDT:USDT"),
+        trouble(CLOSE, "no answer", problem="no answer"),
+        trouble(CLOSE + 1000, "the key has\x1b[2J expired", problem="the key has\x1b[2J expired"),
+        refused | {"reason": "110007: not enough"},
+        refused | {"at": CLOSE + 5, "reason": "110007: still not enough"},
+    ]
+    write(tmp_path, *records, bar())
+    beat(tmp_path, session=1, age=20.0)
+    found = json.loads(tell(tmp_path, "--json").stdout)
+    assert found["state"] == "LIVE"
+    assert found["order_troubles"] == [{"what": BTC, "text": "the key has\x1b[2J expired", "since": CLOSE}]
+    assert found["refused_orders"] == {
+        BTC: {"count": 2, "reason": "110007: still not enough", "since": CLOSE}
+    }
+    text = tell(tmp_path).stdout
+    assert f"real orders, {BTC}: the key has\\x1b[2J expired, since 2024-06-30T16:27:00Z" in text
+    assert "the last 2 order(s), since 2024-06-30T16:27:00Z: 110007: still not enough" in text
+
+    filled = refused | {"status": "Filled", "filled": "0.1"}
+    write(tmp_path, *records, trouble(CLOSE, "", problem=""), filled, bar())
+    found = json.loads(tell(tmp_path, "--json").stdout)
+    assert (found["order_troubles"], found["refused_orders"]) == ([], {})
+
+
 def test_every_key_is_explained_in_the_documentation(tmp_path):
     write(tmp_path, *RUNNING)
     beat(tmp_path, session=1)
