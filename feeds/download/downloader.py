@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..bars.frame import Gap, find_gaps
 from ..bars.ranges import Range, subtract
-from ..bars.settlements import PUBLICATION_LAG_MS
+from ..bars.settlements import PUBLICATION_LAG_MS, funding_holes, settlement_times
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource, ExchangeRejected
@@ -63,7 +64,7 @@ class FetchReport:
 
     `kind` is "bars", "mark", "funding" or "open_interest", `timeframe` the size of the bars. `rows` counts the stored
     rows of the range, `new_rows` those downloaded by this run with `requests` requests. `first` and `last` are UTC ms,
-    None without rows. `gaps` are missing bars; `revisions` are stored values that the exchange has changed since.
+    None without rows. `gaps` are missing bars or settlements; `revisions` are stored values that were changed since.
     """
 
     symbol: str
@@ -192,6 +193,7 @@ class Downloader:
             limit=offered.funding_limit,
             newest_first=offered.funding_newest_first,
             settled=settled,
+            lacks=_lacks_settlements,
         )
 
         async def fill(pool: TaskPool, pages: PageWriter, missing: list[Range], advance: Advance) -> int:
@@ -227,6 +229,7 @@ class Downloader:
         times = stored.columns["timestamp"]
         on_grid = series.kind in ("bars", "mark")
         gaps = find_gaps(pd.DataFrame({"timestamp": times}), series.timeframe) if on_grid else []
+        gaps = _unsettled(times) if series.kind == "funding" else gaps
         return FetchReport(
             symbol=series.instrument.symbol,
             timeframe=series.timeframe,
@@ -265,6 +268,22 @@ class Downloader:
                 if time.monotonic() >= deadline:
                     raise
             await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+
+def _lacks_settlements(times: NDArray[np.int64], start: int, end: int) -> bool:
+    """Return whether an answer for [start, end) (UTC ms) with settlements at `times` [N] lacks one that is due.
+
+    It may begin with its first settlement: nothing is settled before the listing.
+    """
+    due = int(times[0]) if len(times) else start
+    return bool(funding_holes(settlement_times(times), due - 1, end - 1))
+
+
+def _unsettled(times: NDArray[np.int64]) -> list[Gap]:
+    """Return the settlements that are due between the first and the last of `times` [N], and absent."""
+    settled = settlement_times(times)
+    holes = funding_holes(settled, int(settled[0]) - 1, int(settled[-1])) if len(settled) else []
+    return [Gap(start=low, end=high, missing=(high - low) // every) for (low, high), every in holes]
 
 
 def _title(wanted: Sequence[Wanted]) -> str:

@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..bars.ranges import Range, merge, windows
 from ..errors import ExchangeUnavailable
 from ..exchange.failures import Malformed
@@ -46,13 +49,15 @@ class IrregularSource:
     """How to request rows whose times are not known in advance.
 
     `ask(start, end)` requests the rows in [start, end) and returns at most `limit`: the newest if `newest_first`, else
-    the oldest. Rows from `settled` (UTC ms) on may still be published later.
+    the oldest. Rows from `settled` (UTC ms) on may still be published later. `lacks(times, start, end)` says whether
+    an answer for [start, end) with rows at these times [N] is without one that is due.
     """
 
     ask: Ask
     limit: int
     newest_first: bool
     settled: int
+    lacks: Callable[[NDArray[np.int64], int, int], bool] = lambda times, start, end: False
 
 
 async def fill_grid(
@@ -108,8 +113,8 @@ async def fill_irregular(
         while low < high:
             request = partial(source.ask, low, high)
             rows = await pool.ask(request)
-            if not len(rows["timestamp"]):
-                rows = await pool.ask(request)
+            if not len(rows["timestamp"]) or _lacks_rows(source, rows, (low, high)):
+                rows = _united(rows, await pool.ask(request))
             done = await _store_irregular(writer, source, (low, high), rows)
             stored += len(rows["timestamp"])
             advance(done[1] - done[0])
@@ -117,16 +122,26 @@ async def fill_irregular(
     return stored
 
 
+def _lacks_rows(source: IrregularSource, rows: Table, asked: Range) -> bool:
+    times, (low, high) = rows["timestamp"], asked
+    if len(times) >= source.limit and not source.newest_first:
+        high = int(times[-1]) + 1  # the rest is on the next page
+    return source.lacks(times, low, min(high, source.settled))
+
+
 async def _store_irregular(writer: PageWriter, source: IrregularSource, asked: Range, rows: Table) -> Range:
     """Store the rows of a response and return the part of the requested range that it covers completely."""
     low, high = asked
-    # No further row will be published for times before `settled`; only those are recorded as complete.
-    certain = max(low, min(high, source.settled))
+    # No further row will be published for times before `settled`; only those are recorded as complete. Of the last day,
+    # an answer that lacks rows is not believed.
+    settled = source.settled - DAY_MS if _lacks_rows(source, rows, asked) else source.settled
+    certain = max(low, min(high, settled))
     if not len(rows["timestamp"]):
         if low < certain:
             await writer.note_empty(low, certain)
         return asked
     oldest, newest = int(rows["timestamp"][0]), int(rows["timestamp"][-1])
+    certain = max(certain, min(high, newest + 1))
     full = len(rows["timestamp"]) >= source.limit
     # A page that is not full covers the range, unless it stops long before the end; then request the rest.
     if source.newest_first:
@@ -195,7 +210,10 @@ def _split(rows: Table, at: int) -> tuple[Table, Table]:
 
 
 async def _second_look(pool: TaskPool, source: GridSource, low: int, high: int, rows: Table) -> Table:
-    again = await pool.ask(partial(source.ask, low, high))
+    return _united(rows, await pool.ask(partial(source.ask, low, high)))
+
+
+def _united(rows: Table, again: Table) -> Table:
     try:
         return unite(rows, again)
     except Malformed as error:

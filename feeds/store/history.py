@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..bars.frame import as_bars, join_funding, join_mark, join_open_interest
 from ..bars.joins import check_mark
 from ..bars.ranges import Range, clip, merge, subtract
-from ..bars.settlements import funding_holes, settlement_times
+from ..bars.settlements import PUBLICATION_LAG_MS, funding_holes, settlement_times
 from ..bars.timeframes import to_ms
 from ..bars.times import iso
 from ..errors import BadSource, MissingData
@@ -184,9 +184,28 @@ class History:
                 continue
             rows = self._read(kind, start, stop)
             bars = joins[kind](bars, pd.DataFrame(dict(rows)))
+            if kind == "funding":
+                self._say_unsettled(rows["timestamp"], self._needed(kind, start, stop))
             if kind == "mark":
                 check_mark(bars, f"the stored mark prices of {self.symbol}")
         return bars
+
+    def _say_unsettled(self, times: NDArray[np.int64], span: Range) -> None:
+        """Warn of settlements that are due and that the exchange, or an import, did not have: they cost nothing."""
+        # The newest one may not be published yet.
+        holes = _due(times, (span[0], span[1] - PUBLICATION_LAG_MS))
+        if holes:
+            low, high = holes[0][0] // 1000 * 1000, holes[0][1] // 1000 * 1000
+            more = f" and in {len(holes) - 1} other place(s)" if len(holes) > 1 else ""
+            _log.warning(
+                "%s: no settlement is known from %s to %s%s, where some are due; the account pays none there. To ask "
+                "again, delete %s and download",
+                self.symbol,
+                iso(low),
+                iso(high),
+                more,
+                series_info(self.data_dir, self._key("funding")).path,
+            )
 
     def _read(self, kind: str, start: int, end: int) -> Columns:
         """Return the stored rows that bars in [start, end) need; a file that is damaged is an error."""

@@ -624,3 +624,41 @@ def test_ensure_on_spot_needs_no_funding(bybit, tmp_path):
     bybit.log.clear()
     load(bybit, tmp_path, "BTC/USDT")
     assert bybit.log == []
+
+
+@pytest.mark.parametrize("lost", [slice(0, 5), slice(10, 15), slice(0, 90)])
+def test_an_answer_that_lacks_settlements_is_asked_for_again(bybit, tmp_path, lost):
+    """The rates of the lost ones would be 0 for ever: no later download asks for what was answered."""
+    bybit.inject(Mutate(lambda result: {**result, "list": without(result["list"], lost)}), on=FUNDING)
+    report = get(bybit, tmp_path, since=END - 30 * DAY, funding=True)[1]
+    assert (report.rows, report.requests, report.gaps) == (90, 2, ())
+    settled = market.funding(bybit.listings[0], END - 30 * DAY - HOUR + 1, END)
+    assert table(stored(tmp_path, kind="funding")) == settled
+
+
+def without(rows, lost):
+    return [row for row in rows if row not in rows[lost]]
+
+
+def test_settlements_that_two_answers_lack_are_said_wherever_they_are_used(bybit, tmp_path, caplog):
+    bybit.inject(
+        Mutate(lambda result: {**result, "list": without(result["list"], slice(10, 15))}), on=FUNDING, times=2
+    )
+    report = get(bybit, tmp_path, since=END - 30 * DAY, funding=True)[1]
+    [hole] = report.gaps
+    # NOW is 2024-06-30T12:34; the newest of 90 is at 08:00, and rows 10 to 14 before it are lost.
+    newest = NOW // (8 * HOUR) * (8 * HOUR)
+    assert (hole.start, hole.end, hole.missing) == (newest - 14 * 8 * HOUR, newest - 9 * 8 * HOUR, 5)
+    ensure("BTC/USDT:USDT", "1h", END - 30 * DAY, END, data_dir=tmp_path, offline=True, progress=False)
+    assert "BTC/USDT:USDT: no settlement is known from 2024-06-" in caplog.text
+    assert "the account pays none there. To ask again, delete" in caplog.text
+
+
+def test_of_the_last_day_no_answer_without_settlements_is_believed(bybit, tmp_path):
+    empty = Mutate(lambda result: {**result, "list": []})
+    bybit.inject(empty, on=FUNDING, times=2)
+    get(bybit, tmp_path, since=END - 30 * DAY, funding=True)
+    covered = read_series(tmp_path, SeriesKey("bybit", "BTC/USDT:USDT", "funding"), 0, 2**62).covered
+    assert covered[-1][1] <= NOW - DAY
+    get(bybit, tmp_path, since=END - 30 * DAY, funding=True)
+    assert len(stored(tmp_path, kind="funding")) == 3
