@@ -11,6 +11,7 @@ import pandas as pd
 
 from scorenet.base.printable import printable
 from scorenet.base.terminal.colour import coloured
+from scorenet.base.times import iso
 
 if TYPE_CHECKING:
     from scorenet import ScoreModel
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["after_run", "before_run", "say"]
 
+_LEAP = np.log(1.8)
+"""Logarithm of the ratio of an open to the close before it from which on it is said: a split in two has 2."""
 _FEW = 0.5
 """Share of the in-distribution bars that are expected below which a run has hardly seen its market."""
 
@@ -41,6 +44,7 @@ def before_run(model: ScoreModel | None, frames: Sequence[pd.DataFrame], start: 
             )
         if "filled" in frame and frame["filled"].any():
             said.append(f"{int(frame['filled'].sum())} bars of {frame.attrs['symbol']} are forward-filled.")
+        said += _leaps(frame)
     return said
 
 
@@ -62,6 +66,20 @@ def say(warnings: Sequence[str]) -> None:
     """Print warnings to stderr, one a line."""
     for sentence in warnings:
         click.echo(f"{coloured('scorenet: warning:', 'yellow')} {printable(sentence)}", err=True)
+
+
+def _leaps(frame: pd.DataFrame) -> list[str]:
+    """Say that a price leaps between two bars, as at a split, a new unit or in two series that were joined."""
+    opens, closes = (frame[name].to_numpy(np.float64) for name in ("open", "close"))
+    leaps = np.abs(np.log(opens[1:] / closes[:-1]))
+    if not len(leaps) or leaps.max() < _LEAP:
+        return []
+    bar = int(np.argmax(leaps)) + 1
+    when = iso(int(frame["timestamp"].iloc[bar]))
+    return [
+        f"{frame.attrs['symbol']} opens at {opens[bar]:g} at {when}, after a close of {closes[bar - 1]:g}. If this is "
+        "a split or a new unit, it is no profit and no loss: adjust the prices before it, or leave them out (--since)."
+    ]
 
 
 def _unfamiliar(decisions: pd.DataFrame, density_quantile: float) -> list[str]:

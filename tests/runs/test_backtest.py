@@ -22,6 +22,7 @@ from runs.folder.rundir import NotARunDir
 from runs.markets import LoadOptions
 from runs.settings import Account, run_settings
 from scorenet import FeatureMismatch, TooFewBars, feature_set
+from scorenet.base.times import iso
 from scorenet.checkpoint import file_hash
 from tests.chapter_rules import CHAPTER
 
@@ -335,6 +336,21 @@ def test_the_whole_span_of_a_refit_is_no_test_of_it(tiny_model, after, said):
         model = replace(tiny_model, info=info)
         told = before_run(model, [], last + after * hour)
         assert any("overlaps the bars" in text for text in told) is said
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"), [(2.0, True), (0.5, True), (1e-3, True), (1.5, False), (1.0, False)]
+)
+def test_a_leap_between_two_bars_is_said(tiny_model, factor, said):
+    """A split of a share in two, or a coin that is quoted by the thousand, is neither a profit nor a loss."""
+    frame = simulate("planted", seed=5, bars=60)
+    prices = ["open", "high", "low", "close"]
+    frame.loc[30:, prices] *= factor
+    told = [text for text in before_run(tiny_model, [frame], 10**15) if "opens at" in text]
+    assert bool(told) is said
+    if said:
+        assert f"after a close of {frame['close'][29]:g}" in told[0]
+        assert f"at {iso(int(frame['timestamp'][30]))}" in told[0]
 
 
 def test_forward_filled_bars_are_said(quiet):
