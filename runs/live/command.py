@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ from ..settings import Account
 from ..watch.observer import Observer
 from ..watch.webhook import target_of
 from .halt import KillSwitch, keeping_halt
-from .journal import Journal
+from .journal import JOURNAL, Journal
 from .market import ExchangeMarket
 from .mirror import Caps, Mirror, MirrorOptions
 from .place import Place, place_of
@@ -146,6 +147,9 @@ def _start(
         speed=options.speed,
         progress=not options.quiet and sys.stderr.isatty(),
     )
+    if options.out is not None and (Path(options.out) / JOURNAL).exists():
+        # A run that has begun may hold a position: an exchange in maintenance must not leave it without its strategy.
+        market.wait_for_answer(lambda: asked.yes, status.say)
     out = options.out or _default_out([market.resolve(symbol) for symbol in options.symbols], model)
     request = LiveRequest(
         symbols=tuple(options.symbols),

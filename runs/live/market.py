@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from feeds import FeedError
 from feeds.ccxtdata import CCXTData
-from feeds.errors import BadSymbol, ExchangeBanned
+from feeds.errors import BadSymbol, ExchangeBanned, ExchangeUnavailable
 from feeds.exchange.market import Market
 from feeds.exchange.protocol import require
 from feeds.exchange.rate_limit import BAN_SECONDS
@@ -19,12 +19,14 @@ from feeds.instruments import Instrument
 from feeds.live.clock import ExchangeClock
 from feeds.live.replay import ReplayedData
 from feeds.store.rules import find_instrument
+from scorenet.base.waits import wait
 
 __all__ = ["ClockKeeper", "ExchangeMarket", "LiveMarket", "ReplayedCCXTData"]
 
 _KEEP_SECONDS = 600.0  # between two requests: a bad quartz drifts 0.1 s in this time
 _ANSWERS = 3  # at most, after the first one, until two agree
 _PLAUSIBLE_MS = 1_000  # difference between two clocks that needs no second answer
+_FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 300.0  # seconds between two attempts to reach the exchange at a restart
 
 
 class LiveMarket(Protocol):
@@ -178,6 +180,20 @@ class ExchangeMarket:
                 if agrees:
                     break
         return self.keeper.clock.now()
+
+    def wait_for_answer(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
+        """Wait until the exchange answers, or `stop()` is true; `say` gets the reason of each attempt that fails."""
+        pause = _FIRST_PAUSE / self.speed
+        while not stop():
+            try:
+                self.now()
+                return
+            except (ExchangeUnavailable, ExchangeBanned) as error:
+                say(
+                    f"{error}; the run of this folder goes on once the exchange answers, asked again in {pause:.3g} s"
+                )
+            wait(pause, stop)
+            pause = min(2.0 * pause, _LONGEST_PAUSE / self.speed)
 
     def _ask_time(self) -> int:
         with Market(self._exchange, base_url=self.base_url, retry=Retry(attempts=1)) as client:

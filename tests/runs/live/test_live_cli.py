@@ -23,7 +23,7 @@ from runs.live.halt import keeping_halt
 from runs.live.journal import JOURNAL, open_journal
 from scorenet import ScorenetError
 from scorenet.base.waits import Heard
-from tests.bybit import HOUR, Deposit, LoopbackBybit, Reset
+from tests.bybit import HOUR, Deposit, LoopbackBybit, Reset, faults
 from tests.bybit.fixtures import NOW
 from tests.bybit.virtual_time import VirtualTime
 
@@ -338,6 +338,42 @@ def test_an_exchange_that_is_not_there_is_said_so(work, monkeypatch):
     done = run(Nowhere)
     assert done.exit_code == 1
     assert "bybit: the request for" in done.stderr
+
+
+@pytest.mark.acceptance
+def test_a_restart_waits_for_an_exchange_that_does_not_answer_and_then_goes_on(exchange, work):
+    out = work / "out" / "live"
+    process = start(exchange, work, "--out", out)
+    advance(exchange, out, process, 2)
+    process.kill()
+    process.communicate()
+    for on in ("/v5/market/time", "/v5/market/instruments-info", "/v5/market/kline"):
+        exchange.inject(faults.Respond(503), on=on, times=10_000)
+    begun = len(exchange.log)
+    again = start(exchange, work, "--out", out, "--max-bars", "1", "--json")
+    wait_for(lambda: len(exchange.log) > begun + 8, again)  # more than the attempts of one request
+    exchange.heal()
+    advance(exchange, out, again, 1)
+    status, shown, said = finish(again)
+    assert status == 0, said
+    assert json.loads(shown)["bars"] == 3
+    assert "the run of this folder goes on once the exchange answers" in said
+
+
+@pytest.mark.acceptance
+def test_a_halt_that_is_asked_for_while_a_restart_waits_is_left_for_the_next_one(exchange, work):
+    out = work / "out" / "live"
+    assert run(exchange, "--out", out, "--max-bars", "0").exit_code == 0
+    for on in ("/v5/market/time", "/v5/market/instruments-info"):
+        exchange.inject(faults.Respond(503), on=on, times=10_000)
+    begun = len(exchange.log)
+    again = start(exchange, work, "--out", out)
+    wait_for(lambda: len(exchange.log) > begun + 3, again)
+    again.send_signal(signal.SIGUSR1)
+    status, _, said = finish(again)
+    assert status == 1
+    assert "KILL halts the next start" in said
+    assert (out / "KILL").exists()
 
 
 def test_another_run_in_the_same_folder_is_refused(exchange, work):

@@ -1,11 +1,11 @@
-"""The clock stays synchronised with the exchange over days, outages and bans."""
+"""The clock stays synchronised with the exchange over days, outages and bans; a restart waits for an answer."""
 
 import threading
 
 import pytest
 
 from feeds.errors import ExchangeBanned, ExchangeUnavailable
-from runs.live.market import ClockKeeper
+from runs.live.market import ClockKeeper, ExchangeMarket
 
 
 class Exchange:
@@ -64,3 +64,19 @@ def test_a_ban_is_waited_for():
     keeper.stop()
     assert exchange.answers == [1_000_000]
     assert keeper.clock.now() >= 3_000_000
+
+
+def test_a_restart_waits_ever_longer_for_an_answer_and_says_why(tmp_path):
+    market, said = ExchangeMarket(data_dir=str(tmp_path), speed=1_500.0), []
+    market.now = Exchange(ExchangeUnavailable("HTTP 503"), ExchangeBanned("HTTP 403"), 5_000_000)
+    market.wait_for_answer(lambda: False, said.append)
+    assert market.now.answers == []
+    assert [text.split(";")[0] for text in said] == ["HTTP 503", "HTTP 403"]
+    assert [text.rsplit(" in ", 1)[1] for text in said] == ["0.01 s", "0.02 s"]
+
+
+def test_a_wait_for_an_answer_ends_when_a_halt_is_asked_for(tmp_path):
+    market, said = ExchangeMarket(data_dir=str(tmp_path)), []
+    market.now = Exchange(ExchangeUnavailable("HTTP 503"))
+    market.wait_for_answer(lambda: bool(said), said.append)
+    assert len(said) == 1
