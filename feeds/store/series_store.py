@@ -4,8 +4,6 @@ Every file states which time ranges it covers (feeds.store.chunks). From these t
 which are verified gaps, and what a download has to request. Readers need no lock; a writer holds the series' lock.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from .chunks import (
     parse_period,
     periods,
 )
+from .empty_note import add_empty, read_empty
 from .keys import SeriesKey, series_columns, series_folders, series_path
 from .locks import file_lock
 
@@ -45,7 +44,6 @@ __all__ = [
     "write_series",
 ]
 
-_NOTE = "series.json"
 _LOCK = ".lock"
 _LOCK_SECONDS = 60.0
 _FOREVER = 1 << 62
@@ -181,10 +179,7 @@ class SeriesWriter:
         Raises:
             StoreError: the note cannot be written.
         """
-        empty = [list(span) for span in merge([*_empty_ranges(self._folder, self._key), (start, end)])]
-        series = _note_name(self._key)
-        note = {"series": series, "empty": empty, "sha256": _note_digest([series, empty])}
-        write_whole(self._folder / _NOTE, (json.dumps(note) + "\n").encode())
+        add_empty(self._folder, self._key, (start, end))
 
 
 def list_series(data_dir: str | Path) -> list[SeriesInfo]:
@@ -216,7 +211,7 @@ def series_info(data_dir: str | Path, key: SeriesKey) -> SeriesInfo:
         rows=sum(header["rows"] for header in headers),
         first=min(times, default=None),
         last=max(times, default=None),
-        covered=merge([*_empty_ranges(folder, key), *((a, b) for h in headers for a, b in h["covered"])]),
+        covered=merge([*read_empty(folder, key), *((a, b) for h in headers for a, b in h["covered"])]),
         path=folder,
         damaged=tuple(period for period in damaged if period is not None),
     )
@@ -275,34 +270,6 @@ def _stored_periods(folder: Path, start: int, end: int) -> list[Period]:
     return sorted(touching, key=lambda period: period.start)
 
 
-def _empty_ranges(folder: Path, key: SeriesKey) -> list[Range]:
-    """Return the ranges recorded as empty.
-
-    A damaged record, or that of another series, is ignored, because it only saves requests.
-    """
-    try:
-        note = json.loads((folder / _NOTE).read_text("utf-8"))
-        # Those of earlier versions do not name their series.
-        signed = [note["series"], note["empty"]] if "series" in note else note["empty"]
-        if note["sha256"] != _note_digest(signed) or note.get("series", _note_name(key)) != _note_name(key):
-            return []
-        return merge((int(start), int(end)) for start, end in note["empty"])
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"cannot read {folder / _NOTE}: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []
-
-
-def _note_name(key: SeriesKey) -> str:
-    return f"{key.exchange} {key.symbol} {key.kind}"
-
-
-def _note_digest(signed: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(signed).encode()).hexdigest()
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -339,7 +306,7 @@ def _slice(folder: Path, key: SeriesKey, chunks: Sequence[Chunk | None], start: 
         empty = np.empty(0, dtype=np.int64 if name == "timestamp" else np.float64)
         columns[name] = np.concatenate([empty, *(chunk.columns[name] for chunk in whole)])
     a, b = np.searchsorted(columns["timestamp"], [start, end])
-    covered = [*_empty_ranges(folder, key), *(span for chunk in whole for span in chunk.covered)]
+    covered = [*read_empty(folder, key), *(span for chunk in whole for span in chunk.covered)]
     return Chunk({name: values[a:b] for name, values in columns.items()}, clip(covered, start, end))
 
 

@@ -12,6 +12,7 @@ import tomli_w
 
 __all__ = ["dumps", "loads"]
 
+_MARK = "\ufeff"  # with which Windows' editors begin a file
 _DEEPEST = 20  # levels; settings have two
 
 
@@ -22,9 +23,7 @@ def loads(text: str) -> dict[str, Any]:
         ValueError: the text is not TOML, nests more than 20 levels, or holds a number that no float64 can hold.
     """
     try:
-        found = tomllib.loads(
-            text.removeprefix("\ufeff")
-        )  # the mark with which Windows' editors begin a file
+        found = tomllib.loads(text.removeprefix(_MARK))
     except RecursionError as error:
         raise ValueError(f"more than {_DEEPEST} levels of tables and arrays") from error
     level: list[Any] = [found]

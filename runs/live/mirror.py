@@ -118,9 +118,8 @@ class Mirror:
         """Send the orders that bring the account to the target positions of a bar's record."""
         self._desk.close = int(record["time"])
         if self._floor is not None and not self._kill.on:
-            with self._reporting_errors(
-                "equity"
-            ):  # before the orders: one after the loss could only make it larger
+            # Before the orders: one after the loss could only make it larger.
+            with self._reporting_errors("equity"):
                 self._halt_below_floor(self._client.equity())
         prices = {decision["symbol"]: decision["close"] for decision in record["decisions"]}
         for symbol, wanted in record["wanted"].items():
