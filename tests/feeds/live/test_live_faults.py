@@ -152,17 +152,30 @@ def test_a_connection_that_comes_back_late_is_backfilled_before_the_next_bar(exc
 
 
 def test_while_the_exchange_answers_nothing_the_feed_waits_and_then_goes_on(exchange, tmp_path):
-    begun = []
+    kline, clock, healer = "/v5/market/kline", "/v5/market/time", []
+
+    def refused(path):
+        return sum(request.status == 503 for request in exchange.requests(path))
+
+    def was_felt():
+        return refused(kline) >= 3 and refused(clock) >= 6
+
+    def heal_when_felt():
+        deadline = time.monotonic() + 30
+        while not was_felt() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        exchange.heal()
 
     def outage(strategy):
-        if "LIVE" in strategy.statuses() and not begun:
-            begun.append(len(strategy.data))
-            for path in ("/v5/market/kline", "/v5/market/time"):
-                exchange.inject(Respond(503), on=path, times=8)
+        if "LIVE" in strategy.statuses() and not healer:
+            for on in (kline, clock, "ws:connect"):
+                exchange.inject(Respond(503), on=on, times=1_000_000)
             exchange.inject(Drop(), on="ws:push")
-            exchange.inject(Respond(503), on="ws:connect", times=3)
+            healer.append(threading.Thread(target=heal_when_felt))
+            healer[0].start()
 
     run = follow(exchange, tmp_path, bars=HISTORY + 4 * LIVE, act=outage)
+    assert was_felt()
     assert "DISCONNECTED" in run.statuses()
 
 
