@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
+from typing import Any
 
 import backtrader as bt
 import numpy as np
@@ -89,6 +91,7 @@ class MarketScore(bt.Indicator):
         self._models = ModelSchedule(self.p.model)
         (self._step,) = {check_fits(model, self.data) for model in self._models.models}
         self._outputs = [getattr(self.lines, name) for name in Evaluation._fields]
+        self._values = _Values(self.data, self._models, self.p.signal, self._step, tails=self.p.tails)
         self.addminperiod(self._models.lookback + 1)
         # The bars of a feed of this project have been validated.
         self._foreign, self._checked = not hasattr(self.data, "absent"), False
@@ -103,10 +106,7 @@ class MarketScore(bt.Indicator):
         if self._foreign:
             self._check()
         close = int(to_milliseconds(self.data.lines.datetime[0]))
-        values = self._models.evaluate_last(
-            partial(tail, self.data), close, self.p.signal, self._step, tails=self.p.tails
-        )
-        for line, value in zip(self._outputs, values, strict=True):
+        for line, value in zip(self._outputs, self._values.at(close), strict=True):
             line[0] = value
 
     def _check(self) -> None:
@@ -149,3 +149,37 @@ class MarketScore(bt.Indicator):
         """Return the number of bars so far, faster than Backtrader's implementation, which makes three calls."""
         count: int = self._outputs[0].lencount
         return count
+
+
+class _Values:
+    """The outputs bar by bar; those of bars that a replay will deliver next are computed together, which is faster."""
+
+    def __init__(self, data: Any, models: ModelSchedule, signal: str, step: int, *, tails: bool) -> None:
+        self._data, self._models = data, models
+        self._signal, self._step, self._tails = signal, step, tails
+        self._known: dict[int, Sequence[float]] = {}
+
+    def at(self, close: int) -> Sequence[float]:
+        """Return the outputs of the current bar, which closes at `close` (UTC ms)."""
+        if close in self._known:
+            return self._known.pop(close)
+        coming = self._data.coming() if hasattr(self._data, "coming") else []
+        if not coming:
+            return self._models.evaluate_last(
+                partial(tail, self._data), close, self._signal, self._step, tails=self._tails
+            )
+        read = partial(self._until, coming)
+        evaluation = self._models.evaluate(read, self._signal, self._step, tails=self._tails)
+        closes = [close, *(row.close_time for row in coming)]
+        last = [values[-len(closes) :].tolist() for values in evaluation]
+        self._known = dict(zip(closes, zip(*last, strict=True), strict=True))
+        return self._known.pop(close)
+
+    def _until(self, coming: Sequence[Any], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Return the columns of the bars that the models need now, and of those to come."""
+        columns = tail(self._data, names, self._models.lookback + 1)
+        fields = {name: "close_time" if name == "timestamp" else name for name in columns}
+        return {
+            name: np.append(columns[name], [getattr(row, field) for row in coming])
+            for name, field in fields.items()
+        }

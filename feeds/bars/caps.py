@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 
 from ..errors import StoreError
 
@@ -14,7 +13,6 @@ __all__ = [
     "check_cells",
     "check_columns",
     "check_first_line",
-    "check_footer",
     "check_rows",
     "most_rows",
 ]
@@ -31,18 +29,6 @@ _MAX_HEADER = 64 << 10
 
 class TooLarge(StoreError):
     """Report a file that is larger than bars can be."""
-
-
-def check_footer(footer: Any) -> None:
-    """Check rows, columns and unpacked bytes of a parquet file from its footer (`pyarrow.parquet.FileMetaData`).
-
-    Raises:
-        TooLarge: there are more than a table of bars can have.
-    """
-    check_columns(footer.num_columns)
-    check_rows(footer.num_rows)
-    unpacked = sum(footer.row_group(index).total_byte_size for index in range(footer.num_row_groups))
-    check_cells(footer.num_rows, footer.num_columns, unpacked)
 
 
 def check_cells(rows: int, columns: int, unpacked: int = 0) -> None:

@@ -1,6 +1,5 @@
 """Read and write bar files (parquet, CSV); a file is written completely or not at all."""
 
-import json
 import logging
 import re
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from .frame import (
     with_gaps,
 )
 from .joins import check_mark, settlements_of
+from .parquet import sealed
 from .sessions.closed import without_open_bar
 from .settlements import check_funding, warn_of_percent
 from .symbols import one_symbol
@@ -182,10 +182,8 @@ def write_bars(frame: pd.DataFrame, path: str | Path) -> None:
 
 def _parquet(bars: pd.DataFrame) -> bytes:
     table = pa.Table.from_pandas(bars, preserve_index=False)
-    # The key under which pandas itself stores attrs.
-    notes = {**(table.schema.metadata or {}), b"PANDAS_ATTRS": json.dumps(bars.attrs).encode()}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(notes), sink, write_page_checksum=True)
+    pq.write_table(sealed(table, bars.attrs), sink, write_page_checksum=True)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 

@@ -20,7 +20,7 @@ from .foreign.feather import read_feather
 from .foreign.hints import Hints
 from .foreign.reading import Reading, explained, from_frame, from_text
 from .foreign.table import read_table
-from .parquet import check_parquet
+from .parquet import UNREADABLE, check_parquet, check_seal
 
 __all__ = ["EXTENSIONS", "read_bar_table", "read_series_table"]
 
@@ -28,17 +28,7 @@ EXTENSIONS = (".parquet", ".csv", ".feather", ".txt", ".tsv", ".csv.gz", ".txt.g
 """The endings of files that are read."""
 
 # Errors that readers raise for a damaged file.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    MemoryError,
-    RecursionError,
-    csv.Error,
-    pa.ArrowException,
-)
+_UNREADABLE = (*UNREADABLE, csv.Error)
 _NUMBERS = Chosen(names={}, fix="timestamp=1,open=2,high=3,low=4,close=5,volume=6")
 
 
@@ -109,6 +99,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     check_parquet(content)
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     table = file.read(use_threads=False)
+    check_seal(table.schema)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
     notes = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
     if not isinstance(notes, dict):

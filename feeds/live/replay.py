@@ -5,7 +5,9 @@ different times. A replay delivers exactly the recorded steps.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ from scorenet.base.times import float_days, whole_ms
 from ..exchange.candles import Values
 
 __all__ = ["Replay", "ReplayedData", "Row", "Step"]
+
+_AHEAD = 64  # recorded steps that are read together
 
 
 class Row(NamedTuple):
@@ -66,6 +70,7 @@ class Replay:
         self.replaying = True
         self.ended = False
         self._recorded: Iterator[Step] = iter(recorded)
+        self._coming: deque[Step] = deque()
         self._grace, self._limit, self._ask_stop, self._counts = grace, limit, ask_stop, counts
         self._monotonic = monotonic
         self._members: list[ReplayedData] = []
@@ -92,9 +97,11 @@ class Replay:
             self.ended = True
             return
         if self.replaying:
-            step = next(self._recorded, None)
-            if step is not None:
-                self.step, self._leaving = step, dict(step.rows)
+            if not self._coming:
+                self._coming.extend(islice(self._recorded, _AHEAD))
+            if self._coming:
+                self.step = self._coming.popleft()
+                self._leaving = dict(self.step.rows)
                 return
             self.replaying = False
         symbols = {member.symbol for member in self._members}
@@ -120,6 +127,10 @@ class Replay:
     def _is_late(self, close: int) -> bool:
         clocks = [(member.exchange_now(), member.step_ms) for member in self._members]
         return any(now is not None and now - close >= step for now, step in clocks)
+
+    def coming(self, symbol: str) -> list[Row]:
+        """Return the next recorded bars of `symbol`, as many as have been read; none once live bars are delivered."""
+        return [step.rows[symbol] for step in self._coming if symbol in step.rows]
 
     def wants(self, symbol: str) -> bool:
         """Return whether the feed of `symbol` should be asked for its next bar."""
@@ -174,6 +185,10 @@ class ReplayedData:
         self.replay, self.symbol, self.step_ms = replay, symbol, step_ms
         self.earlier_rates, self.earlier_bars = rates, unread
         replay.join(self)
+
+    def coming(self) -> list[Row]:
+        """Return the next recorded bars, as many as have been read; none once live bars are delivered."""
+        return self.replay.coming(self.symbol)
 
     def exchange_now(self) -> int | None:
         """Return the exchange's time in UTC ms, None if the feed has no clock; then no bar counts as late."""

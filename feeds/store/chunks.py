@@ -139,7 +139,7 @@ def decode(content: bytes, identity: Mapping[str, str], names: Sequence[str]) ->
         if any(part.max_repetition_level or part.physical_type not in _PHYSICAL for part in parts):
             # A text of a megabyte in a dictionary page would be there once a row.
             raise CorruptChunk("columns that are no numbers")
-        check_pages(content, file.metadata)
+        check_pages(content, file.metadata.num_columns)
         table = file.read(use_threads=False)
         found = table.column_names  # inside `try`, because decoding a damaged name raises an error
     except (pa.ArrowException, OSError, ValueError, MemoryError, TooLarge) as error:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from feeds.bars.caps import TooLarge
-from feeds.bars.parquet import check_parquet
+from feeds.bars.parquet import UNREADABLE, check_parquet
 from scorenet.base.error_line import error_line
 from scorenet.base.files import (
     atomic_path,
@@ -170,7 +170,7 @@ class RunDir:
             check_parquet(path)
             frame = pd.read_parquet(path)
             return conform(name, frame) if name in SCHEMAS else frame
-        except (OSError, ValueError, TypeError, RecursionError, TooLarge, pa.ArrowException) as error:
+        except (TooLarge, *UNREADABLE) as error:
             raise CorruptRun(f"cannot read {path}: {error_line(error)}; run the backtest again") from error
 
     def read_metrics(self) -> dict[str, Any]:

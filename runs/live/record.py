@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -50,19 +51,19 @@ class Recorder:
         self.replayed = self.added = 0
         self._journal, self._live_step = journal, live_step
         self._on_bar, self._on_status, self._on_report = on_bar, on_status, on_report
-        self._expected: dict[str, Any] | None = None
+        self._expected: deque[dict[str, Any]] = deque()
         self._now: tuple[Step, Conditions] = (Step(False, {}), Conditions())
 
     def steps(self) -> Iterator[Step]:
-        """Yield the recorded steps; the strategy must repeat a step before the next one is requested."""
+        """Yield the recorded steps, which the strategy must repeat in this order."""
         for record in self._journal.records("bar"):
-            self._expected = record
+            self._expected.append(record)
             yield recorded_step(record)
 
     def conditions(self) -> Conditions:
         """Return the conditions of the next bar: the recorded ones in a replay, the current ones otherwise."""
-        if self._expected is not None:
-            record = self._expected
+        if self._expected:
+            record = self._expected[0]
             seen = Conditions(record["late"], record["halted"], record["flatten"], _doubtful(record))
             self._now = (recorded_step(record), seen)
         else:
@@ -86,12 +87,12 @@ class Recorder:
                 "bars": {symbol: list(row) for symbol, row in step.rows.items()},
             }
         )
-        if self._expected is None:
+        if not self._expected:
             self.last = self._journal.append("bar", **record)
             self.added += 1
             self._on_bar(self.last)
             return
-        expected, self._expected = {"doubtful": False, **self._expected}, None
+        expected = {"doubtful": False, **self._expected.popleft()}
         for name, value in record.items():
             if not _same(value, expected.get(name)):
                 raise JournalMismatch(

@@ -8,7 +8,8 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 
-from feeds.btdata import BarsData
+from feeds.btdata import BarsData, ReplayData
+from feeds.live.replay import Replay, ReplayedData, Row, Step
 from strategies.account.broker import PerpetualBroker
 from strategies.account.perpetual import PerpetualCommission
 from strategies.analyzers import EquityCurve, Funding, Orders, Trades
@@ -107,6 +108,21 @@ def free_broker(slippage: float = 0.0, **commission: Any) -> PerpetualBroker:
 def free_commission(**params: Any) -> PerpetualCommission:
     """Return a commission scheme without fees and with any order size, unless they are given."""
     return PerpetualCommission(**{"taker": 0.0, "maker": 0.0, "lot_step": 0.0, "min_notional": 0.0, **params})
+
+
+class RecordedData(ReplayedData, ReplayData):
+    """Deliver the bars of a frame as the replay of a live run's journal does."""
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        frame = self.p.dataname
+        step, names = int(frame["timestamp"].diff().min()), Row._fields[1:]
+        closes = (frame["timestamp"] + step).tolist()
+        values = frame.reindex(columns=names, fill_value=0.0).to_numpy().tolist()
+        symbol = str(frame.attrs["symbol"])
+        steps = [Step(False, {symbol: Row(close, *row)}) for close, row in zip(closes, values, strict=True)]
+        replay = Replay(steps, ask_stop=lambda: replay.step is steps[-1])
+        self.follow(replay, symbol, step)
 
 
 def with_attrs(short: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from feeds import BarsData, ReplayData, simulate, to_arrays
 from scorenet import Evaluation, FeatureMismatch, feature_set
 from strategies.indicators import MarketScore, MarketState
 from strategies.models import precompute, resolve_model
-from tests.strategies.market import with_attrs
+from strategies.schedule import ModelSchedule
+from tests.strategies.market import RecordedData, with_attrs
 
 MODES = [
     {"runonce": runonce, "preload": preload, "exactbars": exactbars}
@@ -86,6 +87,25 @@ def test_a_live_feed_shows_the_same(frame, tiny_model):
     live, first = play(ReplayData(dataname=frame), MarketScore, Evaluation._fields, {}, model=tiny_model)
     assert first == 21
     np.testing.assert_array_equal(live, history)
+
+
+@pytest.mark.parametrize("signal", ["forward", "state"])
+@pytest.mark.parametrize("bars", [21, 22, 63, 64, 65, 300])
+def test_recorded_bars_have_the_same_outputs_and_are_evaluated_together(
+    frame, tiny_model, monkeypatch, bars, signal
+):
+    alone = []
+    evaluate_last = ModelSchedule.evaluate_last
+    monkeypatch.setattr(
+        ModelSchedule, "evaluate_last", lambda *a, **k: alone.append(a) or evaluate_last(*a, **k)
+    )
+    params = {"model": tiny_model, "signal": signal, "tails": True}
+    short = with_attrs(frame[:bars], frame)
+    history, _ = play(BarsData(dataname=short), MarketScore, Evaluation._fields, {}, **params)
+    found, first = play(RecordedData(dataname=short), MarketScore, Evaluation._fields, {}, **params)
+    assert first == 21
+    np.testing.assert_array_equal(found, history)
+    assert len(alone) == (bars in (21, 65)), "a bar that no recorded one follows is evaluated alone"
 
 
 def test_a_tail_of_the_bars_gives_the_same_last_value(frame, tiny_model):

@@ -14,7 +14,7 @@ from scorenet.features.registry import FEATURE_SETS
 from strategies import ScoreStrategy
 from strategies.schedule import ModelSchedule
 from tests.chapter_rules import CHAPTER
-from tests.strategies.market import with_attrs
+from tests.strategies.market import RecordedData, with_attrs
 
 HOUR = 3_600_000
 OPEN = {**CHAPTER, "confidence_threshold": 0.0, "rebalance_band": 0.1, "cooldown": 0, "forecast_window": 6}
@@ -52,8 +52,13 @@ def play(frame, model, modes=None, **params):
 
 @pytest.mark.parametrize(
     "modes",
-    [Modes(), Modes(runonce=False, preload=False, exactbars=1), Modes(feed=ReplayData)],
-    ids=["once", "next", "live"],
+    [
+        Modes(),
+        Modes(runonce=False, preload=False, exactbars=1),
+        Modes(feed=ReplayData),
+        Modes(feed=RecordedData),
+    ],
+    ids=["once", "next", "live", "recorded"],
 )
 def test_each_bar_has_the_outputs_of_its_own_model(frame, tiny_model, second, modes):
     begin, switch = close_of(frame, 35), close_of(frame, 80)

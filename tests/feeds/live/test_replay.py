@@ -45,6 +45,22 @@ def test_recorded_steps_come_first_as_they_were_and_feeds_are_not_asked_meanwhil
     assert not replay.replaying
 
 
+def test_recorded_bars_can_be_seen_before_they_are_delivered_and_live_ones_cannot():
+    steps = [Step(False, {"A": row(60 * k), **({"B": row(60 * k)} if k % 2 else {})}) for k in range(1, 151)]
+    replay = replay_of(Member("A"), Member("B"), recorded=iter(steps))
+    assert replay.coming("A") == []
+    for number, step in enumerate(steps):
+        round_of(replay, "A", "B")
+        read = steps[number + 1 : (number // 64 + 1) * 64]
+        for symbol in ("A", "B"):
+            assert replay.coming(symbol) == [s.rows[symbol] for s in read if symbol in s.rows]
+        assert replay.step is step
+        assert replay.replaying
+    replay.turn()
+    replay.hold("A", row(60 * 151))
+    assert replay.coming("A") == []
+
+
 def test_a_feed_is_not_asked_for_the_next_bar_before_this_one_is_delivered():
     replay = replay_of(Member("A"))
     replay.turn()

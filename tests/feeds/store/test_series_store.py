@@ -279,6 +279,24 @@ def test_whatever_bytes_are_changed_values_are_right_or_refused(data):
         np.testing.assert_array_equal(chunk.columns[name], values)
 
 
+def test_no_flipped_bit_of_a_footer_ends_the_process():
+    """pyarrow aborts when it is asked for the columns of some of these footers."""
+    rows = bars(YEAR_2024, 40)
+    identity = {"exchange": "bybit", "symbol": "X", "kind": "1h", "period": "2024"}
+    whole = encode(Chunk(rows, [(YEAR_2024, YEAR_2024 + DAY)]), identity)
+    begin, refused = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), 0
+    for place in range(begin, begin + 100):
+        for bit in range(8):
+            changed = whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
+            try:
+                chunk = decode(changed, identity, list(rows))
+            except CorruptChunk:
+                refused += 1
+            else:
+                assert all(np.array_equal(chunk.columns[name], rows[name]) for name in rows)
+    assert refused > 400
+
+
 def test_column_names_that_are_no_text_are_refused():
     rows = bars(YEAR_2024, 40)
     identity = {"exchange": "bybit", "symbol": "X", "kind": "1h", "period": "2024"}

@@ -11,7 +11,7 @@ from feeds.bars.parquet import check_parquet
 from feeds.errors import StoreError
 from feeds.store.chunks import CorruptChunk, decode
 from runs.folder.rundir import CorruptRun, RunDir
-from tests.feeds.bars.parquet_lies import numbers_in_footer, with_number, with_page_size, write_plain
+from tests.feeds.bars.parquet.lies import numbers_in_footer, with_number, with_page_size, write_plain
 
 ROWS = 20_000
 
@@ -134,3 +134,24 @@ def test_a_footer_that_states_fewer_rows_everywhere_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"its pages have 5,000 values of 4,999 rows"):
         read_bars(path)
+
+
+def test_a_footer_of_many_megabytes_is_refused(tmp_path):
+    path = tmp_path / "bars_1h.parquet"
+    table = pa.table({"timestamp": [1, 2], "open": [1.0, 2.0]}).replace_schema_metadata(
+        {"x": "y" * 9_000_000}
+    )
+    pq.write_table(table, path)
+    with pytest.raises(StoreError, match=r"footer has [\d,]+ bytes, which a bar file's never has"):
+        read_bars(path)
+
+
+@pytest.mark.parametrize("word", ["pandas_type", "numpy_type", "index_columns", "columns"])
+def test_damaged_notes_of_pandas_make_a_table_of_a_run_corrupt(tmp_path, word):
+    path = tmp_path / "equity.parquet"
+    simulate("planted", seed=1, bars=40).to_parquet(path)
+    content = path.read_bytes()
+    assert content.count(word.encode()) > 0
+    path.write_bytes(content.replace(word.encode(), b"x" + word[1:].encode()))
+    with pytest.raises(CorruptRun, match="cannot read"):
+        RunDir(tmp_path).read_frame("equity")
