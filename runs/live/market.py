@@ -11,6 +11,7 @@ from feeds import FeedError
 from feeds.ccxtdata import CCXTData
 from feeds.errors import BadSymbol, ExchangeBanned, ExchangeUnavailable
 from feeds.exchange.market import Market
+from feeds.exchange.order_types import UnreadableAnswer
 from feeds.exchange.protocol import require
 from feeds.exchange.rate_limit import BAN_SECONDS
 from feeds.exchange.registry import DEFAULT_EXCHANGE, find_exchange
@@ -21,7 +22,7 @@ from feeds.live.replay import ReplayedData
 from feeds.store.rules import find_instrument
 from scorenet.base.waits import wait
 
-__all__ = ["ClockKeeper", "ExchangeMarket", "LiveMarket", "ReplayedCCXTData"]
+__all__ = ["ClockKeeper", "ExchangeMarket", "LiveMarket", "ReplayedCCXTData", "until_answered"]
 
 _KEEP_SECONDS = 600.0  # between two requests: a bad quartz drifts 0.1 s in this time
 _ANSWERS = 3  # at most, after the first one, until two agree
@@ -30,10 +31,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 300.0  # seconds between two attempts to re
 
 
 class LiveMarket(Protocol):
-    """A source of live bars. The first bar of a close waits `grace` seconds for the bars of other symbols."""
+    """A source of live bars. The first bar of a close waits `grace` seconds for the bars of other symbols.
+
+    `speed` is the rate of its clock relative to the machine's.
+    """
 
     grace: float
     exchange: str
+    speed: float
 
     @property
     def unlisted(self) -> Mapping[str, Exception]:
@@ -55,6 +60,32 @@ class LiveMarket(Protocol):
     def data(self, symbol: str, timeframe: str, since: int) -> ReplayedData:
         """Return a data feed, not yet started, of closed bars whose open time is `since` (UTC ms) or later."""
         ...
+
+
+def until_answered(
+    ask: Callable[[], object], stop: Callable[[], bool], say: Callable[[str], None], speed: float
+) -> bool:
+    """Call `ask` until the exchange answers it, or `stop()` is true; return whether it answered.
+
+    `say` gets the reason of each failure. `speed` is the rate of the exchange's clock relative to the machine's.
+
+    Raises:
+        ExchangeRejected, UnreadableAnswer: the exchange answers, but not so that waiting could help.
+    """
+    pause = _FIRST_PAUSE / speed
+    while not stop():
+        try:
+            ask()
+            return True
+        except UnreadableAnswer:
+            raise
+        except (ExchangeUnavailable, ExchangeBanned) as error:
+            say(
+                f"{error}; the run of this folder goes on once the exchange answers, asked again in {pause:.3g} s"
+            )
+        wait(pause, stop)
+        pause = min(2.0 * pause, _LONGEST_PAUSE / speed)
+    return False
 
 
 class ClockKeeper:
@@ -183,17 +214,7 @@ class ExchangeMarket:
 
     def wait_for_answer(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
         """Wait until the exchange answers, or `stop()` is true; `say` gets the reason of each attempt that fails."""
-        pause = _FIRST_PAUSE / self.speed
-        while not stop():
-            try:
-                self.now()
-                return
-            except (ExchangeUnavailable, ExchangeBanned) as error:
-                say(
-                    f"{error}; the run of this folder goes on once the exchange answers, asked again in {pause:.3g} s"
-                )
-            wait(pause, stop)
-            pause = min(2.0 * pause, _LONGEST_PAUSE / self.speed)
+        until_answered(self.now, stop, say, self.speed)
 
     def _ask_time(self) -> int:
         with Market(self._exchange, base_url=self.base_url, retry=Retry(attempts=1)) as client:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from .header import (
     settings_of,
 )
 from .journal import Journal, open_journal
-from .market import LiveMarket
+from .market import LiveMarket, until_answered
 from .place import RealOrders, check_paper
 from .publish import Setup, publish
 from .record import Recorder
@@ -166,16 +167,31 @@ class _LiveRun:
         self.datas: list[ReplayedData] = []
 
     def reconcile(self, real_orders: RealOrders, symbols: Sequence[str]) -> None:
-        """Reconcile the real account, before the first bar. A reason to halt must not end the waits of that twice."""
+        """Reconcile the real account, before the first bar.
+
+        A run that goes on may hold a position, so it waits for an account that cannot be reached; a new one does not.
+        """
         self._halt_if(self.kill.poll())
+        prepare = partial(self._prepare, real_orders, symbols)
+        if not any(True for _ in self.journal.records("reconciled")):
+            prepare()
+        elif not until_answered(prepare, self._heard_stop, self.status.say, self.market.speed):
+            raise Interrupted("the wait for the real account ended early, because the run stops")
+        self.real_orders = real_orders
+
+    def _prepare(self, real_orders: RealOrders, symbols: Sequence[str]) -> None:
+        """Prepare real orders; a reason to halt must not end the waits of that twice."""
         try:
             real_orders.prepare(symbols)
         except Interrupted:
-            if self.stop.signal is not None:
+            if self._heard_stop():
                 raise
-            self._halt_if(self.kill.poll())
             real_orders.prepare(symbols)
-        self.real_orders = real_orders
+
+    def _heard_stop(self) -> bool:
+        """Return whether the run shall stop; a reason to halt is recorded."""
+        self._halt_if(self.kill.poll())
+        return self.stop.signal is not None
 
     def play(self, account: Account, params: Mapping[str, Any], request: LiveRequest) -> Any:
         """Run Cerebro to its end and return the strategy."""

@@ -66,7 +66,7 @@ class ScriptedMarket:
         grace: float = 10.0,
         suspect: Callable[[int], bool] = lambda opened: False,
     ) -> None:
-        self.grace, self.exchange = grace, "bybit"
+        self.grace, self.exchange, self.speed = grace, "bybit", 1.0
         self.unlisted: dict[str, Exception] = {}
         self.frames = {str(frame.attrs["symbol"]): frame for frame in frames}
         self._now, self._before, self._clock, self._suspect = now, before, clock, suspect

@@ -78,6 +78,7 @@ def go(
     loss=0.0,
     lag=0.2,
     moments=None,
+    speed=1.0,
     **request,
 ):
     access = Access(base_url=exchange.url, timeout=0.5, credentials=Credentials(KEY, SECRET))
@@ -97,6 +98,7 @@ def go(
             return Mirror(client, rules, options, journal, kill, status, **clocks)
 
         market = ScriptedMarket([bars], open_at(bars, START) + 5, before)
+        market.speed = speed
         wanted = LiveRequest(symbols=(SYMBOL,), out=str(out), **request)
         status = LiveStatus(said or io.StringIO(), refreshing=False)
         return live(

@@ -5,12 +5,16 @@ import io
 import json
 import os
 import signal
+import threading
+import time
 from decimal import Decimal
 
 import pytest
 
 from feeds.errors import ExchangeUnavailable
+from feeds.exchange.order_types import Interrupted
 from runs.live.halt import KILL_FILE
+from runs.live.journal import JOURNAL
 from runs.live.mirror import Caps, NotReconciled
 from tests.bybit import Afterwards, LoopbackBybit, Mutate, Respond, RetCode
 from tests.bybit.fixtures import NOW
@@ -38,6 +42,12 @@ def exchange():
 
 def filled(out):
     return sum(Decimal(record["filled"]) for record in records(out, "outcome"))
+
+
+def records_now(out, kind):
+    """Return records of a journal that another thread may be writing."""
+    lines = (out / JOURNAL).read_text("utf-8").splitlines()
+    return [line for line in lines if f'"kind":"{kind}"' in line.replace(": ", ":")]
 
 
 def bars_of(moments, seconds):
@@ -262,6 +272,65 @@ def test_a_halt_that_is_asked_for_outside_the_event_loop_is_not_forgotten(
     go(tiny_model_dir, exchange, tmp_path, frame(76))
     assert [record["reason"] for record in records(tmp_path, "halt")] == ["SIGUSR1"]
     assert len(exchange.account.orders) == sent
+
+
+@pytest.mark.parametrize("on", [WALLET, POSITIONS])
+def test_a_restart_waits_for_an_account_that_cannot_be_reached(tiny_model_dir, exchange, tmp_path, on):
+    exchange.inject(Respond(503), on=on, times=3)
+    with pytest.raises(ExchangeUnavailable):
+        go(tiny_model_dir, exchange, tmp_path, frame(70))  # a new run holds nothing
+    exchange.heal()
+    go(tiny_model_dir, exchange, tmp_path, frame(70))
+    sent, held, said = len(exchange.account.orders), exchange.account.size(BTC), io.StringIO()
+    assert held
+    exchange.inject(Respond(503), on=on, times=9)
+    go(tiny_model_dir, exchange, tmp_path, frame(76), said=said, speed=1000.0)
+    assert said.getvalue().count("the run of this folder goes on once the exchange answers") == 3
+    assert "503 Service Unavailable" in said.getvalue()
+    assert len(exchange.account.orders) > sent
+    assert exchange.account.size(BTC) == filled(tmp_path)
+    assert not records(tmp_path, "halt")
+
+
+def test_a_halt_that_is_asked_for_while_an_account_cannot_be_reached_is_kept(
+    tiny_model_dir, exchange, tmp_path
+):
+    go(tiny_model_dir, exchange, tmp_path, frame(70))
+    sent, begun = len(exchange.account.orders), len(exchange.requests(WALLET))
+    exchange.inject(Respond(503), on=WALLET, times=1_000_000)
+
+    def halt():
+        while len(exchange.requests(WALLET)) < begun + 6:
+            time.sleep(0.01)
+        (tmp_path / KILL_FILE).touch()
+        while not records_now(tmp_path, "halt"):
+            time.sleep(0.01)
+        exchange.heal()
+
+    other = threading.Thread(target=halt)
+    other.start()
+    go(tiny_model_dir, exchange, tmp_path, frame(76), speed=1000.0, kill_flatten=True)
+    other.join()
+    assert [record["reason"] for record in records(tmp_path, "halt")] == ["file KILL"]
+    assert not exchange.account.size(BTC)
+    assert len(exchange.account.orders) == sent + 1, "the one that closes"
+
+
+def test_ctrl_c_ends_the_wait_for_an_account(tiny_model_dir, exchange, tmp_path):
+    go(tiny_model_dir, exchange, tmp_path, frame(70))
+    begun = len(exchange.requests(WALLET))
+    exchange.inject(Respond(503), on=WALLET, times=1_000_000)
+
+    def stop():
+        while len(exchange.requests(WALLET)) < begun + 6:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    other = threading.Thread(target=stop)
+    other.start()
+    with pytest.raises(Interrupted, match="because the run stops"):
+        go(tiny_model_dir, exchange, tmp_path, frame(76), speed=1000.0)
+    other.join()
 
 
 def test_after_a_change_of_the_lot_size_positions_are_followed_and_closed(tiny_model_dir, exchange, tmp_path):
