@@ -15,6 +15,7 @@ __all__ = ["BINARY", "I32", "I64", "LIST", "STRUCT", "Damaged", "Struct", "read_
 _TRUE, _FALSE, _BYTE, _I16, I32, I64, _DOUBLE, BINARY, LIST, _SET, _MAP, STRUCT = range(1, 13)
 _BITS = {_I16: 16, I32: 32, I64: 64}
 _DEEPEST = 16  # of structs and lists within each other; those of parquet have 7
+_MOST = 500_000  # structs and lists: an empty one has a byte in the file and a hundred in memory
 
 
 class Damaged(ValueError):
@@ -51,7 +52,7 @@ def read_struct(content: bytes, at: int) -> tuple[Struct, int]:
 
 class _Reader:
     def __init__(self, content: bytes, at: int) -> None:
-        self._content, self.at = content, at
+        self._content, self.at, self._left = content, at, _MOST
 
     def struct(self, depth: int) -> Struct:
         found = Struct()
@@ -63,8 +64,8 @@ class _Reader:
         return found
 
     def _value(self, kind: int, depth: int) -> Any:
-        if depth == 0:
-            raise Damaged("structs within structs without end")
+        if kind in (STRUCT, LIST, _SET, _MAP):
+            self._count(depth)
         if kind in _BITS:
             return self._number(kind)
         if kind == BINARY:
@@ -80,6 +81,11 @@ class _Reader:
         if kind in (_TRUE, _FALSE, _BYTE):
             return self._byte()
         raise Damaged(f"a value of the unknown kind {kind}")
+
+    def _count(self, depth: int) -> None:
+        self._left -= 1
+        if depth == 0 or self._left < 0:
+            raise Damaged("structs and lists without end")
 
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()

@@ -118,6 +118,7 @@ def test_any_bytes_are_a_struct_or_refused(content):
     [
         (b"\x1c" * 100_000, "without end"),
         (b"\x19\x9c" * 100_000, "without end"),
+        (b"\x19\xfc" + varint(500_000) + b"\0" * 500_001, "without end"),
         (b"\x19\xf5" + varint(2**34), "longer than the file"),
         (b"\x18" + varint(2**60), "longer than the file"),
         (b"\x1b" + varint(2**34), "longer than the file"),
