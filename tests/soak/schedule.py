@@ -124,7 +124,7 @@ def plan(planned: Planned, public: LoopbackBybit, private: LoopbackBybit) -> Non
 def draw_account(rng: random.Random, private: LoopbackBybit) -> str:
     """Change how the account behaves: how late it shows orders, and how much of them the market takes."""
     account = private.account
-    account.lag = rng.choice((0.0, 0.0, 0.0, 0.3, 2.0))
+    account.lag = rng.choice((0.0, 0.0, 0.0, 0.3, 1.2))  # at the soak's speed, 1.2 s are 24 s of the exchange
     account.hidden_lookups = rng.choice((0, 0, 2))
     account.fill_share = type(account.fill_share)(rng.choice(("1", "1", "0.6")))
     account.killed = rng.random() < 0.05

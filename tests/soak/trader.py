@@ -35,7 +35,7 @@ from tests.chapter_rules import CHAPTER
 __all__ = ["EXCHANGE_FAILED", "PARAMS", "main", "trade"]
 
 EXCHANGE_FAILED = 75  # exit status: the exchange did not answer
-LAG = 3.0  # seconds: the loopback shows orders at most 2 s late
+LAG = 2.0  # seconds: the loopback shows orders at most 1.2 s late
 PARAMS = {
     **CHAPTER,
     "confidence_threshold": 0.6,
@@ -77,7 +77,7 @@ def trade(
     rules: dict[str, Instrument] = {symbol: market.instrument(symbol) for symbol in symbols}
     deposit = Deposit()
     access = Access(base_url=private, timeout=1.0, credentials=Credentials(deposit.key, deposit.secret))
-    timeouts = OrderTimeouts(window=1.0, margin=0.2, lag=LAG, pause=0.05, fill=2.0, create=10.0)
+    timeouts = OrderTimeouts(window=1.0, margin=0.2, lag=LAG, pause=0.1, fill=2.0, create=10.0)
     # Several faults may be drawn for one endpoint in a row. With the usual 6 attempts that is an answer that stays
     # unreadable, which halts trading, as it should.
     retry = Retry(attempts=24, base=0.02, cap=0.2, budget=5.0)
