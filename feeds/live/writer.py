@@ -17,15 +17,16 @@ __all__ = ["LiveStore"]
 
 _log = logging.getLogger(__name__)
 
-# Pause between two writes (s). Bars that arrive quickly, as after a reconnection, are written together.
-_PAUSE = 1.0
+# Pause between two writes (s). Bars that arrive quickly, as after a reconnection, are written together: each write makes
+# the file of a month anew. What a killed process had not written is downloaded again.
+_PAUSE = 10.0
 # Number of attempts to write: a download may hold the series' lock for long, and a full disk may be cleared.
 _TRIES = 5
 _RETRY_SECONDS = 30.0
 
 
 class LiveStore:
-    """Collect rows and write them in a thread, at most once per second.
+    """Collect rows and write them in a thread, at once or at most 10 s later.
 
     Raises:
         StoreError: from `run`, if all attempts to write the rows failed for two minutes; from `flush` at the first
