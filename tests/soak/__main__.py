@@ -33,7 +33,7 @@ _MIB = 2**20
 
 
 def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, Counter[str]]:
-    """Trade under faults for the simulated days; then heal everything, settle and compare."""
+    """Trade under faults for the simulated days or until the limit; then heal everything, settle and compare."""
     rng, counts = random.Random(options.seed), Counter[str]()
     model = Path(options.model) if options.model else _train(folder / "model")
     minutes = int(options.days * 1440)
@@ -43,7 +43,11 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, C
     with Exchange(folder) as exchange:
         public, private = exchange.public, exchange.private
         trader = Trader(_command(exchange, folder, model), folder / "trader.log", folder / "run")
+        until = time.monotonic() + 60 * options.limit
         for minute in range(minutes):
+            if time.monotonic() > until:
+                break
+            counts["simulated minutes"] += 1
             trader.ensure()
             if rng.random() < faults / minutes:
                 plan(draw(rng), public, private)
@@ -67,8 +71,8 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[Findings, Trader, C
         for _ in range(_SETTLE):
             trader.ensure()
             trader.follow(exchange.pass_minutes(1), 20.0)
-        until = time.monotonic() + _ORDERS_SETTLE
-        while unsettled(folder / "run" / JOURNAL) and time.monotonic() < until:
+        settled = time.monotonic() + _ORDERS_SETTLE
+        while unsettled(folder / "run" / JOURNAL) and time.monotonic() < settled:
             trader.follow(exchange.pass_minutes(1), 20.0)
             time.sleep(0.2)
         status = trader.end()
@@ -124,6 +128,12 @@ def main() -> None:
     parser.add_argument(
         "--faults", type=float, default=350, help="mean number of faults a week (default: 350)"
     )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=28,
+        help="minutes of the machine after which trading ends (default: 28)",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder for the run; a temporary one without it")
     parser.add_argument("--model", help="model to trade with; a tiny one is trained without it")
@@ -151,6 +161,7 @@ def _side_by_side(options: argparse.Namespace, folder: Path) -> int:
             "days": options.days / options.traders,
             "kills": options.kills,
             "faults": options.faults,
+            "limit": options.limit,
             "seed": options.seed + number,
             "keep": folder / f"trader_{number}",
             "model": model,

@@ -20,7 +20,7 @@ __all__ = ["Tail", "Trader", "unsettled"]
 
 ROOT = Path(__file__).parents[2]
 _BAR = re.compile(rb'"kind":"bar","time":(\d+)')
-_LOOK_AGAIN = 0.002  # seconds
+_LOOK_AGAIN = 0.01  # seconds
 
 
 def unsettled(journal: Path) -> set[str]:
@@ -47,7 +47,7 @@ class Tail:
 
     def _size(self) -> int:
         try:
-            return os.stat(self._path).st_size  # noqa: PTH116 - called a thousand times a second
+            return os.stat(self._path).st_size  # noqa: PTH116 - called a hundred times a second
         except FileNotFoundError:
             return 0
 
