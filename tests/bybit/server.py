@@ -208,7 +208,10 @@ class LoopbackBybit:
             self.log.append(Request(path, query, 403))
             return web.Response(status=403, text="access too frequent")
         if (request.method, path) in PRIVATE:
-            text = await request.text() if request.method == "POST" else request.query_string
+            try:
+                text = await request.text() if request.method == "POST" else request.query_string
+            except ConnectionResetError:
+                return web.Response(status=499)  # the client went away first; nobody reads it
             query = json.loads(text) if request.method == "POST" else query
             signed: Signed | None = Signed(request.method, request.headers, text)
         elif request.method == "GET":
