@@ -17,8 +17,8 @@ __all__ = ["LiveStore"]
 
 _log = logging.getLogger(__name__)
 
-# Pause between two writes (s). Bars that arrive quickly, as after a reconnection, are written together: each write makes
-# the file of a month anew. What a killed process had not written is downloaded again.
+# Pause between two writes (s). Bars that arrive quickly, as after a reconnection, are written together: each write
+# makes the file of a month anew. What a killed process had not written is downloaded again.
 _PAUSE = 10.0
 # Number of attempts to write: a download may hold the series' lock for long, and a full disk may be cleared.
 _TRIES = 5
