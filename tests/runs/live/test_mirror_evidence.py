@@ -47,7 +47,7 @@ def filled(out):
 def records_now(out, kind):
     """Return records of a journal that another thread may be writing."""
     lines = (out / JOURNAL).read_text("utf-8").splitlines()
-    return [line for line in lines if f'"kind":"{kind}"' in line.replace(": ", ":")]
+    return [line for line in lines if f'"kind":"{kind}"' in line]
 
 
 def bars_of(moments, seconds):
