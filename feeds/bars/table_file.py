@@ -20,7 +20,7 @@ from .foreign.feather import read_feather
 from .foreign.hints import Hints
 from .foreign.reading import Reading, explained, from_frame, from_text
 from .foreign.table import read_table
-from .parquet import UNREADABLE, check_parquet, check_seal
+from .parquet import NOTES, UNREADABLE, check_parquet, check_seal
 
 __all__ = ["EXTENSIONS", "read_bar_table", "read_series_table"]
 
@@ -101,7 +101,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     table = file.read(use_threads=False)
     check_seal(table.schema)
     frame: pd.DataFrame = table.to_pandas(use_threads=False)
-    notes = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    notes = json.loads((table.schema.metadata or {}).get(NOTES, b"{}"))
     if not isinstance(notes, dict):
         raise ValueError(f"its notes are {type(notes).__name__}, not names and values")
     # Notes of other programs under the same names can be of any kind; those of bars are texts.

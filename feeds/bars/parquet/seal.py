@@ -7,15 +7,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["check_seal", "sealed"]
+__all__ = ["NOTES", "check_seal", "sealed"]
 
-_NOTES = b"PANDAS_ATTRS"  # the key under which pandas itself stores attrs
+NOTES = b"PANDAS_ATTRS"
+"""The key under which pandas itself stores attrs."""
+
 _SEAL = b"scorenet"
 
 
 def sealed(table: Any, notes: Mapping[Any, Any]) -> Any:
     """Return an Arrow table with `notes`, which pandas reads as attrs, and a checksum of all its notes and columns."""
-    content = {**(table.schema.metadata or {}), _NOTES: json.dumps(dict(notes)).encode()}
+    content = {**(table.schema.metadata or {}), NOTES: json.dumps(dict(notes)).encode()}
     table = table.replace_schema_metadata(content)
     return table.replace_schema_metadata({**content, _SEAL: _seal(table.schema)})
 
